@@ -1,0 +1,1 @@
+"""The processes that decide: planner, inbox, inventory, supervisor. Nothing here touches an engine."""

@@ -1,0 +1,1 @@
+"""The container engine of this host, behind a protocol. Only docker.py imports the docker library; nothing here decides."""

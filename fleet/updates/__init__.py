@@ -1,0 +1,1 @@
+"""One update on one host: snapshot, plan, pull, recreate, verify or roll back, outcome. Nothing here knows queues or SQL."""

@@ -1,0 +1,77 @@
+"""What a host is asked to do: one command, its targets, and the policy that travels with it."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from uuid import UUID
+
+from fleet.images.digest import Digest
+from fleet.images.reference import Reference
+from fleet.mirrors.source import MirrorRule
+
+
+class GlobalMirrorsFor(StrEnum):
+    """Which registries a global mirror (``for = "*"``) is asked for when bytes are pulled."""
+
+    ALL = "*"
+    """Every registry; the mirror then sees the names of their repositories, never a credential."""
+    DOCKER_HUB = "docker.io"
+    """Docker Hub alone, as the Docker daemon does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyPolicy:
+    """When a new container counts as good."""
+
+    settle_ms: int = 10_000
+    """How long a container without HEALTHCHECK must run without a restart."""
+    deadline_ms: int = 300_000
+    """The most that is waited for ``healthy``, whatever the HEALTHCHECK's own timing adds up to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How this host updates. It comes with every order, so that a host keeps none that could go stale."""
+
+    mirrors: tuple[MirrorRule, ...] = ()
+    global_mirrors_for: GlobalMirrorsFor = GlobalMirrorsFor.ALL
+    verify: VerifyPolicy = field(default_factory=VerifyPolicy)
+    remove_old_image: bool = False
+    """Whether the old image is removed after a verified update, where no container uses it."""
+    pull_timeout_ms: int = 3_600_000
+    apply_timeout_ms: int = 900_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One container that shall run one digest, with what the plan saw as its preconditions."""
+
+    update_id: UUID
+    """The id of the history row that will tell of it; made by the centre."""
+    container_id: str
+    """The full 64-digit id that the plan saw; the update is refused when another one has the name."""
+    container: str
+    """The container's name, without the leading slash."""
+    image_id: str
+    """The image id that the plan saw the container run (``sha256:...``)."""
+    reference: Reference
+    """The reference as the user wrote it (tag kept); the new container is created under it."""
+    digest: Digest
+    """What the reference resolved to: an index digest, or a manifest digest where there is no index."""
+    old_digest: Digest | None = None
+    """The digest that the container ran when the plan was made, where it was known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateCommand:
+    """One order to one host: bring these containers to these digests."""
+
+    id: UUID
+    targets: tuple[Target, ...]
+    policy: Policy
+    pull_ids: dict[str, UUID]
+    """For each distinct ``reference@digest`` of the targets (see :func:`pull_key`), the id of its pull's history row."""
+
+
+def pull_key(reference: Reference, digest: Digest) -> str:
+    """Return the key of *pull_ids*: the canonical name with the digest, without the tag."""
+    return f"{reference.name}@{digest}"

@@ -1,0 +1,156 @@
+"""What came of it: an expected failure is a value here, not an exception."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from uuid import UUID
+
+from fleet.mirrors.source import Role
+
+
+class Result(StrEnum):
+    """How one container's update ended."""
+
+    UPDATED = "updated"
+    """The new container runs the pinned digest and was verified."""
+    ALREADY_CURRENT = "already_current"
+    """The container ran the pinned digest already; nothing was touched."""
+    SKIPPED = "skipped"
+    """Policy, a label or a missing precondition said no; nothing was touched."""
+    FAILED = "failed"
+    """It went wrong before the old container was stopped; the old one never noticed."""
+    ROLLED_BACK = "rolled_back"
+    """It went wrong later; the old container runs again."""
+    ROLLBACK_FAILED = "rollback_failed"
+    """The way back failed too; a person must look."""
+    ABANDONED = "abandoned"
+    """The host tried this command too often without reaching an end; the old container was left as it was."""
+
+
+class AttemptResult(StrEnum):
+    """What one source did with what it was asked for."""
+
+    SERVED = "served"
+    """It gave at least one verified byte that was used, and nothing wrong."""
+    UNUSED = "unused"
+    """It was in the route, and an earlier source had served all."""
+    UNREACHABLE = "unreachable"
+    """No connection: refused, no route, name not found, TLS failed."""
+    TIMEOUT = "timeout"
+    """Connected, and no first byte in time."""
+    STALLED = "stalled"
+    """The body stopped coming."""
+    SLOW = "slow"
+    """The body came below the floor while another source was left."""
+    CUT = "cut"
+    """The body ended early."""
+    WRONG_BYTES = "wrong_bytes"
+    """The bytes did not have the digest."""
+    NOT_FOUND = "not_found"
+    """404."""
+    UNAUTHORIZED = "unauthorized"
+    """401 or 403."""
+    RATE_LIMITED = "rate_limited"
+    """429."""
+    SERVER_ERROR = "server_error"
+    """5xx."""
+    PROTOCOL = "protocol"
+    """Any other answer that is not one."""
+    BREAKER_OPEN = "breaker_open"
+    """Not asked: it failed a moment ago."""
+
+
+class Tier(StrEnum):
+    """By which way the engine got the bytes."""
+
+    LOOPBACK = "loopback"
+    """Through the gateway on this host's loopback: provenance is exact."""
+    DAEMON = "daemon-chosen"
+    """The engine pulled by itself; which mirror served is not known."""
+    PRESENT = "present"
+    """The engine had the image already; no byte was pulled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One source tried in one pull, summed over the manifests and blobs that it was asked for."""
+
+    source: str
+    """The source's endpoint, without credentials."""
+    role: Role
+    result: AttemptResult
+    reason: str = ""
+    """For people: the first failure's text; empty where there was none."""
+    status: int = 0
+    """The last HTTP status that mattered, 0 where none came."""
+    bytes: int = 0
+    """Verified bytes of this source that were passed to the engine."""
+    requests: int = 0
+    failures: int = 0
+    """Requests of this source that failed."""
+    first_byte_ms: int | None = None
+    """Median of its first-byte times."""
+    duration_ms: int = 0
+    """Time spent receiving its bytes."""
+    resumed_at: tuple[int, ...] = ()
+    """Offsets at which this source took over a blob that another had begun."""
+    verified: bool = False
+    """Whether every byte counted in ``bytes`` had its digest proved."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullOutcome:
+    """What came of one pull of one image."""
+
+    pull_id: UUID
+    reference: str
+    """Canonical, with tag and digest."""
+    digest: str
+    ok: bool
+    tier: Tier
+    image_id: str = ""
+    """The engine's id of the image, where the pull succeeded."""
+    reason: str = ""
+    bytes: int = 0
+    duration_ms: int = 0
+    attempts: tuple[Attempt, ...] = ()
+
+    @property
+    def mirror(self) -> str:
+        """The source that served the most bytes, or empty."""
+        served = [a for a in self.attempts if a.bytes]
+        return max(served, key=lambda a: a.bytes).source if served else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phases:
+    """Milliseconds of each phase of one update; None for a phase that was not reached."""
+
+    pull_ms: int | None = None
+    create_ms: int | None = None
+    stop_ms: int | None = None
+    start_ms: int | None = None
+    verify_ms: int | None = None
+    rollback_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateOutcome:
+    """What came of one target."""
+
+    update_id: UUID
+    container: str
+    result: Result
+    reason: str = ""
+    """For people; begins with "cannot" where something failed."""
+    old_container_id: str = ""
+    new_container_id: str = ""
+    old_digest: str = ""
+    new_digest: str = ""
+    old_image_id: str = ""
+    new_image_id: str = ""
+    pull_id: UUID | None = None
+    phases: Phases = field(default_factory=Phases)
+    downtime_ms: int | None = None
+    """From the stop of the old container until the new (or, rolled back, the old) one ran; None: never stopped."""
+    config_diff: tuple[str, ...] = ()
+    """Lines ``path: old -> new`` of the spec, without the values of environment variables."""

@@ -1,0 +1,1 @@
+"""The HTTP API, served. Routes translate between api models and the controller; nothing here decides."""
