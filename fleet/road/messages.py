@@ -1,0 +1,250 @@
+"""The messages between centre and host, version 1. The only words that either side says.
+
+Down (centre to host): Offer, Order, Go, Cancel, Resolve, Receipt, SendSnapshot. Up (host to centre): Claim, Ready, Outcome, Resolved, Progress,
+Heartbeat, Snapshot. A field is added only with a version; what is unknown is refused (``extra="forbid"``).
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+
+from fleet.images.digest import Digest
+from fleet.images.reference import Reference
+from fleet.mirrors.source import MirrorRule
+from fleet.updates.command import Policy, Target, UpdateCommand
+from fleet.updates.outcome import PullOutcome, UpdateOutcome
+from fleet.updates.snapshot import ContainerState
+
+VERSION = 1
+"""The version of messages that this program writes; it reads 1 to VERSION."""
+
+MAX_MESSAGE_BYTES = 1024 * 1024
+"""The most that one signed message may take; larger snapshots are split by container (queue.md of the design)."""
+
+
+class Message(BaseModel):
+    """What every message has."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    v: Literal[1] = 1
+    traceparent: str = ""
+
+
+# Down
+
+
+class Offer(Message):
+    """A doorbell: there is a command for you; claim it. Losing it costs only time."""
+
+    kind: Literal["offer"] = "offer"
+    command: UUID
+
+
+class OrderTarget(BaseModel):
+    """One container of an order, on the wire."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    update_id: UUID
+    container_id: str
+    container: str
+    image_id: str
+    reference: str
+    digest: str
+    old_digest: str = ""
+
+
+class Order(Message):
+    """The command in full: pull these, prove the bytes, say ready, and wait for the go."""
+
+    kind: Literal["order"] = "order"
+    command: UUID
+    targets: tuple[OrderTarget, ...]
+    policy: Policy
+    pull_ids: dict[str, UUID]
+
+    @classmethod
+    def of(cls, command: UpdateCommand) -> "Order":
+        """Return the message that carries *command*."""
+        targets = tuple(
+            OrderTarget(
+                update_id=t.update_id,
+                container_id=t.container_id,
+                container=t.container,
+                image_id=t.image_id,
+                reference=str(t.reference),
+                digest=str(t.digest),
+                old_digest=str(t.old_digest or ""),
+            )
+            for t in command.targets
+        )
+        return cls(command=command.id, targets=targets, policy=command.policy, pull_ids=command.pull_ids)
+
+    def update_command(self) -> UpdateCommand:
+        """Return the command that this message carries; raises BadInput where a reference or digest is none."""
+        targets = tuple(
+            Target(
+                update_id=t.update_id,
+                container_id=t.container_id,
+                container=t.container,
+                image_id=t.image_id,
+                reference=Reference.parse(t.reference),
+                digest=Digest.parse(t.digest),
+                old_digest=Digest.parse(t.old_digest) if t.old_digest else None,
+            )
+            for t in self.targets
+        )
+        return UpdateCommand(id=self.command, targets=targets, policy=self.policy, pull_ids=self.pull_ids)
+
+
+class Go(Message):
+    """The bytes are there, the centre has looked again: recreate now."""
+
+    kind: Literal["go"] = "go"
+    command: UUID
+
+
+class Cancel(Message):
+    """Forget this command where no container was touched for it yet; else finish it."""
+
+    kind: Literal["cancel"] = "cancel"
+    command: UUID
+    reason: str = ""
+
+
+class Resolve(Message):
+    """Ask a registry, with this host's own credentials, which digest a tag has."""
+
+    kind: Literal["resolve"] = "resolve"
+    request: UUID
+    reference: str
+
+
+class Receipt(Message):
+    """These outcomes stand in the history: the host may forget them."""
+
+    kind: Literal["receipt"] = "receipt"
+    ids: tuple[UUID, ...]
+
+
+class SendSnapshot(Message):
+    """The centre's picture of this host differs: send it whole."""
+
+    kind: Literal["send-snapshot"] = "send-snapshot"
+
+
+class Welcome(Message):
+    """First contact was seen, and the new key and password of the host hold from now on."""
+
+    kind: Literal["welcome"] = "welcome"
+
+
+# Up
+
+
+class Claim(Message):
+    """This host will carry the command out, if it is still wanted."""
+
+    kind: Literal["claim"] = "claim"
+    command: UUID
+
+
+class Ready(Message):
+    """All bytes of the command are in the engine and proved; no container was touched yet."""
+
+    kind: Literal["ready"] = "ready"
+    command: UUID
+    pulls: tuple[PullOutcome, ...]
+
+
+class Outcome(Message):
+    """What came of one target; sent as it happens, and again until the receipt."""
+
+    kind: Literal["outcome"] = "outcome"
+    command: UUID
+    outcome: UpdateOutcome
+    pull: PullOutcome | None = None
+    """The pull that the target needed, whether it succeeded or not."""
+    finished_at: AwareDatetime
+    """By the host's clock; for people, decides nothing."""
+
+
+class Resolved(Message):
+    """The answer to Resolve."""
+
+    kind: Literal["resolved"] = "resolved"
+    request: UUID
+    reference: str
+    digest: str = ""
+    endpoint: str = ""
+    reason: str = ""
+    """Why there is no digest; empty where there is one."""
+
+
+class Progress(Message):
+    """How far a command is; the latest wins, never history."""
+
+    kind: Literal["progress"] = "progress"
+    command: UUID
+    container: str = ""
+    phase: str
+    """``pull``, ``ready``, ``create``, ``stop``, ``start``, ``verify``, ``rollback``."""
+    bytes: int = 0
+    total: int = 0
+    mirror: str = ""
+
+
+class HostFacts(BaseModel):
+    """What a host says about itself and its engine."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    agent_version: str
+    reads: tuple[int, ...] = (1,)
+    """The message versions that this agent reads."""
+    engine_id: str = ""
+    engine_name: str = ""
+    engine_version: str = ""
+    api_version: str = ""
+    os: str = ""
+    architecture: str = ""
+    containerd_store: bool = False
+    problems: tuple[str, ...] = ()
+    """What ``fleet doctor`` would say of this host, one line each: ``code: text``."""
+
+
+class Heartbeat(Message):
+    """This host lives; with what it holds, so that a lost message is made good."""
+
+    kind: Literal["heartbeat"] = "heartbeat"
+    facts: HostFacts
+    snapshot_hash: str = ""
+    claims: tuple[UUID, ...] = ()
+    """Commands that were offered and not yet ordered."""
+    ready: tuple[UUID, ...] = ()
+    """Commands whose bytes are there, waiting for the go."""
+    outcomes_waiting: int = 0
+    host_time: datetime
+    """By the host's clock; decides nothing, shown as skew."""
+
+
+class Snapshot(Message):
+    """What runs on the host, in one part or several."""
+
+    kind: Literal["snapshot"] = "snapshot"
+    hash: str
+    part: int = 0
+    parts: int = 1
+    containers: tuple[ContainerState, ...]
+    mirrors: tuple[MirrorRule, ...] = ()
+    """The host's own mirror rules (its files and daemon), without policy; in part 0 alone."""
+
+
+Down = Annotated[Offer | Order | Go | Cancel | Resolve | Receipt | SendSnapshot | Welcome, Field(discriminator="kind")]
+Up = Annotated[Claim | Ready | Outcome | Resolved | Progress | Heartbeat | Snapshot, Field(discriminator="kind")]
+
+DOWN: TypeAdapter[Down] = TypeAdapter(Down)
+UP: TypeAdapter[Up] = TypeAdapter(Up)

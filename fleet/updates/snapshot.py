@@ -1,0 +1,30 @@
+"""What runs on a host, as the centre needs to know it: small, free of secrets, the same for the same state."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerState:
+    """One container, without its environment or anything else that may hold a secret."""
+
+    id: str
+    name: str
+    reference: str
+    """The reference as the user wrote it (``Config.Image``); may be an image id where no name is known."""
+    image_id: str
+    digests: tuple[str, ...] = ()
+    """The digests by which the engine, or this agent's own table, knows the image under the reference's repository."""
+    platform: str = ""
+    """``os/architecture[/variant]`` of the image that runs."""
+    state: str = ""
+    """The engine's word: ``running``, ``exited``, ``created``, ..."""
+    health: str = ""
+    """``healthy``, ``unhealthy``, ``starting``, or empty where there is no HEALTHCHECK."""
+    labels: dict[str, str] = field(default_factory=dict)
+    """Only the labels that steer Fleet and name a Compose project (see ``STEERING_LABELS``)."""
+    local_build: bool = False
+    """Whether the image has no registry digest at all, as far as engine and agent know."""
+
+
+STEERING_LABELS = ("fleet.", "com.centurylinklabs.watchtower.", "com.docker.compose.project", "com.docker.compose.service")
+"""Prefixes of the labels that a snapshot carries; all others stay on the host."""
