@@ -1,0 +1,73 @@
+# Fleet: every target says what it does; `make` alone lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell command -v python3.14 || command -v python3.13 || command -v python3.12 || command -v python3.11 || echo python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help
+help: ## Show the targets
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+.PHONY: system
+system: ## Install the system packages that the lab needs (Debian or Ubuntu, root), and engine 26.1 beside Debian's own
+	scripts/install-engines packages 20.10 26.1
+
+$(STAMP): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || scripts/install-python
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: install
+install: $(STAMP) ## Install Fleet and its locked dependencies into .venv
+
+.PHONY: demo
+demo: install system ## Set everything up and run the main job on real engines (root)
+	$(BIN)/python -m tests.lab.demo
+
+.PHONY: test
+test: install system ## Run linters, types, floors and the tests, with the chosen part of the long matrices (root)
+	$(MAKE) --no-print-directory check
+	$(BIN)/python -m pytest -m "not full"
+
+.PHONY: test-full
+test-full: install ## Run everything, every engine generation and every long matrix
+	scripts/install-engines packages 20.10 26.1 29
+	$(MAKE) --no-print-directory check
+	$(BIN)/python -m pytest
+
+.PHONY: test-fast
+test-fast: install ## Run what needs no root, no engine and no server
+	$(BIN)/python -m pytest -m "not lab and not redis and not postgresql and not full"
+
+.PHONY: check
+check: install ## Lint, format check, types, floors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+.PHONY: format
+format: install ## Format and fix what can be fixed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: lock
+lock: ## Resolve the dependencies anew into requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra up --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --no-emit-package fleet-updater --upgrade -o requirements.lock -q
+
+.PHONY: rooms
+rooms: install ## Redraw the picture of the rooms (docs/rooms.svg) from the imports as they are
+	$(BIN)/python scripts/draw_rooms.py
+
+.PHONY: bench
+bench: install system ## Run the benchmarks one after the other
+	for b in benchmarks/*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
+
+.PHONY: clean
+clean: ## Remove what was built here
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
