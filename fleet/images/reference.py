@@ -1,4 +1,4 @@
-"""What a person calls an image, read by Docker's grammar: ``nginx``, ``ghcr.io/org/app:1.2``, ``localhost:5000/a@sha256:…``.
+"""What people call an image, by Docker's grammar: ``nginx``, ``ghcr.io/org/app:1.2``, ``localhost:5000/a@sha256:…``.
 
 The grammar is that of the distribution project's ``reference`` package, with its rules for familiar names.
 """

@@ -1,1 +1,1 @@
-"""What a registry says: the OCI distribution client, its tokens, credentials and TLS. Nothing here chooses where to ask."""
+"""What a registry says: the distribution client, its tokens, credentials and TLS. Nothing here chooses whom to ask."""

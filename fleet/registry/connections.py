@@ -1,0 +1,118 @@
+"""The connections of one registry client: one pool per server, each with its own TLS and proxy, and time limits."""
+
+import asyncio
+import http.cookiejar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+
+from fleet.errors import RegistryError
+from fleet.registry.address import Address, origin_of
+from fleet.registry.faults import ExchangeFailed, Failure, redacted
+from fleet.registry.proxies import Proxies
+from fleet.registry.realm import same_server
+from fleet.registry.tls import DOCKER_CERTS, client_context
+
+CONNECT_S = 3.0
+"""A server that has not taken a connection by then is down: SYN is sent a second time after one second."""
+FIRST_BYTE_S = 10.0
+"""For tokens, redirects and the header together: a cold pull-through cache answers well within, a hanging one never."""
+SILENCE_S = 10.0
+"""A body that pauses longer is stalled: no healthy link is silent for so long."""
+IDLE_S = 4.0
+"""How long an unused connection is kept: below the five seconds after which common servers close theirs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long an exchange may take to get on, in seconds."""
+
+    connect_s: float = CONNECT_S
+    first_byte_s: float = FIRST_BYTE_S
+    silence_s: float = SILENCE_S
+
+
+class Connections:
+    """Sends requests for one address, to it and to the servers that it names; belongs to one event loop."""
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        proxies: Proxies,
+        patience: Patience,
+        certs: Sequence[Path] = DOCKER_CERTS,
+        user_agent: str = "fleet",
+    ) -> None:
+        self._address = address
+        self._proxies = proxies
+        self._patience = patience
+        self._certs = certs
+        self._user_agent = user_agent
+        self._clients: dict[tuple[str, str, int], httpx2.AsyncClient] = {}
+
+    async def send(
+        self, method: str, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None
+    ) -> httpx2.Response:
+        """Send one request and return its answer with the body still to be read; the caller closes it.
+
+        Redirects are not followed. Raise ExchangeFailed where no answer comes, RegistryError for an unusable URL.
+        """
+        client = await self._client(url)
+        try:
+            request = client.build_request(method, url, headers=dict(headers), data=form)
+            return await client.send(request, stream=True)
+        except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.LocalProtocolError) as error:
+            raise RegistryError(f"cannot ask {redacted(url)}: the registry named an unusable URL") from error
+        except httpx2.HTTPError as error:
+            raise _failed(url, error) from error
+
+    async def _client(self, url: str) -> httpx2.AsyncClient:
+        server = origin_of(url)
+        if server not in self._clients:
+            made = await asyncio.to_thread(self._connect, url)
+            # Another task may have made one meanwhile; theirs may be in use, this one is not yet.
+            self._clients.setdefault(server, made)
+        return self._clients[server]
+
+    def _connect(self, url: str) -> httpx2.AsyncClient:
+        """Make the pool for the server of *url*. Only the address itself is ever let off certificate checks."""
+        scheme, host, port = origin_of(url)
+        own = same_server(url, self._address.ping_url)
+        named = self._address.host if own else (host if port == 443 else f"{host}:{port}")
+        insecure = own and self._address.insecure
+        tls = scheme == "https"
+        return httpx2.AsyncClient(
+            verify=client_context(named, ca_file=self._address.ca_file, insecure=insecure, certs=self._certs)
+            if tls
+            else False,
+            proxy=self._proxies.for_url(url),
+            timeout=httpx2.Timeout(self._patience.silence_s, connect=self._patience.connect_s, pool=None),
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=16, keepalive_expiry=IDLE_S),
+            headers={"User-Agent": self._user_agent, "Accept-Encoding": "identity"},
+            cookies=http.cookiejar.CookieJar(policy=http.cookiejar.DefaultCookiePolicy(allowed_domains=[])),
+            trust_env=False,
+        )
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        clients, self._clients = list(self._clients.values()), {}
+        for client in clients:
+            await client.aclose()
+
+
+def _failed(url: str, error: httpx2.HTTPError) -> ExchangeFailed:
+    """Say why no answer came from *url*."""
+    connecting = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError, httpx2.PoolTimeout)
+    failure = Failure.NO_CONNECTION if isinstance(error, connecting) else Failure.NO_ANSWER
+    return ExchangeFailed(f"cannot reach {redacted(url)}: {_cause(error)}", failure=failure)
+
+
+def _cause(error: httpx2.HTTPError) -> str:
+    if isinstance(error, httpx2.ConnectTimeout):
+        return "no connection in time"
+    if isinstance(error, httpx2.TimeoutException):
+        return "no answer in time"
+    return str(error) or type(error).__name__

@@ -1,0 +1,53 @@
+"""What a registry says about how often it may be asked."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+_COUNT = re.compile(r"\s*(\d+)\s*(?:;\s*w=(\d+))?.*")
+LONGEST_WAIT_S = 24 * 3600.0
+"""A longer Retry-After is a slip or an attack; asking once a day harms nobody."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimit:
+    """Docker Hub's ``ratelimit-*`` headers: how many pulls of how many are left in which window."""
+
+    limit: int
+    remaining: int
+    window_s: int
+    """0 where the registry does not say."""
+    source: str = ""
+    """Whom the registry counts: an IP address or an account's id."""
+
+
+def rate_limit(headers: Mapping[str, str]) -> RateLimit | None:
+    """Read the rate limit from an answer's lower-case *headers*; None where there is none.
+
+    The headers are those of https://docs.docker.com/docker-hub/usage/pulls/, and others use the same.
+    """
+    limit = _COUNT.fullmatch(headers.get("ratelimit-limit", ""))
+    remaining = _COUNT.fullmatch(headers.get("ratelimit-remaining", ""))
+    if limit is None or remaining is None:
+        return None
+    return RateLimit(
+        limit=int(limit[1]),
+        remaining=int(remaining[1]),
+        window_s=int(limit[2] or remaining[2] or 0),
+        source=headers.get("docker-ratelimit-source", "").strip(),
+    )
+
+
+def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Return the seconds for which ``Retry-After`` (seconds or an HTTP date, RFC 9110) asks; None where it does not."""
+    text = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"[0-9]{1,9}", text):
+        return min(float(text), LONGEST_WAIT_S)
+    try:
+        until = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    until = until if until.tzinfo else until.replace(tzinfo=UTC)
+    return min(max((until - now).total_seconds(), 0.0), LONGEST_WAIT_S)

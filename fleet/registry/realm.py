@@ -1,0 +1,62 @@
+"""Who may be shown what: whether a URL that a registry names may be asked at all, and with its credentials (pure)."""
+
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+from fleet.registry.address import ip_of, is_loopback, origin_of
+
+_SECOND_LEVELS = frozenset({"ac", "co", "com", "edu", "gob", "gov", "go", "gv", "ltd", "ne", "net", "or", "org"})
+"""Labels under which countries register names: ``example.co.uk`` is a domain, ``co.uk`` is none."""
+_SHARED = frozenset(
+    {"amazonaws.com", "azurecr.io", "cloudfront.net", "github.io", "herokuapp.com", "jfrog.io", "pkg.dev", "run.app"}
+)
+"""Domains below which each name belongs to another customer."""
+
+
+def same_server(one: str, other: str) -> bool:
+    """Tell whether two URLs agree in scheme, host and port."""
+    return origin_of(one) == origin_of(other)
+
+
+def may_ask(endpoint_url: str, url: str) -> bool:
+    """Tell whether a server at *endpoint_url* may send this client to *url*.
+
+    Never from https to http, never to other schemes, and from elsewhere never to this machine or its link-local
+    neighbours, where cloud machines find their metadata.
+    """
+    scheme, host, _ = origin_of(url)
+    ours, own_host, _ = origin_of(endpoint_url)
+    if not host or scheme not in ("http", "https") or (ours == "https" and scheme == "http"):
+        return False
+    return host == own_host or is_loopback(own_host) or not _is_private_to_machine(host)
+
+
+def may_see_credentials(endpoint_url: str, realm: str, trusted: Collection[str] = ()) -> bool:
+    """Tell whether the token server *realm* may be shown the credentials of the registry at *endpoint_url*.
+
+    It may over https, on the same host, the same registrable domain, or a host in *trusted*; over http only
+    where the registry itself is asked over http and the host is the same.
+    """
+    scheme, host, _ = origin_of(realm)
+    ours, own_host, _ = origin_of(endpoint_url)
+    if urlsplit(realm).username is not None or not may_ask(endpoint_url, realm):
+        return False
+    if scheme == "http":
+        return ours == "http" and host == own_host
+    return host == own_host or host in trusted or (_domain(host) != "" and _domain(host) == _domain(own_host))
+
+
+def _domain(host: str) -> str:
+    """Return the domain that somebody registered, empty for an address or a single label."""
+    labels = host.lower().split(".")
+    if len(labels) < 2 or ip_of(f"[{host}]" if ":" in host else host):
+        return ""
+    size = 3 if len(labels[-1]) == 2 and labels[-2] in _SECOND_LEVELS else 2
+    domain = ".".join(labels[-size:])
+    return host.lower() if domain in _SHARED or len(labels) < size else domain
+
+
+def _is_private_to_machine(host: str) -> bool:
+    bracketed = f"[{host}]" if ":" in host else host
+    address = ip_of(bracketed)
+    return is_loopback(bracketed) or bool(address and (address.is_link_local or address.is_unspecified))

@@ -1,0 +1,58 @@
+"""Whom a TLS connection trusts: the system's authorities, Docker's ``certs.d``, and a file named for one address."""
+
+import ssl
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from fleet.errors import BadInput
+
+DOCKER_CERTS = (Path("/etc/docker/certs.d"),)
+"""Where Docker reads authorities and client certificates by registry (rootless: ``~/.config/docker/certs.d``)."""
+_SYSTEM_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
+"""Tried where this Python was built with other paths than the system's."""
+
+
+def client_context(
+    host: str, *, ca_file: str = "", insecure: bool = False, certs: Sequence[Path] = DOCKER_CERTS
+) -> ssl.SSLContext:
+    """Return the TLS context for *host* (with its port, as ``certs.d`` names it).
+
+    The system's authorities are those of OpenSSL, so that ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` replace them.
+    Raise BadInput for a file that holds no usable certificate.
+    """
+    if insecure:
+        return _unchecked()
+    context = ssl.create_default_context()
+    if not context.cert_store_stats()["x509_ca"] and not ssl.get_default_verify_paths().capath:
+        _load(context, (bundle for bundle in _SYSTEM_BUNDLES if Path(bundle).is_file()))
+    _load(context, [ca_file] if ca_file else [])
+    for folder in certs:
+        _load_docker(context, folder / host)
+    return context
+
+
+def _unchecked() -> ssl.SSLContext:
+    """Return a context that takes any certificate, as Docker's for an insecure registry, which reads no certs.d."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _load_docker(context: ssl.SSLContext, folder: Path) -> None:
+    """Take ``*.crt`` as authorities and each ``*.cert`` with its ``*.key`` as a client certificate."""
+    _load(context, (str(file) for file in sorted(folder.glob("*.crt"))))
+    for cert in sorted(folder.glob("*.cert")):
+        key = cert.with_suffix(".key")
+        try:
+            context.load_cert_chain(cert, key)
+        except (OSError, ssl.SSLError) as error:
+            raise BadInput(f"cannot use the client certificate {cert} with the key {key}: {error}") from error
+
+
+def _load(context: ssl.SSLContext, files: Iterable[str]) -> None:
+    for file in files:
+        try:
+            context.load_verify_locations(file)
+        except (OSError, ssl.SSLError) as error:
+            raise BadInput(f"cannot read certificate authorities from {file}: {error}") from error
