@@ -1,0 +1,272 @@
+"""A scriptable registry on a real socket: it serves images, and does wrong whatever a test asks it to.
+
+In a test::
+
+    with ScriptedRegistry() as registry:
+        digest = registry.shelf.add_image("library/nginx", "1.27", layers=[b"..."])
+        registry.faults.add(Fault.CUT, kind="blobs", at=1000, times=1)
+        ...  # ask http://{registry.host}
+        assert [entry.status for entry in registry.log if entry.kind == "blobs"] == [200, 206]
+
+As a process: ``python -m fleet.testing.registry --port 5000 --script faults.json --access-log access.jsonl``.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import signal
+import ssl
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from fleet.testing.distribution import Place, place_of, reply_to
+from fleet.testing.faults import Fault, FaultScript
+from fleet.testing.gatekeeper import Access, Gatekeeper
+from fleet.testing.misconduct import Delivery, misdirected, spoiled
+from fleet.testing.shelf import Shelf
+from fleet.testing.upstream import Upstream
+from fleet.testing.wire import HEADER_CAP_BYTES, NotHttp, Reply, Request, ranged, read_request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One request, as the access log has it."""
+
+    at: float
+    """Seconds since 1970."""
+    client: str
+    method: str
+    path: str
+    query: Mapping[str, str]
+    kind: str
+    repository: str
+    tail: str
+    headers: Mapping[str, str]
+    status: int
+    """0 where no header was sent."""
+    sent: int
+    """Bytes of the body that left."""
+    faults: tuple[str, ...]
+
+
+class ScriptedRegistry:
+    """One registry with its own thread; a context manager."""
+
+    def __init__(
+        self,
+        *,
+        bind: str = "127.0.0.1",
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
+        access: Access | None = None,
+        script: Path | None = None,
+        upstream: Upstream | None = None,
+        access_log: Path | None = None,
+    ) -> None:
+        """Take port 0 for one that is free."""
+        self.shelf = Shelf()
+        self.faults = FaultScript(script)
+        self.gatekeeper = Gatekeeper(access or Access())
+        self.headers: dict[str, str] = {}
+        """Sent with every manifest, as rate limits are."""
+        self.log: list[Entry] = []
+        self.pause = threading.Event()
+        """Set by Fault.PAUSE when its byte is reached."""
+        self.go = threading.Event()
+        """Set by the test to let a paused body go on."""
+        self.port = port
+        self._bind, self._tls, self._upstream, self._access_log = bind, tls, upstream, access_log
+        self._loop = asyncio.new_event_loop()
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="scripted-registry", daemon=True)
+
+    @property
+    def host(self) -> str:
+        """Host and port as an image reference names them."""
+        return f"{self._bind}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """Scheme, host and port."""
+        return f"{'https' if self._tls else 'http'}://{self.host}"
+
+    def start(self) -> Self:
+        """Listen, in a thread of its own."""
+        self._thread.start()
+        self.listen()
+        return self
+
+    def stop(self) -> None:
+        """Close every connection and end the thread."""
+        self.go.set()
+        self.refuse()
+        asyncio.run_coroutine_threadsafe(self._drop(), self._loop).result(5)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+        self._loop.close()
+
+    def listen(self) -> None:
+        """Take connections."""
+        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(5)
+
+    def refuse(self) -> None:
+        """Refuse connections until ``listen`` is called; those that are open stay."""
+        asyncio.run_coroutine_threadsafe(self._refuse(), self._loop).result(5)
+
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        """Refuse connections for a while."""
+        self.refuse()
+        yield
+        self.listen()
+
+    def asked(self, kind: str, method: str = "GET") -> list[Entry]:
+        """Return the log's entries of one kind and method."""
+        return [entry for entry in self.log if entry.kind == kind and entry.method == method]
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    async def _listen(self) -> None:
+        self._server = await asyncio.start_server(
+            self._connected, self._bind, self.port, ssl=self._tls, limit=HEADER_CAP_BYTES
+        )
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _refuse(self) -> None:
+        if self._server:
+            self._server.close()
+            self._server = None
+
+    async def _drop(self) -> None:
+        for task in self._connections:
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+        if self._upstream:
+            await self._upstream.aclose()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        try:
+            while (request := await read_request(reader)) and await self._serve(request, writer):
+                pass
+        except NotHttp:
+            writer.write(b"HTTP/1.0 400 Bad Request\r\nConnection: close\r\n\r\n")
+        except (ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            self._connections.discard(task)
+            with contextlib.suppress(Exception):
+                writer.close()
+
+    async def _serve(self, request: Request, writer: asyncio.StreamWriter) -> bool:
+        """Answer one request; return whether the connection can serve another."""
+        place = place_of(request.path)
+        struck = self.faults.strike(request.method, place.kind, place.repository, place.tail)
+        delivery = Delivery(writer, struck, head_only=request.method == "HEAD", pause=self.pause, go=self.go)
+        reply = Reply(status=0)
+        try:
+            if not await delivery.begins():
+                return False
+            reply = await self._reply(request, place, struck)
+            delivery.on_cut = self.gatekeeper.revoke if Fault.TOKEN_EXPIRES in struck else None
+            return await delivery.send(reply)
+        finally:
+            status = reply.status if delivery.began else 0
+            self._write_down(request, place, writer, status, delivery.sent, tuple(struck))
+
+    async def _reply(self, request: Request, place: Place, struck: Mapping[Fault, Any]) -> Reply:
+        if place.kind == "token":
+            return self.gatekeeper.token(request)
+        refusal = misdirected(request, struck) or self.gatekeeper.refusal(request, self.url, place.repository)
+        if refusal:
+            return refusal
+        if self._upstream:
+            await self._upstream.fetch(place, self.shelf)
+        reply = reply_to(request, place, self.shelf, stale=Fault.STALE_TAG in struck)
+        if place.kind == "manifests":
+            reply.headers.update(self.headers)
+        reply = spoiled(reply, struck)
+        wanted = request.headers.get("range", "")
+        return ranged(reply, wanted) if wanted and reply.status == 200 and Fault.NO_RANGE not in struck else reply
+
+    def _write_down(
+        self,
+        request: Request,
+        place: Place,
+        writer: asyncio.StreamWriter,
+        status: int,
+        sent: int,
+        struck: Iterable[str],
+    ) -> None:
+        entry = Entry(
+            at=time.time(),
+            client=str((writer.get_extra_info("peername") or ("",))[0]),
+            method=request.method,
+            path=request.path,
+            query=request.query,
+            kind=place.kind,
+            repository=place.repository,
+            tail=place.tail,
+            headers=request.headers,
+            status=status,
+            sent=sent,
+            faults=tuple(str(fault) for fault in struck),
+        )
+        self.log.append(entry)
+        if self._access_log:
+            with self._access_log.open("a") as file:
+                file.write(json.dumps(asdict(entry)) + "\n")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one registry until it is told to end."""
+    parser = argparse.ArgumentParser(prog="python -m fleet.testing.registry", description=__doc__)
+    parser.add_argument("--bind", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=5000)
+    parser.add_argument("--script", type=Path, help='JSON: {"rules": [{"fault": "wrong_bytes", "kind": "blobs"}]}')
+    parser.add_argument("--upstream", default="", help="URL of a registry to serve what is not held here")
+    parser.add_argument("--upstream-ca", default="", help="PEM file of the upstream's authority")
+    parser.add_argument("--cert", type=Path, help="PEM file: serve over TLS")
+    parser.add_argument("--key", type=Path)
+    parser.add_argument("--user", default="", help="name:password that Basic asks for")
+    parser.add_argument("--access-log", type=Path, help="file to which each request is added as a line of JSON")
+    given = parser.parse_args(arguments)
+    tls = None
+    if given.cert:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(given.cert, given.key)
+    name, _, password = given.user.partition(":")
+    access = Access(scheme="basic", username=name, password=password) if name else Access()
+    upstream = Upstream(given.upstream, ca_file=given.upstream_ca) if given.upstream else None
+    registry = ScriptedRegistry(
+        bind=given.bind,
+        port=given.port,
+        tls=tls,
+        access=access,
+        script=given.script,
+        upstream=upstream,
+        access_log=given.access_log,
+    )
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    with registry:
+        ended.wait()
+
+
+if __name__ == "__main__":
+    main()
