@@ -1,0 +1,291 @@
+"""The Docker engine behind the protocol: the one file that imports docker, by its low-level client alone.
+
+The high-level ``images.pull`` of that library reports a failed pull as a success, so nothing of it is used here.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Any, cast
+from urllib.parse import quote
+
+import docker.auth
+import docker.errors
+import requests
+import urllib3
+from docker.api.client import APIClient
+
+from fleet.clock import Clock, SystemClock
+from fleet.engine.protocol import CreateSpec, Engine, EngineEvent, EngineFacts, Inspect, PullEvent
+from fleet.errors import BadInput, EngineError, EngineUnreachable
+from fleet.images.platform import Platform
+from fleet.images.reference import Reference
+
+DEFAULT_URL = "unix:///var/run/docker.sock"
+DEFAULT_TIMEOUT_S = 60.0
+"""The most that one call may take; the longest usual one is a create with a volume that is filled from the image."""
+PULL_SILENCE_S = 900.0
+"""The longest silence of a pull: the engine says nothing while it commits a layer, which may take minutes."""
+EVENT_WINDOW_S = 30.0
+"""How long one request for events is kept open, so that an engine that hangs is noticed."""
+LONGEST_STOP_S = 3600
+"""What stands for a StopTimeout of -1, "for ever"."""
+DEFAULT_STOP_S = 10
+REMOVAL_WAIT_S = 60.0
+"""How long a removal that somebody else began is waited for."""
+
+
+def connect(url: str | None = None, timeout_s: float = DEFAULT_TIMEOUT_S, *, clock: Clock | None = None) -> Engine:
+    """Return the engine at *url* (``unix:///path`` or ``tcp://host:port``); the first call dials it."""
+    return DockerEngine(url or DEFAULT_URL, timeout_s, clock or SystemClock())
+
+
+class DockerEngine:
+    """A Docker engine; one client that negotiates the API's version again whenever the engine was away."""
+
+    def __init__(self, url: str, timeout_s: float, clock: Clock) -> None:
+        """Remember *url*; raise BadInput for a scheme that is not ``unix`` or ``tcp``."""
+        if not url.startswith(("unix://", "tcp://")):
+            raise BadInput(f"cannot use {url!r} as an engine's address; expected unix:///path/to/docker.sock")
+        self.url = url
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._client: APIClient | None = None
+
+    def facts(self) -> EngineFacts:
+        """Return what the engine says about itself."""
+        with self._asking("read the engine's facts") as api:
+            told = api.info()
+            return _facts(told, api.api_version)
+
+    def ping(self) -> None:
+        """Return if the engine answers."""
+        with self._asking("ping the engine") as api:
+            api.ping()
+
+    def container_ids(self, *, all: bool = False) -> list[str]:
+        """Return the full ids of the running containers, or of all."""
+        with self._asking("list containers") as api:
+            return [row["Id"] for row in api.containers(quiet=True, all=all)]
+
+    def inspect(self, container: str) -> Inspect | None:
+        """Return the full inspect of a container, or None where there is none."""
+        return self._found(f"inspect container {container}", f"/containers/{quote(container, safe='')}/json")
+
+    def image(self, image: str) -> Inspect | None:
+        """Return the inspect of an image by id or reference, or None where there is none."""
+        return self._found(f"inspect image {image}", f"/images/{quote(image, safe='/:@')}/json")
+
+    def pull(self, reference: str, *, auth: Mapping[str, str] | None = None, platform: str = "") -> Iterator[PullEvent]:
+        """Pull *reference* and yield the stream's lines; an error line raises EngineError."""
+        named = Reference.parse(reference)
+        query = {"fromImage": named.name, "tag": str(named.digest) if named.digest else named.tag_or_latest}
+        query |= {"platform": platform} if platform else {}
+        headers = {"X-Registry-Auth": docker.auth.encode_header(dict(auth or {}))}
+        with (
+            self._asking(f"pull {reference}") as api,
+            self._post(api, "/images/create", params=query, headers=headers, stream=True) as answer,
+        ):
+            for line in answer.iter_lines():
+                if line:
+                    yield _pull_event(reference, json.loads(line))
+
+    def tag(self, image: str, repository: str, tag: str) -> None:
+        """Give *image* one more name."""
+        with self._asking(f"tag {image} as {repository}:{tag}") as api:
+            api.tag(image, repository, tag)
+
+    def remove_image(self, image: str, *, prune_parents: bool = False) -> None:
+        """Remove a name of an image, or the image where *image* is an id."""
+        with self._asking(f"remove image {image}") as api:
+            api.remove_image(image, noprune=not prune_parents)
+
+    def image_names(self) -> list[str]:
+        """Return every ``repository:tag`` and ``repository@digest`` that the engine has."""
+        with self._asking("list images") as api:
+            rows = api.images()
+        names = [name for row in rows for key in ("RepoTags", "RepoDigests") for name in row.get(key) or []]
+        return [name for name in names if "<none>" not in name]
+
+    def create(self, spec: CreateSpec) -> str:
+        """Create a container, connect its further networks, and return its full id."""
+        with self._asking(f"create container {spec.name}") as api:
+            query = {"name": spec.name} | ({"platform": spec.platform} if spec.platform else {})
+            container = str(self._post(api, "/containers/create", params=query, json=dict(spec.body)).json()["Id"])
+        try:
+            for network, endpoint in spec.connect:
+                self._connect(container, network, endpoint)
+        except BaseException:
+            self.remove(container, force=True)
+            raise
+        return container
+
+    def start(self, container: str) -> None:
+        """Start a container; already running is a success."""
+        with self._asking(f"start container {container}") as api:
+            api.start(container)
+
+    def stop(self, container: str, *, timeout_s: int | None = None) -> None:
+        """Stop a container with its StopSignal and *timeout_s* (None: its own StopTimeout)."""
+        patience = self._own_stop_timeout(container) if timeout_s is None else timeout_s
+        with self._asking(f"stop container {container}") as api:
+            api.stop(container, timeout=patience if patience >= 0 else LONGEST_STOP_S)
+
+    def rename(self, container: str, name: str) -> None:
+        """Rename a container."""
+        with self._asking(f"rename container {container} to {name}") as api:
+            api.rename(container, name)
+
+    def remove(self, container: str, *, force: bool = False) -> None:
+        """Remove a container, never its volumes; already gone is a success."""
+        try:
+            with self._asking(f"remove container {container}") as api:
+                api.remove_container(container, v=False, force=force)
+        except EngineError as error:
+            if error.status == 409 and "already in progress" in str(error):
+                self._await_removal(container, error)
+            elif error.status != 404:
+                raise
+
+    def set_restart_policy(self, container: str, policy: Mapping[str, Any]) -> None:
+        """Change a container's restart policy in place."""
+        with self._asking(f"set the restart policy of container {container}") as api:
+            path = f"/containers/{quote(container, safe='')}/update"
+            self._post(api, path, json={"RestartPolicy": dict(policy)}).close()
+
+    def events(self, *, since: datetime | None = None) -> Iterator[EngineEvent]:
+        """Yield the engine's container and image events until closed; one request covers EVENT_WINDOW_S."""
+        begun = since or self._clock.now()
+        while True:
+            until = max(begun, self._clock.now()) + timedelta(seconds=EVENT_WINDOW_S)
+            yield from self._events_between(begun, until)
+            begun = until
+
+    def close(self) -> None:
+        """Give the connections back."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    @contextmanager
+    def _asking(self, doing: str) -> Iterator[APIClient]:
+        """Lend the client, and translate what it raises into our own errors; "cannot *doing*: ...\""""
+        try:
+            if self._client is None:
+                self._client = APIClient(base_url=self.url, version="auto", timeout=math.ceil(self._timeout_s))
+            yield self._client
+        except docker.errors.APIError as error:
+            raise self._refused(doing, error) from error
+        except (requests.RequestException, urllib3.exceptions.HTTPError, docker.errors.DockerException) as error:
+            self.close()
+            raise EngineUnreachable(
+                f"cannot {doing}: no answer from the engine at {self.url}; is it running, and may this user use it?"
+            ) from error
+
+    def _refused(self, doing: str, error: docker.errors.APIError) -> EngineError:
+        status = int(error.response.status_code) if error.response is not None else 0
+        explanation = str(error.explanation or error)
+        if "client version" in explanation:
+            self.close()
+        return EngineError(f"cannot {doing}: {explanation}", status=status)
+
+    def _found(self, doing: str, path: str) -> Inspect | None:
+        with self._asking(doing) as api:
+            answer = api.get(f"{api.base_url}/v{api.api_version}{path}", timeout=self._timeout_s)
+            if answer.status_code == HTTPStatus.NOT_FOUND:
+                return None
+            _raise_for_status(answer)
+            return cast(Inspect, answer.json())
+
+    def _post(self, api: APIClient, path: str, *, stream: bool = False, **request: Any) -> requests.Response:
+        patience = (self._timeout_s, PULL_SILENCE_S if stream else self._timeout_s)
+        answer = api.post(f"{api.base_url}/v{api.api_version}{path}", timeout=patience, stream=stream, **request)
+        _raise_for_status(answer)
+        return answer
+
+    def _connect(self, container: str, network: str, endpoint: Mapping[str, Any]) -> None:
+        asked = {"Container": container, "EndpointConfig": dict(endpoint)}
+        with self._asking(f"connect container {container} to network {network}") as api:
+            self._post(api, f"/networks/{quote(network, safe='')}/connect", json=asked).close()
+
+    def _own_stop_timeout(self, container: str) -> int:
+        found = self.inspect(container) or {}
+        own = found.get("Config", {}).get("StopTimeout")
+        return DEFAULT_STOP_S if own is None else int(own)
+
+    def _await_removal(self, container: str, error: EngineError) -> None:
+        deadline = self._clock.monotonic() + REMOVAL_WAIT_S
+        while self.inspect(container) is not None:
+            if self._clock.monotonic() > deadline:
+                raise error
+            self._clock.sleep(0.1)
+
+    def _events_between(self, since: datetime, until: datetime) -> Iterator[EngineEvent]:
+        query = {
+            "since": f"{since.timestamp():.6f}",
+            "until": f"{until.timestamp():.6f}",
+            "filters": json.dumps({"type": ["container", "image"]}),
+        }
+        with self._asking("read the engine's events") as api:
+            url = f"{api.base_url}/v{api.api_version}/events"
+            with api.get(url, params=query, stream=True, timeout=EVENT_WINDOW_S + self._timeout_s) as answer:
+                _raise_for_status(answer)
+                for line in answer.iter_lines(chunk_size=1):
+                    if line:
+                        yield _event(json.loads(line))
+
+
+def _raise_for_status(answer: requests.Response) -> None:
+    """Raise the docker library's own error, so that one place translates it."""
+    try:
+        answer.raise_for_status()
+    except requests.HTTPError as error:
+        docker.errors.create_api_error_from_http_exception(error)
+
+
+def _facts(told: Mapping[str, Any], api_version: str) -> EngineFacts:
+    registries = told.get("RegistryConfig") or {}
+    status = {row[0]: row[1] for row in told.get("DriverStatus") or [] if len(row) == 2}
+    platform = Platform.parse(f"{told.get('OSType') or 'linux'}/{told.get('Architecture') or 'unknown'}")
+    insecure = [name for name, row in (registries.get("IndexConfigs") or {}).items() if not row.get("Secure", True)]
+    return EngineFacts(
+        id=str(told.get("ID") or ""),
+        name=str(told.get("Name") or ""),
+        version=str(told.get("ServerVersion") or ""),
+        api_version=api_version,
+        os=platform.os,
+        architecture=platform.architecture,
+        containerd_store=status.get("driver-type") == "io.containerd.snapshotter.v1",
+        mirrors=tuple(registries.get("Mirrors") or ()),
+        insecure_registries=tuple(registries.get("InsecureRegistryCIDRs") or ()) + tuple(insecure),
+    )
+
+
+def _pull_event(reference: str, line: Mapping[str, Any]) -> PullEvent:
+    if "error" in line or "errorDetail" in line:
+        told = line.get("error") or (line.get("errorDetail") or {}).get("message") or "no reason was given"
+        raise EngineError(f"cannot pull {reference}: {told}")
+    progress = line.get("progressDetail") or {}
+    return PullEvent(
+        layer=str(line.get("id") or ""),
+        status=str(line.get("status") or ""),
+        current=progress.get("current"),
+        total=progress.get("total"),
+    )
+
+
+def _event(line: Mapping[str, Any]) -> EngineEvent:
+    actor = line.get("Actor") or {}
+    attributes = {str(key): str(value) for key, value in (actor.get("Attributes") or {}).items()}
+    seconds = int(line.get("timeNano") or int(line.get("time") or 0) * 10**9) / 1e9
+    return EngineEvent(
+        kind=str(line.get("Type") or ""),
+        action=str(line.get("Action") or ""),
+        id=str(actor.get("ID") or ""),
+        name=attributes.get("name", ""),
+        at=datetime.fromtimestamp(seconds, UTC),
+        attributes=attributes,
+    )

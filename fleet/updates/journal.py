@@ -1,0 +1,259 @@
+"""What this host must not forget: every update in flight, every command, every message seen.
+
+A record is written whole: to a temporary file, synced, renamed over the old one, and the folder synced. A reader
+therefore finds the record before or after, never half of one, whenever the power goes.
+"""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+from pydantic import TypeAdapter, ValidationError
+
+from fleet.errors import BadInput
+from fleet.updates.command import Policy, Target, UpdateCommand
+from fleet.updates.outcome import Phases, PullOutcome, UpdateOutcome
+
+T = TypeVar("T")
+
+SEEN_KEPT = 2_000
+"""How many ids of messages are remembered, the latest; an expired message is refused before it gets here."""
+
+
+class Stage(StrEnum):
+    """How far one update is. Each stage is written before what it names is begun, and so after what came before it."""
+
+    CREATE = "create"
+    """The new container is about to be created under its temporary name; the old one runs."""
+    RELEASE = "release"
+    """The new one was created; the old one's restart policy is about to be taken off."""
+    STOP = "stop"
+    """The old one is about to be stopped."""
+    SWAP = "swap"
+    """The old one was stopped; the names are about to be swapped."""
+    START = "start"
+    """The new one has the name; it is about to be started."""
+    VERIFY = "verify"
+    """The new one was started, and must now prove itself."""
+    REMOVE = "remove"
+    """The new one was verified; from here on there is no way back, the old one is about to be removed."""
+    UNDO = "undo"
+    """Something went wrong: the old one is being brought back."""
+    DONE = "done"
+    """It has its outcome, which waits to be taken over by the outbox."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateEntry:
+    """One update in flight, with all that is needed to finish it or to take it back."""
+
+    command: UUID
+    target: Target
+    policy: Policy
+    pull: PullOutcome
+    stage: Stage
+    old: dict[str, Any]
+    """The full inspect of the old container, before anything was touched."""
+    body: dict[str, Any]
+    """The create body of the new container."""
+    connect: tuple[tuple[str, dict[str, Any]], ...] = ()
+    platform: str = ""
+    new_id: str = ""
+    """The new container's id; empty until the stage RELEASE."""
+    stopped_at: datetime | None = None
+    """By the host's clock; written with the stage STOP, and taken for the beginning of the downtime after a crash."""
+    downtime_ms: int | None = None
+    """Written with the stage VERIFY: how long it took until the new container ran."""
+    phases: Phases = field(default_factory=Phases)
+    reason: str = ""
+    """Why the stage UNDO was reached."""
+    config_diff: tuple[str, ...] = ()
+    outcome: UpdateOutcome | None = None
+    """Set with the stage DONE."""
+
+    @property
+    def update_id(self) -> UUID:
+        """The id of the update, by which its file is named."""
+        return self.target.update_id
+
+    @property
+    def new_name(self) -> str:
+        """The temporary name of the new container, until the swap."""
+        return f"{self.target.container}.fleet-new-{self.update_id.hex[-8:]}"
+
+    @property
+    def old_name(self) -> str:
+        """The name that the old container gets at the swap."""
+        return f"{self.target.container}.fleet-old-{self.target.container_id[:12]}"
+
+
+class CommandState(StrEnum):
+    """How far a command is on this host."""
+
+    OFFERED = "offered"
+    """Its offer was answered with a claim."""
+    ORDERED = "ordered"
+    """The order is here; its images are being pulled."""
+    READY = "ready"
+    """Every byte is there; the go is awaited."""
+    GOING = "going"
+    """The go came; containers are being updated."""
+    DONE = "done"
+    """Every target has its outcome."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandEntry:
+    """One command, as far as this host knows it."""
+
+    id: UUID
+    state: CommandState
+    command: UpdateCommand | None = None
+    """None until the order came."""
+    pulls: dict[str, PullOutcome] = field(default_factory=dict)
+    """What came of each pull, by its pull key."""
+    attempts: int = 0
+    """How often work on it was begun; a command that kills its agent is abandoned after a few."""
+    cancelled: str = ""
+    """Why it was cancelled; empty where it was not."""
+    changed_at: datetime
+    """By the host's clock; for people and for forgetting."""
+
+
+_UPDATE = TypeAdapter(UpdateEntry)
+_COMMAND = TypeAdapter(CommandEntry)
+
+
+class Journal:
+    """The records of one host, under one folder that only its owner may read."""
+
+    def __init__(self, path: Path, *, after_write: Callable[[str], None] | None = None) -> None:
+        """Open the journal at *path*, made where it is missing; *after_write* is told of each write, for tests."""
+        self.path = path
+        self._after_write = after_write
+        for folder in (path, path / "updates", path / "commands"):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for unfinished in folder.glob(".*.tmp"):
+                unfinished.unlink(missing_ok=True)
+
+    def save(self, entry: UpdateEntry, **changes: Any) -> UpdateEntry:
+        """Write *entry* with *changes*, and return it; when this returns, it outlives a power cut."""
+        changed = replace(entry, **changes)
+        self._write(self._update_file(changed.update_id), _UPDATE.dump_json(changed), f"update:{changed.stage}")
+        return changed
+
+    def update(self, update_id: UUID) -> UpdateEntry | None:
+        """Return the record of one update, or None."""
+        return self._read(_UPDATE, self._update_file(update_id))
+
+    def updates(self) -> list[UpdateEntry]:
+        """Return every record of an update, open or waiting to be taken over, oldest id first."""
+        return [entry for entry in (self._read(_UPDATE, file) for file in self._files("updates")) if entry]
+
+    def forget(self, update_id: UUID) -> None:
+        """Forget an update whose outcome is safe elsewhere."""
+        self._remove(self._update_file(update_id))
+
+    def save_command(self, entry: CommandEntry, **changes: Any) -> CommandEntry:
+        """Write a command's record with *changes*, and return it."""
+        changed = replace(entry, **changes)
+        self._write(self._command_file(changed.id), _COMMAND.dump_json(changed), f"command:{changed.state}")
+        return changed
+
+    def command(self, command_id: UUID) -> CommandEntry | None:
+        """Return the record of one command, or None."""
+        return self._read(_COMMAND, self._command_file(command_id))
+
+    def commands(self) -> list[CommandEntry]:
+        """Return every record of a command, oldest id first."""
+        return [entry for entry in (self._read(_COMMAND, file) for file in self._files("commands")) if entry]
+
+    def forget_command(self, command_id: UUID) -> None:
+        """Forget a command."""
+        self._remove(self._command_file(command_id))
+
+    def see(self, message_id: UUID) -> bool:
+        """Remember *message_id*; tell whether it is new."""
+        seen = self._seen()
+        if str(message_id) in seen:
+            return False
+        kept = [*seen, str(message_id)][-SEEN_KEPT:]
+        self._write(self.path / "seen", "\n".join(kept).encode(), "seen")
+        return True
+
+    def add_leftover(self, container_id: str) -> None:
+        """Remember a stopped container that could not be removed, so that the next start tries again."""
+        kept = [*self.leftovers(), container_id]
+        self._write(self.path / "leftovers", "\n".join(dict.fromkeys(kept)).encode(), "leftovers")
+
+    def drop_leftover(self, container_id: str) -> None:
+        """Forget a leftover that is gone."""
+        kept = [one for one in self.leftovers() if one != container_id]
+        self._write(self.path / "leftovers", "\n".join(kept).encode(), "leftovers")
+
+    def leftovers(self) -> list[str]:
+        """Return the ids of the containers that are still to be removed."""
+        file = self.path / "leftovers"
+        return file.read_text().split() if file.exists() else []
+
+    def _seen(self) -> list[str]:
+        file = self.path / "seen"
+        return file.read_text().split() if file.exists() else []
+
+    def _update_file(self, update_id: UUID) -> Path:
+        return self.path / "updates" / f"{update_id}.json"
+
+    def _command_file(self, command_id: UUID) -> Path:
+        return self.path / "commands" / f"{command_id}.json"
+
+    def _files(self, folder: str) -> Iterator[Path]:
+        return iter(sorted((self.path / folder).glob("*.json")))
+
+    def _write(self, file: Path, content: bytes, what: str) -> None:
+        write_atomically(file, content)
+        if self._after_write is not None:
+            self._after_write(what)
+
+    def _remove(self, file: Path) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            file.unlink()
+            _sync_folder(file.parent)
+
+    def _read(self, kind: TypeAdapter[T], file: Path) -> T | None:
+        try:
+            return kind.validate_json(file.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValidationError as error:
+            raise BadInput(f"cannot read {file}; it was written by another version of Fleet, or damaged") from error
+
+
+def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Write *content* to *path* so that after a crash there is the old content or the new one, and sync it."""
+    temporary = path.with_name(f".{path.name}.{hashlib.sha256(os.urandom(8)).hexdigest()[:8]}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

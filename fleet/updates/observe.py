@@ -1,0 +1,94 @@
+"""What runs on this host, read from the engine into values that are small and hold no secret."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from fleet.engine.protocol import Engine, Inspect
+from fleet.errors import BadInput
+from fleet.images.platform import Platform
+from fleet.images.reference import Reference
+from fleet.mirrors.source import MirrorRule
+from fleet.updates.snapshot import STEERING_LABELS, ContainerState
+
+
+class DigestTable(Protocol):
+    """The agent's own memory of digests, which some image stores lose."""
+
+    def get(self, image_id: str, repository: str) -> str | None:
+        """Return the digest by which *image_id* was pulled from *repository* (``docker.io/library/nginx``)."""
+        ...
+
+
+def observe(engine: Engine, known: DigestTable) -> tuple[ContainerState, ...]:
+    """Return every container of the engine, sorted by name; one that goes away meanwhile is left out."""
+    inspects = (engine.inspect(container) for container in engine.container_ids(all=True))
+    images: dict[str, Inspect] = {}
+    states = [_state(engine, known, images, inspect) for inspect in inspects if inspect is not None]
+    return tuple(sorted(states, key=lambda state: (state.name, state.id)))
+
+
+def snapshot_hash(containers: Sequence[ContainerState], mirrors: Sequence[MirrorRule] = ()) -> str:
+    """Return a hash that is the same for the same snapshot, in whatever order it is given."""
+    rows = sorted(_canonical(asdict(container)) for container in containers)
+    rules = [_canonical(asdict(rule)) for rule in mirrors]
+    return hashlib.sha256("\n".join([*rows, "", *rules]).encode()).hexdigest()
+
+
+def _state(engine: Engine, known: DigestTable, images: dict[str, Inspect], inspect: Inspect) -> ContainerState:
+    image_id, named, state = str(inspect["Image"]), str(inspect["Config"]["Image"]), inspect["State"]
+    if image_id not in images:
+        images[image_id] = engine.image(image_id) or {}
+    image = images[image_id]
+    digests = _digests(image, known, image_id, named)
+    labels = inspect["Config"].get("Labels") or {}
+    return ContainerState(
+        id=inspect["Id"],
+        name=inspect["Name"].lstrip("/"),
+        reference=named,
+        image_id=image_id,
+        digests=digests,
+        platform=_platform(image),
+        state=str(state.get("Status") or ""),
+        health=_health(state),
+        labels={key: str(labels[key]) for key in sorted(labels) if key.startswith(STEERING_LABELS)},
+        local_build=bool(image) and not digests and not image.get("RepoDigests"),
+    )
+
+
+def _digests(image: Inspect, known: DigestTable, image_id: str, named: str) -> tuple[str, ...]:
+    """Return the digests under the repository of *named*, as the engine or the agent's own table knows them."""
+    try:
+        repository = Reference.parse(named).name
+    except BadInput:
+        return ()
+    found = {digest for name, digest in _repo_digests(image) if name == repository}
+    remembered = known.get(image_id, repository)
+    return tuple(sorted(found | ({str(remembered)} if remembered else set())))
+
+
+def _repo_digests(image: Inspect) -> Iterable[tuple[str, str]]:
+    for text in image.get("RepoDigests") or ():
+        try:
+            reference = Reference.parse(text)
+        except BadInput:
+            continue
+        if reference.digest is not None:
+            yield reference.name, str(reference.digest)
+
+
+def _platform(image: Inspect) -> str:
+    if not image.get("Os") or not image.get("Architecture"):
+        return ""
+    return str(Platform(image["Os"], image["Architecture"], image.get("Variant") or "").normalise())
+
+
+def _health(state: dict[str, Any]) -> str:
+    status = str((state.get("Health") or {}).get("Status") or "")
+    return "" if status == "none" else status
+
+
+def _canonical(value: dict[str, Any]) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
