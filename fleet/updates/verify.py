@@ -37,7 +37,7 @@ def verify(engine: Engine, container: str, policy: VerifyPolicy, *, clock: Clock
 
 def has_healthcheck(inspect: Inspect) -> bool:
     """Tell whether the engine runs a health probe in this container."""
-    test = (inspect["Config"].get("Healthcheck") or {}).get("Test") or ()
+    test: list[str] = (inspect["Config"].get("Healthcheck") or {}).get("Test") or []
     return bool(test) and test[0] != "NONE"
 
 

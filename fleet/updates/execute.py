@@ -1,0 +1,213 @@
+"""Carry one target to its end, and after a crash every update that was in flight."""
+
+import contextlib
+from typing import Any
+from uuid import UUID
+
+from fleet.clock import Clock
+from fleet.engine.protocol import Engine, Inspect
+from fleet.engine.spec import new_spec, shares_with
+from fleet.errors import BadInput, EngineError, EngineUnreachable
+from fleet.images.reference import Reference
+from fleet.updates.command import Policy, Target
+from fleet.updates.journal import Journal, Stage, UpdateEntry
+from fleet.updates.outcome import Phases, PullOutcome, Result, UpdateOutcome
+from fleet.updates.recreate import finish, peers_of, recreate
+from fleet.updates.rollback import roll_back
+from fleet.updates.run import Progress, Run
+
+SWARM_LABEL = "com.docker.swarm.task.id"
+INTERRUPTED = "cannot finish the update: the agent was interrupted"
+
+
+def _silent(phase: str) -> None:
+    """Tell nobody."""
+
+
+def recreate_target(
+    engine: Engine,
+    journal: Journal,
+    target: Target,
+    policy: Policy,
+    pull: PullOutcome,
+    *,
+    command_id: UUID,
+    clock: Clock,
+    progress: Progress = _silent,
+) -> UpdateOutcome:
+    """Bring one container to the image that was pulled, or back; return its outcome, which the journal keeps too.
+
+    Taken again for the same update it ends what was begun, or returns the outcome that it had. Raises EngineUnreachable
+    where the engine stays away: the record stays open, and ``recover`` or the same call ends it later.
+    """
+    known = journal.update(target.update_id)
+    if known is not None:
+        run = Run(engine=engine, journal=journal, entry=known, clock=clock, progress=progress)
+        return _resume(run)
+    blank = _blank(target, policy, pull, command_id)
+    run = Run(engine=engine, journal=journal, entry=blank, clock=clock, progress=progress)
+    if not pull.ok:
+        return run.close(Result.FAILED, pull.reason or f"cannot update {target.container}: its image was not pulled")
+    refusal = _prepare(run)
+    return refusal or _carry_out(run)
+
+
+def recover(
+    engine: Engine, journal: Journal, clock: Clock, *, progress: Progress = _silent
+) -> list[tuple[UUID, UpdateOutcome]]:
+    """Take every update in flight to its end, and return (command, outcome) of each that was not yet forgotten.
+
+    Finished where the new container was verified already, rolled back otherwise. Raises EngineUnreachable where the
+    engine stays away; the rest stays open.
+    """
+    _sweep(engine, journal)
+    runs = [Run(engine=engine, journal=journal, entry=e, clock=clock, progress=progress) for e in journal.updates()]
+    return [(run.entry.command, _resume(run)) for run in runs]
+
+
+def _carry_out(run: Run) -> UpdateOutcome:
+    """Recreate, and finish or roll back; whatever goes wrong on the way, the old container comes back."""
+    try:
+        recreate(run)
+    except Exception as error:
+        return roll_back(run, _reason(run, error))
+    return _finish(run)
+
+
+def _resume(run: Run) -> UpdateOutcome:
+    if run.entry.outcome is not None:
+        return run.entry.outcome
+    if run.entry.stage is Stage.REMOVE and run.find_new() is not None:
+        run.engine.start(run.entry.new_id)
+        return _finish(run)
+    return roll_back(run, INTERRUPTED)
+
+
+def _finish(run: Run) -> UpdateOutcome:
+    """Remove the old container; what fails here leaves something over and changes nothing about the success."""
+    left = ""
+    try:
+        left = finish(run)
+    except EngineUnreachable:
+        raise
+    except (EngineError, OSError) as error:
+        left = str(error)
+    return run.close(Result.UPDATED, f"left over: {left}" if left else "")
+
+
+def _prepare(run: Run) -> UpdateOutcome | None:
+    """Check the preconditions and write the whole update down; return the outcome where it ends here."""
+    engine, target = run.engine, run.target
+    try:
+        old = engine.inspect(target.container_id)
+        if old is None:
+            return run.close(Result.SKIPPED, f"cannot update {target.container}: it is not there any more; plan again")
+        if old["Image"] == run.entry.pull.image_id:
+            return run.close(Result.ALREADY_CURRENT)
+        obstacle = _obstacle(engine, target, old)
+        if obstacle:
+            return run.close(Result.SKIPPED, f"cannot update {target.container}: {obstacle}")
+        run.save(Stage.CREATE, old=old, **_new_container(run, old))
+    except (EngineError, BadInput) as error:
+        return run.close(Result.FAILED, str(error))
+    except OSError as error:
+        return _unwritten(run, error)
+    return None
+
+
+def _unwritten(run: Run, error: OSError) -> UpdateOutcome:
+    """Return the outcome of an update that could not be written down and so was not begun."""
+    return run.close(
+        Result.FAILED, f"cannot write the journal at {run.journal.path}: {error.strerror}; is the disk full?"
+    )
+
+
+def _obstacle(engine: Engine, target: Target, old: Inspect) -> str:
+    """Return why *old* must not be touched, or empty."""
+    state, labels = old["State"], old["Config"].get("Labels") or {}
+    if old["Name"].lstrip("/") != target.container:
+        return f"it is named {old['Name'].lstrip('/')} now; plan again"
+    if old["Image"] != target.image_id:
+        return "it runs another image than the plan saw; plan again"
+    if not state.get("Running") or state.get("Paused"):
+        return f"it is {state.get('Status') or 'not running'}, and only running containers are updated"
+    if SWARM_LABEL in labels:
+        return "it belongs to a Swarm service, which Swarm updates"
+    for other in _others(engine, target.container_id):
+        how = shares_with(other, old)
+        if how:
+            return (
+                f"container {other['Name'].lstrip('/')} depends on it ({how}) and would lose its network or namespace"
+            )
+    return ""
+
+
+def _others(engine: Engine, own_id: str) -> list[Inspect]:
+    found = (engine.inspect(container) for container in engine.container_ids(all=True) if container != own_id)
+    return [other for other in found if other is not None]
+
+
+def _new_container(run: Run, old: Inspect) -> dict[str, Any]:
+    """Return the fields of the record that describe the new container."""
+    engine, entry = run.engine, run.entry
+    facts = engine.facts()
+    old_image = engine.image(old["Image"]) or {}
+    spec = new_spec(
+        old,
+        old_image,
+        name=entry.new_name,
+        image=_written_reference(old, entry.target.reference),
+        image_id=entry.pull.image_id,
+        api_version=facts.api_version,
+        peers=peers_of(engine, old),
+        engine_name=facts.name,
+        platform=_foreign_platform(old_image, facts.architecture),
+    )
+    connect = tuple((network, dict(endpoint)) for network, endpoint in spec.connect)
+    return {"body": dict(spec.body), "connect": connect, "platform": spec.platform}
+
+
+def _written_reference(old: Inspect, reference: Reference) -> str:
+    """Return the image's name as the user wrote it, where that still means the target's reference."""
+    written = str(old["Config"]["Image"])
+    with contextlib.suppress(BadInput):
+        if Reference.parse(written).with_tag_latest() == reference.without_digest().with_tag_latest():
+            return written
+    return reference.without_digest().with_tag_latest().familiar
+
+
+def _foreign_platform(old_image: Inspect, architecture: str) -> str:
+    """Return the old image's platform where it is not the machine's own (emulation), else empty."""
+    own = str(old_image.get("Architecture") or architecture)
+    if own == architecture:
+        return ""
+    return "/".join(part for part in (old_image.get("Os") or "linux", own, old_image.get("Variant")) if part)
+
+
+def _sweep(engine: Engine, journal: Journal) -> None:
+    """Remove what earlier updates left over."""
+    for container in journal.leftovers():
+        with contextlib.suppress(EngineError):
+            engine.remove(container)
+            journal.drop_leftover(container)
+
+
+def _reason(run: Run, error: Exception) -> str:
+    text = str(error)
+    if text.startswith("cannot"):
+        return text
+    return f"cannot update {run.target.container}: {type(error).__name__}: {text}"
+
+
+def _blank(target: Target, policy: Policy, pull: PullOutcome, command_id: UUID) -> UpdateEntry:
+    """Return the record of an update that has not begun."""
+    return UpdateEntry(
+        command=command_id,
+        target=target,
+        policy=policy,
+        pull=pull,
+        stage=Stage.CREATE,
+        old={},
+        body={},
+        phases=Phases(pull_ms=pull.duration_ms),
+    )

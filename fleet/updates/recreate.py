@@ -1,0 +1,190 @@
+"""Replace one container without ever losing it: each step, and beside it the step that takes it back.
+
+Every step is written down before it is begun. An undo looks at the engine and not at the record, and may be taken any
+number of times: it does what is still to be done.
+"""
+
+from fleet.clock import since_ms
+from fleet.engine.difference import config_diff
+from fleet.engine.protocol import CreateSpec, Engine, Inspect
+from fleet.engine.spec import new_spec, peers_named
+from fleet.errors import BadInput, EngineError
+from fleet.images.reference import Reference
+from fleet.updates.journal import Stage
+from fleet.updates.run import Run
+from fleet.updates.verify import verify
+
+REMOVED_WITHIN_S = 60.0
+"""How long the engine may take to remove a ``--rm`` container that was stopped."""
+NO_RESTART = {"Name": "no", "MaximumRetryCount": 0}
+
+
+def recreate(run: Run) -> None:
+    """Take the update from its first step to a verified new container; what it raises is for roll_back to undo."""
+    create_new(run)  # taken back by remove_new
+    release_old(run)  # taken back by hold_old
+    stop_old(run)  # taken back by start_old
+    swap_names(run)  # taken back by name_old
+    start_new(run)  # taken back by remove_new
+    verify_new(run)
+
+
+def create_new(run: Run) -> None:
+    """Create the new container under a temporary name while the old one runs: what is wrong with it shows here."""
+    run.progress("create")
+    began = run.clock.monotonic()
+    entry = run.entry
+    spec = CreateSpec(name=entry.new_name, body=entry.body, connect=entry.connect, platform=entry.platform)
+    new_id = run.engine.create(spec)
+    run.save(Stage.RELEASE, new_id=new_id, phases=run.took(began, "create_ms"))
+    created = run.engine.inspect(new_id) or {}
+    if created.get("Image") != entry.pull.image_id:
+        raise EngineError(
+            f"cannot update {run.target.container}: {entry.body['Image']} does not name the image that was pulled"
+        )
+
+
+def remove_new(run: Run) -> None:
+    """Stop and remove the new container, if there is one."""
+    new = run.find_new()
+    if new is None:
+        return
+    if new["State"].get("Running"):
+        run.engine.stop(new["Id"])
+    run.engine.remove(new["Id"], force=True)
+
+
+def release_old(run: Run) -> None:
+    """Take the old container's restart policy off, or an engine that restarts would start it beside the new one."""
+    if _restarts(run.entry.old):
+        run.engine.set_restart_policy(run.target.container_id, NO_RESTART)
+
+
+def hold_old(run: Run, old: Inspect) -> None:
+    """Give the old container its restart policy back."""
+    policy = run.entry.old["HostConfig"].get("RestartPolicy") or NO_RESTART
+    if _restarts(run.entry.old) and old["HostConfig"].get("RestartPolicy") != policy:
+        run.engine.set_restart_policy(old["Id"], policy)
+
+
+def stop_old(run: Run) -> None:
+    """Stop the old container with its own signal and patience. The downtime begins."""
+    run.progress("stop")
+    run.save(Stage.STOP, stopped_at=run.clock.now())
+    began = run.stop_began = run.clock.monotonic()
+    run.engine.stop(run.target.container_id)
+    if run.entry.old["HostConfig"].get("AutoRemove"):
+        _await_removal(run)
+    run.save(Stage.SWAP, phases=run.took(began, "stop_ms"))
+
+
+def start_old(run: Run, old: Inspect) -> None:
+    """Start the old container again."""
+    run.engine.start(old["Id"])
+
+
+def make_old_again(run: Run) -> Inspect:
+    """Create the old container from the journal, for one that the engine removed when it stopped (``--rm``)."""
+    old = run.entry.old
+    facts = run.engine.facts()
+    _name_old_image(run)
+    spec = new_spec(
+        old,
+        {},
+        name=run.entry.old_name,
+        image=old["Config"]["Image"],
+        image_id=old["Image"],
+        api_version=facts.api_version,
+        peers=peers_of(run.engine, old),
+        engine_name=facts.name,
+    )
+    made = run.engine.inspect(run.engine.create(spec))
+    if made is None:
+        raise EngineError(f"cannot find {run.entry.old_name}, which was just created")
+    return made
+
+
+def peers_of(engine: Engine, inspect: Inspect) -> dict[str, Inspect]:
+    """Return the inspects of the containers that *inspect* refers to, by what it calls them."""
+    return {named: found for named in peers_named(inspect) if (found := engine.inspect(named)) is not None}
+
+
+def swap_names(run: Run) -> None:
+    """Give the new container the old one's name."""
+    if not run.entry.old["HostConfig"].get("AutoRemove"):
+        run.engine.rename(run.target.container_id, run.entry.old_name)
+    run.engine.rename(run.entry.new_id, run.target.container)
+    run.save(Stage.START)
+
+
+def name_old(run: Run, old: Inspect) -> None:
+    """Give the old container its name back, where it has another."""
+    if old["Name"].lstrip("/") != run.target.container:
+        run.engine.rename(old["Id"], run.target.container)
+
+
+def start_new(run: Run) -> None:
+    """Start the new container. The downtime ends."""
+    run.progress("start")
+    began = run.clock.monotonic()
+    run.engine.start(run.entry.new_id)
+    run.save(Stage.VERIFY, phases=run.took(began, "start_ms"), downtime_ms=run.downtime_ms())
+
+
+def verify_new(run: Run) -> None:
+    """Wait until the new container has proved itself, and write that down: from here there is no way back."""
+    run.progress("verify")
+    began = run.clock.monotonic()
+    reason = verify(run.engine, run.entry.new_id, run.entry.policy.verify, clock=run.clock)
+    run.note(phases=run.took(began, "verify_ms"))
+    if reason:
+        raise EngineError(reason)
+    new = run.engine.inspect(run.entry.new_id)
+    run.save(Stage.REMOVE, config_diff=config_diff(run.entry.old, new) if new else ())
+
+
+def finish(run: Run) -> str:
+    """Remove the old container, never its volumes, and its image where the policy says so; return what is left over."""
+    old = run.engine.inspect(run.target.container_id)
+    left = ""
+    if old is not None:
+        if old["State"].get("Running"):
+            run.engine.stop(old["Id"])
+        left = run.remove_for_good(old["Id"])
+    if run.entry.policy.remove_old_image and not left:
+        _remove_old_image(run)
+    return left
+
+
+def _remove_old_image(run: Run) -> None:
+    """Remove the old image unless a name or a container still needs it."""
+    image = run.engine.image(run.target.image_id)
+    if image is None or image.get("RepoTags"):
+        return
+    try:
+        run.engine.remove_image(run.target.image_id, prune_parents=True)
+    except EngineError as error:
+        if error.status not in (404, 409):
+            raise
+
+
+def _name_old_image(run: Run) -> None:
+    """Let the name that the user wrote mean the old image again, so that the container is made again under it."""
+    try:
+        written = Reference.parse(str(run.entry.old["Config"]["Image"]))
+    except BadInput:
+        return
+    if written.digest is None:
+        run.engine.tag(run.entry.old["Image"], written.familiar_name, written.tag_or_latest)
+
+
+def _await_removal(run: Run) -> None:
+    began = run.clock.monotonic()
+    while run.engine.inspect(run.target.container_id) is not None:
+        if since_ms(run.clock, began) > REMOVED_WITHIN_S * 1000:
+            raise EngineError(f"cannot go on with {run.target.container}: the engine does not finish removing it")
+        run.clock.sleep(0.05)
+
+
+def _restarts(old: Inspect) -> bool:
+    return ((old["HostConfig"].get("RestartPolicy") or {}).get("Name") or "no") != "no"

@@ -1,0 +1,113 @@
+"""One update while it runs: its record in the journal and what its steps need."""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fleet.clock import Clock, since_ms
+from fleet.engine.protocol import Engine, Inspect
+from fleet.errors import EngineError
+from fleet.updates.command import Target
+from fleet.updates.journal import Journal, Stage, UpdateEntry
+from fleet.updates.outcome import Phases, Result, UpdateOutcome
+
+Progress = Callable[[str], None]
+"""Told the phase that begins: ``create``, ``stop``, ``start``, ``verify``, ``rollback``."""
+
+REMOVAL_TRIES = 3
+REMOVAL_WAIT_S = 1.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """The one mutable thing of an update: which record is the latest."""
+
+    engine: Engine
+    journal: Journal
+    entry: UpdateEntry
+    clock: Clock
+    progress: Progress
+    stop_began: float | None = None
+    """When the old container was told to stop, by the monotonic clock; None in another process after a crash."""
+
+    @property
+    def target(self) -> Target:
+        """What is updated."""
+        return self.entry.target
+
+    def save(self, stage: Stage, **changes: Any) -> None:
+        """Write down that *stage* is about to begin."""
+        self.entry = self.journal.save(self.entry, stage=stage, **changes)
+
+    def note(self, **changes: Any) -> None:
+        """Change the record without writing it down: the next stage will."""
+        self.entry = replace(self.entry, **changes)
+
+    def downtime_ms(self) -> int | None:
+        """Return the time since the old container was told to stop; None where it never was."""
+        if self.stop_began is not None:
+            return since_ms(self.clock, self.stop_began)
+        if self.entry.stopped_at is not None:
+            return max(0, round((self.clock.now() - self.entry.stopped_at).total_seconds() * 1000))
+        return None
+
+    def took(self, began: float, phase: str) -> Phases:
+        """Return the phases with *phase* (``stop_ms``) set to the time since *began*."""
+        return replace(self.entry.phases, **{phase: since_ms(self.clock, began)})
+
+    def find_new(self) -> Inspect | None:
+        """Return the new container, by its id or, where the id was not written down in time, its temporary name."""
+        found = self.engine.inspect(self.entry.new_id) if self.entry.new_id else None
+        return found or self.engine.inspect(self.entry.new_name)
+
+    def find_old(self) -> Inspect | None:
+        """Return the old container, or the one that was made again in its place."""
+        found = self.engine.inspect(self.target.container_id) or self.engine.inspect(self.entry.old_name)
+        if found is None and self.entry.stage is Stage.UNDO:
+            found = self.engine.inspect(self.target.container)
+            if found is not None and found["Id"] == self.entry.new_id:
+                return None
+        return found
+
+    def remove_for_good(self, container: str) -> str:
+        """Remove a stopped container in a few tries; return empty, or why it is left over (and remembered)."""
+        for remaining in reversed(range(REMOVAL_TRIES)):
+            try:
+                self.engine.remove(container)
+                return ""
+            except EngineError as error:
+                if not remaining:
+                    self.journal.add_leftover(container)
+                    return str(error)
+                self.clock.sleep(REMOVAL_WAIT_S)
+        return ""
+
+    def close(self, result: Result, reason: str = "", **more: Any) -> UpdateOutcome:
+        """Write the outcome down and return it; where the disk is full it is returned all the same."""
+        outcome = outcome_of(self.entry, result, reason, **more)
+        with contextlib.suppress(OSError):
+            self.save(Stage.DONE, outcome=outcome)
+        return outcome
+
+
+def outcome_of(entry: UpdateEntry, result: Result, reason: str = "", **more: Any) -> UpdateOutcome:
+    """Return the outcome of *entry*."""
+    target = entry.target
+    told: dict[str, Any] = {
+        "update_id": target.update_id,
+        "container": target.container,
+        "result": result,
+        "reason": reason,
+        "old_container_id": target.container_id,
+        "new_container_id": entry.new_id if result is Result.UPDATED else "",
+        "old_digest": str(target.old_digest or ""),
+        "new_digest": str(target.digest),
+        "old_image_id": target.image_id,
+        "new_image_id": entry.pull.image_id,
+        "pull_id": entry.pull.pull_id,
+        "phases": entry.phases,
+        "downtime_ms": entry.downtime_ms,
+        "config_diff": entry.config_diff,
+    }
+    return UpdateOutcome(**(told | more))
