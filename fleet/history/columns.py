@@ -1,0 +1,136 @@
+"""The types of columns, the same on both databases, and the one MetaData that every table belongs to."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Integer,
+    MetaData,
+    Text,
+    TypeDecorator,
+    Uuid,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+METADATA = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An instant, in UTC; a time without a zone is refused. SQLite hands times back without one."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Write an aware time as UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"cannot write {value!r}: it has no time zone")
+        moment = value.astimezone(UTC)
+        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Read a time as aware, in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Words(TypeDecorator[StrEnum]):
+    """One member of a closed set, stored as its text."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, words: type[StrEnum]) -> None:
+        super().__init__()
+        self.words = words
+
+    def process_bind_param(self, value: StrEnum | str | None, dialect: Dialect) -> str | None:
+        """Write a member; a text that is none raises ValueError."""
+        return None if value is None else self.words(value).value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
+        """Read a member."""
+        return None if value is None else self.words(value)
+
+
+class Items(TypeDecorator[tuple[Any, ...]]):
+    """A tuple, stored as a JSON list."""
+
+    impl = JSON().with_variant(JSONB(), "postgresql")
+    cache_ok = True
+
+    def process_bind_param(self, value: Sequence[Any] | None, dialect: Dialect) -> list[Any] | None:
+        """Write any sequence as a list."""
+        return None if value is None else list(value)
+
+    def process_result_value(self, value: list[Any] | None, dialect: Dialect) -> tuple[Any, ...] | None:
+        """Read a tuple."""
+        return None if value is None else tuple(value)
+
+
+DOCUMENT = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+"""A JSON object."""
+
+
+def uid(name: str, comment: str, *constraints: Any, nullable: bool = False, primary_key: bool = False) -> Column[Any]:
+    """Return a column that holds a UUID."""
+    return Column(name, Uuid(), *constraints, primary_key=primary_key, nullable=nullable, comment=comment)
+
+
+def text(name: str, comment: str, *constraints: Any, nullable: bool = False, primary_key: bool = False) -> Column[Any]:
+    """Return a column of text; empty means that there is none, unless it is nullable."""
+    return Column(name, Text(), *constraints, primary_key=primary_key, nullable=nullable, comment=comment)
+
+
+def number(name: str, comment: str, *, nullable: bool = False, primary_key: bool = False) -> Column[Any]:
+    """Return a column of 32-bit integers."""
+    return Column(name, Integer(), primary_key=primary_key, nullable=nullable, comment=comment, autoincrement=False)
+
+
+def big(name: str, comment: str, *, nullable: bool = False) -> Column[Any]:
+    """Return a column of 64-bit integers: ``_ms`` and ``_bytes``."""
+    return Column(name, BigInteger(), nullable=nullable, comment=comment)
+
+
+def flag(name: str, comment: str) -> Column[Any]:
+    """Return a column of yes or no."""
+    return Column(name, Boolean(), nullable=False, comment=comment)
+
+
+def time(name: str, comment: str, *, nullable: bool = False) -> Column[Any]:
+    """Return a column of instants, UTC."""
+    return Column(name, UtcTime(), nullable=nullable, comment=comment)
+
+
+def document(name: str, comment: str, *, nullable: bool = False) -> Column[Any]:
+    """Return a column that holds a JSON object."""
+    return Column(name, DOCUMENT, nullable=nullable, comment=comment)
+
+
+def items(name: str, comment: str) -> Column[Any]:
+    """Return a column that holds a JSON list, read as a tuple."""
+    return Column(name, Items(), nullable=False, comment=comment)
+
+
+def words(name: str, enum: type[StrEnum], comment: str, *, primary_key: bool = False) -> Column[Any]:
+    """Return a column of one closed set."""
+    return Column(name, Words(enum), primary_key=primary_key, nullable=False, comment=comment)

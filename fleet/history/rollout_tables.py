@@ -1,0 +1,112 @@
+"""The tables of what shall be done: rollouts, waves, hosts in them, schedules, plans and policies."""
+
+from sqlalchemy import ForeignKey, Index, Table
+from sqlalchemy import text as sql
+
+from fleet.history.columns import METADATA, document, flag, items, number, text, time, uid, words
+from fleet.history.words import PolicyKind, ScheduleAction
+from fleet.rollouts.states import LIVE, HostState, RolloutState, WaveState
+
+IS_LIVE = "state IN ({})".format(", ".join(f"'{state}'" for state in LIVE))
+
+rollouts = Table(
+    "rollouts",
+    METADATA,
+    uid("id", "UUIDv7", primary_key=True),
+    words("state", RolloutState, "how far it is"),
+    document("spec", "waves, limits and times; never changes"),
+    items("holds", "the reasons why it sends nothing new; empty: none"),
+    text("asked_by", "person:NAME, schedule:NAME or rollout:ID"),
+    uid("plan_id", "the plan that was applied; plans are pruned, so it may be gone", nullable=True),
+    text("reason", "why it was made or stopped, for people"),
+    time("created_at", "when it was made"),
+    time("started_at", "when it began to run", nullable=True),
+    time("ended_at", "when it was over", nullable=True),
+    Index(
+        "ix_rollouts_active",
+        "id",
+        sqlite_where=sql("ended_at IS NULL"),
+        postgresql_where=sql("ended_at IS NULL"),
+    ),
+    comment="orders to the fleet; even one update of one container is one",
+)
+
+waves = Table(
+    "waves",
+    METADATA,
+    uid("rollout_id", "which rollout", ForeignKey("rollouts.id"), primary_key=True),
+    number("number", "its place, from 0", primary_key=True),
+    words("state", WaveState, "how far it is"),
+    time("opened_at", "when its hosts could first be dispatched", nullable=True),
+    time("ended_at", "when its last host ended", nullable=True),
+    comment="the waves of each rollout",
+)
+
+rollout_hosts = Table(
+    "rollout_hosts",
+    METADATA,
+    uid("rollout_id", "which rollout", ForeignKey("rollouts.id"), primary_key=True),
+    uid("host_id", "which host", ForeignKey("hosts.id"), primary_key=True),
+    number("wave", "the number of its wave"),
+    number("position", "its place in the rollout's order, from 0"),
+    words("state", HostState, "where it stands"),
+    items("targets", "what the plan pinned for it: one JSON object a container"),
+    number("tries", "how many tries were spent"),
+    uid("command_id", "the latest command; null: none yet", nullable=True),
+    text("reason", "why it failed, waits again, was skipped or withdrawn"),
+    time("not_before", "when its next try may begin; null: at once", nullable=True),
+    time("changed_at", "when its state last changed"),
+    # The rule that two orders never meet on one host, over all rollouts, kept by the database itself.
+    Index(
+        "uq_rollout_hosts_live_host", "host_id", unique=True, sqlite_where=sql(IS_LIVE), postgresql_where=sql(IS_LIVE)
+    ),
+    Index("ix_rollout_hosts_wave", "rollout_id", "wave", "state", "position"),
+    comment="the hosts of each rollout, in exactly one state each",
+)
+
+schedules = Table(
+    "schedules",
+    METADATA,
+    uid("id", "UUIDv7", primary_key=True),
+    text("name", "what people call it"),
+    text("cron", "five fields"),
+    text("zone", "the time zone that cron is read in"),
+    words("action", ScheduleAction, "what it does when it is due"),
+    document("selector", "which hosts and images; empty: all"),
+    document("spec", "the spec of the rollouts that it makes; null: the default", nullable=True),
+    flag("enabled", "whether it runs"),
+    text("created_by", "who made it"),
+    time("created_at", "when it was made"),
+    time("next_run_at", "when it is due", nullable=True),
+    time("last_run_at", "when it last ran", nullable=True),
+    text("last_result", "what came of the last run, for people"),
+    Index("uq_schedules_name", "name", unique=True),
+    Index(None, "next_run_at"),
+    comment="what is done by the clock",
+)
+
+plans = Table(
+    "plans",
+    METADATA,
+    uid("id", "UUIDv7", primary_key=True),
+    document("selector", "which hosts and images it was made for"),
+    document("document", "hosts, containers, old and new digests, warnings"),
+    text("asked_by", "who made it"),
+    time("created_at", "when it was made"),
+    time("expires_at", "when it is too old to be applied"),
+    uid("rollout_id", "the rollout that it became; null: not applied", nullable=True),
+    Index(None, "expires_at"),
+    comment="plans that may be applied",
+)
+
+policies = Table(
+    "policies",
+    METADATA,
+    words("kind", PolicyKind, "to whom it applies", primary_key=True),
+    text("subject", "empty for the fleet, name=value of the label, or the host's id in hex", primary_key=True),
+    document("document", "the policy, only what it sets"),
+    number("version", "how often it was written, from 1"),
+    text("changed_by", "who wrote it last"),
+    time("changed_at", "when it was written last"),
+    comment="what hosts may do and how, as people wrote it",
+)

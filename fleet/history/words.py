@@ -1,0 +1,45 @@
+"""The closed sets of words that only the history knows."""
+
+from enum import StrEnum
+
+
+class Purpose(StrEnum):
+    """What a pull was made for."""
+
+    UPDATE = "update"
+    """A container is to run the image now."""
+    PREFETCH = "prefetch"
+    """A later wave will need it."""
+    CANARY = "canary"
+    """A mirror is tried out."""
+
+
+class Scope(StrEnum):
+    """What an API token may do; each may all that those before it may."""
+
+    READ = "read"
+    """Look at everything."""
+    WRITE = "write"
+    """Order updates, change schedules and policies."""
+    ADMIN = "admin"
+    """Add and remove hosts and tokens."""
+
+
+class ScheduleAction(StrEnum):
+    """What a schedule does when it is due."""
+
+    CHECK = "check"
+    """Look for newer digests and tell."""
+    APPLY = "apply"
+    """Look, plan and apply."""
+
+
+class PolicyKind(StrEnum):
+    """To whom a policy document applies; a later one overrides an earlier one."""
+
+    FLEET = "fleet"
+    """Every host."""
+    LABEL = "label"
+    """Every host that has the label."""
+    HOST = "host"
+    """One host."""

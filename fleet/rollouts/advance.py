@@ -1,0 +1,159 @@
+"""What a rollout does next: a pure function of what is known about it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from fleet.rollouts.spec import RolloutSpec
+from fleet.rollouts.states import LIVE, Hold, HostState, RolloutState, WaveState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A pending host whose turn may have come."""
+
+    host_id: UUID
+    wave: int
+    position: int
+    """Its place in the rollout's order."""
+    reachable: bool = True
+    """Whether it has been heard of lately."""
+    busy: bool = False
+    """Whether it has a live try in another rollout."""
+    not_before: datetime | None = None
+    """When its next try may begin; None: at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaveFacts:
+    """One wave, and how many of its hosts are in which state."""
+
+    number: int
+    state: WaveState
+    counts: Mapping[HostState, int] = field(default_factory=dict)
+
+    def count(self, *states: HostState) -> int:
+        """Return how many hosts of the wave are in one of *states*."""
+        return sum(self.counts.get(state, 0) for state in states)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutFacts:
+    """What is known of one rollout. Hosts are counted, not listed, so that its size costs a tick nothing."""
+
+    id: UUID
+    spec: RolloutSpec
+    state: RolloutState
+    created_at: datetime
+    waves: tuple[WaveFacts, ...]
+    candidates: tuple[Candidate, ...] = ()
+    """Pending hosts of open waves; may be a part of them, but not empty while one could be dispatched."""
+    holds: frozenset[Hold] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begin:
+    """Let the planned rollout run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenWave:
+    """Let the hosts of this wave be dispatched."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatch:
+    """Write a command for this host."""
+
+    host_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithdrawPending:
+    """Cancel every host that is still pending."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndWave:
+    """Every host of this wave ended."""
+
+    number: int
+    state: WaveState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finish:
+    """The rollout is over."""
+
+    state: RolloutState
+
+
+Decision = Begin | OpenWave | Dispatch | WithdrawPending | EndWave | Finish
+
+
+def advance(facts: RolloutFacts, now: datetime) -> tuple[Decision, ...]:
+    """Return what to do next, in this order; empty when there is nothing until something changes.
+
+    Carrying the decisions out and asking again reaches a fixpoint: every decision but Dispatch brings a rollout
+    nearer its end, and a dispatched host is no candidate.
+    """
+    if facts.state.ended:
+        return ()
+    if facts.state is RolloutState.ABORTING:
+        return _wind_down(facts, RolloutState.ABORTED, "the rollout was aborted")
+    if now >= facts.created_at + timedelta(milliseconds=facts.spec.expires_ms):
+        return _wind_down(facts, RolloutState.EXPIRED, "the rollout expired before its turn")
+    if facts.state is RolloutState.PLANNED:
+        return () if facts.holds else (Begin(),)
+    return _run(facts, now)
+
+
+def _run(facts: RolloutFacts, now: datetime) -> tuple[Decision, ...]:
+    for wave in facts.waves:
+        if wave.state is WaveState.PENDING:
+            return () if facts.holds else (OpenWave(number=wave.number),)
+        if wave.state is WaveState.OPEN:
+            return _end_wave(wave) if _all_ended(wave) else _dispatches(facts, wave, now)
+    return (Finish(state=_verdict(facts)),)
+
+
+def _dispatches(facts: RolloutFacts, wave: WaveFacts, now: datetime) -> tuple[Decision, ...]:
+    if facts.holds:
+        return ()
+    free = facts.spec.max_parallel - sum(each.count(*LIVE) for each in facts.waves)
+    able = [c for c in facts.candidates if c.wave == wave.number and _may_go(c, now)]
+    able.sort(key=lambda c: c.position)
+    return tuple(Dispatch(host_id=c.host_id) for c in able[: max(free, 0)])
+
+
+def _may_go(candidate: Candidate, now: datetime) -> bool:
+    waited = candidate.not_before is None or now >= candidate.not_before
+    return candidate.reachable and not candidate.busy and waited
+
+
+def _wind_down(facts: RolloutFacts, end: RolloutState, reason: str) -> tuple[Decision, ...]:
+    if any(wave.count(HostState.PENDING) for wave in facts.waves):
+        return (WithdrawPending(reason=reason),)
+    if any(wave.count(*LIVE) for wave in facts.waves):
+        return ()
+    open_waves = [wave for wave in facts.waves if wave.state in (WaveState.PENDING, WaveState.OPEN)]
+    return (*(end_ for wave in open_waves for end_ in _end_wave(wave)), Finish(state=end))
+
+
+def _all_ended(wave: WaveFacts) -> bool:
+    return wave.count(HostState.PENDING, *LIVE) == 0
+
+
+def _end_wave(wave: WaveFacts) -> tuple[Decision, ...]:
+    bad = wave.count(HostState.FAILED, HostState.CANCELLED)
+    return (EndWave(number=wave.number, state=WaveState.FAILED if bad else WaveState.PASSED),)
+
+
+def _verdict(facts: RolloutFacts) -> RolloutState:
+    failed = any(wave.state is WaveState.FAILED for wave in facts.waves)
+    return RolloutState.COMPLETED_WITH_FAILURES if failed else RolloutState.COMPLETED
