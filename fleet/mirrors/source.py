@@ -47,7 +47,9 @@ class Endpoint:
 
     def __str__(self) -> str:
         """Return the endpoint as a person writes it; it holds no credential."""
-        return f"{self.scheme}://{self.host}{self.base_path}" + (f"/{self.repo_prefix}".rstrip("/") if self.repo_prefix else "")
+        return f"{self.scheme}://{self.host}{self.base_path}" + (
+            f"/{self.repo_prefix}".rstrip("/") if self.repo_prefix else ""
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

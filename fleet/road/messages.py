@@ -1,7 +1,8 @@
 """The messages between centre and host, version 1. The only words that either side says.
 
-Down (centre to host): Offer, Order, Go, Cancel, Resolve, Receipt, SendSnapshot. Up (host to centre): Claim, Ready, Outcome, Resolved, Progress,
-Heartbeat, Snapshot. A field is added only with a version; what is unknown is refused (``extra="forbid"``).
+Down (centre to host): Offer, Order, Go, Cancel, Resolve, Receipt, SendSnapshot. Up (host to centre): Claim, Ready,
+Outcome, Resolved, Progress, Heartbeat, Snapshot. A field is added only with a version; what is unknown is refused
+(``extra="forbid"``).
 """
 
 from datetime import datetime

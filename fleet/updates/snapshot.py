@@ -26,5 +26,10 @@ class ContainerState:
     """Whether the image has no registry digest at all, as far as engine and agent know."""
 
 
-STEERING_LABELS = ("fleet.", "com.centurylinklabs.watchtower.", "com.docker.compose.project", "com.docker.compose.service")
+STEERING_LABELS = (
+    "fleet.",
+    "com.centurylinklabs.watchtower.",
+    "com.docker.compose.project",
+    "com.docker.compose.service",
+)
 """Prefixes of the labels that a snapshot carries; all others stay on the host."""

@@ -1,0 +1,134 @@
+"""The broker's users, derived from the hosts in SQL: each may read its own queue and append to the inbox, nothing
+else.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from fleet.road import names
+from fleet.road.broker import BrokerAddress
+from fleet.road.down import broker_errors
+
+_COMMANDS = ("brpop", "zadd", "hset", "zrem", "hdel", "hget", "zrange", "multi", "exec", "watch", "unwatch", "rpush")
+"""What the single-consumer transport says on the host's own keys."""
+
+_SETINFO_SINCE = (7, 2)
+"""``CLIENT SETINFO`` came with Redis 7.2; naming it to an older server is an error."""
+
+_CHUNK = 500
+"""Users that are set with one round trip."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostLogin:
+    """One host as the broker must know it."""
+
+    host_id: str
+    """In hex."""
+    password_sha256: str = field(repr=False)
+    """In hex; all that the centre keeps of the password."""
+
+
+def password_hash(password: str) -> str:
+    """Return the SHA-256 of a broker password, as ACL rules take it. Passwords are random, so it needs no salt."""
+    return sha256(password.encode()).hexdigest()
+
+
+def acl_rules(host_id: str, password_sha256: str, *, setinfo: bool = False) -> list[str]:
+    """Return the rules of a host's user, in the order of ``ACL SETUSER``; *setinfo* for servers from 7.2 on.
+
+    Nothing among them runs Lua, blocks without end, or names a key of another host.
+    """
+    queue = names.host_queue(host_id)
+    client = ["+ping", "+client|setname", *(["+client|setinfo"] if setinfo else [])]
+    own = ["resetkeys", "resetchannels", "-@all", *client, f"~{queue}", f"~{names.unacked_key(host_id)}*"]
+    return [
+        "reset",
+        "on",
+        f"#{password_sha256}",
+        *own,
+        *(f"+{c}" for c in _COMMANDS),
+        f"(%W~{names.inbox_key(host_id)} +lpush)",
+    ]
+
+
+class AclKeeper:
+    """Sets and compares the users of hosts on the broker.
+
+    Users set by command are gone after its restart, so this is done again and again.
+    """
+
+    def __init__(self, broker: BrokerAddress) -> None:
+        """Prepare to keep the users of *broker*, with a login that may."""
+        self._broker = broker
+        self._client = broker.client()
+
+    def apply(self, hosts: Iterable[HostLogin]) -> None:
+        """Set the user of each host; setting it again changes nothing. Raise BrokerUnreachable."""
+        hosts = list(hosts)
+        with broker_errors(self._broker):
+            setinfo = self._knows_setinfo()
+            for start in range(0, len(hosts), _CHUNK):
+                pipeline = self._client.pipeline(transaction=False)
+                for h in hosts[start : start + _CHUNK]:
+                    pipeline.execute_command(  # type: ignore[no-untyped-call]
+                        "ACL SETUSER",
+                        names.acl_user(h.host_id),
+                        *acl_rules(h.host_id, h.password_sha256, setinfo=setinfo),
+                    )
+                pipeline.execute()
+
+    def missing(self, hosts: Iterable[HostLogin]) -> list[HostLogin]:
+        """Return the hosts whose user the broker lacks, or has with another password or other rights.
+
+        Raise BrokerUnreachable.
+        """
+        with broker_errors(self._broker):
+            setinfo = self._knows_setinfo()
+            users = self._users()
+        return [
+            h
+            for h in hosts
+            if users.get(names.acl_user(h.host_id)) != _rights(acl_rules(h.host_id, h.password_sha256, setinfo=setinfo))
+        ]
+
+    def drop(self, host_ids: Iterable[str]) -> None:
+        """Take the users of removed hosts away, and end their connections. Raise BrokerUnreachable."""
+        with broker_errors(self._broker):
+            for host_id in host_ids:
+                self._client.execute_command(  # type: ignore[no-untyped-call]
+                    "ACL DELUSER", names.acl_user(host_id)
+                )
+
+    def strangers(self, hosts: Iterable[HostLogin]) -> list[str]:
+        """Return the ids of hosts that the broker has a user for and that are not among *hosts*.
+
+        Raise BrokerUnreachable.
+        """
+        known = {names.acl_user(h.host_id) for h in hosts}
+        with broker_errors(self._broker):
+            return [u.removeprefix("host-") for u in self._users() if u.startswith("host-") and u not in known]
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._client.close()
+
+    def _users(self) -> dict[str, frozenset[str]]:
+        lines = [
+            line.decode() if isinstance(line, bytes) else line
+            for line in self._client.execute_command(  # type: ignore[no-untyped-call]
+                "ACL LIST"
+            )
+        ]
+        return {line.split()[1]: _rights(line.replace("(", "( ").replace(")", " )").split()[2:]) for line in lines}
+
+    def _knows_setinfo(self) -> bool:
+        version = str(self._client.info("server")["redis_version"]).split(".")
+        return (int(version[0]), int(version[1])) >= _SETINFO_SINCE
+
+
+def _rights(rules: list[str]) -> frozenset[str]:
+    """Return what rules allow, in no order: the server writes them back in another one, with words of its own."""
+    spoken = " ".join(rules).replace("(", "( ").replace(")", " )").split()
+    return frozenset(r for r in spoken if r[0] in "#~%+" or r in ("on", "off", "nopass", "allkeys", "&*"))

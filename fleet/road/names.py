@@ -1,0 +1,43 @@
+"""What queues, lists, keys and users are called on the broker: always by the host's id in hex, since its name may
+change.
+"""
+
+import re
+
+from fleet.errors import BadInput
+
+TICK_QUEUE = "fleet.tick"
+DELIVER = "fleet.host.deliver"
+"""The one task of a host's worker: take one signed message."""
+TICK = "fleet.tick"
+"""The task that the planner runs every few seconds; further beats of the centre are named ``fleet.beat.NAME``."""
+
+_HEX = re.compile(r"[0-9a-f]{32}")
+
+
+def host_queue(host_id: str) -> str:
+    """Return the queue of a host, the one key that it may read."""
+    return f"host.{_checked(host_id)}"
+
+
+def unacked_key(host_id: str) -> str:
+    """Return the hash of the messages that the host's worker has taken and not yet acknowledged."""
+    return f"{host_queue(host_id)}.unacked"
+
+
+def inbox_key(host_id: str) -> str:
+    """Return the list that the host appends to; one for all so far, and a function so that it can be sharded."""
+    _checked(host_id)
+    return "fleet.inbox"
+
+
+def acl_user(host_id: str) -> str:
+    """Return the host's login on the broker."""
+    return f"host-{_checked(host_id)}"
+
+
+def _checked(host_id: str) -> str:
+    # Names become keys and ACL patterns, where * and % mean something.
+    if not _HEX.fullmatch(host_id):
+        raise BadInput(f"cannot use {host_id[:40]!r} as a host id; expected 32 hex digits")
+    return host_id

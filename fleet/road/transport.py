@@ -1,0 +1,91 @@
+"""The single-consumer transport: kombu's Redis transport for a queue that exactly one worker reads.
+
+With one consumer, whatever is unacknowledged when that consumer starts was left by a worker that died, so it is put
+back once, then. Stock kombu instead puts a message back when it is older than a timeout: too early for a task that
+runs long (started again beside itself), too late after a crash, and with Lua, which a host must not be allowed. Only
+WATCH, MULTI and plain commands on the host's own keys are used.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+from kombu.transport import TRANSPORT_ALIASES
+from kombu.transport import redis as stock
+
+SCHEME = "fleet"
+"""The transport's own URL scheme; with ``redis://`` in the URL a transport named elsewhere is silently ignored."""
+
+_in_hand: set[str] = set()
+"""Delivery tags that this process has taken and not settled; kept across reconnects, so that no running task is
+started again.
+"""
+
+
+class QoS(stock.QoS):
+    """Acknowledgements that never time out."""
+
+    restore_at_shutdown = False
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Write down that *message* was taken."""
+        _in_hand.add(delivery_tag)
+        super().append(message, delivery_tag)
+
+    def ack(self, delivery_tag: str) -> None:
+        """Forget a message that is done with."""
+        with _settling(delivery_tag):
+            super().ack(delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Forget a message, or put it back."""
+        with _settling(delivery_tag):
+            super().reject(delivery_tag, requeue=requeue)
+
+    def restore_unacked(self, client: Any = None) -> None:
+        """Leave what is unacknowledged to the next start."""
+        self._delivered = OrderedDict()  # tags may still be settled by their tasks
+
+    def restore_visible(self, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: no message here ever times out."""
+
+    def restore_left_over(self) -> None:
+        """Put back what a dead worker had taken, the oldest to be read first."""
+        channel: Any = self.channel
+        with channel.conn_or_acquire() as client:
+            for tag in client.zrange(self.unacked_index_key, 0, -1, desc=True):
+                name = tag.decode() if isinstance(tag, bytes) else tag
+                if name not in _in_hand:
+                    self.restore_by_tag(name, client)
+
+
+class Channel(stock.Channel):
+    """A channel that restores when its consumer starts."""
+
+    QoS = QoS
+
+    def basic_consume(self, queue: str, *args: Any, **kwargs: Any) -> Any:
+        """Begin to read *queue*, after what a dead worker left has been put back."""
+        cast(QoS, self.qos).restore_left_over()
+        return super().basic_consume(queue, *args, **kwargs)
+
+
+class Transport(stock.Transport):
+    """Kombu's Redis transport with one consumer a queue."""
+
+    Channel = Channel
+
+
+def register() -> None:
+    """Make the scheme known to kombu; twice does no harm."""
+    TRANSPORT_ALIASES[SCHEME] = f"{__name__}:Transport"
+
+
+@contextmanager
+def _settling(delivery_tag: str) -> Iterator[None]:
+    # Where the broker cannot be told, the message is restored at the next start: the tag must not hold it back then.
+    try:
+        yield
+    finally:
+        _in_hand.discard(delivery_tag)

@@ -1,0 +1,125 @@
+"""The three Celery processes: a host's worker, the planner's worker of the tick, and the beat. Each runs until it is
+told to end.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from celery import Celery
+from celery.beat import Scheduler, Service
+
+from fleet.errors import BrokerUnreachable
+from fleet.road import names
+from fleet.road.app import centre_app, finish, host_app
+from fleet.road.broker import BrokerAddress
+
+TICK_S = 2.0
+"""How often the planner looks, in seconds."""
+
+_BACKLOG = 2
+"""Beats of one kind that may wait unread; a tick looks at all there is, so more of them would only be the same work
+again.
+"""
+
+
+def run_host_worker(
+    broker: BrokerAddress, host_id: str, handle: Callable[[str], None], *, on_ready: Callable[[], None] | None = None
+) -> None:
+    """Read the host's queue and hand every signed message to *handle*, one at a time, until SIGTERM; then return.
+
+    A message is acknowledged when *handle* returns or raises. It must only write the message down: no task outlives
+    anything. *on_ready* is called each time that the worker has begun to read. Must be called in the main thread,
+    since it answers signals.
+    """
+    _run(deliver_app(broker, host_id, handle), on_ready)
+
+
+def run_tick_worker(
+    broker: BrokerAddress, tick: Callable[[], None], others: Mapping[str, Callable[[], None]] | None = None
+) -> None:
+    """Run *tick* at every beat, and each of *others* at the beats of its name, until SIGTERM.
+
+    Must be called in the main thread.
+    """
+    _run(tick_app(broker, tick, others or {}), None)
+
+
+def run_beat(broker: BrokerAddress, tick_s: float = TICK_S, others: Mapping[str, float] | None = None) -> None:
+    """Beat for ever: the tick every *tick_s* seconds and each of *others* (name to seconds), by static entries in UTC.
+
+    Any number of beats may run: the tick claims rows, so that two of them do nothing twice.
+    """
+    app = finish(centre_app(broker))
+    app.conf.beat_schedule = {
+        name: _entry(name, every) for name, every in {names.TICK: tick_s, **_beats(others or {})}.items()
+    }
+    Service(app, scheduler_cls=_StaticScheduler).start()
+
+
+def deliver_app(broker: BrokerAddress, host_id: str, handle: Callable[[str], None]) -> Celery:
+    """Return the finished app of one host's worker."""
+    app = host_app(broker, host_id)
+
+    @app.task(name=names.DELIVER, shared=False)
+    def deliver(sealed: str) -> None:
+        handle(sealed)
+
+    return finish(app)
+
+
+def tick_app(broker: BrokerAddress, tick: Callable[[], None], others: Mapping[str, Callable[[], None]]) -> Celery:
+    """Return the finished app of the planner's worker."""
+    app = centre_app(broker)
+    for name, work in {names.TICK: tick, **_beats(others)}.items():
+        app.task(name=name, shared=False)(_calling(work))
+    return finish(app)
+
+
+def _run(app: Celery, on_ready: Callable[[], None] | None) -> None:
+    worker: Any = app.Worker(
+        pool="threads",
+        concurrency=1,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        quiet=True,
+        loglevel="WARNING",
+        ready_callback=(lambda consumer: on_ready()) if on_ready else None,
+    )
+    worker.start()
+    if worker.exitcode:
+        raise BrokerUnreachable("cannot go on reading the queue; does the broker still know this login and its rights?")
+
+
+def _calling(work: Callable[[], None]) -> Callable[[], None]:
+    def call() -> None:
+        work()
+
+    return call
+
+
+def _beats(others: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"fleet.beat.{name}": value for name, value in others.items()}
+
+
+def _entry(name: str, every_s: float) -> dict[str, Any]:
+    return {
+        "task": name,
+        "schedule": timedelta(seconds=every_s),
+        "options": {"queue": names.TICK_QUEUE, "expires": max(60, every_s), "ignore_result": True},
+    }
+
+
+class _StaticScheduler(Scheduler):
+    """Celery's scheduler without its file: the entries are static, and a beat too many does no harm."""
+
+    def setup_schedule(self) -> None:
+        """Take the entries from the settings."""
+        self.merge_inplace(self.app.conf.beat_schedule)
+
+    def apply_async(self, entry: Any, producer: Any = None, advance: bool = True, **kwargs: Any) -> Any:
+        """Send a beat, unless enough of them already wait because no planner reads."""
+        if producer is not None and producer.channel._size(names.TICK_QUEUE) >= _BACKLOG * len(self.schedule):
+            return None
+        return super().apply_async(entry, producer=producer, advance=advance, **kwargs)
