@@ -12,7 +12,7 @@ _TLS_HELLO = b"\x16"
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
-class NotHttp(Exception):  # noqa: N818
+class NotHttp(Exception):
     """What came is no HTTP request."""
 
 
