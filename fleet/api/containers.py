@@ -1,0 +1,58 @@
+"""Containers: what runs where, and what is older than its tag."""
+
+from datetime import datetime
+from uuid import UUID
+
+from fleet.api.form import Answer, Part
+
+
+class Container(Part):
+    """One container, as its host last told of it."""
+
+    host: str
+    host_id: UUID
+    id: str
+    """The engine's id, 64 digits."""
+    name: str
+    reference: str
+    """As the user wrote it."""
+    image: str
+    """Canonical registry/repository:tag that it follows; empty where it follows none."""
+    image_id: str
+    digests: tuple[str, ...] = ()
+    platform: str = ""
+    state: str = ""
+    health: str = ""
+    local_build: bool = False
+    seen_at: datetime
+
+
+class Containers(Answer):
+    """The containers that were asked for."""
+
+    containers: tuple[Container, ...]
+
+
+class Freshness(Part):
+    """How a container stands to the tag that it follows. What is not known is said to be unknown, never fresh."""
+
+    host: str
+    container: str
+    image: str
+    status: str
+    """``outdated``, ``current`` or ``unknown``."""
+    old_digest: str = ""
+    """What runs; empty: not known."""
+    new_digest: str = ""
+    """What the tag has now; empty: not known."""
+    resolved_at: datetime | None = None
+    """When the tag was last resolved."""
+    reason: str = ""
+    """Why it is unknown, or cannot be updated."""
+
+
+class Outdated(Answer):
+    """The containers that are outdated or of which that is unknown, and how many are current."""
+
+    containers: tuple[Freshness, ...]
+    current: int = 0

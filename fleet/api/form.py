@@ -1,0 +1,49 @@
+"""What every request and every answer of the API has."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA: Literal["v1"] = "v1"
+"""The version of the answers' schema; a field may be added within it, never removed or given another meaning."""
+
+PREFIX = "/api/v1"
+"""What every path of the API begins with."""
+
+
+class Request(BaseModel):
+    """What a caller sends; a field that is not known is refused, so that no wish is silently dropped."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Part(BaseModel):
+    """A piece of an answer; a field that this program does not know yet is ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, from_attributes=True)
+
+
+class Answer(Part):
+    """A whole answer; it names its schema, and so does everything that is printed as JSON."""
+
+    model_config = ConfigDict(
+        extra="ignore",
+        frozen=True,
+        from_attributes=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+    )
+
+    schema_version: Literal["v1"] = Field(default=SCHEMA, alias="schema")
+
+    def document(self) -> dict[str, Any]:
+        """Return the answer as JSON holds it, ``schema`` first."""
+        written: dict[str, Any] = self.model_dump(mode="json")
+        return {"schema": written.pop("schema"), **written}
+
+
+class Done(Answer):
+    """It was done, and there is nothing else to say."""
+
+    done: Literal[True] = True

@@ -1,0 +1,89 @@
+"""Hosts: what is known of each, and how one is added."""
+
+import re
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import Field, StringConstraints
+
+from fleet.api.form import Answer, Part, Request
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
+"""What a host may be called."""
+NAME_PATTERN = re.compile(NAME)
+
+HostName = Annotated[str, StringConstraints(pattern=NAME)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Host(Part):
+    """One machine of the fleet."""
+
+    id: UUID
+    name: str
+    labels: dict[str, str] = Field(default_factory=dict)
+    state: str
+    """``new`` (never heard of), ``online`` or ``silent``."""
+    agent_version: str = ""
+    engine_name: str = ""
+    engine_version: str = ""
+    api_version: str = ""
+    os: str = ""
+    architecture: str = ""
+    containerd_store: bool = False
+    problems: tuple[str, ...] = ()
+    """What is wrong on it, each ``code: text``."""
+    outcomes_waiting: int = 0
+    skew_ms: int | None = None
+    """Its clock minus the centre's."""
+    created_at: datetime
+    joined_at: datetime | None = None
+    last_seen_at: datetime | None = None
+
+
+class HostAnswer(Answer):
+    """One host."""
+
+    host: Host
+    mirrors: tuple[dict[str, Any], ...] = ()
+    """The mirror rules of its own files and daemon."""
+
+
+class Hosts(Answer):
+    """All hosts."""
+
+    hosts: tuple[Host, ...]
+
+
+class AddHost(Request):
+    """Take a new host into the fleet. Its key and password were made elsewhere: only their public sides come."""
+
+    name: HostName
+    labels: dict[str, str] = Field(default_factory=dict, max_length=100)
+    public_key: str = Field(max_length=1000)
+    """The JWK of its Ed25519 key's public half, in JSON."""
+    password_sha256: Sha256
+    """SHA-256 in hex of its password at the broker."""
+
+
+class HostAdded(Answer):
+    """What the new host needs to find the centre; with its own key and password it makes the join file."""
+
+    host: Host
+    broker_url: str
+    """Without login."""
+    broker_ca: str = ""
+    """The PEM certificates that vouch for the broker; empty where it speaks no TLS."""
+    broker_plaintext: bool = False
+    """Whether the network to the broker was said to be trusted."""
+    centre_keys: tuple[str, ...]
+    """The JWKs that may sign orders."""
+
+
+class ChangeHost(Request):
+    """Change what is given, and leave the rest."""
+
+    name: HostName | None = None
+    labels: dict[str, str] | None = Field(default=None, max_length=100)
+    """All labels that it shall have."""

@@ -1,0 +1,72 @@
+"""Mirrors: which there are, and the route that a pull would take."""
+
+from fleet.api.form import Answer, Part
+from fleet.mirrors.source import Provenance, Role
+
+
+class MirrorEntry(Part):
+    """One mirror rule of one host or of policy."""
+
+    host: str
+    """The host whose own rule it is; empty: a rule of policy."""
+    for_registry: str
+    """A registry, or ``*``."""
+    endpoint: str
+    provenance: Provenance
+    where: str = ""
+    """The file or policy that it was read from."""
+    insecure: bool = False
+    resolve: bool = False
+
+
+class Mirrors(Answer):
+    """All mirror rules."""
+
+    mirrors: tuple[MirrorEntry, ...]
+
+
+class RouteStop(Part):
+    """One source of a route."""
+
+    endpoint: str
+    role: Role
+    for_registry: str = ""
+    """The rule's registry or ``*``; empty for the origin."""
+    provenance: str = ""
+    where: str = ""
+    last_result: str = ""
+    """What the latest attempt at it on this host came to; empty: none is known."""
+    last_reason: str = ""
+
+
+class RouteSkip(Part):
+    """A rule that did not become a source, and why."""
+
+    endpoint: str
+    reason: str
+
+
+class HostRoute(Part):
+    """The route of one host."""
+
+    host: str
+    """Empty: a host without rules of its own."""
+    sources: tuple[RouteStop, ...]
+    skipped: tuple[RouteSkip, ...] = ()
+
+
+class Explanation(Answer):
+    """Where an image would be pulled from, in order, and what is known of its tag."""
+
+    image: str
+    """As it was asked for."""
+    reference: str
+    """In full."""
+    digest: str = ""
+    """What the tag was last seen to have; empty: not known."""
+    resolved_at: str = ""
+    endpoint: str = ""
+    """Who said so."""
+    reason: str = ""
+    """Why the last check failed; empty where it did not."""
+    routes: tuple[HostRoute, ...]

@@ -1,0 +1,99 @@
+"""Plans: what an update of the fleet would do, and the order to do it."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import Field
+
+from fleet.api.form import Answer, Part, Request
+from fleet.api.selectors import Selector
+
+
+class PlanTarget(Part):
+    """One container that would be brought to one digest."""
+
+    container: str
+    container_id: str
+    image: str
+    reference: str
+    image_id: str
+    old_digest: str = ""
+    """Empty: not known."""
+    new_digest: str
+
+
+class PlanHost(Part):
+    """What would happen on one host."""
+
+    host: str
+    host_id: UUID
+    targets: tuple[PlanTarget, ...]
+    route: tuple[str, ...] = ()
+    """Where the host would pull from, in order, where that is known."""
+
+
+class PlanSkip(Part):
+    """A container that was selected and would not be touched, and why."""
+
+    host: str
+    container: str
+    image: str = ""
+    reason: str
+
+
+class Plan(Part):
+    """What would be done; it is pinned, and refused once what it saw has changed."""
+
+    id: UUID
+    asked_by: str
+    created_at: datetime
+    expires_at: datetime
+    rollout_id: UUID | None = None
+    """The rollout that it became; None: not applied."""
+    hosts: tuple[PlanHost, ...] = ()
+    skipped: tuple[PlanSkip, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def changes(self) -> int:
+        """How many containers it would touch."""
+        return sum(len(host.targets) for host in self.hosts)
+
+
+class PlanAnswer(Answer):
+    """One plan."""
+
+    plan: Plan
+
+
+class MakePlan(Request):
+    """Draw a plan for what is selected."""
+
+    selector: Selector = Selector()
+    check: bool = True
+    """Whether tags are resolved anew first; otherwise what was last seen is taken."""
+
+
+class ApplyPlan(Request):
+    """Carry a plan out; it becomes a rollout."""
+
+    spec: dict[str, Any] | None = None
+    """The rollout's spec; None: one wave."""
+    reason: str = Field(default="", max_length=500)
+
+
+class UpdateHost(Request):
+    """Plan and apply in one: bring a host, or one container of it, up to date."""
+
+    host: str = Field(min_length=1, max_length=255)
+    container: str | None = Field(default=None, min_length=1, max_length=255)
+    check: bool = True
+
+
+class Ordered(Answer):
+    """What became of an order."""
+
+    rollout_id: UUID | None = None
+    """The rollout that carries it out; None: there was nothing to do."""
+    plan: Plan

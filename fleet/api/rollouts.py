@@ -1,0 +1,69 @@
+"""Rollouts: plans that are carried out, and how far they are."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import Field
+
+from fleet.api.form import Answer, Part, Request
+from fleet.rollouts.states import Hold, HostState, RolloutState
+
+
+class RolloutHost(Part):
+    """Where one host stands in a rollout."""
+
+    host: str
+    host_id: UUID
+    wave: int = 0
+    state: HostState
+    tries: int = 0
+    reason: str = ""
+    containers: tuple[str, ...] = ()
+    """What it shall update."""
+    phase: str = ""
+    """What it does at this moment: ``pull``, ``create``, ``stop``, ``start``, ``verify``, ``rollback``."""
+    container: str = ""
+    """Which container that is about."""
+    bytes: int = 0
+    total: int = 0
+    """0: not known."""
+    mirror: str = ""
+    """The source that serves."""
+    changed_at: datetime | None = None
+
+
+class Rollout(Part):
+    """One rollout."""
+
+    id: UUID
+    state: RolloutState
+    holds: tuple[Hold, ...] = ()
+    asked_by: str
+    plan_id: UUID | None = None
+    reason: str = ""
+    created_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    counts: dict[HostState, int] = Field(default_factory=dict)
+    """How many hosts are in which state."""
+
+
+class RolloutAnswer(Answer):
+    """One rollout with its hosts."""
+
+    rollout: Rollout
+    hosts: tuple[RolloutHost, ...] = ()
+    spec: dict[str, Any] = Field(default_factory=dict)
+
+
+class Rollouts(Answer):
+    """Rollouts, newest first."""
+
+    rollouts: tuple[Rollout, ...]
+
+
+class AbortRollout(Request):
+    """Send nothing new, and let what is live end."""
+
+    reason: str = Field(default="", max_length=500)

@@ -1,0 +1,44 @@
+"""Tokens: who may speak to the API from elsewhere, and what they may do."""
+
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import AwareDatetime
+
+from fleet.api.form import Answer, Part, Request
+from fleet.api.hosts import HostName
+from fleet.history.words import Scope
+
+
+class Token(Part):
+    """One token; the secret itself is nowhere."""
+
+    id: UUID
+    name: str
+    scope: Scope
+    created_by: str = ""
+    created_at: datetime
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+class Tokens(Answer):
+    """All tokens."""
+
+    tokens: tuple[Token, ...]
+
+
+class CreateToken(Request):
+    """Make a token."""
+
+    name: HostName
+    scope: Scope = Scope.READ
+    expires_at: AwareDatetime | None = None
+
+
+class TokenCreated(Answer):
+    """The new token; its secret is shown this one time."""
+
+    token: Token
+    secret: str
