@@ -1,0 +1,208 @@
+"""The settings of the centre's processes: web, planner, inbox, beat, and the supervisor over them."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from fleet.errors import BadInput
+from fleet.road.broker import BrokerAddress
+from fleet.settings import places, sources
+
+OTHER_TABLES = ("agent", "client")
+"""Tables of the same file that other programs read."""
+
+Seconds = Annotated[float, Field(gt=0, le=30 * 86400)]
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class DatabaseSettings(_Group):
+    """Where the history stands."""
+
+    url: SecretStr = SecretStr("")
+    """``sqlite:////path`` or ``postgresql://...``; empty: SQLite in the state directory, so that one machine needs no
+    server."""
+    password: SecretStr = SecretStr("")
+    """Put into the URL, so that the URL may stand in a file that others read, and the password in a secret's file."""
+
+
+class BrokerSettings(_Group):
+    """Where orders and answers wait."""
+
+    url: SecretStr = SecretStr("")
+    """``rediss://user@host:6379/0``, ``redis://`` or ``unix:///path``; no default, since a wrong broker loses orders
+    silently."""
+    password: SecretStr = SecretStr("")
+    """Put into the URL, for the same reason as the database's."""
+    ca_file: str = ""
+    """The PEM file that vouches for the broker; needed by ``rediss://``, and written into join files."""
+    plaintext: bool = False
+    """Whether ``redis://`` may leave this machine: only where the network between is trusted."""
+    public_url: str = ""
+    """How hosts reach the broker, for join files; empty: as the centre does. Behind compose or NAT they differ."""
+
+
+class WebSettings(_Group):
+    """Where the API answers."""
+
+    listen: str = Field(default="", json_schema_extra={"env": "FLEET_LISTEN"})
+    """``host:port`` for HTTPS; empty: no port, only the socket, so that nothing is open that nobody asked for."""
+    socket: str = Field(default="", json_schema_extra={"env": "FLEET_SOCKET"})
+    """The unix socket, mode 0600; empty: ``fleet.sock`` in the state directory."""
+    certificate_file: str = ""
+    """The PEM certificate (with its chain) of the port."""
+    key_file: str = ""
+    """The certificate's key."""
+    plaintext: bool = False
+    """Whether the port may speak HTTP without TLS: only behind a proxy that adds it."""
+
+
+class CheckSettings(_Group):
+    """How the centre learns what tags resolve to."""
+
+    interval_s: Seconds = 6 * 3600.0
+    """Seconds between two looks at one tag: often enough for people, rare enough for Docker Hub's limits."""
+    every_s: Seconds = 300.0
+    """Seconds between two beats that look for tags whose time has come, so that new containers need not wait for hours."""
+    parallel: Annotated[int, Field(gt=0, le=256)] = 8
+    """Registry requests at once: enough to hide their round trips, too few to look like an attack."""
+    insecure: tuple[str, ...] = ()
+    """Registries (``host:port`` or networks) that are asked without TLS checks, as Docker's insecure-registries."""
+    docker_config: str = ""
+    """The folder of Docker's ``config.json`` with the centre's own credentials; empty: where the docker command looks."""
+
+
+class PlannerSettings(_Group):
+    """How often the planner looks, and what it looks at."""
+
+    tick_s: Seconds = 2.0
+    """Seconds between two ticks: what a person notices as at once."""
+    batch: Annotated[int, Field(gt=0, le=10_000)] = 500
+    """Messages that one tick signs before it sends them: one round trip to the broker."""
+    reconcile_s: Seconds = 60.0
+    """Seconds between two comparisons of the broker's users with the hosts: a broker restarted without them is
+    whole again after at most that."""
+    prune_s: Seconds = 3600.0
+    """Seconds between two removals of what is too old, and of partitions made ahead."""
+
+
+class InboxSettings(_Group):
+    """How the inbox reads what hosts wrote."""
+
+    batch: Annotated[int, Field(gt=0, le=5000)] = 500
+    """Messages a transaction: the measured best of 2,300 outcomes a second."""
+    idle_s: Seconds = 0.2
+    """Seconds between two looks at an empty list: an order waits for four answers, so this is its latency."""
+    retry_s: Seconds = 30.0
+    """The longest wait for a broker or database that is away; it begins at one second and doubles."""
+
+
+class HostSettings(_Group):
+    """When a host counts as away."""
+
+    silent_after_s: Seconds = 900.0
+    """Seconds without a word until a host is silent: three heartbeats missed."""
+    condition_after_s: Seconds = 1200.0
+    """Seconds without a word until a person should know: a reboot takes less."""
+
+
+class LogSettings(_Group):
+    """What the processes say about themselves."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """The least that is told."""
+    format: Literal["auto", "console", "json"] = "auto"
+    """``auto``: for people on a terminal, JSON lines elsewhere."""
+
+
+class CentreSettings(BaseSettings):
+    """Every setting of the centre, by subject."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    state_dir: Path = Field(default_factory=places.state_dir)
+    """Keys, and for one machine also the database and the broker; must survive restarts."""
+    database: DatabaseSettings = DatabaseSettings()
+    broker: BrokerSettings = BrokerSettings()
+    web: WebSettings = WebSettings()
+    check: CheckSettings = CheckSettings()
+    planner: PlannerSettings = PlannerSettings()
+    inbox: InboxSettings = InboxSettings()
+    hosts: HostSettings = HostSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read what was given, then the environment, then the file."""
+        environ = sources.environment()
+        return (
+            init_settings,
+            sources.Mapped(settings_cls, sources.from_environment(settings_cls, environ)),
+            sources.Mapped(settings_cls, sources.from_file(settings_cls, environ, OTHER_TABLES)),
+        )
+
+    @classmethod
+    def read(cls, **given: object) -> Self:
+        """Return the settings of this process, *given* first; raise BadInput that names what cannot be used."""
+        return sources.read(cls, given)
+
+    @property
+    def database_url(self) -> str:
+        """The database's URL with its password; a secret."""
+        url = self.database.url.get_secret_value()
+        if not url:
+            return f"sqlite:///{(self.state_dir / 'fleet.db').absolute()}"
+        return _with_password(url, self.database.password.get_secret_value())
+
+    @property
+    def socket(self) -> Path:
+        """The unix socket of the API."""
+        return Path(self.web.socket) if self.web.socket else places.socket(self.state_dir)
+
+    def broker_address(self) -> BrokerAddress:
+        """Return the broker with the centre's own login; raise BadInput where it is missing or unsafe."""
+        url = self.broker.url.get_secret_value()
+        if not url:
+            raise BadInput("cannot go on without a broker; set FLEET_BROKER_URL, or use fleet up, which brings one")
+        return self._address(_with_password(url, self.broker.password.get_secret_value()))
+
+    def public_broker(self) -> BrokerAddress:
+        """Return the broker as hosts reach it, without a login; raise BadInput as ``broker_address`` does."""
+        address = self._address(self.broker.public_url) if self.broker.public_url else self.broker_address()
+        return address.with_login("", "")
+
+    def prepare_state(self) -> None:
+        """Make the state directory, for its owner alone; raise BadInput where that is impossible."""
+        try:
+            self.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as e:
+            raise BadInput(
+                f"cannot make the state directory {self.state_dir}: {e.strerror}; set FLEET_STATE_DIR"
+            ) from e
+        if not os.access(self.state_dir, os.W_OK | os.X_OK):
+            raise BadInput(f"cannot write into the state directory {self.state_dir}; set FLEET_STATE_DIR")
+
+    def _address(self, url: str) -> BrokerAddress:
+        return BrokerAddress.parse(url, self.broker.ca_file, plaintext=self.broker.plaintext)
+
+
+def _with_password(url: str, password: str) -> str:
+    if not password:
+        return url
+    parts = urlsplit(url)
+    login, at, server = parts.netloc.rpartition("@")
+    user = login.partition(":")[0] if at else ""
+    return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{server}"))

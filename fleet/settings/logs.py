@@ -1,0 +1,72 @@
+"""What a process says about itself: one line an event, for people on a terminal, JSON elsewhere.
+
+Called once at a process's door, by centre and agent alike. What libraries say through ``logging`` goes the same way.
+"""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any, Literal, TextIO
+
+import structlog
+
+Format = Literal["auto", "console", "json"]
+
+_LOUD = {"celery": "WARNING", "kombu": "WARNING", "amqp": "WARNING", "httpx2": "WARNING", "httpcore2": "WARNING"}
+"""Libraries that tell of their every step, and from which level on they are heard."""
+
+_PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+"""What every record of ``logging`` has; anything else was put there as a field."""
+
+
+def set_up(process: str, *, level: str = "INFO", format: Format = "auto", stream: TextIO | None = None) -> None:
+    """Let everything that this process logs go to *stream* (stderr), each line naming *process*; again replaces it."""
+    stream = stream or sys.stderr
+    people = format == "console" or (format == "auto" and stream.isatty())
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        _naming(process),
+        _fields_of_logging,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+        *([] if people else [structlog.processors.format_exc_info]),
+    ]
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_last(people)))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name, least in _LOUD.items():
+        logging.getLogger(name).setLevel(max(logging.getLevelName(least), logging.getLevelName(level)))
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _naming(process: str) -> Any:
+    # Not a context variable: threads of libraries begin without those.
+    def name(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        event["process"] = process
+        return event
+
+    return name
+
+
+def _last(people: bool) -> list[Any]:
+    plain = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    if people:
+        return [plain, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+    return [plain, structlog.processors.JSONRenderer(default=str)]
+
+
+def _fields_of_logging(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Take over the ``extra=`` of a record that came through ``logging``."""
+    record = event.get("_record")
+    if isinstance(record, logging.LogRecord):
+        event["logger"] = record.name
+        event.update({key: value for key, value in record.__dict__.items() if key not in _PLAIN})
+    return event
