@@ -1,0 +1,65 @@
+"""What holds for every test: no setting of this machine reaches it, and no packet leaves the loopback."""
+
+import ipaddress
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+_KEPT = frozenset({"PATH", "LANG", "LC_ALL", "TMPDIR", "CI", "USER", "LOGNAME", "SHELL", "TERM", "VIRTUAL_ENV"})
+_KEPT_PREFIXES = ("PYTEST", "PYTHON", "COV_", "HYPOTHESIS", "FLEET_TEST_", "FLEET_LAB_")
+
+settings.register_profile("fleet", deadline=None, print_blob=True)
+settings.load_profile("fleet")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Scrub the environment before any fixture of any scope runs: proxies, logins and Fleet's own settings."""
+    for name in [name for name in os.environ if name not in _KEPT and not name.startswith(_KEPT_PREFIXES)]:
+        del os.environ[name]
+    os.environ["TZ"] = "UTC"
+    os.environ["NO_COLOR"] = "1"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    os.environ["HOME"] = str(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(autouse=True)
+def _environment() -> Iterator[None]:
+    before = dict(os.environ)
+    here = Path.cwd()
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+    os.chdir(here)
+
+
+@pytest.fixture(autouse=True)
+def _loopback_only(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse connections that leave this machine; the lab's own networks are its own matter."""
+    if request.node.get_closest_marker("lab"):
+        return
+    for name in ("connect", "connect_ex"):
+        monkeypatch.setattr(socket.socket, name, _guarded(getattr(socket.socket, name)))
+
+
+def _guarded(connect: Any) -> Any:
+    def connect_on_loopback(self: socket.socket, address: Any) -> Any:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_loopback(str(address[0])):
+            raise RuntimeError(f"a test tried to reach {address!r}; only the loopback is allowed")
+        return connect(self, address)
+
+    return connect_on_loopback
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host == "localhost"
