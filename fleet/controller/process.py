@@ -1,0 +1,50 @@
+"""``python -m fleet.controller.process NAME``: one process of the centre, as the supervisor starts it."""
+
+import importlib
+import logging
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+from fleet.errors import BadInput, FleetError
+from fleet.settings import logs
+from fleet.settings.centre import CentreSettings
+
+log = logging.getLogger(__name__)
+
+HOMES: Mapping[str, str] = {
+    "web": "fleet.web.process",
+    "planner": "fleet.controller.planner",
+    "inbox": "fleet.controller.inbox",
+    "beat": "fleet.controller.beat",
+}
+"""The module of each process; its ``run(settings)`` runs until SIGTERM. By name, so that none loads what it does not
+need, and because the web stands on a floor above this one.
+"""
+
+
+def run(name: str, settings: CentreSettings) -> None:
+    """Run one process of the centre in this one until SIGTERM; raise BadInput for an unknown name."""
+    if name not in HOMES:
+        raise BadInput(f"cannot start {name!r}: the centre's processes are {', '.join(HOMES)}")
+    logs.set_up(name, level=settings.log.level, format=settings.log.format)
+    settings.prepare_state()
+    start: Callable[[CentreSettings], None] = importlib.import_module(HOMES[name]).run
+    start(settings)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the process that is named, and return its exit code."""
+    name = arguments[0] if len(arguments) == 1 else ""
+    logs.set_up(name or "process")
+    try:
+        run(name, CentreSettings.read())
+    except FleetError as error:
+        log.error("process ended", extra={"reason": str(error)})
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
