@@ -1,0 +1,353 @@
+"""The HTTP API as Python calls: over the unix socket of this machine, or by HTTPS with a bearer token.
+
+Every call returns a model of ``fleet.api`` or raises an error of ``fleet.errors``, as the server meant it.
+"""
+
+import ipaddress
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self, TypeVar
+from urllib.parse import quote, urlsplit
+
+import httpx2
+from pydantic import BaseModel, ValidationError
+
+from fleet.api.containers import Containers, Outdated
+from fleet.api.doctor import Diagnosis, Health
+from fleet.api.form import PREFIX, Answer, Done
+from fleet.api.history import HistoryPage, HistoryQuery, UpdateAnswer
+from fleet.api.hosts import AddHost, ChangeHost, HostAdded, HostAnswer, Hosts
+from fleet.api.mirrors import Explanation, Mirrors
+from fleet.api.plans import ApplyPlan, MakePlan, Ordered, PlanAnswer, UpdateHost
+from fleet.api.policies import Policies, SetPolicy
+from fleet.api.problems import Problem
+from fleet.api.rollouts import AbortRollout, RolloutAnswer, Rollouts
+from fleet.api.schedules import ChangeSchedule, CreateSchedule, ScheduleAnswer, Schedules
+from fleet.api.selectors import Selector
+from fleet.api.tokens import CreateToken, TokenCreated, Tokens
+from fleet.errors import AuthNeeded, BadInput, FleetError, Unreachable
+
+TIMEOUT_S = 30.0
+"""The most that an answer is waited for; drawing a plan asks registries, and has a limit of its own."""
+CONNECT_TIMEOUT_S = 5.0
+PLAN_TIMEOUT_S = 300.0
+"""The most that a plan or check is waited for: every tag is resolved anew first."""
+
+A = TypeVar("A", bound=Answer)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerAddress:
+    """Where the API answers, and with which token."""
+
+    url: str
+    """``https://host:port``, or ``http://`` on loopback alone; for the socket, any name."""
+    socket: Path | None = None
+    """The unix socket; None: by TCP."""
+    token: str = field(default="", repr=False)
+    ca_file: Path | None = None
+    """The PEM file that vouches for the server; None: the system's."""
+
+    @classmethod
+    def parse(cls, text: str, *, token: str = "", ca_file: Path | None = None) -> Self:
+        """Read ``unix:///path``, a path, or an ``https://`` URL; raise BadInput for what is broken or unsafe."""
+        if text.startswith(("/", "unix://")):
+            path = Path(text.removeprefix("unix://"))
+            if not path.is_absolute():
+                raise BadInput(f"cannot use {text!r} as a server; expected unix:///run/fleet/fleet.sock")
+            return cls(url="http://fleet", socket=path, token=token)
+        try:
+            parts = urlsplit(text)
+            host, _port = parts.hostname, parts.port
+        except ValueError:
+            host, parts = None, urlsplit("")
+        if parts.scheme not in ("https", "http") or not host or parts.query or parts.fragment:
+            raise BadInput(f"cannot use {text[:200]!r} as a server; expected https://HOST:PORT or unix:///PATH")
+        if parts.username or parts.password:
+            raise BadInput("cannot take a login in the server's URL; put the token into a file: --token-file FILE")
+        if parts.scheme == "http" and not _is_loopback(host):
+            raise BadInput(f"cannot speak to {host} without TLS: the token would travel in the clear; use https://")
+        return cls(url=text.rstrip("/"), token=token, ca_file=ca_file)
+
+    def __str__(self) -> str:
+        """Return the address as a person writes it."""
+        return f"unix://{self.socket}" if self.socket else self.url
+
+
+class Client:
+    """One connection to the API; a context manager."""
+
+    def __init__(self, address: ServerAddress, *, transport: httpx2.BaseTransport | None = None) -> None:
+        """Speak to *address*; nothing is sent until the first call. *transport* replaces the network, for tests."""
+        self.address = address
+        headers = {"Accept": "application/json"}
+        if address.token:
+            headers["Authorization"] = f"Bearer {address.token}"
+        self._http = httpx2.Client(
+            base_url=address.url,
+            headers=headers,
+            timeout=httpx2.Timeout(TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+            transport=transport or _transport(address),
+            trust_env=False,
+        )
+
+    def __enter__(self) -> Self:
+        """Return the client itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connection."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    # Hosts and containers
+
+    def hosts(self, selector: Selector | None = None) -> Hosts:
+        """Return the hosts that fit."""
+        return self._get(Hosts, "/hosts", _selected(selector))
+
+    def host(self, name: str) -> HostAnswer:
+        """Return one host, by its name or id."""
+        return self._get(HostAnswer, f"/hosts/{_part(name)}")
+
+    def add_host(self, request: AddHost) -> HostAdded:
+        """Take a new host into the fleet."""
+        return self._send("POST", HostAdded, "/hosts", request)
+
+    def change_host(self, name: str, request: ChangeHost) -> HostAnswer:
+        """Rename a host or change its labels."""
+        return self._send("PATCH", HostAnswer, f"/hosts/{_part(name)}", request)
+
+    def remove_host(self, name: str) -> Done:
+        """Remove a host; its history stays."""
+        return self._send("DELETE", Done, f"/hosts/{_part(name)}")
+
+    def containers(self, selector: Selector | None = None) -> Containers:
+        """Return the containers that fit."""
+        return self._get(Containers, "/containers", _selected(selector))
+
+    def outdated(self, selector: Selector | None = None, *, check: bool = False) -> Outdated:
+        """Return the containers that are outdated, or of which that is unknown; *check* resolves their tags first."""
+        query = [*_selected(selector), ("check", "true" if check else "false")]
+        return self._get(Outdated, "/outdated", query, timeout=PLAN_TIMEOUT_S)
+
+    # Plans and rollouts
+
+    def make_plan(self, request: MakePlan) -> PlanAnswer:
+        """Draw a plan."""
+        return self._send("POST", PlanAnswer, "/plans", request, timeout=PLAN_TIMEOUT_S)
+
+    def plan(self, id: str) -> PlanAnswer:
+        """Return a plan."""
+        return self._get(PlanAnswer, f"/plans/{_part(id)}")
+
+    def apply_plan(self, id: str, request: ApplyPlan | None = None) -> Ordered:
+        """Carry a plan out."""
+        return self._send("POST", Ordered, f"/plans/{_part(id)}/apply", request or ApplyPlan())
+
+    def update(self, request: UpdateHost) -> Ordered:
+        """Bring a host, or one container of it, up to date."""
+        return self._send("POST", Ordered, "/updates", request, timeout=PLAN_TIMEOUT_S)
+
+    def rollouts(self) -> Rollouts:
+        """Return the rollouts, newest first."""
+        return self._get(Rollouts, "/rollouts")
+
+    def rollout(self, id: str) -> RolloutAnswer:
+        """Return a rollout with its hosts and how far they are."""
+        return self._get(RolloutAnswer, f"/rollouts/{_part(id)}")
+
+    def abort_rollout(self, id: str, request: AbortRollout) -> RolloutAnswer:
+        """Let a rollout send nothing new."""
+        return self._send("POST", RolloutAnswer, f"/rollouts/{_part(id)}/abort", request)
+
+    # History
+
+    def history(self, query: HistoryQuery) -> HistoryPage:
+        """Return one page of the history."""
+        return self._get(HistoryPage, "/history", list(query.model_dump(mode="json", exclude_none=True).items()))
+
+    def history_pages(self, query: HistoryQuery) -> Iterator[HistoryPage]:
+        """Yield every page from *query* on."""
+        page = self.history(query)
+        yield page
+        while page.next_page:
+            page = self.history(query.model_copy(update={"page": page.next_page}))
+            yield page
+
+    def outcome(self, id: str) -> UpdateAnswer:
+        """Return one update in full, by its id or the last 8 digits of it."""
+        return self._get(UpdateAnswer, f"/history/{_part(id)}")
+
+    # Mirrors and policies
+
+    def mirrors(self, host: str | None = None) -> Mirrors:
+        """Return the mirror rules of policy and of all hosts, or of one."""
+        return self._get(Mirrors, "/mirrors", [("host", host)] if host else [])
+
+    def explain(self, image: str, host: str | None = None) -> Explanation:
+        """Return the route of an image."""
+        return self._get(Explanation, "/mirrors/explain", [("image", image), *([("host", host)] if host else [])])
+
+    def policies(self, host: str | None = None) -> Policies:
+        """Return all policy documents, and what holds for *host*."""
+        return self._get(Policies, "/policies", [("host", host)] if host else [])
+
+    def set_policy(self, request: SetPolicy) -> Policies:
+        """Write one policy document."""
+        return self._send("PUT", Policies, "/policies", request)
+
+    # Schedules
+
+    def schedules(self) -> Schedules:
+        """Return all schedules."""
+        return self._get(Schedules, "/schedules")
+
+    def schedule(self, name: str) -> ScheduleAnswer:
+        """Return one schedule with its next runs."""
+        return self._get(ScheduleAnswer, f"/schedules/{_part(name)}")
+
+    def create_schedule(self, request: CreateSchedule) -> ScheduleAnswer:
+        """Let something be done by the clock."""
+        return self._send("POST", ScheduleAnswer, "/schedules", request)
+
+    def change_schedule(self, name: str, request: ChangeSchedule) -> ScheduleAnswer:
+        """Let a schedule run, or not."""
+        return self._send("PATCH", ScheduleAnswer, f"/schedules/{_part(name)}", request)
+
+    def remove_schedule(self, name: str) -> Done:
+        """Remove a schedule."""
+        return self._send("DELETE", Done, f"/schedules/{_part(name)}")
+
+    def run_schedule(self, name: str) -> ScheduleAnswer:
+        """Let a schedule be due now."""
+        return self._send("POST", ScheduleAnswer, f"/schedules/{_part(name)}/run")
+
+    # Tokens, doctor
+
+    def tokens(self) -> Tokens:
+        """Return all tokens, without their secrets."""
+        return self._get(Tokens, "/tokens")
+
+    def create_token(self, request: CreateToken) -> TokenCreated:
+        """Make a token."""
+        return self._send("POST", TokenCreated, "/tokens", request)
+
+    def revoke_token(self, name: str) -> Done:
+        """Take a token back."""
+        return self._send("DELETE", Done, f"/tokens/{_part(name)}")
+
+    def doctor(self) -> Diagnosis:
+        """Return what the server found when it looked at itself and the hosts."""
+        return self._get(Diagnosis, "/doctor", timeout=PLAN_TIMEOUT_S)
+
+    def health(self) -> Health:
+        """Return whether the server lives."""
+        return _read(Health, self._request("GET", "/healthz"))
+
+    def _get(
+        self, kind: type[A], path: str, query: list[tuple[str, Any]] | None = None, timeout: float = TIMEOUT_S
+    ) -> A:
+        return _read(kind, self._request("GET", PREFIX + path, params=query or [], timeout=timeout))
+
+    def _send(
+        self, method: str, kind: type[A], path: str, body: BaseModel | None = None, timeout: float = TIMEOUT_S
+    ) -> A:
+        content = body.model_dump_json().encode() if body is not None else None
+        headers = {"Content-Type": "application/json"} if content else {}
+        return _read(kind, self._request(method, PREFIX + path, content=content, headers=headers, timeout=timeout))
+
+    def _request(self, method: str, path: str, **more: Any) -> httpx2.Response:
+        if (seconds := more.pop("timeout", None)) is not None:
+            more["timeout"] = httpx2.Timeout(seconds, connect=CONNECT_TIMEOUT_S)
+        try:
+            answer = self._http.request(method, path, **more)
+        except httpx2.TransportError as e:
+            raise Unreachable(_why(self.address, e)) from e
+        if answer.is_success:
+            return answer
+        raise _error(answer)
+
+
+def _transport(address: ServerAddress) -> httpx2.BaseTransport:
+    if address.socket:
+        return httpx2.HTTPTransport(uds=str(address.socket))
+    try:
+        context = ssl.create_default_context(cafile=str(address.ca_file) if address.ca_file else None)
+    except OSError as e:
+        raise BadInput(f"cannot use the CA file {address.ca_file}: {e.strerror or 'not a PEM certificate'}") from e
+    return httpx2.HTTPTransport(verify=context, trust_env=False)
+
+
+def _read(kind: type[A], answer: httpx2.Response) -> A:
+    try:
+        return kind.model_validate_json(answer.content)
+    except ValidationError as e:
+        where = ".".join(str(part) for part in e.errors(include_input=False)[0]["loc"]) or "it"
+        raise FleetError(
+            f"cannot understand the server's answer ({where}); are command and server of the same version? "
+            "see: fleet version"
+        ) from None
+
+
+def _error(answer: httpx2.Response) -> FleetError:
+    try:
+        return Problem.model_validate_json(answer.content).error()
+    except ValidationError:
+        if answer.status_code in (401, 403):
+            return AuthNeeded()
+        return FleetError(f"cannot do that: the server answered {answer.status_code}; is it Fleet's?")
+
+
+def _why(address: ServerAddress, error: httpx2.TransportError) -> str:
+    if address.socket:
+        return f"cannot reach the server at {address}: {_socket_remedy(address.socket, error)}"
+    if isinstance(error, httpx2.TimeoutException):
+        return f"cannot reach the server at {address}: no answer in time; is it up?"
+    return f"cannot reach the server at {address}: {error}; is the address right? see --server"
+
+
+def _socket_remedy(path: Path, error: httpx2.TransportError) -> str:
+    if isinstance(error, httpx2.TimeoutException):
+        return "no answer in time"
+    try:
+        there = path.exists()
+    except PermissionError:
+        there = True
+    if not there:
+        return "there is no such socket; start it with fleet up or fleet controller, or name another with --server"
+    if "ermission" in str(error):
+        return "this user may not use the socket; use sudo, or a token: --server https://... --token-file FILE"
+    return f"nothing listens there ({error}); start it with fleet up or fleet controller"
+
+
+def _selected(selector: Selector | None) -> list[tuple[str, Any]]:
+    if selector is None:
+        return []
+    labels = [("label", f"{name}={value}") for name, value in selector.labels.items()]
+    patterns: Mapping[str, tuple[str, ...]] = {
+        "host": selector.hosts,
+        "image": selector.images,
+        "container": selector.containers,
+    }
+    return labels + [(name, value) for name, values in patterns.items() for value in values]
+
+
+def _part(name: str) -> str:
+    if not name or name in (".", ".."):
+        raise BadInput(f"cannot use {name!r} as a name")
+    return quote(name, safe="")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
