@@ -1,0 +1,142 @@
+"""The door to the database: one engine, transactions that begin as they must, and the clock that decides."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, Self, cast
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from fleet.clock import Clock
+from fleet.errors import BadInput, DatabaseUnreachable
+
+Dialect = Literal["sqlite", "postgresql"]
+
+BUSY_TIMEOUT_S = 30
+"""How long a writer on SQLite waits for the one before it; a batch of the inbox takes well under a second."""
+
+CONNECT_TIMEOUT_S = 10
+
+_READ = "fleet_read"
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """The history's database. Functions of this room take it first; no other room touches what is inside."""
+
+    engine: Engine
+    clock: Clock | None = None
+    """Stands in for the database's clock in tests."""
+
+    @classmethod
+    def open(cls, url: str, *, clock: Clock | None = None) -> Self:
+        """Return the database at *url*: ``sqlite:////path/to/file`` or ``postgresql://user@host/name``.
+
+        It connects when it is first used. Raises BadInput for a URL that cannot be used; it never quotes it.
+        """
+        return cls(_engine(_parsed(url)), clock)
+
+    @property
+    def dialect(self) -> Dialect:
+        """Which of the two databases it is."""
+        return cast(Dialect, self.engine.dialect.name)
+
+    def now(self) -> datetime:
+        """Return the present instant by the database's clock; raises DatabaseUnreachable."""
+        with self.reading() as connection:
+            return self.moment(connection)
+
+    def moment(self, connection: Connection) -> datetime:
+        """Return the present instant by the database's clock, inside a transaction."""
+        if self.clock is not None:
+            return self.clock.now()
+        if self.dialect == "postgresql":
+            # Not now(): that is when the transaction began, maybe before a wait for a lock.
+            asked = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
+            return cast(datetime, asked).astimezone(UTC)
+        text = connection.exec_driver_sql("SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')").scalar_one()
+        return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Run a transaction that may write: all of it, or nothing; raises DatabaseUnreachable."""
+        with database_errors(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Run a transaction that only reads, of one moment's state on SQLite; raises DatabaseUnreachable."""
+        with database_errors(), self.engine.connect() as connection:
+            if self.dialect == "sqlite":
+                connection.execution_options(**{_READ: True})
+            with connection.begin():
+                yield connection
+
+    def close(self) -> None:
+        """Give every connection back."""
+        self.engine.dispose()
+
+
+@contextmanager
+def database_errors() -> Iterator[None]:
+    """Turn what drivers raise for a database that is away, locked or overloaded into DatabaseUnreachable."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as e:
+        raise DatabaseUnreachable(f"cannot use the database: {_first_line(e)}") from e
+    except DBAPIError as e:
+        if not e.connection_invalidated:
+            raise
+        raise DatabaseUnreachable(f"cannot use the database: {_first_line(e)}") from e
+
+
+def _first_line(error: DBAPIError) -> str:
+    # The driver's own text; SQLAlchemy's would add the statement and its values.
+    return str(error.orig).partition("\n")[0][:300]
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise BadInput("cannot use the database URL; expected sqlite:////path or postgresql://user@host/name") from None
+    name = parsed.get_backend_name()
+    if name == "postgresql":
+        return parsed.set(drivername="postgresql+psycopg")
+    if name == "sqlite" and parsed.database and parsed.database != ":memory:":
+        return parsed.set(drivername="sqlite")
+    raise BadInput(f"cannot use a database URL of {name}: expected sqlite:////path or postgresql://user@host/name")
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() == "postgresql":
+        return create_engine(
+            url,
+            pool_pre_ping=True,
+            pool_recycle=1800,
+            connect_args={
+                "connect_timeout": CONNECT_TIMEOUT_S,
+                "application_name": "fleet",
+                "options": "-c TimeZone=UTC",
+            },
+        )
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
+    # The driver would otherwise begin transactions by its own rules: late, and as readers.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A reader that turns writer while another writes fails at once with "database is locked", whatever the timeout.
+    reads = connection.get_execution_options().get(_READ, False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

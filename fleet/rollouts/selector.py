@@ -1,0 +1,73 @@
+"""Which hosts, containers and images something is about, as people name them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from fleet.errors import BadInput
+from fleet.images.reference import Reference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selector:
+    """What all of its parts agree on; an empty part agrees on everything. Names may be globs: ``web-*``."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    hosts: tuple[str, ...] = ()
+    """Names of hosts; one that matches is enough."""
+    labels: dict[str, str] = field(default_factory=dict)
+    """Labels of hosts; every one must match."""
+    containers: tuple[str, ...] = ()
+    """Names of containers; one that matches is enough."""
+    images: tuple[str, ...] = ()
+    """References, with or without a tag, or globs over ``registry/repository``; one that matches is enough."""
+
+    @classmethod
+    def parse(cls, document: Any) -> "Selector":
+        """Read a selector from its document; raises BadInput that names the part which cannot be used."""
+        try:
+            return _ADAPTER.validate_python(document)
+        except ValidationError as broken:
+            first = broken.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the document"
+            raise BadInput(f"cannot use the selector: {where}: {first['msg']}") from None
+
+    def document(self) -> dict[str, Any]:
+        """Return the selector as JSON holds it; :meth:`parse` reads it back."""
+        written: dict[str, Any] = _ADAPTER.dump_python(self, mode="json", exclude_defaults=True)
+        return written
+
+    def takes_host(self, name: str, labels: Mapping[str, str]) -> bool:
+        """Tell whether a host is meant."""
+        return _any(self.hosts, (name,)) and all(
+            key in labels and fnmatchcase(labels[key], value) for key, value in self.labels.items()
+        )
+
+    def takes_container(self, name: str, image: str) -> bool:
+        """Tell whether a container with *name* that follows *image* (canonical, empty: none) is meant."""
+        return _any(self.containers, (name,)) and (not self.images or _takes_image(self.images, image))
+
+
+def _any(globs: Iterable[str], names: tuple[str, ...]) -> bool:
+    globs = tuple(globs)
+    return not globs or any(fnmatchcase(name, glob) for glob in globs for name in names)
+
+
+def _takes_image(globs: tuple[str, ...], image: str) -> bool:
+    repository = image.rpartition(":")[0]
+    return bool(image) and any(fnmatchcase(image, full) or fnmatchcase(repository, full) for full in map(_full, globs))
+
+
+def _full(written: str) -> str:
+    """Return *written* in full (``nginx`` is ``docker.io/library/nginx``), or as it is where it is a glob."""
+    try:
+        return str(Reference.parse(written).without_digest())
+    except BadInput:
+        return written
+
+
+_ADAPTER: TypeAdapter[Selector] = TypeAdapter(Selector)
