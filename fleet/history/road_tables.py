@@ -31,7 +31,7 @@ refused = Table(
 outbox = Table(
     "outbox",
     METADATA,
-    uid("id", "UUIDv7", primary_key=True),
+    uid("id", "UUIDv7, or made of what it tells where to tell that twice at once is idle", primary_key=True),
     uid("host_id", "whom it is for", ForeignKey("hosts.id")),
     document("body", "the message, before it is signed"),
     number("sent", "how often its sending was begun"),

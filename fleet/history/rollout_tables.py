@@ -13,6 +13,7 @@ rollouts = Table(
     "rollouts",
     METADATA,
     uid("id", "UUIDv7", primary_key=True),
+    number("number", "for people: #42; in the order in which they were made"),
     words("state", RolloutState, "how far it is"),
     document("spec", "waves, limits and times; never changes"),
     items("holds", "the reasons why it sends nothing new; empty: none"),
@@ -22,6 +23,7 @@ rollouts = Table(
     time("created_at", "when it was made"),
     time("started_at", "when it began to run", nullable=True),
     time("ended_at", "when it was over", nullable=True),
+    Index("uq_rollouts_number", "number", unique=True),
     Index(
         "ix_rollouts_active",
         "id",
@@ -80,6 +82,7 @@ schedules = Table(
     time("next_run_at", "when it is due", nullable=True),
     time("last_run_at", "when it last ran", nullable=True),
     text("last_result", "what came of the last run, for people"),
+    time("leased_until", "until when a planner that runs it keeps others away", nullable=True),
     Index("uq_schedules_name", "name", unique=True),
     Index(None, "next_run_at"),
     comment="what is done by the clock",

@@ -1,0 +1,164 @@
+"""Databases for the tests: SQLite files, and databases of one private PostgreSQL; both begin as a migrated copy."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from fleet.history.database import Database
+from fleet.history.upgrade import upgrade
+from tests import needs
+
+
+class HeldClock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.at = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        """Return the held instant."""
+        return self.at
+
+    def monotonic(self) -> float:
+        """Return the held instant in seconds."""
+        return self.at.timestamp()
+
+    def sleep(self, seconds: float) -> None:
+        """Move on by *seconds*."""
+        self.at += timedelta(seconds=seconds)
+
+    def move(self, **parts: float) -> None:
+        """Move on: ``move(minutes=5)``."""
+        self.at += timedelta(**parts)
+
+
+class Postgres:
+    """A private server on a unix socket; databases are copied from a migrated one."""
+
+    def __init__(self, bin_dir: Path, directory: Path) -> None:
+        self._bin = bin_dir
+        self._as = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
+        self.directory = directory
+        self._options = f"-c listen_addresses= -k {directory} -c fsync=off -c synchronous_commit=off"
+        self._cluster = directory / "cluster"
+        if self._as:
+            shutil.chown(directory, "postgres", "postgres")
+        self._run("initdb", "-D", str(self._cluster), "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--locale=C")
+        self.start()
+        self.create("template", "template1")
+        upgrade(self.url("template"))
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        log = str(self.directory / "log")
+        self._run("pg_ctl", "-D", str(self._cluster), "-w", "-l", log, "-o", self._options, "start")
+
+    def stop(self) -> None:
+        """Stop the server at once."""
+        self._run("pg_ctl", "-D", str(self._cluster), "-w", "-m", "immediate", "stop")
+
+    def url(self, name: str) -> str:
+        """Return the URL of a database."""
+        return f"postgresql://postgres@/{name}?host={self.directory}"
+
+    def create(self, name: str, template: str = "template") -> None:
+        """Make a database as a copy of another."""
+        with psycopg.connect(f"host={self.directory} user=postgres dbname=postgres", autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+
+    def drop(self, name: str) -> None:
+        """Drop a database."""
+        with psycopg.connect(f"host={self.directory} user=postgres dbname=postgres", autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        subprocess.run(
+            [*self._as, str(self._bin / program), *arguments],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
+            cwd="/",
+        )
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A private PostgreSQL for the whole session."""
+    bin_dir = needs.postgresql()
+    # The server runs as another user, who may not enter pytest's own folder; and a socket's path must be short.
+    directory = Path(f"/tmp/fleet-pg-{uuid4().hex[:8]}")
+    directory.mkdir(mode=0o755)
+    server = Postgres(bin_dir, directory)
+    yield server
+    server.stop()
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file, to be copied."""
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def clock() -> HeldClock:
+    """The database's clock, held by the test."""
+    return HeldClock()
+
+
+BOTH = [pytest.param("sqlite", id="sqlite"), pytest.param("postgresql", id="postgresql", marks=pytest.mark.postgresql)]
+
+
+@pytest.fixture(params=BOTH)
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database with no table in it."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'fleet.db'}"
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    name = f"t{uuid4().hex}"
+    server.create(name, "template0")
+    yield server.url(name)
+    server.drop(name)
+
+
+@pytest.fixture(params=BOTH)
+def db_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a migrated, empty database."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "fleet.db")
+        yield f"sqlite:///{tmp_path / 'fleet.db'}"
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    name = f"t{uuid4().hex}"
+    server.create(name)
+    yield server.url(name)
+    server.drop(name)
+
+
+@pytest.fixture
+def db(db_url: str, clock: HeldClock) -> Iterator[Database]:
+    """A migrated, empty database whose clock the test holds."""
+    opened = Database.open(db_url, clock=clock)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def pg(postgres: Postgres, clock: HeldClock) -> Iterator[Database]:
+    """A migrated, empty database on PostgreSQL, for what only that one has."""
+    name = f"t{uuid4().hex}"
+    postgres.create(name)
+    opened = Database.open(postgres.url(name), clock=clock)
+    yield opened
+    opened.close()
+    postgres.drop(name)

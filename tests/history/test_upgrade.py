@@ -1,0 +1,100 @@
+"""Migrations make what the models say, on both databases, and lose nothing of what is there."""
+
+import tomllib
+from datetime import UTC, datetime
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import insert, select, text
+
+from fleet.errors import Refused
+from fleet.history.database import Database
+from fleet.history.fact_tables import PARTITIONED, audit
+from fleet.history.partitions import lowest_id, partitions
+from fleet.history.tables import METADATA
+from fleet.history.upgrade import migrations, require_head, upgrade
+from fleet.ids import new_id
+from tests.history.conftest import HeldClock
+
+
+def test_migrations_make_what_the_models_say(db: Database) -> None:
+    parts = tuple(f"{table.name}_" for table in PARTITIONED)
+
+    def ours(thing: object, name: str | None, kind: str, reflected: bool, other: object) -> bool:
+        return not (kind == "table" and reflected and name is not None and name.startswith(parts) and other is None)
+
+    with db.reading() as connection:
+        context = MigrationContext.configure(connection, opts={"include_object": ours})
+        assert compare_metadata(context, METADATA) == []
+
+
+def test_an_upgrade_may_be_run_twice_and_keeps_the_rows(empty_url: str) -> None:
+    upgrade(empty_url)
+    db = Database.open(empty_url)
+    with db.writing() as connection:
+        connection.execute(insert(audit), [_act()])
+    upgrade(empty_url)
+    require_head(db)
+    with db.reading() as connection:
+        assert len(connection.execute(select(audit)).all()) == 1
+    db.close()
+
+
+def test_a_database_without_tables_is_refused_with_the_remedy(empty_url: str) -> None:
+    db = Database.open(empty_url)
+    with pytest.raises(Refused, match="fleet db upgrade"):
+        require_head(db)
+    db.close()
+
+
+def test_a_database_of_a_newer_version_is_refused(db: Database, db_url: str) -> None:
+    with db.writing() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(Refused, match="newer"):
+        require_head(db)
+    with pytest.raises(Refused, match="newer"):
+        upgrade(db_url)
+
+
+def test_migrations_are_found() -> None:
+    assert (migrations() / "env.py").is_file()
+
+
+def test_the_wheel_takes_the_migrations_along() -> None:
+    """The path in the wheel is the one that the program looks at."""
+    project = tomllib.loads((migrations().parent / "pyproject.toml").read_text())
+    assert project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"] == {"migrations": "fleet/_migrations"}
+
+
+@pytest.mark.postgresql
+def test_rows_lie_in_the_partition_of_their_month(pg: Database) -> None:
+    with pg.writing() as connection:
+        connection.execute(insert(audit), [_act()])
+        name = connection.execute(text("SELECT tableoid::regclass::text FROM audit")).scalar_one()
+    assert name == f"audit_{datetime.now(UTC):%Y%m}"
+
+
+@pytest.mark.postgresql
+def test_a_row_beyond_the_partitions_moves_once_its_month_is_made(pg: Database, clock: HeldClock) -> None:
+    far = datetime(2031, 5, 7, tzinfo=UTC)
+    with pg.writing() as connection:
+        connection.execute(insert(audit), [{**_act(), "id": lowest_id(far)}])
+        assert connection.execute(text("SELECT tableoid::regclass::text FROM audit")).scalar_one() == "audit_default"
+    clock.at = far
+    assert "audit_203105" in partitions(pg)
+    assert partitions(pg) == []
+    with pg.reading() as connection:
+        assert connection.execute(text("SELECT tableoid::regclass::text FROM audit")).scalar_one() == "audit_203105"
+
+
+def _act() -> dict[str, object]:
+    return {
+        "id": new_id(),
+        "who": "person:anna",
+        "door": "socket",
+        "action": "host add",
+        "subject": "web-1",
+        "details": {},
+        "at": datetime.now(UTC),
+    }
