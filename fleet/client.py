@@ -154,9 +154,9 @@ class Client:
         """Bring a host, or one container of it, up to date."""
         return self._send("POST", Ordered, "/updates", request, timeout=PLAN_TIMEOUT_S)
 
-    def rollouts(self) -> Rollouts:
-        """Return the rollouts, newest first."""
-        return self._get(Rollouts, "/rollouts")
+    def rollouts(self, *, limit: int = 50, page: str = "") -> Rollouts:
+        """Return one page of the rollouts, newest first."""
+        return self._get(Rollouts, "/rollouts", [("limit", limit), *([("page", page)] if page else [])])
 
     def rollout(self, id: str) -> RolloutAnswer:
         """Return a rollout with its hosts and how far they are."""

@@ -51,7 +51,6 @@ class OutcomeRow(Part):
     new_digest: str = ""
     mirror: str = ""
     """The source that served the most bytes; empty: none, or not known."""
-    bytes: int | None = None
     pull_ms: int | None = None
     downtime_ms: int | None = None
     asked_by: str

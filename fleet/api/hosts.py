@@ -2,12 +2,13 @@
 
 import re
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
 from fleet.api.form import Answer, Part, Request
+from fleet.api.mirrors import MirrorEntry
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 """What a host may be called."""
@@ -46,7 +47,7 @@ class HostAnswer(Answer):
     """One host."""
 
     host: Host
-    mirrors: tuple[dict[str, Any], ...] = ()
+    mirrors: tuple[MirrorEntry, ...] = ()
     """The mirror rules of its own files and daemon."""
 
 

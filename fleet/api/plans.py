@@ -21,6 +21,8 @@ class PlanTarget(Part):
     old_digest: str = ""
     """Empty: not known."""
     new_digest: str
+    route: tuple[str, ...] = ()
+    """Where the host would pull from, in order, by the rules that are known."""
 
 
 class PlanHost(Part):
@@ -29,8 +31,6 @@ class PlanHost(Part):
     host: str
     host_id: UUID
     targets: tuple[PlanTarget, ...]
-    route: tuple[str, ...] = ()
-    """Where the host would pull from, in order, where that is known."""
 
 
 class PlanSkip(Part):
@@ -38,7 +38,6 @@ class PlanSkip(Part):
 
     host: str
     container: str
-    image: str = ""
     reason: str
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import Field
 
 from fleet.api.form import Answer, Part, Request
-from fleet.rollouts.states import Hold, HostState, RolloutState
+from fleet.rollouts.states import Hold, HostState, RolloutState, WaveState
 
 
 class RolloutHost(Part):
@@ -37,6 +37,8 @@ class Rollout(Part):
     """One rollout."""
 
     id: UUID
+    number: int
+    """For people: ``#42``."""
     state: RolloutState
     holds: tuple[Hold, ...] = ()
     asked_by: str
@@ -49,10 +51,22 @@ class Rollout(Part):
     """How many hosts are in which state."""
 
 
+class Wave(Part):
+    """One wave of a rollout."""
+
+    number: int
+    """Its place, from 0."""
+    state: WaveState
+    opened_at: datetime | None = None
+    ended_at: datetime | None = None
+    counts: dict[HostState, int] = Field(default_factory=dict)
+
+
 class RolloutAnswer(Answer):
     """One rollout with its hosts."""
 
     rollout: Rollout
+    waves: tuple[Wave, ...] = ()
     hosts: tuple[RolloutHost, ...] = ()
     spec: dict[str, Any] = Field(default_factory=dict)
 
@@ -61,6 +75,8 @@ class Rollouts(Answer):
     """Rollouts, newest first."""
 
     rollouts: tuple[Rollout, ...]
+    next_page: str | None = None
+    """What to ask for the page after; None: this is the last."""
 
 
 class AbortRollout(Request):

@@ -1,0 +1,140 @@
+"""What is printed, and how: tables for people, the API's own documents for programs.
+
+Data goes to stdout, words about it to stderr. Colours and widths are decided here, once: ``--no-color``, ``NO_COLOR``,
+``FORCE_COLOR``, ``TERM=dumb``, and whether a terminal listens.
+"""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from fleet.cli.session import Session
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fleet.api.form import Answer
+
+NARROWEST = 40
+"""Columns of the narrowest terminal that a table is fitted to."""
+_GAP = 2
+
+COLOURS = {
+    **dict.fromkeys(("updated", "online", "current", "succeeded", "completed", "PASS", "served", "passed"), "green"),
+    **dict.fromkeys(("failed", "rolled_back", "rollback_failed", "FAIL", "abandoned", "unhealthy", "expired"), "red"),
+    **dict.fromkeys(("outdated", "silent", "WARN", "completed_with_failures", "aborted", "unknown"), "yellow"),
+    **dict.fromkeys(("running", "pulling", "applying", "ready", "dispatched"), "cyan"),
+}
+"""Words with a colour; the word itself always stands there too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table."""
+
+    title: str
+    rank: int = 0
+    """0 is always shown; the highest goes first where the terminal is narrow."""
+    right: bool = False
+
+
+def colourful(session: Session, stream: TextIO) -> bool:
+    """Tell whether *stream* gets colours."""
+    if session.no_color or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
+
+
+def rich_console(session: Session, stream: TextIO) -> "Console":
+    """Return a console of rich on *stream*, with our own decision about colours."""
+    from rich.console import Console
+
+    colour = colourful(session, stream)
+    return Console(
+        file=stream, no_color=not colour, force_terminal=True if colour else None, highlight=False, soft_wrap=False
+    )
+
+
+def say(text: str) -> None:
+    """Tell the person something about what is printed, or why nothing is; never data."""
+    click.echo(text, err=True)
+
+
+def print_json(document: Any) -> None:
+    """Print a document; to people with indents, to a pipe as well, so that a diff shows lines."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def print_answer(session: Session, answer: "Answer") -> bool:
+    """Print *answer* where JSON was asked for; return whether it was."""
+    if session.json:
+        print_json(answer.document())
+    return session.json
+
+
+def print_table(session: Session, columns: Sequence[Column], rows: Iterable[Sequence[str]], empty: str) -> None:
+    """Print a table: fitted to the terminal where one listens, in full elsewhere; *empty* is said where no row is."""
+    cells = [[clean(cell) for cell in row] for row in rows]
+    if not cells:
+        say(empty)
+        return
+    if sys.stdout.isatty():
+        _print_fitted(session, columns, cells)
+    else:
+        _print_plain(columns, cells)
+
+
+def clean(text: str) -> str:
+    """Return *text* without control characters: what a host wrote must not steer a terminal."""
+    return "".join(c if c.isprintable() else "�" for c in text)
+
+
+def paint(session: Session, word: str, text: str | None = None) -> str:
+    """Return *text* (or the word itself) in the word's colour, where stdout gets colours."""
+    text = word if text is None else text
+    colour = COLOURS.get(word)
+    return click.style(text, fg=colour) if colour and colourful(session, sys.stdout) else text
+
+
+def fitting(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    """Return the places of the columns that fit into *width*; those of rank 0 always do."""
+    widths = [max(len(c.title), *(len(row[i]) for row in rows)) for i, c in enumerate(columns)]
+    kept = list(range(len(columns)))
+    while len(kept) > 1 and sum(widths[i] + _GAP for i in kept) - _GAP > width:
+        last = max(kept, key=lambda i: (columns[i].rank, i))
+        if columns[last].rank == 0:
+            break
+        kept.remove(last)
+    return kept
+
+
+def _print_fitted(session: Session, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    width = max(NARROWEST, shutil.get_terminal_size((80, 24)).columns)
+    kept = fitting(columns, rows, width)
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    for i in kept:
+        table.add_column(
+            columns[i].title, justify="right" if columns[i].right else "left", no_wrap=True, overflow="ellipsis"
+        )
+    for row in rows:
+        table.add_row(*(Text(row[i], style=COLOURS.get(row[i], "")) for i in kept))
+    console = rich_console(session, sys.stdout)
+    console.width = width
+    console.print(table)
+
+
+def _print_plain(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    lines = [[c.title for c in columns], *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    for line in lines:
+        padded = (cell.rjust(w) if c.right else cell.ljust(w) for cell, w, c in zip(line, widths, columns, strict=True))
+        click.echo((" " * _GAP).join(padded).rstrip())

@@ -1,0 +1,83 @@
+"""``fleet ps`` and ``fleet outdated``: what runs where, and what its tag has moved past."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from fleet.cli.console import Column, print_answer, print_table, say
+from fleet.cli.select import selecting
+from fleet.cli.session import Leaf, Session, pass_session
+from fleet.cli.words import NOTHING, ago, change, short_digest
+
+if TYPE_CHECKING:
+    from fleet.api.selectors import Selector
+
+_PS = (
+    Column("HOST"),
+    Column("CONTAINER"),
+    Column("IMAGE"),
+    Column("STATE"),
+    Column("DIGEST", 2),
+    Column("PLATFORM", 4),
+    Column("SEEN", 3),
+)
+_OUTDATED = (
+    Column("HOST"),
+    Column("CONTAINER"),
+    Column("STATUS"),
+    Column("IMAGE", 1),
+    Column("DIGEST", 2),
+    Column("CHECKED", 3),
+    Column("REASON", 4),
+)
+
+
+@click.command(cls=Leaf)
+@selecting
+@pass_session
+def ps(session: Session, selector: "Selector") -> None:
+    """List the containers of all hosts."""
+    with session.client() as client:
+        answer = client.containers(selector)
+    if print_answer(session, answer):
+        return
+    rows = [
+        (
+            c.host,
+            c.name,
+            c.reference,
+            c.health if c.health == "unhealthy" else c.state or NOTHING,
+            short_digest(c.digests[0]) if c.digests else NOTHING,
+            c.platform or NOTHING,
+            ago(c.seen_at),
+        )
+        for c in answer.containers
+    ]
+    print_table(session, _PS, rows, "no containers; is an agent running? see: fleet host ls")
+
+
+@click.command(cls=Leaf)
+@selecting
+@click.option("--check", is_flag=True, help="Ask the registries now, instead of taking the last check.")
+@pass_session
+def outdated(session: Session, selector: "Selector", check: bool) -> None:
+    """List the containers whose tag has moved on, or of which that is not known."""
+    with session.client() as client:
+        answer = client.outdated(selector, check=check)
+    if print_answer(session, answer):
+        return
+    rows = [
+        (
+            c.host,
+            c.container,
+            c.status,
+            c.image or NOTHING,
+            change(c.old_digest, c.new_digest),
+            ago(c.resolved_at),
+            c.reason or NOTHING,
+        )
+        for c in answer.containers
+    ]
+    print_table(session, _OUTDATED, rows, f"nothing is outdated; {answer.current} containers are current")
+    if rows:
+        say(f"{answer.current} more are current; see what an update would do with: fleet plan")

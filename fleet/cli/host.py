@@ -1,0 +1,180 @@
+"""``fleet host``: the machines of the fleet."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fleet.cli.building import build
+from fleet.cli.console import Column, clean, paint, print_answer, print_json, print_table, say
+from fleet.cli.session import Branch, Session, pass_session
+from fleet.cli.words import NOTHING, ago, moment, pairs, read_pairs
+from fleet.errors import BadInput, Refused
+
+if TYPE_CHECKING:
+    from fleet.api.hosts import Host
+
+_COLUMNS = (
+    Column("NAME"),
+    Column("STATE"),
+    Column("SEEN"),
+    Column("LABELS", 3),
+    Column("AGENT", 2),
+    Column("ENGINE", 1),
+    Column("PLATFORM", 4),
+    Column("PROBLEMS", 0, right=True),
+)
+
+
+@click.group(cls=Branch)
+def host() -> None:
+    """Add, look at, rename and remove hosts."""
+
+
+@host.command("add")
+@click.argument("name")
+@click.option("--label", "labels", multiple=True, metavar="K=V", help="A label of the host; may be repeated.")
+@click.option("--out", type=click.Path(), help="Where to write the join file; - is stdout. Default: NAME.join here.")
+@click.option("--force", is_flag=True, help="Overwrite the file.")
+@pass_session
+def add(session: Session, name: str, labels: tuple[str, ...], out: str | None, force: bool) -> None:
+    """Add a host, and write the join file that its agent takes.
+
+    The host's key and password are made here; the centre learns their public sides alone.
+    """
+    from fleet.cli.joining import enrol
+
+    path = None if out == "-" else Path(out or f"{name}.join")
+    if path is not None:
+        _check_target(path, force)
+    with session.client() as client:
+        added, text = enrol(client, name, read_pairs(labels), path)
+    if path is None:
+        click.echo(text, nl=False)
+    elif session.json:
+        print_json({**added.document(), "join_file": str(path)})
+    else:
+        click.echo(f"host {added.host.name} added; join file: {path} (as secret as a key)")
+        say(f"copy it to the host, and run there: fleet agent --join {path.name}")
+
+
+@host.command("ls")
+@click.option("--label", "labels", multiple=True, metavar="K=V", help="Hosts that have the label.")
+@click.argument("patterns", nargs=-1)
+@pass_session
+def ls(session: Session, labels: tuple[str, ...], patterns: tuple[str, ...]) -> None:
+    """List the hosts, or those whose name fits one of PATTERNS."""
+    from fleet.api.selectors import Selector
+
+    selector = build(Selector, hosts=patterns, labels=read_pairs(labels))
+    with session.client() as client:
+        answer = client.hosts(selector)
+    if print_answer(session, answer):
+        return
+    rows = [
+        (
+            h.name,
+            h.state,
+            ago(h.last_seen_at),
+            pairs(h.labels),
+            h.agent_version or NOTHING,
+            h.engine_version or NOTHING,
+            _platform(h),
+            str(len(h.problems)) if h.problems else NOTHING,
+        )
+        for h in answer.hosts
+    ]
+    print_table(session, _COLUMNS, rows, "no hosts; add one with: fleet host add NAME")
+
+
+@host.command("show")
+@click.argument("name")
+@pass_session
+def show(session: Session, name: str) -> None:
+    """Show what is known of a host: its engine, problems and mirrors."""
+    with session.client() as client:
+        answer = client.host(name)
+    if print_answer(session, answer):
+        return
+    h = answer.host
+    facts = {
+        "name": h.name,
+        "id": h.id.hex,
+        "state": f"{paint(session, h.state)}, last seen {ago(h.last_seen_at)}",
+        "labels": pairs(h.labels),
+        "agent": h.agent_version or NOTHING,
+        "engine": f"{h.engine_name or NOTHING} {h.engine_version}, API {h.api_version or NOTHING}",
+        "platform": _platform(h) + (", containerd store" if h.containerd_store else ""),
+        "clock": f"{h.skew_ms} ms off" if h.skew_ms is not None else NOTHING,
+        "outcomes": f"{h.outcomes_waiting} waiting to be told",
+        "added": moment(h.created_at),
+    }
+    for label, value in facts.items():
+        click.echo(f"{label + ':':<10}{value}")
+    for problem in h.problems:
+        click.echo(f"problem:  {clean(problem)}")
+    for rule in answer.mirrors:
+        click.echo(f"mirror:   {clean(rule.endpoint)} for {clean(rule.for_registry)} ({clean(rule.where)})")
+
+
+@host.command("rename")
+@click.argument("name")
+@click.argument("new_name")
+@pass_session
+def rename(session: Session, name: str, new_name: str) -> None:
+    """Give a host another name; its history, queue and key stay."""
+    from fleet.api.hosts import ChangeHost
+
+    with session.client() as client:
+        answer = client.change_host(name, build(ChangeHost, name=new_name))
+    if not print_answer(session, answer):
+        click.echo(f"host {name} is called {answer.host.name} now")
+
+
+@host.command("label")
+@click.argument("name")
+@click.argument("labels", nargs=-1, metavar="[K=V]...")
+@pass_session
+def label(session: Session, name: str, labels: tuple[str, ...]) -> None:
+    """Give a host these labels, and no others."""
+    from fleet.api.hosts import ChangeHost
+
+    with session.client() as client:
+        answer = client.change_host(name, build(ChangeHost, labels=read_pairs(labels)))
+    if not print_answer(session, answer):
+        click.echo(f"host {answer.host.name}: {pairs(answer.host.labels)}")
+
+
+@host.command("rm")
+@click.argument("name")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@pass_session
+def rm(session: Session, name: str, yes: bool) -> None:
+    """Remove a host: its agent is cut off, its containers run on, its history stays."""
+    with session.client() as client:
+        found = client.host(name).host
+        _confirm(session, found.name, yes)
+        answer = client.remove_host(found.id.hex)
+    if not print_answer(session, answer):
+        click.echo(f"host {found.name} removed; its containers run on, its history stays")
+
+
+def _confirm(session: Session, name: str, yes: bool) -> None:
+    if yes:
+        return
+    if not session.may_ask():
+        raise Refused(f"cannot remove {name} without being sure; add --yes")
+    typed = click.prompt(f"Type {name} to remove it", err=True, default="", show_default=False)
+    if typed != name:
+        raise Refused(f"cannot remove {name}: another name was typed")
+
+
+def _check_target(path: Path, force: bool) -> None:
+    if path.is_dir() or not path.parent.is_dir():
+        raise BadInput(f"cannot write the join file {path}: name a file in a folder that is there, with --out")
+    if path.exists() and not force:
+        raise Refused(f"cannot overwrite {path}; name another with --out, or add --force")
+
+
+def _platform(host: "Host") -> str:
+    return f"{host.os}/{host.architecture}" if host.os else NOTHING

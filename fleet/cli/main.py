@@ -1,0 +1,105 @@
+"""The command ``fleet``: finds the command that was named, runs it, and turns errors into one line and an exit code."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from fleet.cli.lazy import Lazy, LazyGroup
+from fleet.cli.session import root_options
+from fleet.errors import FleetError
+
+LOOK, DO, SET, RUN = "Look", "Do", "Set up", "Run"
+
+COMMANDS = {
+    "ps": Lazy("fleet.cli.containers:ps", "List the containers of all hosts.", LOOK),
+    "outdated": Lazy("fleet.cli.containers:outdated", "List the containers whose tag has moved on.", LOOK),
+    "history": Lazy("fleet.cli.history:history", "Ask what was updated, when, and through which mirror.", LOOK),
+    "mirror": Lazy("fleet.cli.mirror:mirror", "Look at mirrors and at the route of an image.", LOOK),
+    "doctor": Lazy("fleet.cli.doctor:doctor", "Say what is wrong, why, and what to do about it.", LOOK),
+    "plan": Lazy("fleet.cli.plan:plan", "Show what an update would do.", DO),
+    "apply": Lazy("fleet.cli.plan:apply", "Carry a plan out.", DO),
+    "update": Lazy("fleet.cli.plan:update", "Bring a host, or one container of it, up to date.", DO),
+    "rollout": Lazy("fleet.cli.rollout:rollout", "Look at rollouts, and stop them.", DO),
+    "schedule": Lazy("fleet.cli.schedule:schedule", "Let checks and updates run by the clock.", DO),
+    "host": Lazy("fleet.cli.host:host", "Add, look at, rename and remove hosts.", SET),
+    "policy": Lazy("fleet.cli.policy:policy", "Say which mirrors hosts use, and how they update.", SET),
+    "token": Lazy("fleet.cli.token:token", "Make and revoke tokens of the API.", SET),
+    "completion": Lazy("fleet.cli.about:completion", "Print the completion script of a shell.", SET),
+    "up": Lazy("fleet.cli.up:up", "Run centre and agent together on this machine.", RUN),
+    "controller": Lazy("fleet.cli.controller:controller", "Run the processes of the centre.", RUN),
+    "agent": Lazy("fleet.cli.agent:agent", "Run the agent of this host.", RUN),
+    "db": Lazy("fleet.cli.db:db", "Bring the database's schema up to date.", RUN),
+    "healthcheck": Lazy("fleet.cli.about:healthcheck", "Exit 0 only when the server answers.", RUN),
+    "version": Lazy("fleet.cli.about:version", "Print the version.", RUN),
+}
+"""Every command, where it is, and its help: ``fleet --help`` loads none of them."""
+
+EXIT_CODES = """\b
+Exit codes: 0 done or nothing to do; 1 error; 2 usage; 3 finished, but some hosts
+failed or were rolled back; 4 credentials needed; 5 not found; 6 refused; 7 timed
+out, the work goes on; 8 server unreachable; 10 changes pending (plan --exit-code)."""
+
+INTERRUPTED = 130
+
+
+@root_options
+@click.group(
+    "fleet",
+    cls=LazyGroup,
+    lazy=COMMANDS,
+    epilog=EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+def fleet() -> None:
+    """Keep the containers of many Docker hosts up to date, mirror first, with a way back, and remember everything."""
+
+
+def run(args: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code. Expected failures become one line on stderr."""
+    try:
+        fleet.main(args=args, prog_name="fleet", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as e:
+        return e.exit_code
+    except click.ClickException as e:
+        e.show()
+        return e.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except FleetError as e:
+        click.echo(str(e), err=True)
+        return e.exit_code
+    except BrokenPipeError:
+        _close_stdout()
+        return 1
+    except ModuleNotFoundError as e:
+        return _missing(e)
+    return 0
+
+
+def main() -> None:
+    """Run what was typed, and exit."""
+    sys.exit(run())
+
+
+def _missing(error: ModuleNotFoundError) -> int:
+    """Say which extra to install where a library is missing; a module of Fleet itself is a fault of ours."""
+    if error.name is None or error.name.split(".")[0] == "fleet":
+        raise error
+    click.echo(
+        f"cannot run this without {error.name}; install it with: pip install 'fleet-updater[server]', "
+        "or [agent] for an agent, or [up] for both",
+        err=True,
+    )
+    return 1
+
+
+def _close_stdout() -> None:
+    """Let Python's own flush at exit not fail again: the reader (``| head``) is gone."""
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+
+
+if __name__ == "__main__":
+    main()

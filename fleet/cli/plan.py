@@ -1,0 +1,160 @@
+"""``fleet plan``, ``fleet apply`` and ``fleet update``: first what would be done, then doing it."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fleet.cli.building import build
+from fleet.cli.console import Column, clean, print_answer, print_table, say
+from fleet.cli.select import selecting
+from fleet.cli.session import Leaf, Session
+from fleet.cli.waiting import follow, waiting
+from fleet.cli.words import change, moment, short_id
+from fleet.errors import BadInput, Refused
+
+if TYPE_CHECKING:
+    from fleet.api.plans import Ordered, Plan, PlanAnswer
+    from fleet.api.selectors import Selector
+    from fleet.client import Client
+
+PENDING = 10
+"""The exit code of ``plan --exit-code`` where something would be changed."""
+
+_COLUMNS = (
+    Column("HOST"),
+    Column("CONTAINER"),
+    Column("IMAGE", 1),
+    Column("DIGEST"),
+    Column("ROUTE", 2),
+)
+
+
+@click.command(cls=Leaf)
+@selecting
+@click.option("--out", type=click.Path(), help="Write the plan to this file, for: fleet apply FILE.")
+@click.option("--check/--no-check", default=True, help="Ask the registries first (default), or take the last check.")
+@click.option("--exit-code", is_flag=True, help="Exit 10 where something would be changed.")
+@click.pass_context
+def plan(ctx: click.Context, selector: "Selector", out: str | None, check: bool, exit_code: bool) -> None:
+    """Show what an update would do: old and new digest, and where each host would pull from.
+
+    Nothing is changed. A plan holds for 24 hours, and is refused once what it saw has changed.
+    """
+    from fleet.api.plans import MakePlan
+
+    session = ctx.ensure_object(Session)
+    with session.client() as client:
+        answer = client.make_plan(build(MakePlan, selector=selector, check=check))
+    if out:
+        _write(Path(out), answer)
+    if not print_answer(session, answer):
+        _show(session, answer.plan, out)
+    if exit_code and answer.plan.changes:
+        ctx.exit(PENDING)
+
+
+@click.command(cls=Leaf)
+@click.argument("plan")
+@waiting
+@click.pass_context
+def apply(ctx: click.Context, plan: str, detach: bool, timeout: timedelta | None) -> None:
+    """Carry out PLAN: the id that fleet plan printed, or the file that it wrote."""
+    session = ctx.ensure_object(Session)
+    with session.client() as client:
+        id = _checked_id(client, plan)
+        ordered = client.apply_plan(id)
+        ctx.exit(_carry_out(session, client, ordered, detach, timeout))
+
+
+@click.command(cls=Leaf)
+@click.argument("host")
+@click.argument("container", required=False)
+@click.option("--check/--no-check", default=True, help="Ask the registries first (default), or take the last check.")
+@waiting
+@click.pass_context
+def update(
+    ctx: click.Context, host: str, container: str | None, check: bool, detach: bool, timeout: timedelta | None
+) -> None:
+    """Bring HOST, or one CONTAINER of it, up to date: plan, apply and watch in one."""
+    from fleet.api.plans import UpdateHost
+
+    session = ctx.ensure_object(Session)
+    with session.client() as client:
+        ordered = client.update(build(UpdateHost, host=host, container=container, check=check))
+        ctx.exit(_carry_out(session, client, ordered, detach, timeout))
+
+
+def _carry_out(session: Session, client: "Client", ordered: "Ordered", detach: bool, timeout: timedelta | None) -> int:
+    """Show what was ordered, and follow it to its end; return the exit code."""
+    if not session.json:
+        _show_targets(session, ordered.plan)
+    if ordered.rollout_id is None or detach:
+        print_answer(session, ordered)
+        if ordered.rollout_id is not None and not session.json:
+            click.echo(
+                f"rollout {short_id(ordered.rollout_id)} goes on; watch it with: fleet rollout watch "
+                f"{short_id(ordered.rollout_id)}"
+            )
+        return 0
+    return follow(session, client, ordered.rollout_id.hex, timeout)
+
+
+def _show(session: Session, plan: "Plan", out: str | None) -> None:
+    _show_targets(session, plan)
+    if plan.changes:
+        name = out or short_id(plan.id)
+        click.echo(f"plan {short_id(plan.id)}: {_count(plan)}; holds until {moment(plan.expires_at)}")
+        say(f"carry it out with: fleet apply {name}")
+
+
+def _show_targets(session: Session, plan: "Plan") -> None:
+    rows = [
+        (host.host, t.container, t.reference, change(t.old_digest, t.new_digest), ", ".join(t.route) or "?")
+        for host in plan.hosts
+        for t in host.targets
+    ]
+    print_table(session, _COLUMNS, rows, "nothing to update")
+    for skipped in plan.skipped:
+        say(clean(f"left out: {skipped.host} {skipped.container}: {skipped.reason}"))
+    for warning in plan.warnings:
+        say(clean(f"warning: {warning}"))
+
+
+def _count(plan: "Plan") -> str:
+    hosts = len([host for host in plan.hosts if host.targets])
+    return f"{plan.changes} container{'s'[: plan.changes != 1]} on {hosts} host{'s'[: hosts != 1]}"
+
+
+def _write(path: Path, answer: "PlanAnswer") -> None:
+    try:
+        path.write_text(json.dumps(answer.document(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as e:
+        raise BadInput(f"cannot write the plan to {path}: {e.strerror}") from e
+
+
+def _checked_id(client: "Client", given: str) -> str:
+    """Return the id of the plan that is meant; a file must still say what the centre pinned."""
+    path = Path(given)
+    if not (path.is_file() or "/" in given or given.endswith(".json")):
+        return given
+    saved = _read(path)
+    kept = client.plan(saved.plan.id.hex)
+    if kept.plan.hosts != saved.plan.hosts:
+        raise Refused(f"cannot apply {path}: it is not what was planned as {short_id(saved.plan.id)}; plan anew")
+    return saved.plan.id.hex
+
+
+def _read(path: Path) -> "PlanAnswer":
+    from pydantic import ValidationError
+
+    from fleet.api.plans import PlanAnswer
+
+    try:
+        return PlanAnswer.model_validate_json(path.read_bytes())
+    except OSError as e:
+        raise BadInput(f"cannot read the plan {path}: {e.strerror}") from e
+    except ValidationError:
+        raise BadInput(f"cannot use {path} as a plan; write one with: fleet plan --out {path}") from None

@@ -1,0 +1,84 @@
+"""``fleet policy``: which mirrors hosts use and how they update, written as a file."""
+
+import json
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fleet.cli.building import build
+from fleet.cli.console import clean, print_answer, print_json
+from fleet.cli.session import Branch, Session, pass_session
+from fleet.cli.words import moment, read_pairs
+from fleet.errors import BadInput
+
+
+@click.group(cls=Branch)
+def policy() -> None:
+    """Say which mirrors hosts use, and how they update."""
+
+
+@policy.command("show")
+@click.option("--host", metavar="NAME", help="Also what holds for this host: fleet, then labels, then its own.")
+@pass_session
+def show(session: Session, host: str | None) -> None:
+    """Show the policies as they were written."""
+    with session.client() as client:
+        answer = client.policies(host)
+    if print_answer(session, answer):
+        return
+    for p in answer.policies:
+        whose = p.kind.value if not p.subject else f"{p.kind.value} {p.subject}"
+        click.echo(f"# {clean(whose)}, version {p.version}, by {clean(p.changed_by)}, {moment(p.changed_at)}")
+        print_json(p.document)
+    if not answer.policies:
+        click.echo("no policy was written; write one with: fleet policy apply -f FILE", err=True)
+    if answer.effective is not None:
+        click.echo(f"# holds for {host}")
+        print_json(answer.effective)
+
+
+@policy.command("apply")
+@click.option("-f", "--file", "file", required=True, metavar="FILE", help="TOML or JSON; - is stdin.")
+@click.option("--host", metavar="NAME", help="For this host; by default for the whole fleet.")
+@click.option("--label", metavar="K=V", help="For every host that has the label.")
+@pass_session
+def apply(session: Session, file: str, host: str | None, label: str | None) -> None:
+    """Write the policy of the fleet, of a label, or of a host; it replaces the one before.
+
+    \b
+    [[mirrors]]
+    for = "docker.io"                # a registry, or "*" for all
+    url = "https://harbor.lan/hub"
+    shape = "harbor"                 # plain, harbor, artifactory, ...
+    """
+    from fleet.api.policies import SetPolicy
+
+    if host and label:
+        raise BadInput("cannot write one policy for a host and a label; name one of them")
+    kind = "host" if host else "label" if label else "fleet"
+    if label:
+        read_pairs((label,))
+    request = build(SetPolicy, kind=kind, subject=host or label or "", document=_read(file))
+    with session.client() as client:
+        answer = client.set_policy(request)
+    if not print_answer(session, answer):
+        written = next((p for p in answer.policies if p.kind.value == kind and p.subject == request.subject), None)
+        version = f"version {written.version}" if written else "taken away"
+        click.echo(f"policy of {kind} {request.subject}".rstrip() + f": {version}; it holds from the next order on")
+
+
+def _read(file: str) -> dict[str, Any]:
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as e:
+        raise BadInput(f"cannot read the policy {file}: {getattr(e, 'strerror', None) or 'not a text file'}") from e
+    try:
+        document = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
+    except ValueError as e:
+        raise BadInput(f"cannot read the policy {file}: {e}") from None
+    if not isinstance(document, dict):
+        raise BadInput(f"cannot use the policy {file}: expected a table")
+    return document

@@ -1,0 +1,139 @@
+"""``fleet schedule``: checks and updates by the clock."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from fleet.cli.building import build
+from fleet.cli.console import Column, clean, print_answer, print_table
+from fleet.cli.select import selecting
+from fleet.cli.session import Branch, Session, pass_session
+from fleet.cli.words import NOTHING, moment
+
+if TYPE_CHECKING:
+    from fleet.api.schedules import ScheduleAnswer
+    from fleet.api.selectors import Selector
+
+_COLUMNS = (
+    Column("NAME"),
+    Column("ACTION"),
+    Column("CRON"),
+    Column("ZONE", 1),
+    Column("NEXT"),
+    Column("LAST", 3),
+    Column("RESULT", 2),
+)
+
+
+@click.group(cls=Branch)
+def schedule() -> None:
+    """Let checks and updates run by the clock."""
+
+
+@schedule.command("create")
+@click.argument("name")
+@click.option("--cron", required=True, help="Five fields: '0 3 * * 1-5'.")
+@click.option("--zone", default="UTC", show_default=True, help="Time zone, such as Europe/Berlin.")
+@click.option("--action", type=click.Choice(["check", "apply"]), default="check", show_default=True,
+              help="Look and tell, or look and update.")  # fmt: skip
+@selecting
+@pass_session
+def create(session: Session, name: str, cron: str, zone: str, action: str, selector: "Selector") -> None:
+    """Let NAME run by the clock."""
+    from fleet.api.schedules import CreateSchedule
+
+    request = build(CreateSchedule, name=name, cron=cron, zone=zone, action=action, selector=selector)
+    with session.client() as client:
+        _show(session, client.create_schedule(request))
+
+
+@schedule.command("ls")
+@pass_session
+def ls(session: Session) -> None:
+    """List the schedules."""
+    with session.client() as client:
+        answer = client.schedules()
+    if print_answer(session, answer):
+        return
+    rows = [
+        (
+            s.name,
+            s.action.value,
+            s.cron,
+            s.zone,
+            moment(s.next_run_at) if s.enabled else "paused",
+            moment(s.last_run_at),
+            s.last_result or NOTHING,
+        )
+        for s in answer.schedules
+    ]
+    print_table(session, _COLUMNS, rows, "no schedules; make one with: fleet schedule create")
+
+
+@schedule.command("show")
+@click.argument("name")
+@pass_session
+def show(session: Session, name: str) -> None:
+    """Show a schedule in words, with its next three runs."""
+    with session.client() as client:
+        _show(session, client.schedule(name))
+
+
+@schedule.command("pause")
+@click.argument("name")
+@pass_session
+def pause(session: Session, name: str) -> None:
+    """Let a schedule not run until it is resumed."""
+    _enable(session, name, enabled=False)
+
+
+@schedule.command("resume")
+@click.argument("name")
+@pass_session
+def resume(session: Session, name: str) -> None:
+    """Let a paused schedule run again."""
+    _enable(session, name, enabled=True)
+
+
+@schedule.command("rm")
+@click.argument("name")
+@pass_session
+def rm(session: Session, name: str) -> None:
+    """Remove a schedule; what it did stays in the history."""
+    with session.client() as client:
+        answer = client.remove_schedule(name)
+    if not print_answer(session, answer):
+        click.echo(f"schedule {name} removed")
+
+
+@schedule.command("run")
+@click.argument("name")
+@pass_session
+def run(session: Session, name: str) -> None:
+    """Let a schedule run now, as if it were due."""
+    with session.client() as client:
+        answer = client.run_schedule(name)
+    if not print_answer(session, answer):
+        click.echo(f"schedule {name} is due now; see what comes of it with: fleet schedule show {name}")
+
+
+def _enable(session: Session, name: str, *, enabled: bool) -> None:
+    from fleet.api.schedules import ChangeSchedule
+
+    with session.client() as client:
+        _show(session, client.change_schedule(name, ChangeSchedule(enabled=enabled)))
+
+
+def _show(session: Session, answer: "ScheduleAnswer") -> None:
+    if print_answer(session, answer):
+        return
+    s = answer.schedule
+    click.echo(f"schedule {s.name}: {s.action.value}, {clean(answer.explained)} ({s.cron}, {s.zone})")
+    if s.selector:
+        click.echo(f"  takes {'; '.join(f'{part} {clean(str(value))}' for part, value in s.selector.items())}")
+    if not s.enabled:
+        click.echo(f"  paused; let it run again with: fleet schedule resume {s.name}")
+    for at in answer.next_runs:
+        click.echo(f"  next {moment(at)}")
+    if s.last_run_at:
+        click.echo(f"  last {moment(s.last_run_at)}: {clean(s.last_result) or NOTHING}")

@@ -1,0 +1,132 @@
+"""How far a rollout is, on stderr: drawn again and again on a terminal, one line a change elsewhere."""
+
+import sys
+from typing import TYPE_CHECKING, Any, Self
+
+import click
+
+from fleet.cli.console import COLOURS, clean, rich_console
+from fleet.cli.session import Session
+from fleet.cli.words import size
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+    from fleet.api.rollouts import RolloutAnswer, RolloutHost
+
+MOST_ROWS = 20
+"""The most hosts that are drawn one by one; beyond it the rest is counted."""
+_SIGNS = {"succeeded": "✔", "failed": "✖", "skipped": "✔", "cancelled": "✖", "pending": "○"}
+_BUSY = "●"
+_BAR = 20
+
+
+def doing(host: "RolloutHost") -> str:
+    """Return what a host does at this moment: its state, and the phase where it says more."""
+    return f"{host.state.value}: {host.phase}" if host.phase and host.state.live else host.state.value
+
+
+def amount(host: "RolloutHost") -> str:
+    """Return ``41.0 MB/65.0 MB`` where bytes are coming."""
+    if not host.bytes or host.phase != "pull":
+        return ""
+    return f"{size(host.bytes)}/{size(host.total)}" if host.total else size(host.bytes)
+
+
+def bar(done: int, total: int, width: int = _BAR) -> str:
+    """Return a bar of *width* signs; empty where the whole is not known."""
+    if not total:
+        return ""
+    full = min(width, done * width // total)
+    return "█" * full + "░" * (width - full)
+
+
+class PlainScreen:
+    """One line for every change of a host's state, phase or mirror."""
+
+    def __init__(self) -> None:
+        """Begin with nothing told."""
+        self._told: dict[str, tuple[str, str]] = {}
+        self._noted = ""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End; nothing is left open."""
+
+    def show(self, answer: "RolloutAnswer") -> None:
+        """Tell what changed since the last time."""
+        self._noted = ""
+        for host in answer.hosts:
+            now = (doing(host), host.mirror if host.phase == "pull" else "")
+            if self._told.get(host.host) != now:
+                self._told[host.host] = now
+                via = f"via {now[1]}" if now[1] else ""
+                parts = [host.host, host.container, now[0], amount(host), via]
+                click.echo(clean("  ".join(part for part in parts if part)), err=True)
+
+    def note(self, text: str) -> None:
+        """Tell *text* once."""
+        if text != self._noted:
+            self._noted = text
+            click.echo(text, err=True)
+
+
+class LiveScreen:
+    """A table of the hosts that is drawn again at every look, and gone at the end."""
+
+    def __init__(self, session: Session) -> None:
+        """Prepare; nothing is drawn yet."""
+        from rich.live import Live
+
+        self._live = Live(console=rich_console(session, sys.stderr), transient=True, auto_refresh=False)
+
+    def __enter__(self) -> Self:
+        """Take the terminal's last lines."""
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """Give them back."""
+        self._live.__exit__(*error)
+
+    def show(self, answer: "RolloutAnswer") -> None:
+        """Draw."""
+        self._live.update(_drawn(answer), refresh=True)
+
+    def note(self, text: str) -> None:
+        """Draw *text* instead, until the next look succeeds."""
+        from rich.text import Text
+
+        self._live.update(Text(text, style="yellow"), refresh=True)
+
+
+def _drawn(answer: "RolloutAnswer") -> "Group":
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    for _ in range(5):
+        table.add_column(no_wrap=True, overflow="ellipsis")
+    order = sorted(answer.hosts, key=lambda host: (not host.state.live, host.state.ended, host.host))
+    for host in order[:MOST_ROWS]:
+        sign = _SIGNS.get(host.state.value, _BUSY)
+        style = COLOURS.get(host.state.value, "")
+        table.add_row(
+            Text(f"{sign} {clean(host.host)}", style=style),
+            clean(host.container or ", ".join(host.containers)),
+            Text(doing(host), style=style),
+            f"{bar(host.bytes, host.total)} {amount(host)}".strip() if host.phase == "pull" else "",
+            f"via {clean(host.mirror)}" if host.mirror and host.phase == "pull" else clean(host.reason),
+        )
+    return Group(table, Text(_summary(answer), style="dim"))
+
+
+def _summary(answer: "RolloutAnswer") -> str:
+    rest = len(answer.hosts) - MOST_ROWS
+    counts = ", ".join(f"{n} {state.value}" for state, n in answer.rollout.counts.items() if n)
+    more = f"{rest} more hosts; " if rest > 0 else ""
+    return f"{more}{counts}"

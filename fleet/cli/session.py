@@ -1,0 +1,143 @@
+"""One call of ``fleet``: its global options, and the connection that they describe."""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from fleet.errors import BadInput
+
+if TYPE_CHECKING:
+    from fleet.client import Client
+
+F = TypeVar("F", bound=Callable[..., Any])
+JSON = "json"
+TABLE = "table"
+
+
+@dataclass(slots=True)
+class Session:
+    """What was said for the whole call, before or after the command's name."""
+
+    server: str | None = None
+    token_file: str | None = None
+    ca_file: str | None = None
+    output: str = TABLE
+    no_color: bool = False
+    no_input: bool = False
+
+    @property
+    def json(self) -> bool:
+        """Whether a program reads what is printed."""
+        return self.output == JSON
+
+    def client(self) -> "Client":
+        """Return a connection to the server; nothing is sent yet."""
+        from fleet.client import Client, ServerAddress
+
+        ca = Path(self.ca_file) if self.ca_file else None
+        token = _token(self.token_file) if self.token_file else ""
+        return Client(ServerAddress.parse(self.server or _default_server(), token=token, ca_file=ca))
+
+    def may_ask(self) -> bool:
+        """Whether a person sits there and may be asked."""
+        return not self.no_input and os.isatty(0) and os.isatty(2)
+
+
+def _default_server() -> str:
+    from fleet.settings import places
+
+    if named := os.environ.get("FLEET_SOCKET"):
+        return named
+    state = os.environ.get("FLEET_STATE_DIR")
+    return str(places.socket(Path(state).absolute() if state else places.state_dir()))
+
+
+def _token(path: str) -> str:
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as e:
+        reason = getattr(e, "strerror", None) or "not a text file"
+        raise BadInput(f"cannot read the token file {path}: {reason}; make a token with: fleet token create") from e
+    token = text.strip()
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise BadInput(f"cannot use the token file {path}: expected one token, alone on one line")
+    return token
+
+
+def _note(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    if value is not None and value is not False:
+        setattr(ctx.ensure_object(Session), str(param.name), value)
+
+
+def _options(*, root: bool) -> list[click.Option]:
+    """Return the global options; a leaf takes them too, and shows only ``-o`` in its help."""
+    shared: dict[str, Any] = {"expose_value": False, "callback": _note, "is_eager": True}
+    hidden: dict[str, Any] = {**shared, "hidden": not root}
+
+    def env(name: str) -> dict[str, Any]:
+        return {"envvar": name, "show_envvar": True} if root else {}
+
+    return [
+        click.Option(
+            ["--server"],
+            metavar="URL",
+            help="https://HOST:PORT, or unix:///PATH; by default the socket of this machine.",
+            **env("FLEET_SERVER"),
+            **hidden,
+        ),
+        click.Option(
+            ["--token-file"],
+            metavar="FILE",
+            help="File with the token; - is stdin.",
+            **env("FLEET_TOKEN_FILE"),
+            **hidden,
+        ),
+        click.Option(
+            ["--ca-file"],
+            metavar="FILE",
+            help="PEM file that vouches for the server.",
+            **env("FLEET_CA_FILE"),
+            **hidden,
+        ),
+        click.Option(
+            ["-o", "--output"],
+            type=click.Choice([TABLE, JSON]),
+            help="What to print; json is the API's own schema.",
+            **env("FLEET_OUTPUT"),
+            **shared,
+        ),
+        click.Option(["--no-color"], is_flag=True, help="No colours; NO_COLOR does the same.", **hidden),
+        click.Option(
+            ["--no-input"], is_flag=True, help="Never ask; fail and name the flag.", **env("FLEET_NO_INPUT"), **hidden
+        ),
+    ]
+
+
+class Leaf(click.Command):
+    """A command that takes the global options after its name as well."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        """Add the global options to the command's own."""
+        super().__init__(*args, **more)
+        self.params.extend(_options(root=False))
+
+
+class Branch(click.Group):
+    """A group whose commands are leaves."""
+
+    command_class = Leaf
+
+
+def root_options(command: click.Group) -> click.Group:
+    """Give *command* the global options."""
+    command.params.extend(_options(root=True))
+    return command
+
+
+pass_session = click.make_pass_decorator(Session, ensure=True)
+"""Hands the session to a command as its first argument."""

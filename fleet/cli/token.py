@@ -1,0 +1,78 @@
+"""``fleet token``: who may speak to the API from elsewhere."""
+
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from fleet.cli.building import build
+from fleet.cli.console import Column, print_answer, print_table, say
+from fleet.cli.session import Branch, Session, pass_session
+from fleet.cli.words import Duration, ago, moment
+
+_COLUMNS = (
+    Column("NAME"),
+    Column("SCOPE"),
+    Column("STATE"),
+    Column("EXPIRES", 1),
+    Column("USED", 2),
+    Column("BY", 3),
+    Column("MADE", 3),
+)
+
+
+@click.group(cls=Branch)
+def token() -> None:
+    """Make and revoke tokens of the API."""
+
+
+@token.command("create")
+@click.argument("name")
+@click.option("--scope", type=click.Choice(["read", "write", "admin"]), default="read", show_default=True)
+@click.option("--ttl", type=Duration(), help="How long it holds, such as 90d; by default until it is revoked.")
+@pass_session
+def create(session: Session, name: str, scope: str, ttl: timedelta | None) -> None:
+    """Make a token; it is printed this one time."""
+    from fleet.api.tokens import CreateToken
+
+    expires = datetime.now(UTC) + ttl if ttl else None
+    with session.client() as client:
+        answer = client.create_token(build(CreateToken, name=name, scope=scope, expires_at=expires))
+    if print_answer(session, answer):
+        return
+    click.echo(answer.secret)
+    say("keep it in a file of mode 0600, and use it with: fleet --server https://... --token-file FILE")
+
+
+@token.command("ls")
+@pass_session
+def ls(session: Session) -> None:
+    """List the tokens, without their secrets."""
+    with session.client() as client:
+        answer = client.tokens()
+    if print_answer(session, answer):
+        return
+    now = datetime.now(UTC)
+    rows = [
+        (
+            t.name,
+            t.scope.value,
+            "revoked" if t.revoked_at else "expired" if t.expires_at and t.expires_at <= now else "valid",
+            moment(t.expires_at) if t.expires_at else "never",
+            ago(t.last_used_at),
+            t.created_by,
+            moment(t.created_at),
+        )
+        for t in answer.tokens
+    ]
+    print_table(session, _COLUMNS, rows, "no tokens; make one with: fleet token create NAME")
+
+
+@token.command("revoke")
+@click.argument("name")
+@pass_session
+def revoke(session: Session, name: str) -> None:
+    """Take a token back at once."""
+    with session.client() as client:
+        answer = client.revoke_token(name)
+    if not print_answer(session, answer):
+        click.echo(f"token {name} revoked")

@@ -1,0 +1,127 @@
+"""Following a rollout to its end: until then it is shown how far each host is, then what came of each container."""
+
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fleet.cli.console import Column, print_json, print_table, say
+from fleet.cli.session import Session
+from fleet.cli.words import Duration, change, seconds, short_id
+from fleet.errors import FleetError, TimedOut
+
+if TYPE_CHECKING:
+    from fleet.api.history import OutcomeRow
+    from fleet.api.rollouts import RolloutAnswer
+    from fleet.client import Client
+
+LOOK_S = 1.0
+"""Seconds between two looks; hosts tell of their progress once a second at most."""
+PATIENCE = 30
+"""How often in a row the server may be away before the watch gives up; the rollout goes on all the same."""
+SOME_FAILED = 3
+INTERRUPTED = 130
+
+_RESULTS = (
+    Column("HOST"),
+    Column("CONTAINER"),
+    Column("RESULT"),
+    Column("DIGEST", 1),
+    Column("MIRROR", 1),
+    Column("DOWN", 2, right=True),
+    Column("ID", 0),
+    Column("REASON", 3),
+)
+
+
+def waiting(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give *command* the options of every command that waits."""
+    command = click.option("--timeout", type=Duration(), help="Stop waiting after this time, such as 30m.")(command)
+    return click.option("-d", "--detach", is_flag=True, help="Do not wait.")(command)
+
+
+def follow(session: Session, client: "Client", id: str, timeout: timedelta | None) -> int:
+    """Show the rollout until it ends; return the exit code. Ctrl-C ends the watch alone, and says so."""
+    short = id[-8:]
+    try:
+        answer = _watch(session, client, id, timeout)
+    except KeyboardInterrupt:
+        say(f"detached: rollout {short} goes on; stop it with: fleet rollout abort {short}")
+        return INTERRUPTED
+    outcomes = _outcomes(client, answer)
+    if session.json:
+        print_json({**answer.document(), "outcomes": [o.model_dump(mode="json") for o in outcomes]})
+    else:
+        _show_end(session, answer, outcomes)
+    return 0 if answer.rollout.state == "completed" else SOME_FAILED
+
+
+def _watch(session: Session, client: "Client", id: str, timeout: timedelta | None) -> "RolloutAnswer":
+    ends = time.monotonic() + timeout.total_seconds() if timeout else None
+    away = 0
+    with _screen(session) as screen:
+        while True:
+            try:
+                answer = client.rollout(id)
+                away = 0
+                screen.show(answer)
+            except FleetError as e:
+                away += 1
+                if not e.temporary or away > PATIENCE:
+                    raise
+                screen.note(str(e))
+            else:
+                if answer.rollout.ended_at is not None:
+                    return answer
+            if ends is not None and time.monotonic() >= ends:
+                raise TimedOut(
+                    f"cannot wait any longer: rollout {id[-8:]} goes on; watch it with: fleet rollout watch {id[-8:]}"
+                )
+            time.sleep(LOOK_S)
+
+
+def _screen(session: Session) -> AbstractContextManager[Any]:
+    if sys.stderr.isatty() and not session.json:
+        from fleet.cli.screen import LiveScreen
+
+        return LiveScreen(session)
+    from fleet.cli.screen import PlainScreen
+
+    return PlainScreen()
+
+
+def _outcomes(client: "Client", answer: "RolloutAnswer") -> "list[OutcomeRow]":
+    from fleet.api.history import LARGEST_PAGE, HistoryQuery
+
+    query = HistoryQuery(rollout=answer.rollout.id.hex, limit=LARGEST_PAGE)
+    rows = [row for page in client.history_pages(query) for row in page.outcomes]
+    return sorted(rows, key=lambda row: (row.host, row.container, row.recorded_at))
+
+
+def _show_end(session: Session, answer: "RolloutAnswer", outcomes: "list[OutcomeRow]") -> None:
+    rows = [
+        (
+            o.host,
+            o.container,
+            o.result.value,
+            change(o.old_digest, o.new_digest),
+            o.mirror or "-",
+            seconds(o.downtime_ms),
+            short_id(o.id),
+            o.reason or "-",
+        )
+        for o in outcomes
+    ]
+    print_table(session, _RESULTS, rows, "no container was touched")
+    told = {row.host for row in outcomes}
+    for host in answer.hosts:
+        if host.reason and host.host not in told:
+            say(f"{host.host} {host.state.value}: {host.reason}")
+    for o in outcomes:
+        if o.result in ("failed", "rolled_back", "rollback_failed", "abandoned"):
+            say(f"{o.host} {o.container}: {o.reason}; see: fleet history show {short_id(o.id)}")
+    click.echo(f"rollout {short_id(answer.rollout.id)} {answer.rollout.state.value}")
