@@ -1,0 +1,198 @@
+"""How containers stand to their tags, and the plan that follows: pure, and as the agents themselves would decide."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from itertools import groupby
+from types import MappingProxyType
+from uuid import UUID
+
+from fleet.errors import BadInput
+from fleet.history.containers import ContainerRow
+from fleet.history.policies import EffectivePolicy
+from fleet.history.tags import TagRow
+from fleet.images.digest import Digest
+from fleet.images.reference import Reference
+from fleet.rollouts.plan import LeftOut, PlanDocument, PlannedContainer, PlannedHost
+from fleet.updates.command import Policy, Target, UpdateCommand
+from fleet.updates.plan import Action
+from fleet.updates.plan import plan as plan_on_host
+from fleet.updates.snapshot import ContainerState
+
+_NOBODY = UUID(int=0)
+"""Where the agent's own decision is asked for before there is a command."""
+_NO_DIGEST = Digest.of(b"")
+"""Stands for a digest that is not known: no container runs it."""
+_NAMED = 5
+"""How many containers a warning names before it only counts."""
+
+
+class Freshness(StrEnum):
+    """How a container stands to the tag that it follows."""
+
+    OUTDATED = "outdated"
+    """The tag has a digest that the container does not run."""
+    CURRENT = "current"
+    """It runs the digest that the tag had when it was last asked for, and that went well."""
+    UNKNOWN = "unknown"
+    """One of the two digests is not known for sure; never shown as fresh."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerStanding:
+    """One container, how it stands, and whether it may be updated."""
+
+    container: ContainerRow
+    freshness: Freshness
+    old_digest: str = ""
+    """What runs; empty: not known."""
+    new_digest: str = ""
+    """What the tag was last seen to have; empty: not known."""
+    resolved_at: datetime | None = None
+    reason: str = ""
+    """Why it is unknown or is left alone; empty where neither."""
+    updatable: bool = False
+    """Whether a plan would touch it."""
+
+
+def stand(container: ContainerRow, tag: TagRow | None) -> ContainerStanding:
+    """Return how *container* stands to *tag*, the tag that it follows (None: never checked)."""
+    try:
+        reference = Reference.parse(container.reference)
+    except BadInput:
+        return _unknown(container, "it was started by an image id, so it follows no tag")
+    if reference.digest or not container.image:
+        return _unknown(container, "its reference is pinned to a digest")
+    refused = _refused_by_agent(container, reference, tag)
+    if tag is None or not tag.digest:
+        why = refused or (tag.reason if tag and tag.reason else "its tag was not checked yet")
+        return _unknown(container, why)
+    if tag.digest in container.digests:
+        return _current(container, tag)
+    known = bool(container.digests) and not container.local_build
+    return ContainerStanding(
+        container=container,
+        freshness=Freshness.OUTDATED if known else Freshness.UNKNOWN,
+        old_digest=container.digests[0] if container.digests else "",
+        new_digest=tag.digest,
+        resolved_at=tag.resolved_at,
+        reason=refused or ("" if known else "cannot tell which digest it runs"),
+        updatable=not refused,
+    )
+
+
+def draw(
+    containers: Sequence[ContainerRow],
+    tags: Mapping[str, TagRow],
+    policies: Mapping[UUID, EffectivePolicy],
+    *,
+    away: Mapping[UUID, datetime | None] = MappingProxyType({}),
+) -> PlanDocument:
+    """Return the plan that brings *containers* to their *tags*; *away* names silent hosts and when they were heard of.
+
+    What an agent would leave alone is left out here already, with the agent's own reason.
+    """
+    standings = [stand(c, tags.get(c.image)) for c in containers if c.host_id in policies]
+    chosen = [s for s in standings if s.updatable]
+    left_out = [
+        LeftOut(host=s.container.host, container=s.container.name, reason=s.reason)
+        for s in standings
+        if not s.updatable and s.freshness is not Freshness.CURRENT
+    ]
+    return PlanDocument(
+        hosts=tuple(_planned(chosen, policies)),
+        left_out=tuple(left_out),
+        warnings=tuple(_warnings(chosen, tags, away)),
+    )
+
+
+def _unknown(container: ContainerRow, reason: str) -> ContainerStanding:
+    old = container.digests[0] if container.digests else ""
+    return ContainerStanding(container=container, freshness=Freshness.UNKNOWN, old_digest=old, reason=reason)
+
+
+def _current(container: ContainerRow, tag: TagRow) -> ContainerStanding:
+    """Return that it runs what the tag has; where the last check failed, that is only what it once had."""
+    return ContainerStanding(
+        container=container,
+        freshness=Freshness.UNKNOWN if tag.reason else Freshness.CURRENT,
+        old_digest=tag.digest,
+        new_digest=tag.digest,
+        resolved_at=tag.resolved_at,
+        reason=tag.reason,
+    )
+
+
+def _refused_by_agent(container: ContainerRow, reference: Reference, tag: TagRow | None) -> str:
+    """Return why the agent would leave the container alone, or empty: the same decision, by the same function."""
+    target = Target(
+        update_id=_NOBODY,
+        container_id=container.id,
+        container=container.name,
+        image_id=container.image_id,
+        reference=reference,
+        digest=Digest.parse(tag.digest) if tag and tag.digest else _NO_DIGEST,
+    )
+    state = ContainerState(
+        id=container.id,
+        name=container.name,
+        reference=container.reference,
+        image_id=container.image_id,
+        digests=container.digests,
+        state=container.state,
+        labels=container.labels,
+        local_build=container.local_build,
+    )
+    command = UpdateCommand(id=_NOBODY, targets=(target,), policy=Policy(), pull_ids={})
+    (step,) = plan_on_host(command, [state]).steps
+    return step.reason if step.action is Action.SKIP else ""
+
+
+def _planned(chosen: Iterable[ContainerStanding], policies: Mapping[UUID, EffectivePolicy]) -> Iterable[PlannedHost]:
+    ordered = sorted(chosen, key=lambda s: (s.container.host, s.container.host_id.hex, s.container.name))
+    for host_id, group in groupby(ordered, key=lambda s: s.container.host_id):
+        standings = list(group)
+        yield PlannedHost(
+            host_id=host_id,
+            host=standings[0].container.host,
+            policy=policies[host_id].hash,
+            containers=tuple(_planned_container(s) for s in standings),
+        )
+
+
+def _planned_container(standing: ContainerStanding) -> PlannedContainer:
+    container = standing.container
+    return PlannedContainer(
+        container_id=container.id,
+        container=container.name,
+        image_id=container.image_id,
+        reference=container.reference,
+        image=container.image,
+        digest=standing.new_digest,
+        old_digest=standing.old_digest,
+    )
+
+
+def _warnings(
+    chosen: Sequence[ContainerStanding], tags: Mapping[str, TagRow], away: Mapping[UUID, datetime | None]
+) -> Iterable[str]:
+    hosts = {s.container.host_id: s.container.host for s in chosen}
+    for host_id, name in sorted(hosts.items(), key=lambda pair: pair[1]):
+        if host_id in away:
+            heard = away[host_id]
+            when = f"was last heard of at {heard:%Y-%m-%d %H:%M} UTC" if heard else "was never heard of"
+            yield f"host {name} {when}: its updates wait until it is back, and expire with the rollout"
+    unwatched = [f"{s.container.host}/{s.container.name}" for s in chosen if not s.container.health]
+    if unwatched:
+        yield f"no HEALTHCHECK, so running without a restart has to do: {_listed(unwatched)}"
+    unsure = [f"{s.container.host}/{s.container.name}" for s in chosen if s.freshness is Freshness.UNKNOWN]
+    if unsure:
+        yield f"cannot tell which digest runs now, so the host decides: {_listed(unsure)}"
+    for image in sorted({s.container.image for s in chosen if tags[s.container.image].reason}):
+        yield f"the last check of {image} failed, so an older answer is planned: {tags[image].reason}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,156 @@
+"""The planner: at every tick it runs what is due, advances every rollout, and signs and sends what hosts must hear.
+
+A tick is safe to be lost, late, repeated, or run twice at once: SQL says what is due and who has it in hand.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from uuid import UUID
+
+from fleet.clock import Clock, SystemClock
+from fleet.controller import beat, keys, pulse, schedules
+from fleet.controller.check import asking_of, check_due
+from fleet.controller.errands import Errands, Threads
+from fleet.controller.reconciler import Reconciler
+from fleet.controller.resolving import Asking
+from fleet.errors import BadInput, FleetError, Unreachable
+from fleet.history import tick as due
+from fleet.history import upgrade
+from fleet.history.database import Database
+from fleet.history.schedules import DueSchedule, claim_due
+from fleet.history.tick import Outgoing
+from fleet.road import worker
+from fleet.road.down import Sender
+from fleet.road.envelope import CENTRE, seal
+from fleet.road.keys import SigningKey
+from fleet.settings.centre import CentreSettings
+
+log = logging.getLogger(__name__)
+
+SCHEDULES = "schedules"
+CHECK = "check"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ways:
+    """Where the planner's words and questions go."""
+
+    sender: Sender
+    reconciler: Reconciler
+    asking: Asking
+    errands: Errands
+
+
+class Planner:
+    """The one that decides, by asking SQL what is due and carrying it out."""
+
+    def __init__(
+        self, db: Database, key: SigningKey, ways: Ways, settings: CentreSettings, *, clock: Clock | None = None
+    ) -> None:
+        """Prepare; *key* signs what is sent."""
+        self._db = db
+        self._key = key
+        self._ways = ways
+        self._settings = settings
+        self._clock = clock or SystemClock()
+
+    def tick(self) -> None:
+        """Do all that is due now; raise BrokerUnreachable or DatabaseUnreachable, and the next tick makes it good."""
+        self._begin_schedules()
+        due.expire(self._db)
+        for rollout_id in due.active_rollouts(self._db):
+            self._advance(rollout_id)
+        self._ways.reconciler.reconcile_where_new()
+        self.send_due()
+        pulse.beat(self._settings.state_dir)
+
+    def send_due(self) -> int:
+        """Sign and send every message that is due; return how many there were."""
+        sent = 0
+        while messages := due.due_messages(self._db, self._settings.planner.batch):
+            self._ways.sender.send_many([(m.host_id, s) for m in messages if (s := self._signed(m))])
+            due.mark_sent(self._db, messages)
+            sent += len(messages)
+            if len(messages) < self._settings.planner.batch:
+                break
+        return sent
+
+    def check(self) -> None:
+        """Let the tags be asked for whose time has come."""
+        look = partial(
+            check_due, self._db, asking=self._ways.asking, interval_s=self._settings.check.interval_s, clock=self._clock
+        )
+        self._ways.errands.begin(CHECK, look)
+
+    def reconcile(self) -> None:
+        """Compare the broker's users with the hosts."""
+        self._ways.reconciler.reconcile()
+
+    def prune(self) -> None:
+        """Make the partitions that will be needed."""
+        made = upgrade.partitions(self._db)
+        if made:
+            log.info("partitions made", extra={"partitions": made})
+
+    def _begin_schedules(self) -> None:
+        # Claimed only when they can begin: a claim is a lease, and one that waits would run out.
+        if self._ways.errands.busy(SCHEDULES):
+            return
+        claimed = claim_due(self._db, self._db.now())
+        if claimed:
+            self._ways.errands.begin(SCHEDULES, partial(self._run_schedules, claimed))
+
+    def _run_schedules(self, claimed: list[DueSchedule]) -> None:
+        for each in claimed:
+            schedules.run_due(self._db, each, asking=self._ways.asking, clock=self._clock)
+
+    def _advance(self, rollout_id: UUID) -> None:
+        try:
+            due.advance_rollout(self._db, rollout_id)
+        except Unreachable:
+            raise
+        except Exception:
+            # One rollout that cannot be understood must not keep all others waiting.
+            log.exception("rollout cannot be advanced", extra={"rollout": str(rollout_id)})
+
+    def _signed(self, outgoing: Outgoing) -> str:
+        """Return the signed message; empty, and told, where it cannot be signed: it would fail again at every tick."""
+        try:
+            return seal(outgoing.message, key=self._key, issuer=CENTRE, audience=outgoing.host_id, clock=self._clock)
+        except BadInput as error:
+            log.error("message cannot be sent", extra={"host": outgoing.host_id, "reason": str(error)})
+            return ""
+
+
+def run(settings: CentreSettings) -> None:
+    """Plan until SIGTERM, as the worker of the tick's queue; raise Refused for a database of another shape."""
+    db = Database.open(settings.database_url)
+    upgrade.require_head(db)
+    broker = settings.broker_address()
+    ways = Ways(
+        sender=Sender(broker),
+        reconciler=Reconciler(db, broker),
+        asking=asking_of(settings.check),
+        errands=Threads(),
+    )
+    planner = Planner(db, keys.signing_key(settings.state_dir), ways, settings)
+    others = {beat.CHECK: planner.check, beat.RECONCILE: planner.reconcile, beat.PRUNE: planner.prune}
+    worker.run_tick_worker(
+        broker, _calmly("tick", planner.tick), {name: _calmly(name, work) for name, work in others.items()}
+    )
+
+
+def _calmly(name: str, work: Callable[[], None]) -> Callable[[], None]:
+    """Return *work*, whose failures are told and do no harm: the next beat makes them good."""
+
+    def do() -> None:
+        try:
+            work()
+        except FleetError as error:
+            log.warning("beat failed", extra={"beat": name, "reason": str(error)})
+        except Exception:
+            log.exception("beat failed", extra={"beat": name})
+
+    return do

@@ -1,0 +1,92 @@
+"""Plans of the fleet: drawn from what is known, checked first where wanted, and applied as rollouts."""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from fleet.clock import Clock
+from fleet.controller.check import check as check_tags
+from fleet.controller.draw import ContainerStanding, stand
+from fleet.controller.draw import draw as draw
+from fleet.controller.resolving import Asking
+from fleet.errors import NotFound
+from fleet.history import hosts, plans, policies, tags
+from fleet.history.containers import ContainerRow, containers
+from fleet.history.database import Database
+from fleet.history.plans import PlanRow
+from fleet.rollouts.selector import Selector
+from fleet.rollouts.spec import RolloutSpec
+
+WAIT_FOR_HOSTS_S = 10.0
+"""How long a plan waits for hosts that were asked for a tag: a tick, the host's own request, and the way back."""
+
+
+def make_plan(
+    db: Database, selector: Selector, *, by: str, asking: Asking | None = None, clock: Clock | None = None
+) -> PlanRow:
+    """Draw a plan for what *selector* takes, keep it for 24 hours, and return it.
+
+    With *asking*, the tags are asked for first; without, what was last seen is taken. Raise NotFound where the selector
+    names a host that there is not.
+    """
+    _known_hosts(db, selector)
+    if asking is not None:
+        check_tags(db, _followed(containers(db, selector)), asking=asking, wait_s=WAIT_FOR_HOSTS_S, clock=clock)
+    now = db.now()
+    document = draw(
+        containers(db, selector),
+        tags.tags(db),
+        policies.effective_policies(db),
+        away={host.id: host.last_seen_at for host in hosts.hosts(db) if host.silent(now)},
+    )
+    return plans.save_plan(db, selector=selector, document=document, by=by)
+
+
+def apply(
+    db: Database, plan_id: UUID | str, *, by: str, door: str, spec: RolloutSpec | None = None, reason: str = ""
+) -> UUID:
+    """Make a plan a rollout, and return its id; raise NotFound, and Refused where the plan is stale, naming what moved."""
+    return plans.apply_plan(db, plan_id, by=by, door=door, spec=spec, reason=reason)
+
+
+def update(
+    db: Database,
+    host: str,
+    container: str | None = None,
+    *,
+    by: str,
+    door: str,
+    asking: Asking | None = None,
+    clock: Clock | None = None,
+) -> tuple[UUID | None, PlanRow]:
+    """Plan and apply in one: bring *host*, or one container of it, up to date.
+
+    Return the rollout, None where there is nothing to do, and the plan, which says why. Raise NotFound where there is
+    no such host or container.
+    """
+    row = hosts.host(db, host)
+    selector = Selector(hosts=(row.name,), containers=(container,) if container else ())
+    if container and not containers(db, selector):
+        raise NotFound(f"cannot find a container {container!r} on {row.name}; see: fleet ps {row.name}")
+    plan = make_plan(db, selector, by=by, asking=asking, clock=clock)
+    if not plan.document.containers:
+        return None, plan
+    return apply(db, plan.id, by=by, door=door), plan
+
+
+def outdated(db: Database, selector: Selector) -> list[ContainerStanding]:
+    """Return how the containers that *selector* takes stand to their tags, by host and name; nothing is asked for."""
+    _known_hosts(db, selector)
+    known = tags.tags(db)
+    return [stand(container, known.get(container.image)) for container in containers(db, selector)]
+
+
+def _known_hosts(db: Database, selector: Selector) -> None:
+    """Raise NotFound where the selector names a host, without wildcards, that there is not."""
+    names = {host.name for host in hosts.hosts(db)} if selector.hosts else set()
+    for wanted in selector.hosts:
+        if wanted not in names and not any(sign in wanted for sign in "*?["):
+            raise NotFound(f"cannot find a host {wanted!r}; see: fleet host ls")
+
+
+def _followed(rows: Iterable[ContainerRow]) -> set[str]:
+    return {row.image for row in rows if row.image and row.state == "running"}

@@ -1,0 +1,69 @@
+"""Keeps the broker's users as the hosts in SQL say: they are set by command, so a broker that restarts forgets them."""
+
+import logging
+from dataclasses import dataclass
+
+from fleet.history import hosts
+from fleet.history.database import Database
+from fleet.road.acl import AclKeeper, HostLogin
+from fleet.road.broker import BrokerAddress
+from fleet.road.down import broker_errors
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciled:
+    """What had to be done."""
+
+    restored: int = 0
+    """Hosts whose user was missing, or had another password or other rights."""
+    dropped: int = 0
+    """Users of hosts that there are no more."""
+
+
+class Reconciler:
+    """Compares the broker's users with the hosts, and sets right what differs."""
+
+    def __init__(self, db: Database, broker: BrokerAddress) -> None:
+        """Prepare; *broker* has the centre's own login."""
+        self._db = db
+        self._broker = broker
+        self._keeper = AclKeeper(broker)
+        self._client = broker.client()
+        self._run_id = ""
+
+    def reconcile(self) -> Reconciled:
+        """Set right what differs; raise BrokerUnreachable or DatabaseUnreachable."""
+        missing = self._keeper.missing(self._logins())
+        self._keeper.apply(missing)
+        strangers = self._keeper.strangers(self._logins())
+        if strangers:
+            # A host may have been added while the users were read: only who is a stranger still is dropped.
+            known = {login.host_id for login in self._logins()}
+            strangers = [host_id for host_id in strangers if host_id not in known]
+            self._keeper.drop(strangers)
+        if missing or strangers:
+            log.warning("broker users set right", extra={"restored": len(missing), "dropped": len(strangers)})
+        return Reconciled(restored=len(missing), dropped=len(strangers))
+
+    def reconcile_where_new(self) -> bool:
+        """Reconcile where the broker is another process than at the last look; return whether it was.
+
+        Costs one question. Raise BrokerUnreachable or DatabaseUnreachable; then the next look tries again.
+        """
+        with broker_errors(self._broker):
+            run_id = str(self._client.info("server")["run_id"])
+        if run_id == self._run_id:
+            return False
+        self.reconcile()
+        self._run_id = run_id
+        return True
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._keeper.close()
+        self._client.close()
+
+    def _logins(self) -> list[HostLogin]:
+        return [HostLogin(host_id=host_id, password_sha256=sha256) for host_id, sha256 in hosts.logins(self._db)]

@@ -1,0 +1,37 @@
+"""Where a host would pull an image from, as far as the centre knows: its policy, and the mirrors that it told of."""
+
+from pydantic import TypeAdapter, ValidationError
+
+from fleet.history.hosts import HostRow
+from fleet.images.reference import Reference
+from fleet.mirrors.route import Route, route
+from fleet.mirrors.source import MirrorRule
+from fleet.mirrors.table import MirrorTable
+from fleet.updates.command import Policy
+
+_RULES: TypeAdapter[tuple[MirrorRule, ...]] = TypeAdapter(tuple[MirrorRule, ...])
+
+
+def host_rules(host: HostRow) -> tuple[MirrorRule, ...]:
+    """Return the mirror rules that *host* has of its own; none where it never told."""
+    try:
+        return _RULES.validate_python(host.mirrors)
+    except ValidationError:
+        return ()  # of a version that had other rules: nothing is claimed about them
+
+
+def table_of(policy: Policy, host: HostRow | None = None) -> MirrorTable:
+    """Return the mirrors that hold for *host* under *policy*."""
+    return MirrorTable.of(
+        policy.mirrors, host_rules(host) if host else (), global_mirrors_for=policy.global_mirrors_for
+    )
+
+
+def route_of(reference: Reference, policy: Policy, host: HostRow | None = None) -> Route:
+    """Return the sources that *host* would try, in order; how they stand at this moment only the host knows."""
+    return route(reference, table_of(policy, host))
+
+
+def route_words(reference: Reference, policy: Policy, host: HostRow | None = None) -> tuple[str, ...]:
+    """Return the names of the sources, in order."""
+    return tuple(source.name for source in route_of(reference, policy, host).sources)
