@@ -1,0 +1,305 @@
+"""Fetches one manifest or blob from the sources in their order, changing source in the middle where one breaks off.
+
+Every byte is kept with the name of who gave it, and nothing counts before the digest is proved. Where bytes of several
+sources together are wrong, each source is tried alone, and the proved bytes then tell who lied.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from fleet.clock import Clock, since_ms
+from fleet.errors import FleetError
+from fleet.gateway.ledger import Ledger
+from fleet.gateway.limits import Limits
+from fleet.gateway.pace import Pace
+from fleet.gateway.sink import Segment, Sink
+from fleet.gateway.upstreams import Upstreams
+from fleet.gateway.verdict import SourceFailed, Verdict, failed, of_answer, of_error
+from fleet.images.digest import Digest
+from fleet.images.reference import Reference
+from fleet.mirrors.announce import TRYING_NEXT
+from fleet.mirrors.attempt import AttemptResult
+from fleet.mirrors.breakers import Breakers
+from fleet.mirrors.route import Omission, Standing, route
+from fleet.mirrors.source import Role, Source
+from fleet.mirrors.table import MirrorTable
+from fleet.registry.address import Kind
+from fleet.registry.answer import Answer
+
+log = logging.getLogger(__name__)
+
+IDLE_ROUNDS = 2
+"""So often all sources are asked without one more byte: what is not chance then fails again."""
+MOST_ROUNDS = 16
+_PROGRESS_BYTES = 1024 * 1024
+"""For each such piece of a blob one more round is allowed: a line that breaks often still gets there, a trickle not."""
+_PASSING = frozenset(
+    {
+        AttemptResult.CUT,
+        AttemptResult.SLOW,
+        AttemptResult.UNREACHABLE,
+        AttemptResult.SERVER_ERROR,
+        AttemptResult.RATE_LIMITED,
+    }
+)
+"""What may go well in the next round. A timeout is not among them: it would cost its ten seconds once more."""
+
+
+class FetchFailed(Exception):
+    """No source could give it; the text begins with "cannot"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is fetched, of which repository."""
+
+    reference: Reference
+    kind: Kind
+    digest: Digest
+    size: int | None
+    """Bytes; None where no manifest told."""
+    cap: int
+    """The most bytes that are taken."""
+    whole: bool = False
+    """Whether it is taken from one source in one piece, as manifests are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What fetching needs, the same for everything that one pull fetches."""
+
+    table: MirrorTable
+    own: frozenset[str]
+    upstreams: Upstreams
+    breakers: Breakers
+    ledger: Ledger
+    limits: Limits
+    clock: Clock
+    via: str
+    """The value of the Via header, by which a request that comes back is known."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Fetch:
+    """One thing being fetched."""
+
+    wanted: Wanted
+    sink: Sink
+    means: Means
+    _useless: dict[str, str] = field(default_factory=dict)
+    """Sources that cannot give this, and why."""
+    _tried: set[str] = field(default_factory=set)
+    """Sources asked in this round."""
+    _alone: bool = False
+    _suspects: list[tuple[Segment, str]] = field(default_factory=list)
+    """Bytes of a mixture that was wrong, with their fingerprints."""
+    _rest_s: float = 0.0
+    """The shortest Retry-After of this round."""
+    _defied: bool = False
+    """Whether all breakers were ignored already."""
+
+    async def run(self) -> None:
+        """Fill the sink with the proved bytes; raise FetchFailed where no source gives them, OSError for a full disk."""
+        self._alone = self.wanted.whole
+        idle = 0
+        for _ in range(MOST_ROUNDS + self.wanted.cap // _PROGRESS_BYTES):
+            before, self._rest_s = self.sink.size, 0.0
+            if await self._round():
+                self._settle()
+                return
+            idle = 0 if self.sink.size > before and not self._alone else idle + 1
+            if idle >= IDLE_ROUNDS or not self._may_go_on():
+                break
+            await asyncio.sleep(self._rest_s or (self.means.limits.pause_s if idle else 0))
+        raise FetchFailed(f"cannot get {self._named()} from any source: {self._failures()}")
+
+    async def _round(self) -> bool:
+        """Ask each source that may have it once; return whether it is complete and proved."""
+        self._tried = set()
+        while source := self._next():
+            self._tried.add(source.name)
+            if self._alone:
+                self.sink.reset()
+            try:
+                await self._take(source)
+                if self._proved(source):
+                    return True
+            except SourceFailed as error:
+                self._blame(source, error.verdict)
+        return False
+
+    def _next(self) -> Source | None:
+        """Return the next source to ask in this round."""
+        means, breakers = self.means, self.means.breakers
+        absent = {**breakers.absent(str(self.wanted.digest)), **self._useless}
+        found = route(self.wanted.reference, means.table, Standing(open=breakers.open(), absent=absent, own=means.own))
+        for skipped in found.skipped:
+            if skipped.omission is Omission.BREAKER:
+                means.ledger.skipped(skipped.source.name, AttemptResult.BREAKER_OPEN, skipped.reason)
+            elif skipped.omission is Omission.ABSENT:
+                means.ledger.skipped(skipped.source.name, AttemptResult.NOT_FOUND, skipped.reason)
+        if found.ignored_breakers and self._defied and not self._tried:
+            return None
+        chosen = next((source for source in found.sources if source.name not in self._tried), None)
+        self._defied = self._defied or (found.ignored_breakers and chosen is not None)
+        return chosen
+
+    async def _take(self, source: Source) -> None:
+        """Read from *source* what is still missing; raise SourceFailed where it gives less."""
+        means, name, offset = self.means, source.name, self.sink.size
+        began = means.clock.monotonic()
+        means.breakers.asking(name)
+        means.ledger.asked(name, offset)
+        client = means.upstreams.client(source, self.wanted.reference, means.table.insecure)
+        try:
+            async with client.open(
+                "GET",
+                self.wanted.kind,
+                self.wanted.reference.repository,
+                str(self.wanted.digest),
+                headers=self._headers(offset),
+            ) as answer:
+                means.ledger.answered(name, answer.status)
+                if wrong := of_answer(answer, offset=offset, now=means.clock.now()) or self._misfit(answer, offset):
+                    raise wrong
+                await self._read(source, answer, began, skip=offset if answer.status == 200 else 0)
+        except FleetError as error:
+            patient = means.clock.monotonic() - began >= 0.9 * means.limits.patience.first_byte_s
+            raise of_error(error, patient=patient) from error
+        except BaseException as error:
+            if not isinstance(error, SourceFailed):
+                means.breakers.released(name)
+            raise
+        finally:
+            if self.sink.size > offset:
+                means.ledger.ended(name, since_ms(means.clock, began))
+
+    def _headers(self, offset: int) -> Mapping[str, str]:
+        ranged = {"Range": f"bytes={offset}-"} if offset else {}
+        return {"Via": self.means.via, **ranged}
+
+    def _misfit(self, answer: Answer, offset: int) -> SourceFailed | None:
+        """Return what is wrong where the announced size cannot be that of the bytes that are missing."""
+        if self.wanted.size is None or answer.length is None:
+            return None
+        expected = self.wanted.size - (offset if answer.status == 206 else 0)
+        if answer.length == expected:
+            return None
+        return failed(
+            AttemptResult.PROTOCOL,
+            f"it announced {answer.length} bytes where {expected} are missing",
+            status=answer.status,
+        )
+
+    async def _read(self, source: Source, answer: Answer, began: float, *, skip: int) -> None:
+        """Take the body's bytes, but for the first *skip*, as long as they come fast enough."""
+        limits, clock, name = self.means.limits, self.means.clock, source.name
+        chunks = aiter(answer.chunks())
+        left_s = limits.patience.first_byte_s - (clock.monotonic() - began)
+        pace: Pace | None = None
+        while True:
+            try:
+                async with asyncio.timeout(max(left_s, 0.1) if pace is None else None):
+                    chunk = await anext(chunks, b"")
+            except TimeoutError as error:
+                raise failed(AttemptResult.TIMEOUT, "it sent no first byte in time", status=answer.status) from error
+            now = clock.monotonic()
+            if not chunk:
+                break
+            if pace is None:
+                self.means.ledger.began(name, round((now - began) * 1000))
+                pace = Pace(now, floor_bytes_s=limits.floor_bytes_s, window_s=limits.floor_window_s)
+            pace.add(now, len(chunk))
+            chunk, skip = chunk[skip:], max(skip - len(chunk), 0)
+            if chunk and self._put(chunk, name, sized=answer.length is not None):
+                return
+            if pace.too_slow(now) and self._another(source):
+                raise failed(AttemptResult.SLOW, "it was slower than the floor", status=answer.status)
+        if self.wanted.size is not None and self.sink.size < self.wanted.size:
+            raise failed(AttemptResult.CUT, f"it ended after {self.sink.size} of {self.wanted.size} bytes")
+
+    def _put(self, chunk: bytes, name: str, *, sized: bool) -> bool:
+        """Keep *chunk*; return whether all bytes are here and nothing that may come counts."""
+        wanted, room = self.wanted, self.wanted.cap - self.sink.size
+        if wanted.size is None and len(chunk) > room:
+            raise failed(AttemptResult.PROTOCOL, f"it sent more than {wanted.cap} bytes")
+        self.sink.append(chunk[:room], name)
+        return len(chunk) > room or (self.sink.size == wanted.size and not sized)
+
+    def _another(self, source: Source) -> bool:
+        """Tell whether a source is left that could go on in place of *source*."""
+        means = self.means
+        absent = {**means.breakers.absent(str(self.wanted.digest)), **self._useless}
+        standing = Standing(open=means.breakers.open(), absent=absent, own=means.own)
+        found = route(self.wanted.reference, means.table, standing)
+        return not found.ignored_breakers and any(
+            other.name != source.name and other.name not in self._tried for other in found.sources
+        )
+
+    def _proved(self, source: Source) -> bool:
+        """Tell whether the bytes are right; raise SourceFailed where *source* alone gave wrong ones.
+
+        Where several gave them, nobody is to blame yet: from now on each is tried alone.
+        """
+        if self.sink.proved():
+            self.means.breakers.succeeded(source.name)
+            return True
+        if len({segment.source for segment in self.sink.segments}) == 1:
+            raise failed(AttemptResult.WRONG_BYTES, "its bytes do not have the digest")
+        self._suspects = [(segment, self.sink.fingerprint(segment)) for segment in self.sink.segments]
+        self._alone, self._tried = True, set()
+        self.means.breakers.released(source.name)
+        return False
+
+    def _blame(self, source: Source, verdict: Verdict) -> None:
+        """Take note of a failure, and of what follows from it for this source."""
+        means, name = self.means, source.name
+        means.ledger.failed(name, verdict)
+        means.breakers.failed(name, verdict.result, verdict.reason, retry_after_s=verdict.retry_after_s)
+        if verdict.result is AttemptResult.NOT_FOUND:
+            means.breakers.missing(name, str(self.wanted.digest), verdict.reason)
+        if verdict.result is AttemptResult.WRONG_BYTES:
+            self.sink.reset()
+        if not self._may_recover(verdict):
+            self._useless[name] = verdict.reason
+        fields = {
+            "mirror": name,
+            "reason": verdict.reason,
+            "result": str(verdict.result),
+            "image": self.wanted.reference.familiar,
+            "digest": str(self.wanted.digest),
+        }
+        log.warning(TRYING_NEXT if source.role is Role.MIRROR else "origin failed", extra=fields)
+
+    def _may_recover(self, verdict: Verdict) -> bool:
+        """Tell whether this source may be asked again in a later round."""
+        if verdict.result is AttemptResult.RATE_LIMITED:
+            wait_s = verdict.retry_after_s or self.means.limits.pause_s
+            if wait_s > self.means.limits.longest_retry_after_s:
+                return False
+            self._rest_s = min(self._rest_s or wait_s, wait_s)
+        gave = self.sink.size > 0 and verdict.result is AttemptResult.STALLED
+        return gave or verdict.result in _PASSING
+
+    def _may_go_on(self) -> bool:
+        """Tell whether another round could do better: a source is left that is not useless."""
+        absent = {**self.means.breakers.absent(str(self.wanted.digest)), **self._useless}
+        return bool(route(self.wanted.reference, self.means.table, Standing(absent=absent, own=self.means.own)).sources)
+
+    def _settle(self) -> None:
+        """Find out, by the proved bytes, who gave wrong ones to a mixture before."""
+        lied = {segment.source for segment, print_ in self._suspects if self.sink.fingerprint(segment) != print_}
+        verdict = Verdict(result=AttemptResult.WRONG_BYTES, reason="its bytes do not have the digest")
+        for name in sorted(lied):
+            self.means.ledger.failed(name, verdict)
+            self.means.breakers.failed(name, verdict.result, verdict.reason)
+
+    def _named(self) -> str:
+        kind = "the manifest" if self.wanted.kind == "manifests" else "the layer"
+        return f"{kind} {self.wanted.digest.short} of {self.wanted.reference.familiar_name}"
+
+    def _failures(self) -> str:
+        sources: Sequence[Source] = route(self.wanted.reference, self.means.table, Standing(own=self.means.own)).sources
+        return self.means.ledger.failures(sources) or "none is left to ask"

@@ -1,0 +1,25 @@
+"""How long the gateway waits, and for how much; one value, so that tests can be quick."""
+
+from dataclasses import dataclass, field
+
+from fleet.registry.connections import Patience
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The gateway's bounds; made without arguments, those that the program uses."""
+
+    patience: Patience = field(default_factory=Patience)
+    """Per source and request: connect, first byte, silence."""
+    floor_bytes_s: float = 64 * 1024
+    """A source that is slower is left while another one is: an image layer would take hours."""
+    floor_window_s: float = 8.0
+    """Over how long the speed is measured; with the time that a first byte takes it stays below 12 seconds."""
+    header_hold_s: float = 20.0
+    """How long the engine waits for a header: within it a failure is a clean 404. Newer engines give up at 30 seconds."""
+    pause_s: float = 0.5
+    """Before all sources are asked once more."""
+    longest_retry_after_s: float = 10.0
+    """A source that asks for a longer rest is not waited for."""
+    start_s: float = 10.0
+    """How long the gateway may take to listen."""

@@ -1,0 +1,172 @@
+"""One pull through the gateway: what the engine may have, where it is fetched from, and how far it is."""
+
+import asyncio
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from fleet.errors import RegistryError
+from fleet.gateway.fetch import Fetch, FetchFailed, Means, Wanted
+from fleet.gateway.flights import Flight, Flights
+from fleet.gateway.sink import MemorySink, Segment
+from fleet.images.digest import Digest
+from fleet.images.platform import Platform
+from fleet.images.reference import Reference
+from fleet.mirrors.attempt import Attempt
+from fleet.mirrors.route import Standing, route
+from fleet.registry.manifest import MANIFEST_CAP_BYTES, Descriptor, Manifest
+
+USER = "fleet"
+_LONGEST_NAME = 240
+"""Docker takes 255 characters for a repository; some are left for its own needs."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Held:
+    """A manifest that was fetched and proved, and who gave it."""
+
+    manifest: Manifest
+    sink: MemorySink
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Session:
+    """One pull; belongs to the gateway's event loop, apart from ``failure``, ``progress`` and the names."""
+
+    reference: Reference
+    digest: Digest
+    means: Means
+    flights: Flights
+    name: str = ""
+    """The repository under which the engine asks: ``ghcr.io/org/app``, ``registry.lan--5000/app``."""
+    secret: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    failure: str = ""
+    """Why the pull cannot succeed any more; begins with "cannot"."""
+    asked: int = 0
+    """Requests of the engine."""
+    _allowed: dict[Digest, Descriptor] = field(default_factory=dict)
+    _manifests: dict[Digest, "asyncio.Task[Held]"] = field(default_factory=dict)
+    _boarded: dict[Digest, Flight] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Find the name."""
+        self.name = encoded(self.reference)
+
+    def proves(self, user: str, password: str) -> bool:
+        """Tell whether a request shows this pull's secret."""
+        return user == USER and hmac.compare_digest(password.encode(), self.secret.encode())
+
+    def allows_manifest(self, digest: Digest) -> bool:
+        """Tell whether *digest* is the pinned one or an entry of an index below it."""
+        return digest == self.digest or digest in self._allowed
+
+    def descriptor(self, digest: Digest) -> Descriptor | None:
+        """Return what a manifest of this pull says about the blob *digest*, None where none names it."""
+        return self._allowed.get(digest)
+
+    async def manifest(self, digest: Digest) -> Held:
+        """Return a manifest, fetched once; raise FetchFailed where no source gives it."""
+        if digest not in self._manifests:
+            self._manifests[digest] = asyncio.create_task(self._fetch_manifest(digest))
+        return await asyncio.shield(self._manifests[digest])
+
+    async def prepare(self, platform: Platform | None) -> None:
+        """Fetch the pinned manifest and, of an index, the one that *platform* runs, before the engine asks for them.
+
+        What is wrong with the sources then shows before the engine waits for anything. Raise FetchFailed.
+        """
+        held = await self.manifest(self.digest)
+        if not held.manifest.is_index or platform is None:
+            return
+        entry = held.manifest.choose(platform)
+        if entry is None:
+            self._fail(f"cannot pull {self.reference.familiar}: it has no image for {platform}")
+            raise FetchFailed(self.failure)
+        await self.manifest(entry.digest)
+
+    def blob(self, descriptor: Descriptor) -> Flight:
+        """Return the flight of a blob, begun where it was not; its failure becomes this pull's."""
+        flight = self._boarded.get(descriptor.digest)
+        if flight is None:
+            size = descriptor.size
+            wanted = Wanted(reference=self.reference, kind="blobs", digest=descriptor.digest, size=size, cap=size)
+            flight = self._boarded[descriptor.digest] = self.flights.board(self, wanted, self.means)
+            assert flight.task is not None
+            flight.task.add_done_callback(lambda _: self._fail(flight.failure))
+        return flight
+
+    def passed(self, digest: Digest, up_to: int, segments: Iterable[Segment]) -> None:
+        """Take note that the engine has the bytes of *digest* up to *up_to*, which came as *segments*."""
+        self.means.ledger.passed(str(digest), up_to, segments)
+
+    def progress(self) -> tuple[int, int | None, str]:
+        """Return bytes so far, bytes in all where a manifest told, and the source that gave bytes last."""
+        held = self._held()
+        images = [manifest for manifest in held if not manifest.is_index]
+        blobs = {blob.digest: blob.size for manifest in images for blob in manifest.blobs}
+        read = sum(len(manifest.raw) for manifest in held)
+        got = sum(flight.file.size for flight in list(self._boarded.values()) if flight.file)
+        return read + got, read + sum(blobs.values()) if images else None, self.means.ledger.latest
+
+    def config_digests(self) -> frozenset[str]:
+        """Return the configurations of the images seen: classic image stores name an image by its own."""
+        return frozenset(str(m.config.digest) for m in self._held() if m.config is not None)
+
+    def attempts(self) -> tuple[Attempt, ...]:
+        """Return what each source of the route did, in the route's order."""
+        standing = Standing(own=self.means.own)
+        return self.means.ledger.attempts(route(self.reference, self.means.table, standing).sources)
+
+    def abort(self, reason: str) -> None:
+        """End this pull: the engine gets nothing more."""
+        self._fail(reason)
+        self.end()
+
+    def end(self) -> None:
+        """Give up what is on its way, and the disk space."""
+        for task in self._manifests.values():
+            task.cancel()
+        self.flights.leave(self)
+
+    def _held(self) -> list[Manifest]:
+        done = [task for task in list(self._manifests.values()) if task.done() and not task.cancelled()]
+        return [task.result().manifest for task in done if task.exception() is None]
+
+    def _fail(self, reason: str) -> None:
+        self.failure = self.failure or reason
+
+    async def _fetch_manifest(self, digest: Digest) -> Held:
+        entry = self._allowed.get(digest)
+        sink = MemorySink(digest)
+        wanted = Wanted(
+            reference=self.reference,
+            kind="manifests",
+            digest=digest,
+            size=entry.size if entry else None,
+            cap=min(entry.size, MANIFEST_CAP_BYTES) if entry else MANIFEST_CAP_BYTES,
+            whole=True,
+        )
+        try:
+            await Fetch(wanted=wanted, sink=sink, means=self.means).run()
+            # The content type is the word of a mirror; the document's own is proved by the digest.
+            manifest = Manifest.read(sink.content, digest=digest)
+        except (FetchFailed, RegistryError) as error:
+            self._fail(str(error))
+            raise FetchFailed(str(error)) from error
+        for below in (*manifest.entries, *manifest.blobs):
+            self._allowed.setdefault(below.digest, below)
+        return Held(manifest=manifest, sink=sink)
+
+
+def encoded(reference: Reference) -> str:
+    """Return the repository's name under which the engine asks the gateway for *reference*.
+
+    It is the same for every pull, because engines remember these names: ``registry.lan:5000/app`` becomes
+    ``registry.lan--5000/app``. It need not be read back: a pull is known by its secret.
+    """
+    host = re.sub(r"[^a-z0-9.]+", "--", reference.registry.lower()).strip("-.")
+    name = f"{host}/{reference.repository}"
+    return name if len(name) <= _LONGEST_NAME else f"long/{hashlib.sha256(name.encode()).hexdigest()}"

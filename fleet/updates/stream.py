@@ -1,0 +1,55 @@
+"""One pull of the engine in a thread of its own, so that it can be given up while the engine says nothing."""
+
+import threading
+from collections.abc import Mapping
+
+from fleet.engine.protocol import Engine, PullEvent
+
+
+class EnginePull:
+    """Begins at once; the engine's lines are read until it ends or is stopped."""
+
+    def __init__(self, engine: Engine, reference: str, *, auth: Mapping[str, str] | None = None) -> None:
+        """Pull *reference*; *auth* as the engine's own ``pull`` takes it."""
+        self.error: Exception | None = None
+        """What the engine's pull raised, once it has ended."""
+        self._engine, self._reference, self._auth = engine, reference, auth
+        self._layers: dict[str, tuple[int, int]] = {}
+        self._stop = threading.Event()
+        self._ended = threading.Event()
+        threading.Thread(target=self._read, name="engine-pull", daemon=True).start()
+
+    def ended(self, within_s: float) -> bool:
+        """Wait at most *within_s* seconds, and tell whether the pull has ended, well or not."""
+        return self._ended.wait(within_s)
+
+    def stop(self) -> None:
+        """Close the stream at the engine's next line, which ends the pull."""
+        self._stop.set()
+
+    def progress(self) -> tuple[int, int | None]:
+        """Return bytes so far and in all of the layers that the engine told of."""
+        rows = list(self._layers.values())
+        return sum(current for current, _ in rows), sum(total for _, total in rows) or None
+
+    def _read(self) -> None:
+        try:
+            lines = self._engine.pull(self._reference, auth=self._auth)
+            for line in lines:
+                self._count(line)
+                if self._stop.is_set():
+                    break
+            close = getattr(lines, "close", None)
+            if close is not None:
+                close()
+        except Exception as error:
+            self.error = error
+        finally:
+            self._ended.set()
+
+    def _count(self, line: PullEvent) -> None:
+        before, total = self._layers.get(line.layer, (0, 0))
+        if line.status == "Downloading" and line.current is not None:
+            self._layers[line.layer] = (max(before, line.current), line.total or total)
+        elif line.status == "Download complete" and total:
+            self._layers[line.layer] = (total, total)
