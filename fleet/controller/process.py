@@ -16,8 +16,9 @@ HOMES: Mapping[str, str] = {
     "planner": "fleet.controller.planner",
     "inbox": "fleet.controller.inbox",
     "beat": "fleet.controller.beat",
+    "migrate": "fleet.controller.migrate",
 }
-"""The module of each process; its ``run(settings)`` runs until SIGTERM. By name, so that none loads what it does not
+"""The module of each process; its ``run(settings)`` runs until SIGTERM, or until it is done. By name, so that none loads what it does not
 need, and because the web stands on a floor above this one.
 """
 
