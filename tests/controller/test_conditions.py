@@ -1,0 +1,118 @@
+"""What a person is told, and what not."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from fleet.controller.conditions import CATALOGUE, Facts, judge
+from fleet.history.hosts import HostRow
+from fleet.history.tags import TagRow
+
+NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
+
+
+def host(name: str = "web-1", **changes: Any) -> HostRow:
+    """Return a host that is well."""
+    row = HostRow(
+        id=UUID(int=1),
+        name=name,
+        labels={},
+        broker_password_sha256="",
+        agent_version="1",
+        reads=(1,),
+        engine_id=f"engine-{name}",
+        engine_name=name,
+        engine_version="26.1",
+        api_version="1.45",
+        os="linux",
+        architecture="amd64",
+        containerd_store=False,
+        problems=(),
+        mirrors=(),
+        snapshot_hash="s",
+        outcomes_waiting=0,
+        skew_ms=10,
+        created_at=NOON - timedelta(days=9),
+        joined_at=NOON - timedelta(days=9),
+        last_seen_at=NOON - timedelta(minutes=1),
+        removed_at=None,
+    )
+    return replace(row, **changes)
+
+
+def codes(facts: Facts) -> list[tuple[str, str]]:
+    """Return code and subject of each condition."""
+    return [(condition.code, condition.subject) for condition in judge(facts)]
+
+
+def test_where_all_is_well_nothing_is_said() -> None:
+    facts = Facts(now=NOON, hosts=[host(), host("web-2")], last_tick=NOON, inbox_waiting=3)
+    assert judge(facts) == []
+
+
+def test_each_condition_has_its_own_code_and_a_remedy() -> None:
+    assert len({kind.code for kind in CATALOGUE}) == len(CATALOGUE)
+    assert all(kind.remedy for kind in CATALOGUE)
+
+
+def test_a_condition_depends_on_ones_before_it_only() -> None:
+    seen: set[str] = set()
+    for kind in CATALOGUE:
+        assert set(kind.depends) <= seen
+        seen.add(kind.code)
+
+
+def test_a_silent_host_is_told_after_twenty_minutes() -> None:
+    assert codes(Facts(now=NOON, hosts=[host(last_seen_at=NOON - timedelta(minutes=19))])) == []
+    (silent,) = judge(Facts(now=NOON, hosts=[host(last_seen_at=NOON - timedelta(minutes=20))]))
+    assert (silent.code, silent.subject, silent.since) == ("host-silent", "web-1", NOON - timedelta(minutes=20))
+
+
+def test_a_host_that_never_came_is_told_after_an_hour() -> None:
+    assert codes(Facts(now=NOON, hosts=[host(last_seen_at=None, created_at=NOON - timedelta(minutes=59))])) == []
+    assert codes(Facts(now=NOON, hosts=[host(last_seen_at=None)])) == [("host-never-joined", "web-1")]
+
+
+def test_a_silent_hosts_older_problems_are_not_told_beside_it() -> None:
+    ill: dict[str, Any] = {"problems": ("engine: cannot reach it",), "skew_ms": 10**9}
+    assert codes(Facts(now=NOON, hosts=[host(**ill)])) == [("host-problem", "web-1"), ("host-clock", "web-1")]
+    away = host(last_seen_at=NOON - timedelta(days=1), **ill)
+    assert codes(Facts(now=NOON, hosts=[away])) == [("host-silent", "web-1")]
+
+
+def test_an_inbox_that_is_behind_explains_silent_hosts() -> None:
+    facts = Facts(now=NOON, hosts=[host(last_seen_at=NOON - timedelta(days=1))], inbox_waiting=50_000)
+    assert codes(facts) == [("inbox-behind", "centre")]
+
+
+def test_two_hosts_of_one_engine_are_told_once() -> None:
+    facts = Facts(now=NOON, hosts=[host("b", engine_id="e"), host("a", engine_id="e"), host("c"), host("d")])
+    assert codes(facts) == [("duplicate-engine", "a, b")]
+
+
+def test_hosts_without_an_engine_id_are_no_twins() -> None:
+    assert codes(Facts(now=NOON, hosts=[host("a", engine_id=""), host("b", engine_id="")])) == []
+
+
+def test_a_planner_that_does_not_tick_is_told_after_a_minute() -> None:
+    assert codes(Facts(now=NOON, last_tick=NOON - timedelta(seconds=59))) == []
+    assert codes(Facts(now=NOON, last_tick=NOON - timedelta(seconds=60))) == [("scheduler-late", "centre")]
+
+
+def test_a_clock_that_is_a_day_off_is_told() -> None:
+    (ahead,) = judge(Facts(now=NOON, hosts=[host(skew_ms=86_400_000)]))
+    assert ahead.text == "the clock of web-1 is 1440 minutes ahead"
+
+
+def test_a_tag_that_cannot_be_checked_is_told() -> None:
+    row = TagRow(
+        image="a/b:1",
+        digest="",
+        endpoint="",
+        reason="cannot read it",
+        resolved_at=None,
+        checked_at=NOON,
+        leased_until=None,
+    )
+    assert codes(Facts(now=NOON, tags=[row])) == [("tag-unresolved", "a/b:1")]

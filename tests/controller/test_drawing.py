@@ -1,0 +1,155 @@
+"""How containers stand to their tags, and the plan that follows from it."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from fleet.controller.draw import Freshness, draw, stand
+from fleet.history.containers import ContainerRow
+from fleet.history.policies import EffectivePolicy
+from fleet.history.tags import TagRow
+from fleet.updates.command import Policy
+
+NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
+OLD, NEW = f"sha256:{'0' * 64}", f"sha256:{'1' * 64}"
+HOST = UUID(int=7)
+POLICIES = {HOST: EffectivePolicy(document={}, policy=Policy(), hash="h")}
+IMAGE = "docker.io/library/nginx:1"
+
+
+def container(**changes: Any) -> ContainerRow:
+    """Return a running container of nginx:1 that runs OLD."""
+    row = ContainerRow(
+        host_id=HOST,
+        host="web-1",
+        id="c" * 64,
+        name="web",
+        reference="nginx:1",
+        image=IMAGE,
+        image_id=f"sha256:{'a' * 64}",
+        digests=(OLD,),
+        platform="linux/amd64",
+        state="running",
+        health="healthy",
+        labels={},
+        local_build=False,
+        first_seen_at=NOON,
+        seen_at=NOON,
+    )
+    return replace(row, **changes)
+
+
+def tag(digest: str = NEW, reason: str = "", image: str = IMAGE) -> TagRow:
+    """Return what the check said."""
+    return TagRow(
+        image=image, digest=digest, endpoint="e", reason=reason, resolved_at=NOON, checked_at=NOON, leased_until=None
+    )
+
+
+def test_a_tag_that_moved_on_makes_a_container_outdated() -> None:
+    standing = stand(container(), tag())
+    assert (standing.freshness, standing.updatable) == (Freshness.OUTDATED, True)
+    assert (standing.old_digest, standing.new_digest, standing.reason) == (OLD, NEW, "")
+
+
+def test_any_of_its_digests_makes_a_container_current() -> None:
+    assert stand(container(digests=(OLD, NEW)), tag()).freshness is Freshness.CURRENT
+
+
+def test_a_failed_check_never_reads_as_fresh() -> None:
+    standing = stand(container(digests=(NEW,)), tag(reason="cannot reach it"))
+    assert (standing.freshness, standing.reason) == (Freshness.UNKNOWN, "cannot reach it")
+
+
+@pytest.mark.parametrize("known", [None, tag(digest=""), tag(digest="", reason="cannot read it: 404")])
+def test_a_tag_that_was_never_resolved_leaves_it_unknown(known: TagRow | None) -> None:
+    standing = stand(container(), known)
+    assert (standing.freshness, standing.updatable) == (Freshness.UNKNOWN, False)
+    assert standing.reason == (known.reason if known and known.reason else "its tag was not checked yet")
+
+
+LEFT_ALONE: list[tuple[str, dict[str, Any], str]] = [
+    ("pinned", {"reference": f"nginx:1@{OLD}", "image": ""}, "pinned"),
+    ("by image id", {"reference": "a" * 64, "image": ""}, "image id"),
+    ("built here", {"local_build": True, "digests": ()}, "built on this host"),
+    ("ignored", {"labels": {"fleet.ignore": "true"}}, "fleet.ignore"),
+    ("watched only", {"labels": {"fleet.monitor-only": "true"}}, "monitor-only"),
+    ("watched only by Watchtower's label", {"labels": {"com.centurylinklabs.watchtower.monitor-only": "true"}}, "mon"),
+    ("switched off", {"labels": {"com.centurylinklabs.watchtower.enable": "false"}}, "enable=false"),
+    ("not running", {"state": "exited"}, "only running"),
+]
+
+
+@pytest.mark.parametrize(("changes", "reason"), [case[1:] for case in LEFT_ALONE], ids=[c[0] for c in LEFT_ALONE])
+def test_what_the_agent_would_leave_alone_is_left_out_with_the_reason(changes: dict[str, Any], reason: str) -> None:
+    plan = draw([container(**changes)], {IMAGE: tag()}, POLICIES)
+    assert plan.containers == 0
+    (left_out,) = plan.left_out
+    assert (left_out.host, left_out.container) == ("web-1", "web")
+    assert reason in left_out.reason
+
+
+def test_what_is_left_alone_may_be_outdated_all_the_same() -> None:
+    standing = stand(container(labels={"fleet.ignore": "true"}), tag())
+    assert (standing.freshness, standing.updatable) == (Freshness.OUTDATED, False)
+
+
+def test_a_plan_pins_what_was_seen() -> None:
+    plan = draw([container()], {IMAGE: tag()}, POLICIES)
+    (host,) = plan.hosts
+    assert (host.host_id, host.host, host.policy) == (HOST, "web-1", "h")
+    (planned,) = host.containers
+    assert (planned.container, planned.container_id, planned.image_id) == ("web", "c" * 64, f"sha256:{'a' * 64}")
+    assert (planned.reference, planned.image, planned.old_digest, planned.digest) == ("nginx:1", IMAGE, OLD, NEW)
+    assert (plan.left_out, plan.warnings) == ((), ())
+
+
+def test_what_is_current_is_not_mentioned() -> None:
+    plan = draw([container(digests=(NEW,))], {IMAGE: tag()}, POLICIES)
+    assert (plan.hosts, plan.left_out) == ((), ())
+
+
+def test_a_container_of_unknown_digest_is_planned_with_a_warning() -> None:
+    plan = draw([container(digests=())], {IMAGE: tag()}, POLICIES)
+    assert plan.hosts[0].containers[0].old_digest == ""
+    assert plan.warnings == ("cannot tell which digest runs now, so the host decides: web-1/web",)
+
+
+def test_no_healthcheck_is_warned_of_once_for_all() -> None:
+    rows = [container(id=str(n) * 64, name=f"c{n}", health="") for n in range(7)]
+    (warning,) = draw(rows, {IMAGE: tag()}, POLICIES).warnings
+    assert warning.startswith("no HEALTHCHECK")
+    assert warning.endswith("web-1/c0, web-1/c1, web-1/c2, web-1/c3, web-1/c4 and 2 more")
+
+
+def test_a_silent_host_is_planned_with_a_warning() -> None:
+    (warning,) = draw([container()], {IMAGE: tag()}, POLICIES, away={HOST: NOON}).warnings
+    assert warning.startswith("host web-1 was last heard of at 2026-11-02 12:00 UTC")
+    (never,) = draw([container()], {IMAGE: tag()}, POLICIES, away={HOST: None}).warnings
+    assert never.startswith("host web-1 was never heard of")
+
+
+def test_an_old_answer_is_planned_with_a_warning() -> None:
+    (warning,) = draw([container()], {IMAGE: tag(reason="cannot reach it")}, POLICIES).warnings
+    assert warning == f"the last check of {IMAGE} failed, so an older answer is planned: cannot reach it"
+
+
+def test_hosts_and_containers_come_in_the_order_of_their_names() -> None:
+    other = UUID(int=3)
+    rows = [
+        container(name="b", id="b" * 64),
+        container(host="app-1", host_id=other, id="d" * 64),
+        container(name="a", id="a" * 64),
+    ]
+    plan = draw(rows, {IMAGE: tag()}, {**POLICIES, other: POLICIES[HOST]})
+    assert [(h.host, [c.container for c in h.containers]) for h in plan.hosts] == [
+        ("app-1", ["web"]),
+        ("web-1", ["a", "b"]),
+    ]
+
+
+def test_a_host_that_was_removed_meanwhile_is_not_planned() -> None:
+    assert draw([container()], {IMAGE: tag()}, {}).hosts == ()
