@@ -1,5 +1,7 @@
 """Mirrors: which there are, and the route that a pull would take."""
 
+from datetime import datetime
+
 from fleet.api.form import Answer, Part
 from fleet.mirrors.source import Provenance, Role
 
@@ -34,9 +36,6 @@ class RouteStop(Part):
     """The rule's registry or ``*``; empty for the origin."""
     provenance: str = ""
     where: str = ""
-    last_result: str = ""
-    """What the latest attempt at it on this host came to; empty: none is known."""
-    last_reason: str = ""
 
 
 class RouteSkip(Part):
@@ -64,7 +63,7 @@ class Explanation(Answer):
     """In full."""
     digest: str = ""
     """What the tag was last seen to have; empty: not known."""
-    resolved_at: str = ""
+    resolved_at: datetime | None = None
     endpoint: str = ""
     """Who said so."""
     reason: str = ""

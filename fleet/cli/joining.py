@@ -1,7 +1,6 @@
 """How a host is enrolled: key and password are made here, and the join file is written here."""
 
 import contextlib
-import hashlib
 import secrets
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from fleet.api.hosts import AddHost, HostAdded
 from fleet.cli.building import build
 from fleet.client import Client
 from fleet.errors import BadInput, FleetError
+from fleet.road.acl import password_hash
 from fleet.road.broker import BrokerAddress
 from fleet.road.join import JoinFile
 from fleet.road.keys import PublicKey, SigningKey
@@ -28,7 +28,7 @@ def enrol(client: Client, name: str, labels: dict[str, str], path: Path | None) 
         name=name,
         labels=labels,
         public_key=str(key.public),
-        password_sha256=hashlib.sha256(password.encode()).hexdigest(),
+        password_sha256=password_hash(password),
     )
     added = client.add_host(request)
     try:

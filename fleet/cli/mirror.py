@@ -62,9 +62,7 @@ def explain(session: Session, image: str, host: str | None) -> None:
     for route in answer.routes:
         click.echo(f"{clean(route.host) or 'a host without mirrors of its own'}:")
         for number, stop in enumerate(route.sources, start=1):
-            click.echo(
-                f"  {number} {_stop(stop.endpoint, stop.role.value, stop.for_registry, stop.where)}{_last(stop)}"
-            )
+            click.echo(f"  {number} {_stop(stop.endpoint, stop.role.value, stop.for_registry, stop.where)}")
         for skipped in route.skipped:
             click.echo(f"  - {clean(skipped.endpoint)}  not asked: {clean(skipped.reason)}")
 
@@ -72,8 +70,3 @@ def explain(session: Session, image: str, host: str | None) -> None:
 def _stop(endpoint: str, role: str, registry: str, where: str) -> str:
     whose = "the origin" if role == "origin" else "global mirror" if registry == "*" else f"mirror of {registry}"
     return clean(f"{endpoint}  {whose}" + (f" ({where})" if where else ""))
-
-
-def _last(stop: object) -> str:
-    result, reason = getattr(stop, "last_result", ""), getattr(stop, "last_reason", "")
-    return clean(f"  last: {result}" + (f", {reason}" if reason else "")) if result else ""

@@ -1,0 +1,67 @@
+"""Every error as problem details: what is expected in full, what is not without a word about its inside."""
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from fleet.api.problems import MEDIA_TYPE, Problem, make_problem, problem_of
+from fleet.errors import AuthNeeded, FleetError
+from fleet.web.callers import Forbidden
+
+log = logging.getLogger(__name__)
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "default": {"model": Problem, "description": "A problem (RFC 9457)", "content": {MEDIA_TYPE: {}}}
+}
+"""What OpenAPI says of every route's failures."""
+
+
+def install(app: FastAPI) -> None:
+    """Let *app* answer with problems."""
+    app.add_exception_handler(FleetError, _expected)
+    app.add_exception_handler(RequestValidationError, _unusable)
+    app.add_exception_handler(HTTPException, _of_http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def _expected(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, FleetError)
+    problem = problem_of(error)
+    if isinstance(error, Forbidden):
+        problem = problem.model_copy(update={"status": 403})
+    headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, AuthNeeded) and problem.status == 401 else {}
+    return _answer(problem, headers)
+
+
+def _unusable(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
+    # Neither what was given nor the context is repeated: it may be a secret in the wrong place.
+    return _answer(make_problem("bad-input", 422, f"cannot use {'.'.join(place) or 'the request'}: {first['msg']}"))
+
+
+def _of_http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        return _answer(make_problem("not-found", 404, f"cannot find {request.url.path[:200]}; see the API's document"))
+    detail = f"cannot do that: {error.detail}"
+    return _answer(make_problem("bad-input", error.status_code, detail), dict(error.headers or {}))
+
+
+def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    # Starlette raises the error again after this answer, and the server logs it with its trace.
+    log.error("request failed", extra={"path": request.url.path, "error": type(error).__name__})
+    return _answer(
+        make_problem("failed", 500, "cannot answer: something went wrong here; see the log of the web process")
+    )
+
+
+def _answer(problem: Problem, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(
+        problem.model_dump(mode="json"), status_code=problem.status, headers=headers, media_type=MEDIA_TYPE
+    )

@@ -1,0 +1,65 @@
+"""The application: every route of the API over one centre."""
+
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from fleet.api.doctor import Health
+from fleet.api.form import PREFIX
+from fleet.history.database import Database
+from fleet.settings.centre import CentreSettings
+from fleet.web import (
+    answers,
+    containers,
+    doctor,
+    history,
+    hosts,
+    mirrors,
+    plans,
+    policies,
+    rollouts,
+    schedules,
+    tokens,
+)
+from fleet.web.centre import Centre, ThisCentre
+from fleet.web.doors import SizeLimit
+
+ROOMS = (hosts, containers, plans, rollouts, history, mirrors, policies, schedules, tokens, doctor)
+
+DESCRIPTION = """Fleet keeps the containers of many plain Docker hosts up to date.
+
+Every answer names its schema; a field may be added within `v1`, never removed. Failures are problem details (RFC 9457)
+whose `code` is of a closed set. At the machine's own unix socket everything is allowed; elsewhere a bearer token's scope
+says what is."""
+
+
+def create_app(settings: CentreSettings, db: Database | None = None) -> FastAPI:
+    """Return the application. It must be put behind a door: a request that came through none has no rights."""
+    app = FastAPI(
+        title="Fleet",
+        version=version("fleet-updater"),
+        description=DESCRIPTION,
+        openapi_url=f"{PREFIX}/openapi.json",
+        docs_url=None,  # its pages load scripts from elsewhere
+        redoc_url=None,
+        generate_unique_id_function=_name,
+        responses=answers.PROBLEMS,
+    )
+    app.state.centre = Centre(settings=settings, db=db or Database.open(settings.database_url))
+    answers.install(app)
+    app.add_middleware(SizeLimit)
+    app.add_api_route("/healthz", healthz, tags=["doctor"])
+    for room in ROOMS:
+        app.include_router(room.router, prefix=PREFIX)
+    return app
+
+
+def healthz(centre: ThisCentre) -> Health:
+    """Say that the server lives and can read its database; needs no token."""
+    centre.db.now()
+    return Health(version=version("fleet-updater"))
+
+
+def _name(route: APIRoute) -> str:
+    return route.name

@@ -1,0 +1,32 @@
+"""What the routes work with: the database, the broker's address, and how registries are asked."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from fleet.controller.check import asking_of
+from fleet.controller.resolving import Asking
+from fleet.history.database import Database
+from fleet.settings.centre import CentreSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Centre:
+    """The centre, as the web process sees it. It holds no signing key."""
+
+    settings: CentreSettings
+    db: Database
+
+    def asking(self) -> Asking:
+        """Return how registries are asked, with the credentials as they stand in the file now."""
+        return asking_of(self.settings.check)
+
+
+def of_request(request: Request) -> Centre:
+    """Return the centre that this application serves."""
+    centre: Centre = request.app.state.centre
+    return centre
+
+
+ThisCentre = Annotated[Centre, Depends(of_request)]

@@ -1,0 +1,51 @@
+"""The routes of containers: what runs, and what is outdated."""
+
+from fastapi import APIRouter
+
+from fleet.api.containers import Container, Containers, Freshness, Outdated
+from fleet.controller import draw, plans
+from fleet.controller.check import check as check_tags
+from fleet.controller.draw import ContainerStanding
+from fleet.history.containers import ContainerRow, containers
+from fleet.history.words import Scope
+from fleet.web.callers import Reader, demand
+from fleet.web.centre import ThisCentre
+from fleet.web.selecting import Selected
+
+router = APIRouter(tags=["containers"])
+
+
+@router.get("/containers")
+def list_containers(centre: ThisCentre, _: Reader, selector: Selected) -> Containers:
+    """List what runs on the hosts, by their latest snapshots."""
+    return Containers(containers=tuple(_container(row) for row in containers(centre.db, selector)))
+
+
+@router.get("/outdated")
+def list_outdated(centre: ThisCentre, caller: Reader, selector: Selected, check: bool = False) -> Outdated:
+    """List what is outdated, or of which that is not known; `check` asks the registries first, and needs scope write."""
+    if check:
+        demand(caller, Scope.WRITE)
+        images = {row.image for row in containers(centre.db, selector) if row.image}
+        check_tags(centre.db, images, asking=centre.asking(), wait_s=plans.WAIT_FOR_HOSTS_S)
+    standings = plans.outdated(centre.db, selector)
+    stale = [s for s in standings if s.freshness is not draw.Freshness.CURRENT]
+    return Outdated(containers=tuple(_freshness(s) for s in stale), current=len(standings) - len(stale))
+
+
+def _container(row: ContainerRow) -> Container:
+    return Container.model_validate(row)
+
+
+def _freshness(standing: ContainerStanding) -> Freshness:
+    row = standing.container
+    return Freshness(
+        host=row.host,
+        container=row.name,
+        image=row.image,
+        status=standing.freshness.value,
+        old_digest=standing.old_digest,
+        new_digest=standing.new_digest,
+        resolved_at=standing.resolved_at,
+        reason=standing.reason,
+    )

@@ -1,0 +1,136 @@
+"""The route of the doctor: the database, the broker, the scheduler, and every condition of the catalogue."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter
+
+from fleet.api.doctor import Check, Diagnosis, Grade
+from fleet.controller import conditions, keys, pulse
+from fleet.controller.conditions import CATALOGUE, CENTRE, Condition, Severity
+from fleet.errors import FleetError
+from fleet.history import hosts, upgrade
+from fleet.road.down import broker_errors
+from fleet.road.names import inbox_key
+from fleet.web.callers import Reader
+from fleet.web.centre import Centre, ThisCentre
+
+router = APIRouter(tags=["doctor"])
+
+TICK_LATE_S = 60
+"""Seconds without a tick after which the scheduler counts as dead."""
+_NO_HOST = "0" * 32
+_GRADES = {Severity.ERROR: Grade.FAIL, Severity.WARNING: Grade.WARN, Severity.INFO: Grade.WARN}
+
+
+@router.get("/doctor")
+def examine(centre: ThisCentre, _: Reader) -> Diagnosis:
+    """Look at the centre and at what the hosts told of themselves."""
+    return Diagnosis(checks=tuple(_checks(centre)))
+
+
+def _checks(centre: Centre) -> Iterator[Check]:
+    database = _database(centre)
+    yield database
+    broker, waiting = _broker(centre)
+    yield from broker
+    yield _scheduler(centre)
+    yield _key(centre)
+    if database.grade is Grade.FAIL:
+        yield Check(id="hosts", grade=Grade.SKIP, text="hosts and conditions: the database must answer first")
+        return
+    yield _hosts(centre)
+    found = conditions.active(centre.db, inbox_waiting=waiting)
+    for kind in CATALOGUE:
+        mine = [condition for condition in found if condition.code == kind.code]
+        if kind.code == "scheduler-late":
+            continue  # looked at above, where it passes too
+        yield from map(_condition, mine)
+        if not mine:
+            yield Check(id=kind.code, grade=Grade.PASS, text=f"not found: {kind.title[0].lower()}{kind.title[1:]}")
+
+
+def _database(centre: Centre) -> Check:
+    began = time.monotonic()
+    try:
+        upgrade.require_head(centre.db)
+    except FleetError as e:
+        fix = "fleet db upgrade" if "db upgrade" in str(e) else "start it, and see FLEET_DATABASE_URL"
+        return Check(id="database", grade=Grade.FAIL, text=str(e), fix=fix)
+    took = round((time.monotonic() - began) * 1000)
+    return Check(
+        id="database", grade=Grade.PASS, text=f"{centre.db.dialect} answers in {took} ms and has this program's shape"
+    )
+
+
+def _broker(centre: Centre) -> tuple[list[Check], int | None]:
+    """Look at the broker; return the checks, and how many messages wait in the inbox where that is known."""
+    try:
+        address = centre.settings.broker_address()
+    except FleetError as e:
+        return [Check(id="broker", grade=Grade.FAIL, text=str(e), fix="set FLEET_BROKER_URL")], None
+    client = address.client()
+    try:
+        with broker_errors(address):
+            facts: dict[str, Any] = client.info()
+            waiting = int(client.llen(inbox_key(_NO_HOST)))
+    except FleetError as e:
+        fix = "start it, and see FLEET_BROKER_URL"
+        skipped = Check(id="broker.memory", grade=Grade.SKIP, text="what the broker forgets: it must answer first")
+        return [Check(id="broker", grade=Grade.FAIL, text=str(e), fix=fix), skipped], None
+    finally:
+        client.close()
+    text = f"{address} answers, version {facts.get('redis_version', '?')}, {waiting} messages wait to be read"
+    return [Check(id="broker", grade=Grade.PASS, text=text), _memory(str(facts.get("maxmemory_policy", "")))], waiting
+
+
+def _memory(policy: str) -> Check:
+    if policy == "noeviction":
+        return Check(id="broker.memory", grade=Grade.PASS, text="the broker forgets nothing (noeviction)")
+    return Check(
+        id="broker.memory",
+        grade=Grade.FAIL,
+        text=f"the broker may forget orders: its maxmemory-policy is {policy or 'not known'}",
+        cause="where memory gets scarce, such a broker drops keys, and with them orders and outcomes",
+        fix="redis-cli CONFIG SET maxmemory-policy noeviction, and the same in redis.conf",
+    )
+
+
+def _scheduler(centre: Centre) -> Check:
+    last = pulse.last(centre.settings.state_dir)
+    fix = "look at the logs of planner and beat; start them with: fleet controller"
+    if last is None:
+        text = "no tick of the planner is known on this machine"
+        return Check(id="scheduler", grade=Grade.WARN, text=text, cause="it never ran, or runs elsewhere", fix=fix)
+    age = max(0, round((datetime.now(UTC) - last).total_seconds()))
+    grade = Grade.FAIL if age > TICK_LATE_S else Grade.PASS
+    return Check(
+        id="scheduler", grade=grade, text=f"the planner last ticked {age} s ago", fix=fix if grade is Grade.FAIL else ""
+    )
+
+
+def _key(centre: Centre) -> Check:
+    try:
+        known = keys.public_keys(centre.settings.state_dir)
+    except FleetError as e:
+        return Check(id="key", grade=Grade.FAIL, text=str(e), fix="start the planner: fleet controller")
+    return Check(id="key", grade=Grade.PASS, text=f"orders are signed with {known[0].kid[:12]}")
+
+
+def _hosts(centre: Centre) -> Check:
+    rows = hosts.hosts(centre.db)
+    if not rows:
+        return Check(id="hosts", grade=Grade.WARN, text="there is no host yet", fix="fleet host add NAME")
+    now = centre.db.now()
+    online = sum(not row.silent(now) for row in rows)
+    grade = Grade.PASS if online else Grade.WARN
+    return Check(id="hosts", grade=grade, text=f"{online} of {len(rows)} hosts were heard of lately")
+
+
+def _condition(condition: Condition) -> Check:
+    subject = "" if condition.subject == CENTRE else condition.subject
+    text = condition.text.removeprefix(f"{subject}: ")
+    fix = "" if condition.remedy == "see: fleet doctor" else condition.remedy
+    return Check(id=condition.code, grade=_GRADES[condition.severity], text=text, cause="", fix=fix, subject=subject)

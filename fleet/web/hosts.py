@@ -1,0 +1,91 @@
+"""The routes of hosts."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from fleet.api.form import Done
+from fleet.api.hosts import AddHost, ChangeHost, Host, HostAdded, HostAnswer, Hosts
+from fleet.controller import inventory
+from fleet.controller.routes import host_rules
+from fleet.history import hosts
+from fleet.history.hosts import HostRow
+from fleet.rollouts.selector import Selector
+from fleet.web.callers import Admin, Reader
+from fleet.web.centre import Centre, ThisCentre
+from fleet.web.mirrors import entry_of
+from fleet.web.selecting import labels_of
+
+router = APIRouter(prefix="/hosts", tags=["hosts"])
+
+
+@router.get("")
+def list_hosts(
+    centre: ThisCentre,
+    _: Reader,
+    host: Annotated[tuple[str, ...], Query()] = (),
+    label: Annotated[tuple[str, ...], Query()] = (),
+) -> Hosts:
+    """List the hosts."""
+    selector = Selector(hosts=host, labels=labels_of(label))
+    rows = [row for row in hosts.hosts(centre.db) if selector.takes_host(row.name, row.labels)]
+    return Hosts(hosts=tuple(host_of(centre, row) for row in rows))
+
+
+@router.post("", status_code=201)
+def add_host(centre: ThisCentre, caller: Admin, body: AddHost) -> HostAdded:
+    """Take a new host into the fleet; answers with what its join file needs besides its own key and password."""
+    facts = inventory.join_facts(centre.settings)
+    row = inventory.add_host(
+        centre.db,
+        centre.settings.broker_address(),
+        name=body.name,
+        labels=body.labels,
+        public_key=body.public_key,
+        password_sha256=body.password_sha256,
+        **caller.by(),
+    )
+    return HostAdded(
+        host=host_of(centre, row),
+        broker_url=facts.broker.url,
+        broker_ca=facts.broker.ca_pem,
+        broker_plaintext=facts.plaintext,
+        centre_keys=tuple(str(key) for key in facts.centre_keys),
+    )
+
+
+@router.get("/{name}")
+def show_host(centre: ThisCentre, _: Reader, name: str) -> HostAnswer:
+    """Show one host, by its name or id."""
+    return _answer(centre, hosts.host(centre.db, name))
+
+
+@router.patch("/{name}")
+def change_host(centre: ThisCentre, caller: Admin, name: str, body: ChangeHost) -> HostAnswer:
+    """Rename a host, or replace its labels."""
+    row = hosts.host(centre.db, name)
+    if body.labels is not None:
+        row = inventory.label_host(centre.db, row.id.hex, body.labels, **caller.by())
+    if body.name is not None and body.name != row.name:
+        row = inventory.rename_host(centre.db, row.id.hex, body.name, **caller.by())
+    return _answer(centre, row)
+
+
+@router.delete("/{name}")
+def remove_host(centre: ThisCentre, caller: Admin, name: str) -> Done:
+    """Remove a host; its containers run on, its history stays."""
+    inventory.remove_host(centre.db, centre.settings.broker_address(), name, **caller.by())
+    return Done()
+
+
+def host_of(centre: Centre, row: HostRow) -> Host:
+    """Return what the API says of a host."""
+    state = "new" if row.last_seen_at is None else "silent" if row.silent(centre.db.now()) else "online"
+    return Host(
+        state=state,
+        **{name: getattr(row, name) for name in Host.model_fields if name != "state"},
+    )
+
+
+def _answer(centre: Centre, row: HostRow) -> HostAnswer:
+    return HostAnswer(host=host_of(centre, row), mirrors=tuple(entry_of(rule, row.name) for rule in host_rules(row)))

@@ -1,0 +1,111 @@
+"""The routes of mirrors: which rules there are, and the way that an image would take."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from fleet.api.mirrors import Explanation, HostRoute, MirrorEntry, Mirrors, RouteSkip, RouteStop
+from fleet.controller.routes import host_rules, route_of
+from fleet.errors import NotFound
+from fleet.history import hosts, policies, tags
+from fleet.history.containers import containers
+from fleet.history.hosts import HostRow
+from fleet.images.reference import Reference
+from fleet.mirrors.route import Route
+from fleet.mirrors.source import MirrorRule, Source
+from fleet.rollouts.selector import Selector
+from fleet.updates.command import Policy
+from fleet.web.callers import Reader
+from fleet.web.centre import Centre, ThisCentre
+
+router = APIRouter(prefix="/mirrors", tags=["mirrors"])
+
+
+@router.get("")
+def list_mirrors(centre: ThisCentre, _: Reader, host: str = "") -> Mirrors:
+    """List the rules of policy and of every host's own files, or those that hold for one host."""
+    rows = [hosts.host(centre.db, host)] if host else hosts.hosts(centre.db)
+    holding = policies.effective_policies(centre.db)
+    entries: dict[MirrorEntry, None] = {}
+    for row in rows:
+        effective = holding.get(row.id)
+        for rule in effective.policy.mirrors if effective else ():
+            entries[entry_of(rule, "")] = None
+    for row in rows:
+        for rule in host_rules(row):
+            entries[entry_of(rule, row.name)] = None
+    return Mirrors(mirrors=tuple(entries))
+
+
+@router.get("/explain")
+def explain(
+    centre: ThisCentre, _: Reader, image: Annotated[str, Query(min_length=1, max_length=600)], host: str = ""
+) -> Explanation:
+    """Say where an image would be pulled from: on one host, or on every host that runs it."""
+    reference = Reference.parse(image).with_tag_latest()
+    name = str(reference.without_digest())
+    tag = tags.tag(centre.db, name) if reference.tag else None
+    return Explanation(
+        image=image,
+        reference=str(reference),
+        digest=str(reference.digest or "") or (tag.digest if tag else ""),
+        resolved_at=tag.resolved_at if tag else None,
+        endpoint=tag.endpoint if tag else "",
+        reason=tag.reason if tag else "it was not checked yet",
+        routes=_routes(centre, reference, _meant(centre, name, host)),
+    )
+
+
+def entry_of(rule: MirrorRule, host: str) -> MirrorEntry:
+    """Return what the API says of a rule."""
+    return MirrorEntry(
+        host=host,
+        for_registry=rule.for_registry,
+        endpoint=str(rule.endpoint),
+        provenance=rule.provenance,
+        where=rule.where,
+        insecure=rule.endpoint.insecure,
+        resolve=rule.resolve,
+    )
+
+
+def _meant(centre: Centre, image: str, host: str) -> list[HostRow]:
+    """Return the host that was named, else those that run *image*, else all."""
+    if host:
+        return [hosts.host(centre.db, host)]
+    running = {row.host_id for row in containers(centre.db, Selector(images=(image,)))}
+    rows = hosts.hosts(centre.db)
+    return [row for row in rows if row.id in running] or rows
+
+
+def _routes(centre: Centre, reference: Reference, rows: list[HostRow]) -> tuple[HostRoute, ...]:
+    if not rows:
+        return (_told("", route_of(reference, Policy())),)
+    holding = policies.effective_policies(centre.db)
+    routes = []
+    for row in rows:
+        if row.id not in holding:
+            raise NotFound(f"cannot find the host {row.name}: it was just removed")
+        routes.append(_told(row.name, route_of(reference, holding[row.id].policy, row)))
+    return tuple(routes)
+
+
+def _told(host: str, route: Route) -> HostRoute:
+    return HostRoute(
+        host=host,
+        sources=tuple(_stop(source) for source in route.sources),
+        skipped=tuple(RouteSkip(endpoint=s.source.name, reason=s.reason) for s in route.skipped),
+    )
+
+
+def _stop(source: Source) -> RouteStop:
+    rule = source.rule
+    if rule is None:
+        return RouteStop(endpoint=source.name, role=source.role)
+    return RouteStop(
+        endpoint=source.name,
+        role=source.role,
+        for_registry=rule.for_registry,
+        provenance=rule.provenance.value,
+        where=rule.where,
+    )

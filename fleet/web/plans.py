@@ -1,0 +1,106 @@
+"""The routes of plans and orders."""
+
+from uuid import UUID
+
+from fastapi import APIRouter
+
+from fleet.api.plans import (
+    ApplyPlan,
+    MakePlan,
+    Ordered,
+    Plan,
+    PlanAnswer,
+    PlanHost,
+    PlanSkip,
+    PlanTarget,
+    UpdateHost,
+)
+from fleet.controller import plans
+from fleet.controller.routes import route_words
+from fleet.history import hosts, policies
+from fleet.history.hosts import HostRow
+from fleet.history.plans import PlanRow
+from fleet.history.plans import plan as find_plan
+from fleet.history.policies import EffectivePolicy
+from fleet.images.reference import Reference
+from fleet.rollouts.plan import PlannedContainer, PlannedHost
+from fleet.rollouts.spec import RolloutSpec
+from fleet.web.callers import Reader, Writer
+from fleet.web.centre import Centre, ThisCentre
+from fleet.web.selecting import selector_of
+
+router = APIRouter(tags=["plans"])
+
+
+@router.post("/plans", status_code=201)
+def make_plan(centre: ThisCentre, caller: Writer, body: MakePlan) -> PlanAnswer:
+    """Draw a plan; nothing is changed."""
+    asking = centre.asking() if body.check else None
+    row = plans.make_plan(centre.db, selector_of(body.selector), by=caller.who, asking=asking)
+    return PlanAnswer(plan=_plan(centre, row))
+
+
+@router.get("/plans/{id}")
+def show_plan(centre: ThisCentre, _: Reader, id: str) -> PlanAnswer:
+    """Show a plan, by its id or the last 8 digits of it."""
+    return PlanAnswer(plan=_plan(centre, find_plan(centre.db, id)))
+
+
+@router.post("/plans/{id}/apply")
+def apply_plan(centre: ThisCentre, caller: Writer, id: str, body: ApplyPlan) -> Ordered:
+    """Carry a plan out; refused where what it saw has changed."""
+    row = find_plan(centre.db, id)
+    spec = RolloutSpec.parse(body.spec) if body.spec is not None else None
+    rollout = plans.apply(centre.db, row.id, spec=spec, reason=body.reason, **caller.by())
+    return _ordered(centre, row.id, rollout)
+
+
+@router.post("/updates")
+def update(centre: ThisCentre, caller: Writer, body: UpdateHost) -> Ordered:
+    """Bring a host, or one container of it, up to date: plan and apply in one."""
+    asking = centre.asking() if body.check else None
+    rollout, row = plans.update(centre.db, body.host, body.container, asking=asking, **caller.by())
+    return _ordered(centre, row.id, rollout)
+
+
+def _ordered(centre: Centre, plan_id: UUID, rollout_id: UUID | None) -> Ordered:
+    return Ordered(rollout_id=rollout_id, plan=_plan(centre, find_plan(centre.db, plan_id)))
+
+
+def _plan(centre: Centre, row: PlanRow) -> Plan:
+    known = {host.id: host for host in hosts.hosts(centre.db)}
+    holding = policies.effective_policies(centre.db)
+    return Plan(
+        id=row.id,
+        asked_by=row.asked_by,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        rollout_id=row.rollout_id,
+        hosts=tuple(_host(host, known.get(host.host_id), holding.get(host.host_id)) for host in row.document.hosts),
+        skipped=tuple(
+            PlanSkip(host=left.host, container=left.container, reason=left.reason) for left in row.document.left_out
+        ),
+        warnings=row.document.warnings,
+    )
+
+
+def _host(planned: PlannedHost, row: HostRow | None, policy: EffectivePolicy | None) -> PlanHost:
+    return PlanHost(
+        host=planned.host,
+        host_id=planned.host_id,
+        targets=tuple(_target(container, row, policy) for container in planned.containers),
+    )
+
+
+def _target(planned: PlannedContainer, row: HostRow | None, policy: EffectivePolicy | None) -> PlanTarget:
+    route = route_words(Reference.parse(planned.reference), policy.policy, row) if row and policy else ()
+    return PlanTarget(
+        container=planned.container,
+        container_id=planned.container_id,
+        image=planned.image,
+        reference=planned.reference,
+        image_id=planned.image_id,
+        old_digest=planned.old_digest,
+        new_digest=planned.digest,
+        route=route,
+    )

@@ -1,0 +1,71 @@
+"""The routes of rollouts."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from fleet.api.rollouts import AbortRollout, Rollout, RolloutAnswer, RolloutHost, Rollouts, Wave
+from fleet.history import queries
+from fleet.history.pages import PageRequest
+from fleet.history.queries import ProgressRow, RolloutHostRow, RolloutRow
+from fleet.history.rollouts import abort_rollout as abort
+from fleet.web.callers import Reader, Writer
+from fleet.web.centre import Centre, ThisCentre
+
+router = APIRouter(prefix="/rollouts", tags=["rollouts"])
+
+
+@router.get("")
+def list_rollouts(
+    centre: ThisCentre, _: Reader, limit: Annotated[int, Query(ge=1, le=500)] = 50, page: str = ""
+) -> Rollouts:
+    """List rollouts, newest first."""
+    found = queries.rollouts(centre.db, PageRequest(limit=limit, cursor=page))
+    return Rollouts(rollouts=tuple(_rollout(row) for row in found.items), next_page=found.next or None)
+
+
+@router.get("/{id}")
+def show_rollout(centre: ThisCentre, _: Reader, id: str) -> RolloutAnswer:
+    """Show a rollout with its hosts and how far they are; by its id, the last 8 digits of it, or its number."""
+    return _answer(centre, id)
+
+
+@router.post("/{id}/abort")
+def abort_rollout(centre: ThisCentre, caller: Writer, id: str, body: AbortRollout) -> RolloutAnswer:
+    """Send nothing new; what is being recreated may end."""
+    rollout_id = queries.rollout(centre.db, id).rollout.id
+    abort(centre.db, rollout_id, reason=body.reason, **caller.by())
+    return _answer(centre, rollout_id.hex)
+
+
+def _answer(centre: Centre, id: str) -> RolloutAnswer:
+    detail = queries.rollout(centre.db, id)
+    doing = {row.host_id: row for row in queries.progress(centre.db, detail.rollout.id)}
+    return RolloutAnswer(
+        rollout=_rollout(detail.rollout),
+        waves=tuple(Wave.model_validate(wave) for wave in detail.waves),
+        hosts=tuple(_host(row, doing.get(row.host_id)) for row in detail.hosts),
+        spec=detail.rollout.spec.document(),
+    )
+
+
+def _rollout(row: RolloutRow) -> Rollout:
+    fields: dict[str, Any] = {name: getattr(row, name) for name in Rollout.model_fields}
+    return Rollout(**(fields | {"holds": tuple(sorted(row.holds))}))
+
+
+def _host(row: RolloutHostRow, doing: ProgressRow | None) -> RolloutHost:
+    far: dict[str, Any] = {}
+    if doing is not None:
+        far = {name: getattr(doing, name) for name in ("phase", "container", "bytes", "total", "mirror")}
+    return RolloutHost(
+        host=row.host,
+        host_id=row.host_id,
+        wave=row.wave,
+        state=row.state,
+        tries=row.tries,
+        reason=row.reason,
+        containers=tuple(str(target.get("container", "")) for target in row.targets),
+        changed_at=row.changed_at,
+        **far,
+    )
