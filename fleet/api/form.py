@@ -1,14 +1,30 @@
 """What every request and every answer of the API has."""
 
-from typing import Any, Literal
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 SCHEMA: Literal["v1"] = "v1"
 """The version of the answers' schema; a field may be added within it, never removed or given another meaning."""
 
 PREFIX = "/api/v1"
 """What every path of the API begins with."""
+
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+
+
+def _checked_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError("a name has 1 to 63 letters, digits, dots, dashes and underscores, the first no sign")
+    return name
+
+
+Name = Annotated[
+    str, AfterValidator(_checked_name), Field(json_schema_extra={"pattern": f"^{_NAME.pattern}$", "maxLength": 63})
+]
+"""What a host, a schedule or a token may be called."""
 
 
 class Request(BaseModel):

@@ -1,20 +1,14 @@
 """Hosts: what is known of each, and how one is added."""
 
-import re
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from fleet.api.form import Answer, Part, Request
+from fleet.api.form import Answer, Name, Part, Request
 from fleet.api.mirrors import MirrorEntry
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
-"""What a host may be called."""
-NAME_PATTERN = re.compile(NAME)
-
-HostName = Annotated[str, StringConstraints(pattern=NAME)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -60,7 +54,7 @@ class Hosts(Answer):
 class AddHost(Request):
     """Take a new host into the fleet. Its key and password were made elsewhere: only their public sides come."""
 
-    name: HostName
+    name: Name
     labels: dict[str, str] = Field(default_factory=dict, max_length=100)
     public_key: str = Field(max_length=1000)
     """The JWK of its Ed25519 key's public half, in JSON."""
@@ -85,6 +79,6 @@ class HostAdded(Answer):
 class ChangeHost(Request):
     """Change what is given, and leave the rest."""
 
-    name: HostName | None = None
+    name: Name | None = None
     labels: dict[str, str] | None = Field(default=None, max_length=100)
     """All labels that it shall have."""

@@ -6,8 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from fleet.api.form import Answer, Part, Request
-from fleet.api.hosts import HostName
+from fleet.api.form import Answer, Name, Part, Request
 from fleet.api.selectors import Selector
 from fleet.history.words import ScheduleAction
 
@@ -48,7 +47,7 @@ class Schedules(Answer):
 class CreateSchedule(Request):
     """Let something be done by the clock."""
 
-    name: HostName
+    name: Name
     cron: str = Field(min_length=1, max_length=120)
     zone: str = Field(default="UTC", min_length=1, max_length=80)
     action: ScheduleAction = ScheduleAction.CHECK

@@ -5,8 +5,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime
 
-from fleet.api.form import Answer, Part, Request
-from fleet.api.hosts import HostName
+from fleet.api.form import Answer, Name, Part, Request
 from fleet.history.words import Scope
 
 
@@ -32,7 +31,7 @@ class Tokens(Answer):
 class CreateToken(Request):
     """Make a token."""
 
-    name: HostName
+    name: Name
     scope: Scope = Scope.READ
     expires_at: AwareDatetime | None = None
 

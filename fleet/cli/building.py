@@ -17,4 +17,4 @@ def build(kind: type[M], /, **fields: Any) -> M:
         first = broken.errors(include_url=False, include_context=False)[0]
         name = ".".join(str(part) for part in first["loc"]) or kind.__name__.lower()
         given = repr(first["input"])[:100]
-        raise BadInput(f"cannot use {given} as {name}: {first['msg']}") from None
+        raise BadInput(f"cannot use {given} as {name}: {first['msg'].removeprefix('Value error, ')}") from None

@@ -14,9 +14,7 @@ from fleet.web.callers import Forbidden
 
 log = logging.getLogger(__name__)
 
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    "default": {"model": Problem, "description": "A problem (RFC 9457)", "content": {MEDIA_TYPE: {}}}
-}
+PROBLEMS: dict[int | str, dict[str, Any]] = {"default": {"model": Problem, "description": "A problem (RFC 9457)"}}
 """What OpenAPI says of every route's failures."""
 
 
@@ -26,6 +24,14 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _unusable)
     app.add_exception_handler(HTTPException, _of_http)
     app.add_exception_handler(Exception, _unexpected)
+
+
+def describe(app: FastAPI) -> None:
+    """Let the OpenAPI document say that problems come as what they are, which FastAPI cannot be told."""
+    for path in app.openapi()["paths"].values():
+        for operation in path.values():
+            content = operation["responses"]["default"]["content"]
+            content[MEDIA_TYPE] = content.pop("application/json")
 
 
 def _expected(_request: Request, error: Exception) -> JSONResponse:
@@ -40,9 +46,12 @@ def _expected(_request: Request, error: Exception) -> JSONResponse:
 def _unusable(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    place = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
-    # Neither what was given nor the context is repeated: it may be a secret in the wrong place.
-    return _answer(make_problem("bad-input", 422, f"cannot use {'.'.join(place) or 'the request'}: {first['msg']}"))
+    place = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
+    why = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "json_invalid":
+        place, why = "the request", "it is not JSON"
+    # What was given is not repeated: it may be a secret in the wrong place.
+    return _answer(make_problem("bad-input", 422, f"cannot use {place or 'the request'}: {why}"))
 
 
 def _of_http(request: Request, error: Exception) -> JSONResponse:

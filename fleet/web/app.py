@@ -23,7 +23,7 @@ from fleet.web import (
     tokens,
 )
 from fleet.web.centre import Centre, ThisCentre
-from fleet.web.doors import SizeLimit
+from fleet.web.doors import LARGEST_REQUEST
 
 ROOMS = (hosts, containers, plans, rollouts, history, mirrors, policies, schedules, tokens, doctor)
 
@@ -45,13 +45,14 @@ def create_app(settings: CentreSettings, db: Database | None = None) -> FastAPI:
         redoc_url=None,
         generate_unique_id_function=_name,
         responses=answers.PROBLEMS,
+        max_body_size=LARGEST_REQUEST,
     )
     app.state.centre = Centre(settings=settings, db=db or Database.open(settings.database_url))
     answers.install(app)
-    app.add_middleware(SizeLimit)
     app.add_api_route("/healthz", healthz, tags=["doctor"])
     for room in ROOMS:
         app.include_router(room.router, prefix=PREFIX)
+    answers.describe(app)
     return app
 
 

@@ -1,4 +1,4 @@
-"""The two doors of the API, and what holds at both: the unix socket, the port, and the size of a request.
+"""The two doors of the API: the unix socket and the port.
 
 The socket is guarded by its permissions: who may open it may do everything, under the name of the peer's user. At the
 port a bearer token says who it is. What came through no known door has no rights.
@@ -9,9 +9,9 @@ import pwd
 import socket
 import struct
 from enum import StrEnum
-from typing import Any
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fleet.api.problems import MEDIA_TYPE, make_problem
@@ -41,8 +41,11 @@ class Behind:
         self.door = door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Mark the request, and hand it on."""
-        await self.app({**scope, _DOOR: self.door}, receive, send)
+        """Mark the request, and hand it on; one that announces too large a body ends here."""
+        if scope["type"] == "http" and _announced(scope) > LARGEST_REQUEST:
+            await _TOO_LARGE(scope, receive, send)
+        else:
+            await self.app({**scope, _DOOR: self.door}, receive, send)
 
 
 def door_of(scope: Scope) -> Door | None:
@@ -77,58 +80,16 @@ class PeerProtocol(H11Protocol):
             self.client = (f"{_UID}{uid}", pid)
 
 
-class SizeLimit:
-    """Refuses a request whose body is too large, by its announcement or once it has grown so far."""
-
-    def __init__(self, app: ASGIApp, largest: int = LARGEST_REQUEST) -> None:
-        """Guard *app*."""
-        self.app = app
-        self.largest = largest
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand the request on, counting."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        announced = dict(scope["headers"]).get(b"content-length", b"0")
-        if not announced.isdigit() or int(announced) > self.largest:
-            await _refuse(send)
-            return
-        counted = _Counted(receive, send, self.largest)
-        try:
-            await self.app(scope, counted.receive, counted.send)
-        except _TooLargeError:
-            if not counted.answered:
-                await _refuse(send)
-
-
-class _TooLargeError(Exception):
-    """The body has grown beyond the limit."""
-
-
-class _Counted:
-    """One request's two directions."""
-
-    def __init__(self, receive: Receive, send: Send, largest: int) -> None:
-        self._receive, self._send, self._left = receive, send, largest
-        self.answered = False
-
-    async def receive(self) -> Message:
-        message = await self._receive()
-        self._left -= len(message.get("body", b""))
-        if self._left < 0:
-            raise _TooLargeError
-        return message
-
-    async def send(self, message: Message) -> None:
-        self.answered = True
-        await self._send(message)
-
-
-async def _refuse(send: Send) -> None:
-    problem = make_problem(
+_TOO_LARGE = Response(
+    make_problem(
         "bad-input", 413, f"cannot take a request of more than {LARGEST_REQUEST} bytes; send it in smaller parts"
-    )
-    headers: list[Any] = [(b"content-type", MEDIA_TYPE.encode()), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": 413, "headers": headers})
-    await send({"type": "http.response.body", "body": problem.model_dump_json().encode()})
+    ).model_dump_json(),
+    status_code=413,
+    media_type=MEDIA_TYPE,
+    headers={"Connection": "close"},
+)
+
+
+def _announced(scope: Scope) -> int:
+    length = dict(scope["headers"]).get(b"content-length", b"0")
+    return int(length) if length.isdigit() else 0
