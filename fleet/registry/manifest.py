@@ -62,7 +62,7 @@ class Manifest:
             media_type=_media_type(document, content_type),
             digest=digest or Digest.of(raw),
             entries=_descriptors(document.get("manifests")),
-            config=next(iter(_descriptors([document["config"]])), None) if document.get("config") else None,
+            config=next(iter(_descriptors([document["config"]])), None) if document.get("config") is not None else None,
             layers=_descriptors(document.get("layers")),
         )
 

@@ -25,6 +25,10 @@ class Access:
     realm: str = ""
     """Another server's token URL; empty: ``/token`` of this one."""
     life_s: int = 300
+    tells_life: bool = True
+    """Whether the realm says how long a token lives."""
+    token_field: str = "token"
+    """What the realm's answer calls the token: OAuth 2 realms say ``access_token``."""
 
 
 class Gatekeeper:
@@ -64,7 +68,8 @@ class Gatekeeper:
             return refused(401, "UNAUTHORIZED")
         token = secrets.token_urlsafe(16)
         self._tokens[token] = time.monotonic() + self.access.life_s
-        return as_json(200, {"token": token, "expires_in": self.access.life_s})
+        life = {"expires_in": self.access.life_s} if self.access.tells_life else {}
+        return as_json(200, {self.access.token_field: token, **life})
 
     def _passes(self, proof: str) -> bool:
         if self.access.scheme == "basic":

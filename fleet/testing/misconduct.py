@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from fleet.images.digest import Digest
+from fleet.registry.manifest import INDEXES, MANIFESTS
 from fleet.testing.faults import Fault, FaultRule
 from fleet.testing.gatekeeper import refused
 from fleet.testing.wire import CHUNK_BYTES, Reply, Request, head_of, in_chunks
@@ -39,7 +40,7 @@ def spoiled(reply: Reply, struck: Struck) -> Reply:
     body, headers = reply.body, dict(reply.headers)
     if struck.keys() & {Fault.WRONG_BYTES, Fault.WRONG_PREFIX}:
         body = bytes(byte ^ 0xFF for byte in body)
-    if Fault.OTHER_MANIFEST in struck:
+    if Fault.OTHER_MANIFEST in struck and headers.get("Content-Type") in INDEXES | MANIFESTS:
         body = json.dumps({**json.loads(body), "annotations": {"forged": "yes"}}).encode()
     if Fault.NO_DIGEST in struck:
         headers.pop("Docker-Content-Digest", None)

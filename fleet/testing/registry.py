@@ -108,7 +108,7 @@ class ScriptedRegistry:
         """Close every connection and end the thread."""
         self.go.set()
         self.refuse()
-        asyncio.run_coroutine_threadsafe(self._drop(), self._loop).result(5)
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(5)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
         self._loop.close()
@@ -121,12 +121,18 @@ class ScriptedRegistry:
         """Refuse connections until ``listen`` is called; those that are open stay."""
         asyncio.run_coroutine_threadsafe(self._refuse(), self._loop).result(5)
 
+    def drop(self) -> None:
+        """Close every open connection; new ones are taken."""
+        asyncio.run_coroutine_threadsafe(self._drop(), self._loop).result(5)
+
     @contextmanager
     def down(self) -> Iterator[None]:
         """Refuse connections for a while."""
         self.refuse()
-        yield
-        self.listen()
+        try:
+            yield
+        finally:
+            self.listen()
 
     def asked(self, kind: str, method: str = "GET") -> list[Entry]:
         """Return the log's entries of one kind and method."""
@@ -153,6 +159,9 @@ class ScriptedRegistry:
         for task in self._connections:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
+
+    async def _end(self) -> None:
+        await self._drop()
         if self._upstream:
             await self._upstream.aclose()
 
@@ -189,10 +198,11 @@ class ScriptedRegistry:
             self._write_down(request, place, writer, status, delivery.sent, tuple(struck))
 
     async def _reply(self, request: Request, place: Place, struck: Mapping[Fault, Any]) -> Reply:
+        if astray := misdirected(request, struck):
+            return astray
         if place.kind == "token":
-            return self.gatekeeper.token(request)
-        refusal = misdirected(request, struck) or self.gatekeeper.refusal(request, self.url, place.repository)
-        if refusal:
+            return spoiled(self.gatekeeper.token(request), struck)
+        if refusal := self.gatekeeper.refusal(request, self.url, place.repository):
             return refusal
         if self._upstream:
             await self._upstream.fetch(place, self.shelf)
