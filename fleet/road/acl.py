@@ -5,6 +5,7 @@ else.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Any
 
 from fleet.road import names
 from fleet.road.broker import BrokerAddress
@@ -28,6 +29,10 @@ class HostLogin:
     """In hex."""
     password_sha256: str = field(repr=False)
     """In hex; all that the centre keeps of the password."""
+
+
+_PATTERN = HostLogin(host_id="f" * 32, password_sha256="0" * 64)
+"""A host that there never is; ids of hosts are UUIDs of version 7."""
 
 
 def password_hash(password: str) -> str:
@@ -85,13 +90,9 @@ class AclKeeper:
         Raise BrokerUnreachable.
         """
         with broker_errors(self._broker):
-            setinfo = self._knows_setinfo()
-            users = self._users()
-        return [
-            h
-            for h in hosts
-            if users.get(names.acl_user(h.host_id)) != _rights(acl_rules(h.host_id, h.password_sha256, setinfo=setinfo))
-        ]
+            users = self._users(self._pattern())
+        wanted = users.pop(names.acl_user(_PATTERN.host_id))
+        return [h for h in hosts if users.get(names.acl_user(h.host_id)) != _of(wanted, h)]
 
     def drop(self, host_ids: Iterable[str]) -> None:
         """Take the users of removed hosts away, and end their connections. Raise BrokerUnreachable."""
@@ -108,19 +109,30 @@ class AclKeeper:
         """
         known = {names.acl_user(h.host_id) for h in hosts}
         with broker_errors(self._broker):
-            return [u.removeprefix("host-") for u in self._users() if u.startswith("host-") and u not in known]
+            users = self._users(self._client.execute_command("ACL LIST"))  # type: ignore[no-untyped-call]
+        return [u.removeprefix("host-") for u in users if u.startswith("host-") and u not in known]
 
     def close(self) -> None:
         """Give the connection back."""
         self._client.close()
 
-    def _users(self) -> dict[str, frozenset[str]]:
-        lines = [
-            line.decode() if isinstance(line, bytes) else line
-            for line in self._client.execute_command(  # type: ignore[no-untyped-call]
-                "ACL LIST"
-            )
-        ]
+    def _pattern(self) -> list[Any]:
+        """Return the users as the server lists them, with one more: a host's as this server spells its rights.
+
+        Servers write rules back in words of their own (7.0 says ``+@transaction -discard`` for ``+multi +exec +watch
+        +unwatch``), so what is right is read from a user that exists for the length of one transaction, and is off.
+        """
+        rules = acl_rules(_PATTERN.host_id, _PATTERN.password_sha256, setinfo=self._knows_setinfo())
+        user = names.acl_user(_PATTERN.host_id)
+        pipeline = self._client.pipeline(transaction=True)
+        pipeline.execute_command("ACL SETUSER", user, *rules, "off")  # type: ignore[no-untyped-call]
+        pipeline.execute_command("ACL LIST")  # type: ignore[no-untyped-call]
+        pipeline.execute_command("ACL DELUSER", user)  # type: ignore[no-untyped-call]
+        return list(pipeline.execute()[1])
+
+    @staticmethod
+    def _users(listed: list[Any]) -> dict[str, frozenset[str]]:
+        lines = [line.decode() if isinstance(line, bytes) else line for line in listed]
         return {line.split()[1]: _rights(line.replace("(", "( ").replace(")", " )").split()[2:]) for line in lines}
 
     def _knows_setinfo(self) -> bool:
@@ -128,7 +140,13 @@ class AclKeeper:
         return (int(version[0]), int(version[1])) >= _SETINFO_SINCE
 
 
+def _of(wanted: frozenset[str], host: HostLogin) -> frozenset[str]:
+    """Return the rights *wanted*, which are those of the pattern, for *host*."""
+    swaps = {"off": "on", f"#{_PATTERN.password_sha256}": f"#{host.password_sha256}"}
+    return frozenset(swaps.get(right, right.replace(_PATTERN.host_id, host.host_id)) for right in wanted)
+
+
 def _rights(rules: list[str]) -> frozenset[str]:
     """Return what rules allow, in no order: the server writes them back in another one, with words of its own."""
     spoken = " ".join(rules).replace("(", "( ").replace(")", " )").split()
-    return frozenset(r for r in spoken if r[0] in "#~%+" or r in ("on", "off", "nopass", "allkeys", "&*"))
+    return frozenset(r for r in spoken if r[0] in "#~%+-" or r in ("on", "off", "nopass", "allkeys", "&*"))
