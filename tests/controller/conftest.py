@@ -1,8 +1,18 @@
 """What the controller's tests share: a clock that goes when told to, and a place for state."""
 
+import shutil
+import tempfile
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+
+from fleet.history.database import Database
+from fleet.history.upgrade import upgrade
+from fleet.road.embedded import EmbeddedBroker
+from tests import needs
+from tests.controller.centre import Centre, centre_of
 
 START = datetime(2026, 11, 2, 12, tzinfo=UTC)
 
@@ -30,3 +40,36 @@ class HandClock:
 def clock() -> HandClock:
     """Begin at a fixed instant."""
     return HandClock()
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an empty database of this program's shape, to be copied."""
+    file = tmp_path_factory.mktemp("database") / "fleet.db"
+    upgrade(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture
+def db(migrated: Path, tmp_path: Path) -> Iterator[Database]:
+    """Return an empty database."""
+    file = tmp_path / "fleet.db"
+    shutil.copy(migrated, file)
+    db = Database.open(f"sqlite:///{file}")
+    yield db
+    db.close()
+
+
+@pytest.fixture
+def broker() -> Iterator[EmbeddedBroker]:
+    """Start a private broker; its path is short, since a socket's must be."""
+    folder = tempfile.TemporaryDirectory(prefix="fleet-")
+    with folder, EmbeddedBroker(Path(folder.name) / "broker", server=needs.redis()) as broker:
+        yield broker
+
+
+@pytest.fixture
+def centre(db: Database, broker: EmbeddedBroker, tmp_path: Path) -> Iterator[Centre]:
+    """Begin a centre over real queues."""
+    with centre_of(db, broker.address, tmp_path) as centre:
+        yield centre

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from fleet.controller import supervisor
 from fleet.controller.supervisor import Child, Supervisor
 from fleet.errors import BadInput, BrokerUnreachable
 from fleet.settings.centre import CentreSettings
+from tests.controller.processes import alive, wait_until
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
 STUBBORN = [
@@ -156,19 +156,3 @@ def family(tmp_path: Path) -> tuple[subprocess.Popen[bytes], list[int]]:
         parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=file)
     wait_until(lambda: len(out.read_text().split()) == 2)
     return parent, [int(pid) for pid in out.read_text().split()]
-
-
-def alive(pid: int) -> bool:
-    """Tell whether a process runs (one that ended and was not waited for does not)."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = 10) -> None:
-    """Wait until *holds* returns true."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.02)
