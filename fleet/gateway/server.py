@@ -62,19 +62,15 @@ class Gateway:
         self._breakers = Breakers(clock)
         self._via = f"1.1 fleet-{secrets.token_hex(8)}"
         self._sessions: list[Session] = []
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="gateway", daemon=True)
+        self._loop: asyncio.AbstractEventLoop
+        self._thread: threading.Thread | None = None
         self._server: _Server | None = None
         self._serving: Future[None] | None = None
 
     def start(self) -> None:
         """Listen; raise OSError where the port or the spool cannot be had."""
+        self._flights = Flights(self._spool)
         listener = _listen(self.port)
-        try:
-            self._flights = Flights(self._spool)
-        except OSError:
-            listener.close()
-            raise
         self.port = int(listener.getsockname()[1])
         app = GatewayApp(self._sessions, limits=self._limits, via=self._via)
         config = uvicorn.Config(
@@ -93,6 +89,8 @@ class Gateway:
             timeout_graceful_shutdown=1,
         )
         self._server = _Server(config)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="gateway", daemon=True)
         self._thread.start()
         self._serving = asyncio.run_coroutine_threadsafe(self._server.serve(sockets=[listener]), self._loop)
         if not self._server.listening.wait(self._limits.start_s):
@@ -135,10 +133,8 @@ class Gateway:
 
     def close(self) -> None:
         """Stop listening, and end the thread."""
-        if not self._thread.is_alive():
+        if self._thread is None or self._server is None or self._serving is None:
             return
-        assert self._server is not None
-        assert self._serving is not None
         for session in list(self._sessions):
             self.end(session)
         self._server.should_exit = True
@@ -147,6 +143,7 @@ class Gateway:
         self._run(self._upstreams.aclose())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(self._limits.start_s)
+        self._thread = None
         self._loop.close()
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:

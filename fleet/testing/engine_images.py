@@ -98,6 +98,9 @@ class ImageStore:
         found = self.find(image)
         if found is None:
             raise EngineError(f"cannot remove image {image}: No such image: {image}", status=404)
+        if image in found.digests and (found.tags or len(found.digests) > 1):
+            found.digests.discard(image)
+            return
         by_id = found.id.removeprefix("sha256:").startswith(image.removeprefix("sha256:"))
         if not by_id and len(found.tags) > 1:
             found.tags.discard(Reference.parse(image).with_tag_latest().familiar)
