@@ -48,6 +48,7 @@ def recreate_target(
     run = Run(engine=engine, journal=journal, entry=blank, clock=clock, progress=progress)
     if not pull.ok:
         return run.close(Result.FAILED, pull.reason or f"cannot update {target.container}: its image was not pulled")
+    _sweep(engine, journal)
     refusal = _prepare(run)
     return refusal or _carry_out(run)
 
@@ -77,21 +78,26 @@ def _carry_out(run: Run) -> UpdateOutcome:
 def _resume(run: Run) -> UpdateOutcome:
     if run.entry.outcome is not None:
         return run.entry.outcome
-    if run.entry.stage is Stage.REMOVE and run.find_new() is not None:
-        run.engine.start(run.entry.new_id)
-        return _finish(run)
-    return roll_back(run, INTERRUPTED)
+    trouble = _start_verified(run) if run.entry.stage is Stage.REMOVE else INTERRUPTED
+    return roll_back(run, trouble) if trouble else _finish(run)
+
+
+def _start_verified(run: Run) -> str:
+    """See that the new container, which was verified before the crash, runs; return empty, or why it does not."""
+    try:
+        new = run.find_new()
+        if new is None:
+            return f"cannot find the new {run.target.container} any more, which had been verified"
+        if not new["State"].get("Running"):
+            run.engine.start(new["Id"])
+    except EngineError as error:
+        return str(error)
+    return ""
 
 
 def _finish(run: Run) -> UpdateOutcome:
     """Remove the old container; what fails here leaves something over and changes nothing about the success."""
-    left = ""
-    try:
-        left = finish(run)
-    except EngineUnreachable:
-        raise
-    except (EngineError, OSError) as error:
-        left = str(error)
+    left = finish(run)
     return run.close(Result.UPDATED, f"left over: {left}" if left else "")
 
 
@@ -108,18 +114,11 @@ def _prepare(run: Run) -> UpdateOutcome | None:
         if obstacle:
             return run.close(Result.SKIPPED, f"cannot update {target.container}: {obstacle}")
         run.save(Stage.CREATE, old=old, **_new_container(run, old))
-    except (EngineError, BadInput) as error:
-        return run.close(Result.FAILED, str(error))
-    except OSError as error:
-        return _unwritten(run, error)
+    except EngineUnreachable:
+        raise
+    except Exception as error:
+        return run.close(Result.FAILED, _reason(run, error))
     return None
-
-
-def _unwritten(run: Run, error: OSError) -> UpdateOutcome:
-    """Return the outcome of an update that could not be written down and so was not begun."""
-    return run.close(
-        Result.FAILED, f"cannot write the journal at {run.journal.path}: {error.strerror}; is the disk full?"
-    )
 
 
 def _obstacle(engine: Engine, target: Target, old: Inspect) -> str:
@@ -185,9 +184,9 @@ def _foreign_platform(old_image: Inspect, architecture: str) -> str:
 
 
 def _sweep(engine: Engine, journal: Journal) -> None:
-    """Remove what earlier updates left over."""
+    """Remove what earlier updates left over; what does not go, or cannot be crossed off, waits for the next time."""
     for container in journal.leftovers():
-        with contextlib.suppress(EngineError):
+        with contextlib.suppress(EngineError, OSError):
             engine.remove(container)
             journal.drop_leftover(container)
 
@@ -196,6 +195,8 @@ def _reason(run: Run, error: Exception) -> str:
     text = str(error)
     if text.startswith("cannot"):
         return text
+    if isinstance(error, OSError):
+        return f"cannot write the journal at {run.journal.path}: {error.strerror}; is the disk full?"
     return f"cannot update {run.target.container}: {type(error).__name__}: {text}"
 
 

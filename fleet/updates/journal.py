@@ -67,6 +67,8 @@ class UpdateEntry:
     platform: str = ""
     new_id: str = ""
     """The new container's id; empty until the stage RELEASE."""
+    again_id: str = ""
+    """The id of the old container where it had to be made again; empty until it was, in the stage UNDO."""
     stopped_at: datetime | None = None
     """By the host's clock; written with the stage STOP, and taken for the beginning of the downtime after a crash."""
     downtime_ms: int | None = None

@@ -4,6 +4,9 @@ Every step is written down before it is begun. An undo looks at the engine and n
 number of times: it does what is still to be done.
 """
 
+import contextlib
+from collections.abc import Iterator
+
 from fleet.clock import since_ms
 from fleet.engine.difference import config_diff
 from fleet.engine.protocol import CreateSpec, Engine, Inspect
@@ -14,6 +17,8 @@ from fleet.updates.journal import Stage
 from fleet.updates.run import Run
 from fleet.updates.verify import verify
 
+REMOVAL_WAITS_S = (1.0, 2.0)
+"""The pauses between the tries to remove the old container at the end."""
 REMOVED_WITHIN_S = 60.0
 """How long the engine may take to remove a ``--rm`` container that was stopped."""
 NO_RESTART = {"Name": "no", "MaximumRetryCount": 0}
@@ -50,7 +55,8 @@ def remove_new(run: Run) -> None:
     if new is None:
         return
     if new["State"].get("Running"):
-        run.engine.stop(new["Id"])
+        with contextlib.suppress(EngineError):
+            run.engine.stop(new["Id"])
     run.engine.remove(new["Id"], force=True)
 
 
@@ -74,20 +80,53 @@ def stop_old(run: Run) -> None:
     began = run.stop_began = run.clock.monotonic()
     run.engine.stop(run.target.container_id)
     if run.entry.old["HostConfig"].get("AutoRemove"):
-        _await_removal(run)
+        await_removal(run, run.target.container_id)
     run.save(Stage.SWAP, phases=run.took(began, "stop_ms"))
 
 
 def start_old(run: Run, old: Inspect) -> None:
     """Start the old container again."""
-    run.engine.start(old["Id"])
+    if not old["State"].get("Running"):
+        run.engine.start(old["Id"])
+        run.note(downtime_ms=run.downtime_ms())
+
+
+def find_or_make_old(run: Run) -> Inspect:
+    """Return the old container once nothing is under way in it, or one made again where the engine removed it."""
+    old = run.find_old()
+    if old is not None and _may_be_stopping(run, old):
+        with contextlib.suppress(EngineError):
+            run.engine.stop(old["Id"])
+        old = run.find_old()
+    if old is not None and _is_going(old):
+        await_removal(run, old["Id"])
+        old = None
+    return old or make_old_again(run)
+
+
+def _may_be_stopping(run: Run, old: Inspect) -> bool:
+    """Tell whether a stop may be under way whose caller is gone: the engine ends it, and the container then stops."""
+    same_run = old["State"]["StartedAt"] == run.entry.old["State"]["StartedAt"]
+    return run.entry.stopped_at is not None and bool(old["State"].get("Running")) and bool(same_run)
+
+
+def _is_going(old: Inspect) -> bool:
+    """Tell whether the engine removes this container by itself (``--rm``), now or in a moment."""
+    state = old["State"]
+    ended = not state.get("Running") and state.get("Status") != "created"
+    return ended and bool(old["HostConfig"].get("AutoRemove"))
 
 
 def make_old_again(run: Run) -> Inspect:
     """Create the old container from the journal, for one that the engine removed when it stopped (``--rm``)."""
     old = run.entry.old
+    namesake = run.named(run.target.container)
+    if namesake is not None and namesake["Id"] != run.entry.new_id:
+        raise EngineError(f"cannot make {run.target.container} again: another container has its name")
+    unusable = run.named(run.entry.old_name)
+    if unusable is not None:
+        run.engine.remove(unusable["Id"], force=True)
     facts = run.engine.facts()
-    _name_old_image(run)
     spec = new_spec(
         old,
         {},
@@ -98,10 +137,15 @@ def make_old_again(run: Run) -> Inspect:
         peers=peers_of(run.engine, old),
         engine_name=facts.name,
     )
-    made = run.engine.inspect(run.engine.create(spec))
-    if made is None:
+    with _named_as_written(run):
+        made = run.engine.create(spec)
+    run.note(again_id=made)
+    with contextlib.suppress(OSError):
+        run.save(run.entry.stage)
+    found = run.engine.inspect(made)
+    if found is None:
         raise EngineError(f"cannot find {run.entry.old_name}, which was just created")
-    return made
+    return found
 
 
 def peers_of(engine: Engine, inspect: Inspect) -> dict[str, Inspect]:
@@ -145,42 +189,63 @@ def verify_new(run: Run) -> None:
 
 def finish(run: Run) -> str:
     """Remove the old container, never its volumes, and its image where the policy says so; return what is left over."""
+    for wait_s in (*REMOVAL_WAITS_S, None):
+        try:
+            _remove_old(run)
+            return _remove_old_image(run) if run.entry.policy.remove_old_image else ""
+        except EngineError as error:
+            if wait_s is None:
+                run.leave_over(run.target.container_id)
+                return str(error)
+            run.clock.sleep(wait_s)
+    raise AssertionError("the last try returns")
+
+
+def _remove_old(run: Run) -> None:
     old = run.engine.inspect(run.target.container_id)
-    left = ""
+    if old is not None and old["State"].get("Running"):
+        run.engine.stop(old["Id"])
     if old is not None:
-        if old["State"].get("Running"):
-            run.engine.stop(old["Id"])
-        left = run.remove_for_good(old["Id"])
-    if run.entry.policy.remove_old_image and not left:
-        _remove_old_image(run)
-    return left
+        run.engine.remove(old["Id"])
 
 
-def _remove_old_image(run: Run) -> None:
-    """Remove the old image unless a name or a container still needs it."""
-    image = run.engine.image(run.target.image_id)
-    if image is None or image.get("RepoTags"):
-        return
+def _remove_old_image(run: Run) -> str:
+    """Remove the old image unless a name or a container still needs it; return why it is left over, or empty."""
     try:
-        run.engine.remove_image(run.target.image_id, prune_parents=True)
+        image = run.engine.image(run.target.image_id)
+        if image is not None and not image.get("RepoTags"):
+            run.engine.remove_image(run.target.image_id, prune_parents=True)
     except EngineError as error:
-        if error.status not in (404, 409):
-            raise
+        return "" if error.status in (404, 409) else str(error)
+    return ""
 
 
-def _name_old_image(run: Run) -> None:
-    """Let the name that the user wrote mean the old image again, so that the container is made again under it."""
+@contextlib.contextmanager
+def _named_as_written(run: Run) -> Iterator[None]:
+    """Let the name that the user wrote mean the old image for a moment: a container is created by a name.
+
+    Where creating fails the name stays: the request may still be under way, and would find another image.
+    """
+    written, old_image = str(run.entry.old["Config"]["Image"]), run.entry.old["Image"]
+    named = run.engine.image(written)
     try:
-        written = Reference.parse(str(run.entry.old["Config"]["Image"]))
+        reference = Reference.parse(written)
     except BadInput:
+        reference = None
+    if reference is None or reference.digest is not None or (named is not None and named["Id"] == old_image):
+        yield
         return
-    if written.digest is None:
-        run.engine.tag(run.entry.old["Image"], written.familiar_name, written.tag_or_latest)
+    run.engine.tag(old_image, reference.familiar_name, reference.tag_or_latest)
+    yield
+    if named is not None:
+        with contextlib.suppress(EngineError):
+            run.engine.tag(named["Id"], reference.familiar_name, reference.tag_or_latest)
 
 
-def _await_removal(run: Run) -> None:
+def await_removal(run: Run, container: str) -> None:
+    """Wait until the engine, which removes a ``--rm`` container that ended, has done so."""
     began = run.clock.monotonic()
-    while run.engine.inspect(run.target.container_id) is not None:
+    while run.engine.inspect(container) is not None:
         if since_ms(run.clock, began) > REMOVED_WITHIN_S * 1000:
             raise EngineError(f"cannot go on with {run.target.container}: the engine does not finish removing it")
         run.clock.sleep(0.05)

@@ -6,16 +6,16 @@ from fleet.engine.protocol import Inspect
 from fleet.errors import EngineError, EngineUnreachable
 from fleet.updates.journal import Stage
 from fleet.updates.outcome import Result, UpdateOutcome
-from fleet.updates.recreate import hold_old, make_old_again, name_old, remove_new, start_old
+from fleet.updates.recreate import find_or_make_old, hold_old, name_old, remove_new, start_old
 from fleet.updates.run import Run
 
 ENGINE_PATIENCE_S = 120.0
 """How long an engine that does not answer is waited for; afterwards the record stays open for the next start."""
-TRIES = 3
-"""How often the way back is tried while the engine answers and says no."""
-WAIT_S = 2.0
+WAITS_S = (1.0, 2.0, 5.0, 10.0)
+"""The pauses between the tries of the way back, while the engine answers and says no: the container is down anyway."""
 STEADY_S = 1.0
-"""How long the old container, which ran before, must run again to count as back."""
+"""How long the old container, which ran before, must run again to count as back. By then a request that was under way
+when its caller went has been carried out too, so that a second look finds what it did."""
 
 
 def roll_back(run: Run, reason: str) -> UpdateOutcome:
@@ -25,45 +25,52 @@ def roll_back(run: Run, reason: str) -> UpdateOutcome:
     """
     run.progress("rollback")
     began = run.clock.monotonic()
-    with contextlib.suppress(OSError):
-        run.save(Stage.UNDO, reason=run.entry.reason or reason)
-    was_stopped, failure = False, ""
-    for _ in range(TRIES):
-        _await_engine(run)
-        was_stopped = was_stopped or _was_stopped(run)
-        failure = _tried(run)
-        if not failure:
-            break
-        run.clock.sleep(WAIT_S)
     told = run.entry.reason or reason
+    with contextlib.suppress(OSError):
+        run.save(Stage.UNDO, reason=told)
+    failure, was_stopped = _tried_often(run)
     run.note(phases=run.took(began, "rollback_ms"), downtime_ms=run.entry.downtime_ms if was_stopped else None)
     if failure:
         return run.close(Result.ROLLBACK_FAILED, f"{told}; and the way back failed: {failure}{_keep_new(run)}")
     return run.close(Result.ROLLED_BACK if was_stopped else Result.FAILED, told)
 
 
-def bring_back(run: Run) -> None:
+def bring_back(run: Run) -> Inspect:
     """Do what is still to be done until the old container runs as it did; may be taken any number of times."""
-    old = run.find_old() or make_old_again(run)
+    old = find_or_make_old(run)
     remove_new(run)
     name_old(run, old)
     hold_old(run, old)
-    if not old["State"].get("Running"):
-        start_old(run, old)
-        run.note(downtime_ms=run.downtime_ms())
-        _prove_steady(run, old["Id"])
+    start_old(run, old)
+    return old
 
 
-def _tried(run: Run) -> str:
-    """Return empty where the old container is back, or why it is not."""
-    try:
-        bring_back(run)
-    except EngineUnreachable as error:
+def _tried_often(run: Run) -> tuple[str, bool]:
+    """Return why the old container is not back, empty where it is, and whether it had been stopped."""
+    for wait_s in (*WAITS_S, None):
         _await_engine(run)
-        return str(error)
-    except EngineError as error:
-        return str(error)
-    return ""
+        try:
+            return "", _tried(run)
+        except EngineUnreachable:
+            if wait_s is None:
+                raise
+        except Exception as error:
+            if wait_s is None:
+                return str(error), True
+        run.clock.sleep(wait_s)
+    raise AssertionError("the last try returns or raises")
+
+
+def _tried(run: Run) -> bool:
+    """Bring the old container back, see it run for a moment, and tell whether it had been stopped."""
+    first = _running(run, bring_back(run)["Id"])
+    run.clock.sleep(STEADY_S)
+    later = _running(run, bring_back(run)["Id"])
+    if first["State"]["StartedAt"] != later["State"]["StartedAt"] and not run.entry.old["State"].get("Restarting"):
+        raise EngineError(f"cannot keep {run.target.container} running: it restarts")
+    if not run.entry.new_id:
+        run.leave_over(run.entry.new_name)
+    return bool(later["State"]["StartedAt"] != run.entry.old["State"]["StartedAt"])
 
 
 def _await_engine(run: Run) -> None:
@@ -77,23 +84,8 @@ def _await_engine(run: Run) -> None:
             if run.clock.monotonic() - began > ENGINE_PATIENCE_S:
                 raise
             run.clock.sleep(1)
-
-
-def _was_stopped(run: Run) -> bool:
-    """Tell whether the old container stopped since the update began, by the engine's own word."""
-    old = run.find_old()
-    if old is None or old["Id"] != run.target.container_id or not old["State"].get("Running"):
-        return True
-    return bool(old["State"]["StartedAt"] != run.entry.old["State"]["StartedAt"])
-
-
-def _prove_steady(run: Run, container: str) -> None:
-    """Raise EngineError unless the container runs, now and a moment later, or restarts as it did before."""
-    first = _running(run, container)
-    run.clock.sleep(min(STEADY_S, run.entry.policy.verify.settle_ms / 1000))
-    later = _running(run, container)
-    if first["State"]["StartedAt"] != later["State"]["StartedAt"] and not run.entry.old["State"].get("Restarting"):
-        raise EngineError(f"cannot keep {run.target.container} running: it restarts")
+        except EngineError:
+            return
 
 
 def _running(run: Run, container: str) -> Inspect:

@@ -7,16 +7,12 @@ from typing import Any
 
 from fleet.clock import Clock, since_ms
 from fleet.engine.protocol import Engine, Inspect
-from fleet.errors import EngineError
 from fleet.updates.command import Target
 from fleet.updates.journal import Journal, Stage, UpdateEntry
 from fleet.updates.outcome import Phases, Result, UpdateOutcome
 
 Progress = Callable[[str], None]
 """Told the phase that begins: ``create``, ``stop``, ``start``, ``verify``, ``rollback``."""
-
-REMOVAL_TRIES = 3
-REMOVAL_WAIT_S = 1.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,29 +55,27 @@ class Run:
     def find_new(self) -> Inspect | None:
         """Return the new container, by its id or, where the id was not written down in time, its temporary name."""
         found = self.engine.inspect(self.entry.new_id) if self.entry.new_id else None
-        return found or self.engine.inspect(self.entry.new_name)
+        return found or self.named(self.entry.new_name)
 
     def find_old(self) -> Inspect | None:
-        """Return the old container, or the one that was made again in its place."""
-        found = self.engine.inspect(self.target.container_id) or self.engine.inspect(self.entry.old_name)
-        if found is None and self.entry.stage is Stage.UNDO:
-            found = self.engine.inspect(self.target.container)
-            if found is not None and found["Id"] == self.entry.new_id:
-                return None
-        return found
+        """Return the old container, or the one that was made again in its place, wherever that was interrupted."""
+        for known in (self.target.container_id, self.entry.again_id):
+            found = self.engine.inspect(known) if known else None
+            if found is not None:
+                return found
+        namesake = self.named(self.entry.old_name) or self.named(self.target.container)
+        made_again = namesake is not None and namesake["Image"] == self.entry.old.get("Image")
+        return namesake if made_again and namesake and namesake["Id"] != self.entry.new_id else None
 
-    def remove_for_good(self, container: str) -> str:
-        """Remove a stopped container in a few tries; return empty, or why it is left over (and remembered)."""
-        for remaining in reversed(range(REMOVAL_TRIES)):
-            try:
-                self.engine.remove(container)
-                return ""
-            except EngineError as error:
-                if not remaining:
-                    self.journal.add_leftover(container)
-                    return str(error)
-                self.clock.sleep(REMOVAL_WAIT_S)
-        return ""
+    def named(self, name: str) -> Inspect | None:
+        """Return the container of exactly that name; to the engine ``db`` is also the beginning of an id."""
+        found = self.engine.inspect(name)
+        return found if found is not None and found["Name"].lstrip("/") == name else None
+
+    def leave_over(self, container: str) -> None:
+        """Remember a container, by id or name, that the next start shall remove; a full disk forgets it."""
+        with contextlib.suppress(OSError):
+            self.journal.add_leftover(container)
 
     def close(self, result: Result, reason: str = "", **more: Any) -> UpdateOutcome:
         """Write the outcome down and return it; where the disk is full it is returned all the same."""
