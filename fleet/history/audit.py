@@ -6,8 +6,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import Connection, insert, select
+
 from fleet.history.database import Database
-from fleet.history.pages import FIRST, Page, PageRequest
+from fleet.history.fact_tables import audit
+from fleet.history.pages import FIRST, Page, PageRequest, page_of
+from fleet.ids import new_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,9 +31,34 @@ def record(
     db: Database, *, by: str, door: str, action: str, subject: str, details: Mapping[str, Any] | None = None
 ) -> None:
     """Write down one act that no other function of this room wrote down already; *details* hold no secret."""
-    raise NotImplementedError
+    with db.writing() as connection:
+        note(connection, db.moment(connection), by=by, door=door, action=action, subject=subject, details=details or {})
+
+
+def note(
+    connection: Connection,
+    now: datetime,
+    *,
+    by: str,
+    door: str,
+    action: str,
+    subject: str,
+    details: Mapping[str, Any] | None = None,
+) -> None:
+    """Write down one act in the transaction that does it."""
+    row = {
+        "id": new_id(),
+        "who": by,
+        "door": door,
+        "action": action,
+        "subject": subject,
+        "details": dict(details or {}),
+        "at": now,
+    }
+    connection.execute(insert(audit), row)
 
 
 def acts(db: Database, page: PageRequest = FIRST) -> Page[AuditRow]:
     """Return what was done, newest first."""
-    raise NotImplementedError
+    with db.reading() as connection:
+        return page_of(connection, select(audit), audit.c.id, page, lambda row: AuditRow(**row))

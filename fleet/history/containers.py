@@ -4,7 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from sqlalchemy import select
+
 from fleet.history.database import Database
+from fleet.history.inventory_tables import containers as table
+from fleet.history.inventory_tables import hosts
 from fleet.rollouts.selector import Selector
 
 
@@ -37,4 +41,29 @@ EVERYTHING = Selector()
 
 def containers(db: Database, selector: Selector = EVERYTHING) -> list[ContainerRow]:
     """Return the containers that *selector* takes, by host and name."""
-    raise NotImplementedError
+    query = (
+        select(hosts.c.name.label("host"), hosts.c.labels.label("host_labels"), *_COLUMNS)
+        .join(hosts, hosts.c.id == table.c.host_id)
+        .where(hosts.c.removed_at.is_(None))
+        .order_by(hosts.c.name, table.c.name, table.c.id)
+    )
+    if names := _literal(selector.hosts):
+        query = query.where(hosts.c.name.in_(names))
+    if names := _literal(selector.containers):
+        query = query.where(table.c.name.in_(names))
+    with db.reading() as connection:
+        found = []
+        for row in connection.execute(query).mappings():
+            if selector.takes_host(row["host"], row["host_labels"]) and selector.takes_container(
+                row["name"], row["image"]
+            ):
+                found.append(ContainerRow(**{key: value for key, value in row.items() if key != "host_labels"}))
+        return found
+
+
+_COLUMNS = tuple(column for column in table.c if column.name != "snapshot")
+
+
+def _literal(globs: tuple[str, ...]) -> list[str]:
+    """Return the names, where none of them is a glob: then the database need not return every row."""
+    return [] if any(sign in glob for glob in globs for sign in "*?[\0") else list(globs)

@@ -1,15 +1,30 @@
 """The hosts of the fleet: added, named, labelled, removed; their logins and keys."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from fleet.errors import BadInput, Refused
+from fleet.history import audit
 from fleet.history.database import Database
+from fleet.history.inventory_tables import host_keys
+from fleet.history.inventory_tables import hosts as table
+from fleet.history.leaving import leave
+from fleet.history.lookup import find
+from fleet.ids import new_id
 
 SILENT_AFTER = timedelta(minutes=15)
 """A host that was not heard of for so long counts as silent: three heartbeats missed."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_LONGEST_VALUE = 256
+_PRESENT = table.c.removed_at.is_(None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,40 +71,132 @@ def add_host(
     by: str,
     door: str,
 ) -> HostRow:
-    """Add a host and return it; raises Refused where its name or key is taken."""
-    raise NotImplementedError
+    """Add a host and return it; raises BadInput for a name or label that cannot be used, Refused where the name or key
+    is taken.
+    """
+    _check_name(name)
+    _check_labels(labels)
+    with db.writing() as connection:
+        now = db.moment(connection)
+        row = {**_blank(), "id": new_id(), "name": name, "labels": dict(labels), "created_at": now}
+        row["broker_password_sha256"] = password_sha256
+        _or_refused(connection, insert(table).values(row), f"the name {name!r} is taken")
+        key = {"kid": kid, "host_id": row["id"], "public_key": public_key, "created_at": now}
+        _or_refused(connection, insert(host_keys).values(key), "its key belongs to a host already; make a new one")
+        audit.note(
+            connection,
+            now,
+            by=by,
+            door=door,
+            action="host add",
+            subject=name,
+            details={"id": row["id"].hex, "kid": kid},
+        )
+        return _read(find(connection, table, row["id"], what="host"))
 
 
 def host(db: Database, name_or_id: str | UUID) -> HostRow:
     """Return the host with this name, id, or the last 8 hex digits of an id; raises NotFound."""
-    raise NotImplementedError
+    with db.reading() as connection:
+        return _read(_find(connection, name_or_id))
 
 
 def hosts(db: Database) -> list[HostRow]:
     """Return every host that was not removed, by name."""
-    raise NotImplementedError
+    with db.reading() as connection:
+        rows = connection.execute(select(table).where(_PRESENT).order_by(table.c.name)).mappings()
+        return [_read(row) for row in rows]
 
 
 def remove_host(db: Database, name_or_id: str | UUID, *, by: str, door: str) -> HostRow:
     """Remove a host: its keys hold no more, its commands are called off, its history stays; raises NotFound."""
-    raise NotImplementedError
+    with db.writing() as connection:
+        found = _find(connection, name_or_id, lock=True)
+        now = db.moment(connection)
+        connection.execute(update(table).where(table.c.id == found["id"]).values(removed_at=now))
+        mine = (host_keys.c.host_id == found["id"], host_keys.c.revoked_at.is_(None))
+        connection.execute(update(host_keys).where(*mine).values(revoked_at=now))
+        leave(connection, found["id"], now)
+        audit.note(connection, now, by=by, door=door, action="host rm", subject=found["name"])
+        return _read(find(connection, table, found["id"], what="host"))
 
 
 def rename_host(db: Database, name_or_id: str | UUID, *, name: str, by: str, door: str) -> HostRow:
     """Give a host another name; raises NotFound, and Refused where the name is taken."""
-    raise NotImplementedError
+    _check_name(name)
+    return _change(db, name_or_id, {"name": name}, action="host rename", by=by, door=door)
 
 
 def label_host(db: Database, name_or_id: str | UUID, *, labels: Mapping[str, str], by: str, door: str) -> HostRow:
     """Replace the labels of a host; raises NotFound."""
-    raise NotImplementedError
+    _check_labels(labels)
+    return _change(db, name_or_id, {"labels": dict(labels)}, action="host label", by=by, door=door)
 
 
 def logins(db: Database) -> list[tuple[str, str]]:
     """Return the id in hex and the SHA-256 of the broker password of every host that was not removed."""
-    raise NotImplementedError
+    with db.reading() as connection:
+        query = select(table.c.id, table.c.broker_password_sha256).where(_PRESENT).order_by(table.c.id)
+        return [(id.hex, sha256) for id, sha256 in connection.execute(query)]
 
 
 def key_owner(db: Database, kid: str) -> tuple[str, str] | None:
     """Return the id in hex of the host that owns the key, and the public key's text; None where it holds for nobody."""
-    raise NotImplementedError
+    if "\0" in kid:
+        return None
+    query = (
+        select(host_keys.c.host_id, host_keys.c.public_key)
+        .join(table, table.c.id == host_keys.c.host_id)
+        .where(host_keys.c.kid == kid, host_keys.c.revoked_at.is_(None), _PRESENT)
+    )
+    with db.reading() as connection:
+        row = connection.execute(query).one_or_none()
+    return None if row is None else (row.host_id.hex, row.public_key)
+
+
+def _change(
+    db: Database, name_or_id: str | UUID, values: dict[str, Any], *, action: str, by: str, door: str
+) -> HostRow:
+    with db.writing() as connection:
+        found = _find(connection, name_or_id, lock=True)
+        taken = f"the name {values.get('name')!r} is taken"
+        _or_refused(connection, update(table).where(table.c.id == found["id"]).values(values), taken)
+        now = db.moment(connection)
+        audit.note(connection, now, by=by, door=door, action=action, subject=found["name"], details=values)
+        return _read(find(connection, table, found["id"], what="host"))
+
+
+def _find(connection: Connection, name_or_id: str | UUID, *, lock: bool = False) -> RowMapping:
+    return find(connection, table, name_or_id, what="host", name="name", among=_PRESENT, lock=lock)
+
+
+def _read(row: RowMapping) -> HostRow:
+    return HostRow(**row)
+
+
+def _or_refused(connection: Connection, statement: Any, why: str) -> None:
+    try:
+        connection.execute(statement)
+    except IntegrityError:
+        raise Refused(f"cannot keep this host: {why}") from None
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise BadInput(f"cannot use {name[:80]!r} as a host's name; letters, digits, dots, dashes, at most 63")
+
+
+def _check_labels(labels: Mapping[str, str]) -> None:
+    for key, value in labels.items():
+        if not _NAME.fullmatch(key) or len(value) > _LONGEST_VALUE or "\0" in value:
+            raise BadInput(f"cannot use the label {key[:80]!r}; letters, digits, dots, dashes, and a short value")
+
+
+def _blank() -> dict[str, Any]:
+    texts = ("agent_version", "engine_id", "engine_name", "engine_version", "api_version", "os", "architecture")
+    return {
+        **dict.fromkeys((*texts, "snapshot_hash"), ""),
+        **dict.fromkeys(("reads", "problems", "mirrors"), ()),
+        "containerd_store": False,
+        "outcomes_waiting": 0,
+    }

@@ -1,7 +1,13 @@
 """Pages of rows: each begins after the key of the last row before it, so that rows which come meanwhile shift nothing."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select
+
+from fleet.errors import BadInput
 
 T = TypeVar("T")
 
@@ -28,3 +34,29 @@ class Page(Generic[T]):
 
 
 FIRST = PageRequest()
+
+
+def page_of(
+    connection: Connection,
+    query: Select[Any],
+    key: ColumnElement[UUID],
+    page: PageRequest,
+    read: Callable[[RowMapping], T],
+) -> Page[T]:
+    """Return one page of *query*, by *key* downwards; raises BadInput for a limit or cursor that cannot be used."""
+    if not 1 <= page.limit <= MOST:
+        raise BadInput(f"cannot return {page.limit} rows at once; ask for 1 to {MOST}")
+    if page.cursor:
+        query = query.where(key < _id(page.cursor))
+    # One more than wanted tells whether another page follows.
+    rows = connection.execute(query.order_by(key.desc()).limit(page.limit + 1)).mappings().all()
+    kept = rows[: page.limit]
+    more = len(rows) > page.limit
+    return Page(items=tuple(read(row) for row in kept), next=kept[-1][key.key or "id"].hex if more else "")
+
+
+def _id(cursor: str) -> UUID:
+    try:
+        return UUID(cursor)
+    except ValueError:
+        raise BadInput(f"cannot use {cursor[:80]!r} as a cursor; take `next` of the page before") from None

@@ -1,13 +1,37 @@
 """Plans that were made, and how one becomes a rollout."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
+from sqlalchemy import Connection, RowMapping, func, insert, select, text, update
+
+from fleet.errors import Refused
+from fleet.history import audit
 from fleet.history.database import Database
-from fleet.rollouts.plan import PlanDocument
+from fleet.history.fact_tables import rollout_events
+from fleet.history.lookup import find
+from fleet.history.moves import event
+from fleet.history.rollout_tables import plans as table
+from fleet.history.rollout_tables import rollout_hosts, rollouts, waves
+from fleet.history.staleness import what_moved
+from fleet.ids import new_id
+from fleet.rollouts.plan import PlanDocument, PlannedHost
 from fleet.rollouts.selector import Selector
 from fleet.rollouts.spec import RolloutSpec
+from fleet.rollouts.states import HostState, RolloutState, WaveState
+
+HOLDS_FOR = timedelta(hours=24)
+"""How long a plan may be applied."""
+
+_NAMED = 5
+"""How many of the things that moved are named."""
+
+_NUMBERS = 0x666C65656E75
+"""The key of the advisory lock under which rollouts get their numbers on PostgreSQL."""
+
+_DEFAULT = RolloutSpec()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +50,25 @@ class PlanRow:
 
 def save_plan(db: Database, *, selector: Selector, document: PlanDocument, by: str) -> PlanRow:
     """Keep a plan, so that it may be applied within 24 hours."""
-    raise NotImplementedError
+    with db.writing() as connection:
+        now = db.moment(connection)
+        row: dict[str, Any] = {
+            "id": new_id(),
+            "selector": selector.document(),
+            "document": document.document(),
+            "asked_by": by,
+            "created_at": now,
+            "expires_at": now + HOLDS_FOR,
+            "rollout_id": None,
+        }
+        connection.execute(insert(table).values(row))
+        return _read(find(connection, table, row["id"], what="plan"))
 
 
 def plan(db: Database, id: UUID | str) -> PlanRow:
     """Return the plan with this id, or with these last 8 hex digits of its id; raises NotFound."""
-    raise NotImplementedError
+    with db.reading() as connection:
+        return _read(find(connection, table, id, what="plan"))
 
 
 def apply_plan(
@@ -41,4 +78,82 @@ def apply_plan(
 
     Stale means: a container's id or image changed, a host's policy changed, a tag has another digest, or 24 h passed.
     """
-    raise NotImplementedError
+    with db.writing() as connection:
+        row = _read(find(connection, table, id, what="plan", lock=True))
+        now = db.moment(connection)
+        _check(connection, row, now)
+        rollout_id = new_id()
+        number = _number(connection)
+        connection.execute(
+            insert(rollouts).values(
+                id=rollout_id,
+                number=number,
+                state=RolloutState.PLANNED,
+                spec=(spec or _DEFAULT).document(),
+                holds=[],
+                asked_by=by,
+                plan_id=row.id,
+                reason=reason,
+                created_at=now,
+            )
+        )
+        connection.execute(insert(waves).values(rollout_id=rollout_id, number=0, state=WaveState.PENDING))
+        hosts = enumerate(row.document.in_order(row.id))
+        connection.execute(insert(rollout_hosts), [_host(rollout_id, place, host, now) for place, host in hosts])
+        connection.execute(update(table).where(table.c.id == row.id).values(rollout_id=rollout_id))
+        details = {"plan": row.id.hex, "rollout": rollout_id.hex, "containers": row.document.containers}
+        connection.execute(insert(rollout_events), [event("planned", rollout_id, now, details={**details, "by": by})])
+        audit.note(connection, now, by=by, door=door, action="plan apply", subject=f"#{number}", details=details)
+        return rollout_id
+
+
+def _check(connection: Connection, row: PlanRow, now: datetime) -> None:
+    if row.rollout_id is not None:
+        number = connection.execute(select(rollouts.c.number).where(rollouts.c.id == row.rollout_id)).scalar()
+        raise Refused(f"cannot apply this plan: it was applied already, as rollout #{number}")
+    if now >= row.expires_at:
+        raise Refused("cannot apply this plan: it is older than 24 hours; make a new one with: fleet plan")
+    if not row.document.containers:
+        raise Refused("cannot apply this plan: there is nothing to update in it")
+    if moved := what_moved(connection, row.document):
+        named = "; ".join(moved[:_NAMED]) + (f"; and {len(moved) - _NAMED} more" if len(moved) > _NAMED else "")
+        raise Refused(f"cannot apply this plan: {named}; make a new one with: fleet plan")
+
+
+def _number(connection: Connection) -> int:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _NUMBERS})
+    return (connection.execute(select(func.max(rollouts.c.number))).scalar() or 0) + 1
+
+
+def _host(rollout_id: UUID, position: int, host: PlannedHost, now: datetime) -> dict[str, object]:
+    targets = [
+        {
+            "container_id": each.container_id,
+            "container": each.container,
+            "image_id": each.image_id,
+            "reference": each.reference,
+            "image": each.image,
+            "digest": each.digest,
+            "old_digest": each.old_digest,
+        }
+        for each in host.containers
+    ]
+    return {
+        "rollout_id": rollout_id,
+        "host_id": host.host_id,
+        "wave": 0,
+        "position": position,
+        "state": HostState.PENDING,
+        "targets": targets,
+        "tries": 0,
+        "command_id": None,
+        "reason": "",
+        "not_before": None,
+        "changed_at": now,
+    }
+
+
+def _read(row: RowMapping) -> PlanRow:
+    selector, document = Selector.parse(row["selector"]), PlanDocument.parse(row["document"])
+    return PlanRow(**{**row, "selector": selector, "document": document})

@@ -1,13 +1,23 @@
 """What hosts may do and how: documents for the fleet, for labels and for single hosts."""
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import Connection, delete, insert, select, update
+
+from fleet.errors import BadInput
+from fleet.history import audit
 from fleet.history.database import Database
+from fleet.history.inventory_tables import hosts
+from fleet.history.lookup import find
+from fleet.history.rollout_tables import policies as table
 from fleet.history.words import PolicyKind
+from fleet.rollouts.policy import merged, read_policy
 from fleet.updates.command import Policy
 
 
@@ -35,27 +45,116 @@ class EffectivePolicy:
 
 
 def policy(db: Database, kind: PolicyKind, subject: str = "") -> PolicyRow | None:
-    """Return one document; None where nobody wrote one."""
-    raise NotImplementedError
+    """Return one document; None where nobody wrote one. A host's *subject* is its name or id; raises NotFound."""
+    with db.reading() as connection:
+        return _row(connection, kind, _checked(connection, kind, subject))
 
 
 def policies(db: Database) -> list[PolicyRow]:
     """Return every document, fleet first."""
-    raise NotImplementedError
+    with db.reading() as connection:
+        return _rows(connection)
 
 
 def set_policy(
     db: Database, kind: PolicyKind, subject: str, document: Mapping[str, Any], *, by: str, door: str
-) -> PolicyRow:
-    """Write one document; an empty one takes it away. Raises BadInput where it cannot be used, NotFound for a host."""
-    raise NotImplementedError
+) -> PolicyRow | None:
+    """Write one document, and return it; an empty one takes it away, and None is returned.
+
+    A host's *subject* is its name or id. Raises BadInput where the document cannot be used, NotFound for a host.
+    """
+    read_policy(document, "the policy")
+    with db.writing() as connection:
+        subject = _checked(connection, kind, subject)
+        now = db.moment(connection)
+        before = _row(connection, kind, subject)
+        here = (table.c.kind == kind, table.c.subject == subject)
+        values = {"document": dict(document), "changed_by": by, "changed_at": now}
+        if not document:
+            connection.execute(delete(table).where(*here))
+        elif before is None:
+            connection.execute(insert(table).values(kind=kind, subject=subject, version=1, **values))
+        else:
+            connection.execute(update(table).where(*here).values(version=before.version + 1, **values))
+        details = {"before": before.document if before else {}, "after": dict(document)}
+        named = f"{kind} {subject}".strip()
+        audit.note(connection, now, by=by, door=door, action="policy set", subject=named, details=details)
+        return _row(connection, kind, subject)
 
 
 def effective_policy(db: Database, host_id: UUID) -> EffectivePolicy:
     """Return what holds for one host; raises NotFound."""
-    raise NotImplementedError
+    with db.reading() as connection:
+        found = find(connection, hosts, host_id, what="host")
+        return effective(_rows(connection), host_id, found["labels"])
 
 
 def effective_policies(db: Database) -> dict[UUID, EffectivePolicy]:
     """Return what holds for every host that was not removed."""
-    raise NotImplementedError
+    with db.reading() as connection:
+        return effective_for(connection)
+
+
+def effective_for(connection: Connection, host_ids: Iterable[UUID] | None = None) -> dict[UUID, EffectivePolicy]:
+    """Return what holds for the hosts with these ids, or for all that were not removed."""
+    query = select(hosts.c.id, hosts.c.labels)
+    query = query.where(hosts.c.removed_at.is_(None) if host_ids is None else hosts.c.id.in_(list(host_ids)))
+    rows = _rows(connection)
+    return {id: effective(rows, id, labels) for id, labels in connection.execute(query)}
+
+
+def effective(rows: Iterable[PolicyRow], host_id: UUID, labels: Mapping[str, str]) -> EffectivePolicy:
+    """Return what *rows*, in their order, mean for one host."""
+    mine = {f"{name}={value}" for name, value in labels.items()}
+    documents = [(_where(row), row.document) for row in rows if _applies(row, host_id, mine)]
+    document = merged([document for _, document in documents])
+    where = next((where for where, document in reversed(documents) if "mirrors" in document), "policy")
+    written = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+    return EffectivePolicy(
+        document=document, policy=read_policy(document, where), hash=hashlib.sha256(written).hexdigest()
+    )
+
+
+def _applies(row: PolicyRow, host_id: UUID, labels: set[str]) -> bool:
+    match row.kind:
+        case PolicyKind.FLEET:
+            return True
+        case PolicyKind.LABEL:
+            return row.subject in labels
+        case PolicyKind.HOST:
+            return row.subject == host_id.hex
+
+
+def _where(row: PolicyRow) -> str:
+    return f"policy: {row.kind} {row.subject}".rstrip() if row.kind is PolicyKind.LABEL else f"policy: {row.kind}"
+
+
+_ORDER = {kind: place for place, kind in enumerate(PolicyKind)}
+
+
+def _rows(connection: Connection) -> list[PolicyRow]:
+    rows = [PolicyRow(**row) for row in connection.execute(select(table)).mappings()]
+    return sorted(rows, key=lambda row: (_ORDER[row.kind], row.subject))
+
+
+def _row(connection: Connection, kind: PolicyKind, subject: str) -> PolicyRow | None:
+    query = select(table).where(table.c.kind == kind, table.c.subject == subject)
+    row = connection.execute(query).mappings().one_or_none()
+    return None if row is None else PolicyRow(**row)
+
+
+def _checked(connection: Connection, kind: PolicyKind, subject: str) -> str:
+    match kind:
+        case PolicyKind.FLEET:
+            if subject:
+                raise BadInput("cannot give the fleet's policy a subject; for some hosts name a label or a host")
+            return ""
+        case PolicyKind.LABEL:
+            name, equals, value = subject.partition("=")
+            if not (name and equals and value) or "\0" in subject:
+                raise BadInput(f"cannot use {subject[:80]!r} as a label; expected name=value")
+            return subject
+        case PolicyKind.HOST:
+            there = hosts.c.removed_at.is_(None)
+            id: UUID = find(connection, hosts, subject, what="host", name="name", among=there)["id"]
+            return id.hex

@@ -1,13 +1,29 @@
 """What is done by the clock."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
+from sqlalchemy import Connection, RowMapping, delete, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from fleet.errors import BadInput, Refused
+from fleet.history import audit
 from fleet.history.database import Database
+from fleet.history.lookup import find
+from fleet.history.plain import prose
+from fleet.history.rollout_tables import schedules as table
 from fleet.history.words import ScheduleAction
+from fleet.ids import new_id
+from fleet.rollouts.cron import next_run
 from fleet.rollouts.selector import Selector
 from fleet.rollouts.spec import RolloutSpec
+
+LEASE = timedelta(minutes=10)
+"""How long who claimed a due schedule has time to run it, before it is due again."""
+
+_LONGEST_NAME = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,41 +67,114 @@ def create_schedule(
     door: str,
 ) -> ScheduleRow:
     """Create a schedule; raises BadInput for a cron or zone that cannot be used, Refused where the name is taken."""
-    raise NotImplementedError
+    if not name or len(name) > _LONGEST_NAME or not name.isprintable():
+        raise BadInput(f"cannot use {name[:40]!r} as a schedule's name; give 1 to {_LONGEST_NAME} printable characters")
+    with db.writing() as connection:
+        now = db.moment(connection)
+        row: dict[str, Any] = {
+            "id": new_id(),
+            "name": name,
+            "cron": cron,
+            "zone": zone,
+            "action": action,
+            "selector": selector.document(),
+            "spec": spec.document() if spec else None,
+            "enabled": True,
+            "created_by": by,
+            "created_at": now,
+            "next_run_at": next_run(cron, zone, now),
+            "last_result": "",
+        }
+        try:
+            connection.execute(insert(table).values(row))
+        except IntegrityError:
+            raise Refused(f"cannot create the schedule: the name {name!r} is taken") from None
+        details = {"cron": cron, "zone": zone, "action": action.value, "selector": row["selector"]}
+        _note(connection, now, name, "schedule create", by, door, details)
+        return _read(find(connection, table, row["id"], what="schedule"))
 
 
 def schedule(db: Database, name_or_id: str | UUID) -> ScheduleRow:
     """Return the schedule with this name or id; raises NotFound."""
-    raise NotImplementedError
+    with db.reading() as connection:
+        return _read(_find(connection, name_or_id))
 
 
 def schedules(db: Database) -> list[ScheduleRow]:
     """Return every schedule, by name."""
-    raise NotImplementedError
+    with db.reading() as connection:
+        return [_read(row) for row in connection.execute(select(table).order_by(table.c.name)).mappings()]
 
 
 def enable_schedule(db: Database, name_or_id: str | UUID, *, enabled: bool, by: str, door: str) -> ScheduleRow:
     """Pause a schedule, or let it run again from its next time on; raises NotFound."""
-    raise NotImplementedError
+    with db.writing() as connection:
+        found = _find(connection, name_or_id, lock=True)
+        now = db.moment(connection)
+        values: dict[str, Any] = {"enabled": enabled, "leased_until": None}
+        if enabled and not found["enabled"]:
+            values["next_run_at"] = next_run(found["cron"], found["zone"], now)
+        return _change(connection, found, values, now, "schedule resume" if enabled else "schedule pause", by, door)
 
 
 def delete_schedule(db: Database, name_or_id: str | UUID, *, by: str, door: str) -> None:
     """Delete a schedule; what it did stays in the history. Raises NotFound."""
-    raise NotImplementedError
+    with db.writing() as connection:
+        found = _find(connection, name_or_id, lock=True)
+        connection.execute(delete(table).where(table.c.id == found["id"]))
+        _note(connection, db.moment(connection), found["name"], "schedule rm", by, door, {"cron": found["cron"]})
 
 
 def run_schedule_now(db: Database, name_or_id: str | UUID, *, by: str, door: str) -> ScheduleRow:
     """Make a schedule due at once; raises NotFound, and Refused where it is paused."""
-    raise NotImplementedError
+    with db.writing() as connection:
+        found = _find(connection, name_or_id, lock=True)
+        if not found["enabled"]:
+            raise Refused(f"cannot run the schedule {found['name']!r}: it is paused; resume it first")
+        now = db.moment(connection)
+        return _change(connection, found, {"next_run_at": now}, now, "schedule run", by, door)
 
 
 def claim_due(db: Database, now: datetime) -> list[DueSchedule]:
     """Return the schedules that are due at *now*, each to one caller alone; one that is not told of by ``ran`` within
     ten minutes is due again.
     """
-    raise NotImplementedError
+    free = or_(table.c.leased_until.is_(None), table.c.leased_until <= now)
+    query = select(table).where(table.c.enabled, table.c.next_run_at <= now, free).order_by(table.c.next_run_at)
+    with db.writing() as connection:
+        rows = connection.execute(query.with_for_update(skip_locked=True)).mappings().all()
+        taken = update(table).where(table.c.id.in_([row["id"] for row in rows]))
+        connection.execute(taken.values(leased_until=now + LEASE))
+        return [DueSchedule(schedule=_read(row), due_at=row["next_run_at"]) for row in rows]
 
 
 def ran(db: Database, id: UUID, result: str, next_run_at: datetime) -> None:
     """Write down what came of a run, and when the next one is."""
-    raise NotImplementedError
+    with db.writing() as connection:
+        values = {"last_result": prose(result), "last_run_at": db.moment(connection), "leased_until": None}
+        connection.execute(update(table).where(table.c.id == id).values(next_run_at=next_run_at, **values))
+
+
+def _change(
+    connection: Connection, found: RowMapping, values: dict[str, Any], now: datetime, action: str, by: str, door: str
+) -> ScheduleRow:
+    connection.execute(update(table).where(table.c.id == found["id"]).values(values))
+    _note(connection, now, found["name"], action, by, door, {})
+    return _read(find(connection, table, found["id"], what="schedule"))
+
+
+def _note(
+    connection: Connection, now: datetime, name: str, action: str, by: str, door: str, details: dict[str, Any]
+) -> None:
+    audit.note(connection, now, by=by, door=door, action=action, subject=name, details=details)
+
+
+def _find(connection: Connection, name_or_id: str | UUID, *, lock: bool = False) -> RowMapping:
+    return find(connection, table, name_or_id, what="schedule", name="name", lock=lock)
+
+
+def _read(row: RowMapping) -> ScheduleRow:
+    values = {name: value for name, value in row.items() if name != "leased_until"}
+    values["selector"] = Selector.parse(row["selector"])
+    values["spec"] = None if row["spec"] is None else RolloutSpec.parse(row["spec"])
+    return ScheduleRow(**values)

@@ -2,10 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
+from sqlalchemy import Connection, or_, select, update
+
+from fleet.errors import NotFound
 from fleet.history.database import Database
+from fleet.history.hosts import SILENT_AFTER
+from fleet.history.inventory_tables import containers, hosts, resolves
+from fleet.history.inventory_tables import images as seen_digests
+from fleet.history.inventory_tables import tags as table
+from fleet.history.outgoing import post
+from fleet.history.upsert import insert_new, insert_or_update
+from fleet.ids import new_id
+from fleet.road.messages import Resolve
+
+ASK_AGAIN_AFTER = timedelta(minutes=5)
+"""How long a request to a host keeps others for the same image away."""
+
+_FOLLOWING = (containers.c.image != "", containers.c.state == "running", containers.c.local_build.is_(False))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,22 +41,52 @@ class TagRow:
 
 def followed(db: Database) -> list[str]:
     """Return the images (canonical registry/repository:tag) that running containers follow, sorted."""
-    raise NotImplementedError
+    query = (
+        select(containers.c.image)
+        .join(hosts, hosts.c.id == containers.c.host_id)
+        .where(*_FOLLOWING, hosts.c.removed_at.is_(None))
+    )
+    with db.reading() as connection:
+        return sorted(connection.execute(query.distinct()).scalars())
 
 
 def lease(db: Database, images: Sequence[str], now: datetime, seconds: int) -> list[str]:
     """Return those of *images* that nobody else checks at *now*; others are kept away from them for *seconds*."""
-    raise NotImplementedError
+    with db.writing() as connection:
+        wanted = sorted(set(images))
+        insert_new(connection, table, [_blank(image) for image in wanted], ("image",))
+        free = or_(table.c.leased_until.is_(None), table.c.leased_until <= now)
+        query = select(table.c.image).where(table.c.image.in_(wanted), free).order_by(table.c.image)
+        taken = list(connection.execute(query.with_for_update()).scalars())
+        until = now + timedelta(seconds=seconds)
+        connection.execute(update(table).where(table.c.image.in_(taken)).values(leased_until=until))
+        return taken
 
 
 def record_resolved(db: Database, image: str, digest: str, endpoint: str) -> None:
     """Write down that *image* resolves to *digest*, as *endpoint* said, and end the lease."""
-    raise NotImplementedError
+    with db.writing() as connection:
+        note_resolved(connection, db.moment(connection), image, digest, endpoint)
 
 
 def record_failed(db: Database, image: str, reason: str) -> None:
     """Write down why the check of *image* failed, keep the digest that was known, and end the lease."""
-    raise NotImplementedError
+    with db.writing() as connection:
+        note_failed(connection, db.moment(connection), image, reason)
+
+
+def note_resolved(connection: Connection, now: datetime, image: str, digest: str, endpoint: str) -> None:
+    """As :func:`record_resolved`, inside a transaction."""
+    row = {**_blank(image), "digest": digest, "endpoint": endpoint, "resolved_at": now, "checked_at": now}
+    insert_or_update(connection, table, [row], ("image",))
+    seen = {"image": image, "digest": digest, "first_seen_at": now, "last_seen_at": now, "endpoint": endpoint}
+    insert_or_update(connection, seen_digests, [seen], ("image", "digest"), keep=("first_seen_at", "endpoint"))
+
+
+def note_failed(connection: Connection, now: datetime, image: str, reason: str) -> None:
+    """As :func:`record_failed`, inside a transaction."""
+    row = {**_blank(image), "reason": reason, "checked_at": now}
+    insert_or_update(connection, table, [row], ("image",), keep=("digest", "endpoint", "resolved_at"))
 
 
 def ask_host(db: Database, image: str) -> UUID:
@@ -48,14 +94,52 @@ def ask_host(db: Database, image: str) -> UUID:
 
     A request that still waits is not made twice. Raises NotFound where no live host runs it.
     """
-    raise NotImplementedError
+    with db.writing() as connection:
+        now = db.moment(connection)
+        waits = (resolves.c.answered_at.is_(None), resolves.c.asked_at > now - ASK_AGAIN_AFTER)
+        query = select(resolves.c.id).where(resolves.c.image == image, *waits).limit(1)
+        waiting: UUID | None = connection.execute(query).scalar()
+        if waiting is not None:
+            return waiting
+        host_id = _host_to_ask(connection, image, now)
+        id = new_id()
+        row = {"id": id, "image": image, "host_id": host_id, "asked_at": now}
+        connection.execute(resolves.insert().values(row))
+        post(connection, host_id, Resolve(request=id, reference=image), now)
+        return id
+
+
+def _host_to_ask(connection: Connection, image: str, now: datetime) -> UUID:
+    """Return a live host that runs *image*; another one each time, where several could be asked."""
+    asked = select(resolves.c.asked_at).where(resolves.c.host_id == hosts.c.id, resolves.c.image == image)
+    query = (
+        select(hosts.c.id)
+        .join(containers, containers.c.host_id == hosts.c.id)
+        .where(containers.c.image == image, *_FOLLOWING, hosts.c.removed_at.is_(None))
+        .where(hosts.c.last_seen_at > now - SILENT_AFTER)
+        .order_by(asked.order_by(resolves.c.asked_at.desc()).limit(1).scalar_subquery().asc().nulls_first(), hosts.c.id)
+        .limit(1)
+    )
+    found: UUID | None = connection.execute(query).scalar()
+    if found is None:
+        raise NotFound(f"cannot ask a host for {image}: no host that runs it was heard of lately")
+    return found
 
 
 def tag(db: Database, image: str) -> TagRow | None:
     """Return what is known of *image*; None where it was never checked."""
-    raise NotImplementedError
+    with db.reading() as connection:
+        row = connection.execute(select(table).where(table.c.image == image)).mappings().one_or_none()
+        return None if row is None else TagRow(**row)
 
 
 def tags(db: Database) -> dict[str, TagRow]:
     """Return every tag that was ever checked, by its image."""
-    raise NotImplementedError
+    with db.reading() as connection:
+        return {row["image"]: TagRow(**row) for row in connection.execute(select(table)).mappings()}
+
+
+def _blank(image: str) -> dict[str, object]:
+    texts = dict.fromkeys(("digest", "endpoint", "reason"), "")
+    times = dict.fromkeys(("resolved_at", "checked_at", "leased_until"))
+    return {"image": image, **texts, **times}

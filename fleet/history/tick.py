@@ -2,10 +2,30 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
+from sqlalchemy import Connection, bindparam, delete, or_, select, update
+
+from fleet.history import advancing, expiring, sending
 from fleet.history.database import Database
-from fleet.road.messages import Down
+from fleet.history.fact_tables import commands
+from fleet.history.road_tables import outbox
+from fleet.history.rollout_tables import rollouts
+from fleet.road.messages import DOWN, Down
+from fleet.rollouts.states import CommandState
+
+LEASE = timedelta(seconds=30)
+"""How long who took a message has time to send it, before it is due again."""
+
+_AGAIN: dict[CommandState, timedelta] = {
+    CommandState.OFFERED: timedelta(seconds=60),
+    CommandState.PULLING: timedelta(seconds=120),
+    CommandState.APPLYING: timedelta(seconds=120),
+}
+"""When a message that was sent is sent again, where nothing has come back; twice as late each time."""
+
+_MOST_DOUBLINGS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +41,9 @@ class Outgoing:
 
 def active_rollouts(db: Database) -> list[UUID]:
     """Return the rollouts that have not ended, oldest first."""
-    raise NotImplementedError
+    query = select(rollouts.c.id).where(rollouts.c.ended_at.is_(None)).order_by(rollouts.c.id)
+    with db.reading() as connection:
+        return list(connection.execute(query).scalars())
 
 
 def advance_rollout(db: Database, rollout_id: UUID) -> bool:
@@ -29,12 +51,14 @@ def advance_rollout(db: Database, rollout_id: UUID) -> bool:
 
     One transaction. False also where another planner is at it.
     """
-    raise NotImplementedError
+    with db.writing() as connection:
+        return advancing.advance_to_rest(connection, rollout_id, db.moment(connection))
 
 
 def expire(db: Database) -> int:
     """End the commands whose time is over, with what follows for their hosts; return how many."""
-    raise NotImplementedError
+    with db.writing() as connection:
+        return expiring.expire_due(connection, db.moment(connection))
 
 
 def due_messages(db: Database, limit: int = 500) -> list[Outgoing]:
@@ -43,9 +67,51 @@ def due_messages(db: Database, limit: int = 500) -> list[Outgoing]:
     Every order and every go is looked at once more: it goes out only while its rollout runs and is not held. What was
     not marked as sent is due again after the lease, so that a crash loses nothing; each message is harmless twice.
     """
-    raise NotImplementedError
+    with db.writing() as connection:
+        now = db.moment(connection)
+        # Commands first: calling one off may post its cancellation.
+        moved = sending.due_commands(connection, now, now + LEASE, limit)
+        found = [
+            Outgoing(host_id=command.host_id.hex, message=message, token=f"command {command.id.hex} {command.state}")
+            for command, message in moved
+        ]
+        return found + _posted(connection, now, limit - len(found))
+
+
+def _posted(connection: Connection, now: datetime, limit: int) -> list[Outgoing]:
+    free = or_(outbox.c.leased_until.is_(None), outbox.c.leased_until <= now)
+    query = select(outbox.c.id, outbox.c.host_id, outbox.c.body).where(free)
+    query = query.order_by(outbox.c.created_at).limit(max(limit, 0)).with_for_update(skip_locked=True)
+    rows = connection.execute(query).all()
+    taken = update(outbox).where(outbox.c.id.in_([row.id for row in rows]))
+    connection.execute(taken.values(leased_until=now + LEASE, sent=outbox.c.sent + 1))
+    return [
+        Outgoing(host_id=row.host_id.hex, message=DOWN.validate_python(row.body), token=f"outbox {row.id.hex}")
+        for row in rows
+    ]
 
 
 def mark_sent(db: Database, outgoing: Sequence[Outgoing]) -> None:
     """Write down that these were put into the queues of their hosts."""
-    raise NotImplementedError
+    tokens = [each.token.split() for each in outgoing]
+    with db.writing() as connection:
+        now = db.moment(connection)
+        gone = [UUID(token[1]) for token in tokens if token[0] == "outbox"]
+        connection.execute(delete(outbox).where(outbox.c.id.in_(gone)))
+        told = sorted((UUID(token[1]), CommandState(token[2])) for token in tokens if token[0] == "command")
+        query = select(commands.c.id, commands.c.state, commands.c.sent).order_by(commands.c.id).with_for_update()
+        found = connection.execute(query.where(commands.c.id.in_([id for id, _ in told]))).all()
+        states = dict(told)
+        rows = [
+            {"the_id": row.id, "new_sent": row.sent + 1, "new_due": now + _again(row.state, row.sent)}
+            for row in found
+            # What moved on meanwhile has a message of its own to wait for.
+            if row.state is states[row.id]
+        ]
+        if rows:
+            values = {"sent": bindparam("new_sent"), "due_at": bindparam("new_due"), "sent_at": now}
+            connection.execute(update(commands).where(commands.c.id == bindparam("the_id")).values(values), rows)
+
+
+def _again(state: CommandState, sent: int) -> timedelta:
+    return _AGAIN[state] * int(2 ** min(sent, _MOST_DOUBLINGS))

@@ -24,7 +24,7 @@ class Selector:
     containers: tuple[str, ...] = ()
     """Names of containers; one that matches is enough."""
     images: tuple[str, ...] = ()
-    """References, with or without a tag, or globs over ``registry/repository``; one that matches is enough."""
+    """References, with or without a tag, or globs over the full or the short name; one that matches is enough."""
 
     @classmethod
     def parse(cls, document: Any) -> "Selector":
@@ -58,8 +58,11 @@ def _any(globs: Iterable[str], names: tuple[str, ...]) -> bool:
 
 
 def _takes_image(globs: tuple[str, ...], image: str) -> bool:
-    repository = image.rpartition(":")[0]
-    return bool(image) and any(fnmatchcase(image, full) or fnmatchcase(repository, full) for full in map(_full, globs))
+    if not image:
+        return False
+    reference = Reference.parse(image)
+    names = (image, reference.name, reference.familiar, reference.familiar_name)
+    return _any((*globs, *map(_full, globs)), names)
 
 
 def _full(written: str) -> str:

@@ -1,0 +1,88 @@
+"""Write a command for each host whose turn has come: with ids of its updates and pulls, pinned digests and policy."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, RowMapping, insert, select
+
+from fleet.history.fact_tables import commands
+from fleet.history.moves import HostTry, load_hosts, save_hosts
+from fleet.history.policies import effective_for
+from fleet.history.rollout_tables import rollout_hosts
+from fleet.ids import new_id
+from fleet.images.digest import Digest
+from fleet.images.reference import Reference
+from fleet.road.messages import Order
+from fleet.rollouts.policy import with_times
+from fleet.rollouts.spec import RolloutSpec
+from fleet.rollouts.states import CommandState, HostState
+from fleet.updates.command import Policy, Target, UpdateCommand, pull_key
+
+
+def dispatch(connection: Connection, rollout: RowMapping, host_ids: Sequence[UUID], now: datetime) -> None:
+    """Write the commands of these hosts of one rollout, and move the hosts on; all of them must be pending."""
+    if not host_ids:
+        return
+    spec = RolloutSpec.parse(rollout["spec"])
+    policies = effective_for(connection, host_ids)
+    mine = (rollout_hosts.c.rollout_id == rollout["id"], rollout_hosts.c.host_id.in_(host_ids))
+    tries = load_hosts(connection, select(rollout_hosts).where(*mine))
+    rows = []
+    for host in tries.values():
+        order = _order(host, _with_times(policies[host.host_id].policy, spec))
+        rows.append(_row(rollout, host, order, now, now + timedelta(milliseconds=spec.tries.dispatch_ttl_ms)))
+        host.command_id = order.id
+        host.not_before = None
+        host.move(HostState.DISPATCHED, now)
+    connection.execute(insert(commands), rows)
+    save_hosts(connection, tries.values())
+
+
+def _with_times(policy: Policy, spec: RolloutSpec) -> Policy:
+    tries = spec.tries
+    return with_times(policy, pull_timeout_ms=tries.pull_timeout_ms, apply_timeout_ms=tries.apply_timeout_ms)
+
+
+def _order(host: HostTry, policy: Policy) -> UpdateCommand:
+    # The command's own id first: ids of its facts sort after it.
+    id = new_id()
+    targets = tuple(_target(each) for each in host.targets)
+    keys = dict.fromkeys(pull_key(target.reference, target.digest) for target in targets)
+    return UpdateCommand(id=id, targets=targets, policy=policy, pull_ids={key: new_id() for key in keys})
+
+
+def _target(pinned: dict[str, Any]) -> Target:
+    old = pinned.get("old_digest") or ""
+    return Target(
+        update_id=new_id(),
+        container_id=pinned["container_id"],
+        container=pinned["container"],
+        image_id=pinned["image_id"],
+        reference=Reference.parse(pinned["reference"]),
+        digest=Digest.parse(pinned["digest"]),
+        old_digest=Digest.parse(old) if old else None,
+    )
+
+
+def _row(
+    rollout: RowMapping, host: HostTry, command: UpdateCommand, now: datetime, deadline: datetime
+) -> dict[str, Any]:
+    return {
+        "id": command.id,
+        "host_id": host.host_id,
+        "rollout_id": host.rollout_id,
+        "asked_by": rollout["asked_by"],
+        "state": CommandState.PENDING,
+        "order": Order.of(command).model_dump(mode="json"),
+        "targets": len(command.targets),
+        "sent": 0,
+        "reason": "",
+        "created_at": now,
+        "changed_at": now,
+        "sent_at": None,
+        "due_at": now,
+        "deadline": deadline,
+        "ended_at": None,
+    }

@@ -1,0 +1,161 @@
+"""A batch of messages while it is taken: what is known about what they name, and what shall be written in the end."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Self
+from uuid import UUID
+
+from sqlalchemy import Connection, bindparam, func, select, update
+
+from fleet.history.fact_tables import attempts, pulls, updates
+from fleet.history.inventory_tables import hosts
+from fleet.history.moves import Command, HostTry, commands_by_id, hosts_of, save_commands, save_hosts
+from fleet.history.outgoing import post_all, posted, receipts
+from fleet.history.road_tables import messages as taken_messages
+from fleet.history.road_tables import progress
+from fleet.history.rollout_tables import rollouts
+from fleet.history.settling import settle
+from fleet.history.upsert import insert_new, insert_or_update
+from fleet.road.messages import Cancel, Claim, Heartbeat, Message, Outcome, Progress, Ready, Up
+from fleet.rollouts.spec import RolloutSpec
+
+MOST_CLAIMS = 100
+"""How many commands of one heartbeat are looked at."""
+
+
+class Unusable(Exception):
+    """A message that was proved, and whose content cannot be used; its text says why."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Batch:
+    """What is known, and what shall be written."""
+
+    connection: Connection
+    now: datetime
+    hashes: dict[UUID, str]
+    """Of those senders that are hosts of the fleet: the hash of the snapshot that the centre has."""
+    fresh: frozenset[UUID]
+    """The ids of messages that were not taken before."""
+    commands: dict[UUID, Command]
+    tries: dict[tuple[UUID, UUID], HostTry]
+    specs: dict[UUID, RolloutSpec]
+    heard: set[UUID] = field(default_factory=set)
+    settle: set[UUID] = field(default_factory=set)
+    """Commands that got an outcome."""
+    hosts: dict[UUID, dict[str, Any]] = field(default_factory=dict)
+    """Columns of hosts that heartbeats set."""
+    pulls: list[dict[str, Any]] = field(default_factory=list)
+    attempts: list[dict[str, Any]] = field(default_factory=list)
+    updates: list[dict[str, Any]] = field(default_factory=list)
+    receipts: dict[UUID, list[UUID]] = field(default_factory=dict)
+    outbox: list[dict[str, Any]] = field(default_factory=list)
+    progress: dict[UUID, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, connection: Connection, messages: Sequence[tuple[UUID, UUID, Up, datetime]], now: datetime) -> Self:
+        """Read, and lock, what *messages* name; they are each id, host, message and time."""
+        commands = commands_by_id(connection, {id for _, _, message, _ in messages for id in _named(message)})
+        return cls(
+            connection=connection,
+            now=now,
+            hashes=cls.known_hosts(connection, {host for _, host, _, _ in messages}),
+            fresh=_fresh(connection, messages),
+            commands=commands,
+            tries=hosts_of(connection, commands.values()),
+            specs=_specs(connection, {each.rollout_id for each in commands.values()}),
+        )
+
+    @staticmethod
+    def known_hosts(connection: Connection, ids: Collection[UUID]) -> dict[UUID, str]:
+        """Return those of *ids* that are hosts of the fleet, each with the hash of its snapshot."""
+        query = select(hosts.c.id, hosts.c.snapshot_hash).where(hosts.c.id.in_(ids), hosts.c.removed_at.is_(None))
+        return dict(connection.execute(query).tuples().all())
+
+    def hear(self, host_id: UUID) -> None:
+        """Note that the host lives; raises Unusable where it is none of the fleet's."""
+        if host_id not in self.hashes:
+            raise Unusable("cannot take it: its host was removed")
+        self.heard.add(host_id)
+
+    def command(self, host_id: UUID, id: UUID) -> Command | None:
+        """Return a command of this host; None where there is none with this id, or it is another host's."""
+        found = self.commands.get(id)
+        return found if found is not None and found.host_id == host_id else None
+
+    def post(self, host_id: UUID, message: Message) -> None:
+        """Let the next tick send *message* to the host."""
+        self.outbox.append(posted(host_id, message, self.now))
+
+    def cancel(self, host_id: UUID, command: UUID, reason: str) -> None:
+        """Let the host forget a command."""
+        self.post(host_id, Cancel(command=command, reason=reason))
+
+    def write(self) -> None:
+        """Write everything; rows that are there already stay as they are."""
+        insert_new(self.connection, pulls, self.pulls, ("id",))
+        insert_new(self.connection, attempts, self.attempts, ("pull_id", "seq"))
+        self._name_mirrors()
+        insert_new(self.connection, updates, self.updates, ("id",))
+        settle(self.connection, [self.commands[id] for id in self.settle], self.tries, self.now)
+        save_commands(self.connection, self.commands.values())
+        save_hosts(self.connection, self.tries.values())
+        self._write_hosts()
+        insert_or_update(self.connection, progress, list(self.progress.values()), ("command_id",))
+        confirmed = [row for host_id, ids in self.receipts.items() for row in receipts(host_id, ids, self.now)]
+        post_all(self.connection, [*self.outbox, *confirmed])
+
+    def _name_mirrors(self) -> None:
+        """Give each update the mirror of its pull, which may have come with an earlier message."""
+        ids = {row["pull_id"] for row in self.updates if row["pull_id"]}
+        if ids:
+            query = select(pulls.c.id, pulls.c.mirror).where(pulls.c.id.in_(ids))
+            served: dict[UUID, str] = dict(self.connection.execute(query).tuples().all())
+            for row in self.updates:
+                row["mirror"] = served.get(row["pull_id"], "")
+
+    def _write_hosts(self) -> None:
+        this_one = update(hosts).where(hosts.c.id == bindparam("the_host"))
+        if self.heard:
+            seen = this_one.values(last_seen_at=self.now, joined_at=func.coalesce(hosts.c.joined_at, self.now))
+            self.connection.execute(seen, [{"the_host": id} for id in sorted(self.heard)])
+        if self.hosts:
+            names = next(iter(self.hosts.values()))
+            told: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
+            rows = [
+                {"the_host": id} | {f"new_{name}": value for name, value in values.items()}
+                for id, values in sorted(self.hosts.items())
+            ]
+            self.connection.execute(this_one.values(told), rows)
+
+
+def _named(message: Up) -> Iterable[UUID]:
+    """Return the commands that a message names."""
+    match message:
+        case Claim() | Ready() | Outcome() | Progress():
+            return (message.command,)
+        case Heartbeat():
+            return (*message.claims[:MOST_CLAIMS], *message.ready[:MOST_CLAIMS])
+        case _:
+            return ()
+
+
+def _fresh(connection: Connection, messages: Sequence[tuple[UUID, UUID, Up, datetime]]) -> frozenset[UUID]:
+    """Spend the ids of *messages*, and return those that were not spent before."""
+    ids = {id for id, _, _, _ in messages}
+    spent = set(connection.execute(select(taken_messages.c.id).where(taken_messages.c.id.in_(ids))).scalars())
+    rows = {
+        id: {"id": id, "host_id": host_id, "received_at": received}
+        for id, host_id, _, received in messages
+        if id not in spent
+    }
+    insert_new(connection, taken_messages, list(rows.values()), ("id",))
+    return frozenset(rows)
+
+
+def _specs(connection: Connection, ids: Collection[UUID]) -> dict[UUID, RolloutSpec]:
+    if not ids:
+        return {}
+    rows = connection.execute(select(rollouts.c.id, rollouts.c.spec).where(rollouts.c.id.in_(ids)))
+    return {id: RolloutSpec.parse(spec) for id, spec in rows}

@@ -1,0 +1,73 @@
+"""Outcomes: the history proper. Each becomes one row, once, under the id that its order gave it."""
+
+from typing import Any
+from uuid import UUID
+
+from fleet.history.inbox_batch import Batch, Unusable
+from fleet.history.inbox_pulls import tagged, take_pull
+from fleet.history.moves import Command
+from fleet.history.plain import name, prose
+from fleet.images.reference import Reference
+from fleet.road.messages import Outcome
+
+MOST_DIFFERENCES = 200
+"""How many lines of a difference between specs are kept."""
+
+
+def take_outcome(batch: Batch, host_id: UUID, message: Outcome) -> None:
+    """Write down an outcome with its pull, and let the host forget it; raises Unusable where no order named it."""
+    outcome = message.outcome
+    command = batch.command(host_id, message.command)
+    target = _target(command, outcome.update_id) if command else None
+    if command is None or target is None:
+        raise Unusable("cannot take it: no order to this host named this update")
+    if message.pull is not None and not take_pull(batch, command, message.pull):
+        raise Unusable("cannot take it: it names a pull that is not of its command")
+    batch.updates.append(_row(batch, command, target, message))
+    batch.receipts.setdefault(host_id, []).append(outcome.update_id)
+    batch.settle.add(command.id)
+
+
+def _target(command: Command, update_id: UUID) -> dict[str, Any] | None:
+    return next((each for each in command.order["targets"] if UUID(each["update_id"]) == update_id), None)
+
+
+def _row(batch: Batch, command: Command, target: dict[str, Any], message: Outcome) -> dict[str, Any]:
+    outcome = message.outcome
+    reference = Reference.parse(target["reference"])
+    phases = outcome.phases
+    return {
+        "id": outcome.update_id,
+        "command_id": command.id,
+        "rollout_id": command.rollout_id,
+        "host_id": command.host_id,
+        "pull_id": _pull_id(command, message),
+        "asked_by": command.asked_by,
+        "container": name(target["container"]),
+        "image": tagged(reference),
+        "repository": reference.name,
+        "result": outcome.result,
+        "reason": prose(outcome.reason),
+        "old_digest": name(outcome.old_digest or target["old_digest"]),
+        "new_digest": name(outcome.new_digest or target["digest"]),
+        "old_image_id": name(outcome.old_image_id or target["image_id"]),
+        "new_image_id": name(outcome.new_image_id),
+        "old_container_id": name(outcome.old_container_id or target["container_id"]),
+        "new_container_id": name(outcome.new_container_id),
+        "mirror": "",
+        "config_diff": [prose(line) for line in outcome.config_diff[:MOST_DIFFERENCES]],
+        "pull_ms": phases.pull_ms,
+        "create_ms": phases.create_ms,
+        "stop_ms": phases.stop_ms,
+        "start_ms": phases.start_ms,
+        "verify_ms": phases.verify_ms,
+        "rollback_ms": phases.rollback_ms,
+        "downtime_ms": outcome.downtime_ms,
+        "finished_at": message.finished_at,
+        "recorded_at": batch.now,
+    }
+
+
+def _pull_id(command: Command, message: Outcome) -> UUID | None:
+    found = message.pull.pull_id if message.pull is not None else message.outcome.pull_id
+    return found if found is not None and str(found) in command.order["pull_ids"].values() else None

@@ -1,0 +1,81 @@
+"""Pulls and their attempts, as rows of the history; a host may tell of the pulls that its orders named, and of no other."""
+
+from typing import Any
+from uuid import UUID
+
+from fleet.history.inbox_batch import Batch
+from fleet.history.moves import Command
+from fleet.history.plain import name, prose
+from fleet.history.words import Purpose
+from fleet.images.reference import Reference
+from fleet.updates.outcome import Attempt, PullOutcome
+
+MOST_ATTEMPTS = 200
+"""How many sources of one pull are kept."""
+
+
+def take_pull(batch: Batch, command: Command, pull: PullOutcome) -> bool:
+    """Write down a pull, the first time it is told of; False where it is not of *command*."""
+    wanted = _wanted(command, pull.pull_id)
+    if wanted is None:
+        return False
+    image, digest = wanted
+    batch.pulls.append(
+        {
+            "id": pull.pull_id,
+            "command_id": command.id,
+            "host_id": command.host_id,
+            "image": image,
+            "digest": digest,
+            "image_id": name(pull.image_id),
+            "tier": pull.tier,
+            "purpose": Purpose.UPDATE,
+            "ok": pull.ok,
+            "reason": prose(pull.reason),
+            "mirror": name(pull.mirror),
+            "bytes": pull.bytes,
+            "duration_ms": pull.duration_ms,
+            "recorded_at": batch.now,
+        }
+    )
+    kept = pull.attempts[:MOST_ATTEMPTS]
+    batch.attempts.extend(_row(batch, command, pull.pull_id, seq, each) for seq, each in enumerate(kept))
+    return True
+
+
+def _row(batch: Batch, command: Command, pull_id: UUID, seq: int, attempt: Attempt) -> dict[str, Any]:
+    return {
+        "pull_id": pull_id,
+        "seq": seq,
+        "host_id": command.host_id,
+        "mirror": name(attempt.source),
+        "role": attempt.role,
+        "result": attempt.result,
+        "reason": prose(attempt.reason),
+        "status": attempt.status,
+        "bytes": attempt.bytes,
+        "requests": attempt.requests,
+        "failures": attempt.failures,
+        "first_byte_ms": attempt.first_byte_ms,
+        "duration_ms": attempt.duration_ms,
+        "resumed_at": attempt.resumed_at,
+        "verified": attempt.verified,
+        "recorded_at": batch.now,
+    }
+
+
+def _wanted(command: Command, pull_id: UUID) -> tuple[str, str] | None:
+    """Return image and digest of a pull that the command named: what the host says of them is not asked."""
+    for key, id in command.order["pull_ids"].items():
+        if UUID(id) == pull_id:
+            repository, _, digest = key.partition("@")
+            for target in command.order["targets"]:
+                reference = Reference.parse(target["reference"])
+                if (reference.name, target["digest"]) == (repository, digest):
+                    return tagged(reference), digest
+    return None
+
+
+def tagged(reference: Reference) -> str:
+    """Return the canonical registry/repository:tag."""
+    return f"{reference.name}:{reference.tag_or_latest}"

@@ -1,0 +1,101 @@
+"""Snapshots: what runs on a host, in one part or several; the containers of earlier ones go when the last part came."""
+
+from typing import Any
+from uuid import UUID
+
+from pydantic import TypeAdapter
+from sqlalchemy import delete, func, select, update
+
+from fleet.errors import BadInput
+from fleet.history.inbox_batch import Batch, Unusable
+from fleet.history.inventory_tables import container_digests, containers, hosts, snapshot_parts
+from fleet.history.plain import name, prose
+from fleet.history.upsert import insert_new, insert_or_update
+from fleet.images.reference import Reference
+from fleet.mirrors.source import MirrorRule
+from fleet.road.messages import Snapshot
+from fleet.updates.snapshot import ContainerState
+
+MOST_PARTS = 1000
+MOST_MIRRORS = 200
+
+
+def take_snapshot(batch: Batch, host_id: UUID, snapshot: Snapshot) -> None:
+    """Write down what one part tells; raises Unusable for a part that cannot be one."""
+    if not 0 <= snapshot.part < snapshot.parts <= MOST_PARTS:
+        raise Unusable("cannot take it: there is no such part of a snapshot")
+    hash = name(snapshot.hash)
+    _write(batch, host_id, hash, snapshot)
+    if _parts(batch, host_id, hash, snapshot.part) == snapshot.parts:
+        _finish(batch, host_id, hash)
+
+
+def _write(batch: Batch, host_id: UUID, hash: str, snapshot: Snapshot) -> None:
+    connection = batch.connection
+    rows = {each.id: _row(batch, host_id, hash, each) for each in snapshot.containers}
+    insert_or_update(connection, containers, list(rows.values()), ("host_id", "id"), keep=("first_seen_at",))
+    mine = container_digests.c.host_id == host_id
+    connection.execute(delete(container_digests).where(mine, container_digests.c.container_id.in_(list(rows))))
+    digests = [
+        {"host_id": host_id, "container_id": id, "digest": digest}
+        for id, row in rows.items()
+        for digest in dict.fromkeys(row["digests"])
+    ]
+    insert_new(connection, container_digests, digests, ("host_id", "container_id", "digest"))
+    if snapshot.part == 0:
+        rules = _RULES.dump_python(snapshot.mirrors[:MOST_MIRRORS], mode="json")
+        connection.execute(update(hosts).where(hosts.c.id == host_id).values(mirrors=rules))
+
+
+def _parts(batch: Batch, host_id: UUID, hash: str, part: int) -> int:
+    """Note that a part has come; return how many have. Parts of another snapshot are older, and wait no longer."""
+    mine = snapshot_parts.c.host_id == host_id
+    batch.connection.execute(delete(snapshot_parts).where(mine, snapshot_parts.c.hash != hash))
+    row = {"host_id": host_id, "hash": hash, "part": part, "received_at": batch.now}
+    insert_new(batch.connection, snapshot_parts, [row], ("host_id", "hash", "part"))
+    query = select(func.count()).select_from(snapshot_parts).where(mine, snapshot_parts.c.hash == hash)
+    return batch.connection.execute(query).scalar_one()
+
+
+def _finish(batch: Batch, host_id: UUID, hash: str) -> None:
+    connection = batch.connection
+    gone = (containers.c.host_id == host_id, containers.c.snapshot != hash)
+    ids = list(connection.execute(select(containers.c.id).where(*gone)).scalars())
+    mine = container_digests.c.host_id == host_id
+    connection.execute(delete(container_digests).where(mine, container_digests.c.container_id.in_(ids)))
+    connection.execute(delete(containers).where(*gone))
+    connection.execute(delete(snapshot_parts).where(snapshot_parts.c.host_id == host_id))
+    connection.execute(update(hosts).where(hosts.c.id == host_id).values(snapshot_hash=hash))
+    batch.hashes[host_id] = hash
+
+
+def _row(batch: Batch, host_id: UUID, hash: str, state: ContainerState) -> dict[str, Any]:
+    return {
+        "host_id": host_id,
+        "id": name(state.id),
+        "name": name(state.name),
+        "reference": name(state.reference),
+        "image": followed_image(state.reference),
+        "image_id": name(state.image_id),
+        "digests": [name(digest) for digest in state.digests],
+        "platform": name(state.platform),
+        "state": name(state.state),
+        "health": name(state.health),
+        "labels": {name(key): prose(value) for key, value in state.labels.items()},
+        "local_build": state.local_build,
+        "snapshot": hash,
+        "first_seen_at": batch.now,
+        "seen_at": batch.now,
+    }
+
+
+def followed_image(written: str) -> str:
+    """Return the canonical registry/repository:tag that a container follows; empty where it is pinned or has no name."""
+    try:
+        reference = Reference.parse(written)
+    except BadInput:
+        return ""
+    return "" if reference.digest else f"{reference.name}:{reference.tag_or_latest}"
+
+
+_RULES: TypeAdapter[tuple[MirrorRule, ...]] = TypeAdapter(tuple[MirrorRule, ...])

@@ -1,0 +1,137 @@
+"""What came of updates, with the pulls they needed and every source tried: asked in the words that people use."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, RowMapping, Select, select
+
+from fleet.history.database import Database
+from fleet.history.fact_tables import attempts, pulls, updates
+from fleet.history.inventory_tables import hosts
+from fleet.history.lookup import find
+from fleet.history.outcome_filter import OutcomeFilter, conditions
+from fleet.history.pages import FIRST, Page, PageRequest, page_of
+from fleet.history.words import Purpose
+from fleet.mirrors.attempt import AttemptResult
+from fleet.mirrors.source import Role
+from fleet.updates.outcome import Result, Tier
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeRow:
+    """What came of one container in one command."""
+
+    id: UUID
+    command_id: UUID
+    rollout_id: UUID
+    host_id: UUID
+    host: str
+    """The host's name now."""
+    pull_id: UUID | None
+    asked_by: str
+    container: str
+    image: str
+    repository: str
+    result: Result
+    reason: str
+    old_digest: str
+    new_digest: str
+    old_image_id: str
+    new_image_id: str
+    old_container_id: str
+    new_container_id: str
+    mirror: str
+    config_diff: tuple[str, ...]
+    pull_ms: int | None
+    create_ms: int | None
+    stop_ms: int | None
+    start_ms: int | None
+    verify_ms: int | None
+    rollback_ms: int | None
+    downtime_ms: int | None
+    finished_at: datetime
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRow:
+    """One source tried in one pull."""
+
+    seq: int
+    mirror: str
+    role: Role
+    result: AttemptResult
+    reason: str
+    status: int
+    bytes: int
+    requests: int
+    failures: int
+    first_byte_ms: int | None
+    duration_ms: int
+    resumed_at: tuple[int, ...]
+    verified: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullRow:
+    """One pull, with every source tried."""
+
+    id: UUID
+    image: str
+    digest: str
+    image_id: str
+    tier: Tier
+    purpose: Purpose
+    ok: bool
+    reason: str
+    mirror: str
+    bytes: int
+    duration_ms: int
+    recorded_at: datetime
+    attempts: tuple[AttemptRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeDetail:
+    """One outcome with its pull."""
+
+    outcome: OutcomeRow
+    pull: PullRow | None
+
+
+def outcomes(db: Database, filter: OutcomeFilter, page: PageRequest = FIRST) -> Page[OutcomeRow]:
+    """Return what came of updates, newest first; raises BadInput for a filter that cannot be used."""
+    with db.reading() as connection:
+        query = _SELECT.where(*conditions(connection, filter))
+        return page_of(connection, query, updates.c.id, page, _read)
+
+
+def outcome(db: Database, id: UUID | str) -> OutcomeDetail:
+    """Return one outcome with its pull and attempts, by its id or its last 8 hex digits; raises NotFound."""
+    with db.reading() as connection:
+        found = find(connection, updates, id, what="outcome")
+        row = _read(connection.execute(_SELECT.where(updates.c.id == found["id"])).mappings().one())
+        return OutcomeDetail(outcome=row, pull=_pull(connection, row.pull_id))
+
+
+_SELECT: Select[Any] = select(updates, hosts.c.name.label("host")).join(hosts, hosts.c.id == updates.c.host_id)
+
+
+def _read(row: RowMapping) -> OutcomeRow:
+    return OutcomeRow(**row)
+
+
+def _pull(connection: Connection, id: UUID | None) -> PullRow | None:
+    row = connection.execute(select(pulls).where(pulls.c.id == id)).mappings().one_or_none() if id else None
+    if row is None:
+        return None
+    query = select(attempts).where(attempts.c.pull_id == id).order_by(attempts.c.seq)
+    left_out = ("pull_id", "host_id", "recorded_at")
+    tried = tuple(
+        AttemptRow(**{name: value for name, value in each.items() if name not in left_out})
+        for each in connection.execute(query).mappings()
+    )
+    known = {name: value for name, value in row.items() if name not in ("command_id", "host_id")}
+    return PullRow(**known, attempts=tried)

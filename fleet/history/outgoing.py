@@ -1,0 +1,48 @@
+"""Messages to hosts that belong to no state of a command: written with the change that they tell of, sent by a tick."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid5
+
+from sqlalchemy import Connection
+
+from fleet.history.road_tables import outbox
+from fleet.history.upsert import insert_new
+from fleet.ids import new_id
+from fleet.road.messages import Cancel, Message, Receipt, SendSnapshot
+
+RECEIPT_IDS = 500
+"""How many outcomes one receipt names at most."""
+
+
+def post(connection: Connection, host_id: UUID, message: Message, now: datetime) -> None:
+    """Let the next tick send *message*; one that says what a waiting one says already is not kept twice."""
+    insert_new(connection, outbox, [posted(host_id, message, now)], ("id",))
+
+
+def posted(host_id: UUID, message: Message, now: datetime) -> dict[str, Any]:
+    """Return the row of ``outbox``; rows of a batch go through :func:`post_all`."""
+    match message:
+        case Cancel():
+            id = uuid5(host_id, f"cancel {message.command}")
+        case SendSnapshot():
+            id = uuid5(host_id, "send-snapshot")
+        case _:
+            id = new_id()
+    body = message.model_dump(mode="json")
+    return {"id": id, "host_id": host_id, "body": body, "sent": 0, "created_at": now, "leased_until": None}
+
+
+def post_all(connection: Connection, rows: Iterable[dict[str, Any]]) -> None:
+    """Write rows of ``outbox``."""
+    insert_new(connection, outbox, list(rows), ("id",))
+
+
+def receipts(host_id: UUID, ids: list[UUID], now: datetime) -> list[dict[str, Any]]:
+    """Return rows of ``outbox`` that confirm *ids*, as few as can be."""
+    ids = list(dict.fromkeys(ids))
+    return [
+        posted(host_id, Receipt(ids=tuple(ids[begin : begin + RECEIPT_IDS])), now)
+        for begin in range(0, len(ids), RECEIPT_IDS)
+    ]

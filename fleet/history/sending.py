@@ -1,0 +1,103 @@
+"""Commands whose next message is due: each is looked at once more, and then ordered, released, or called off."""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import Connection, select
+
+from fleet.history.fact_tables import commands
+from fleet.history.moves import Command, HostTry, hosts_of, load_commands, save_commands, save_hosts
+from fleet.history.outgoing import post_all, posted
+from fleet.history.rollout_tables import rollouts
+from fleet.road.messages import Cancel, Down, Go, Offer, Order
+from fleet.rollouts.release import Answer, look_again
+from fleet.rollouts.spec import RolloutSpec
+from fleet.rollouts.states import HOST_STATE, CommandState, Hold, HostState, RolloutState
+
+GRACE = timedelta(seconds=60)
+"""What the centre waits longer than the host does by itself, so that the host's own word about its time comes first."""
+
+
+def due_commands(
+    connection: Connection, now: datetime, lease_until: datetime, limit: int
+) -> list[tuple[Command, Down]]:
+    """Move every due command on, and return those that have a message, with it; others keep off until *lease_until*."""
+    due = (commands.c.ended_at.is_(None), commands.c.due_at <= now, commands.c.deadline > now)
+    ids = select(commands.c.rollout_id).where(*due).distinct()
+    query = select(rollouts.c.id, rollouts.c.state, rollouts.c.holds, rollouts.c.spec).where(rollouts.c.id.in_(ids))
+    # Shared with other senders, and against those who hold or abort a rollout meanwhile.
+    locked = query.order_by(rollouts.c.id).with_for_update(read=True, skip_locked=True)
+    looked = {row.id: row for row in connection.execute(locked)}
+    mine = commands.c.rollout_id.in_(list(looked))
+    taken = select(commands).where(*due, mine).order_by(commands.c.due_at).limit(limit)
+    loaded = load_commands(connection, taken.with_for_update(skip_locked=True))
+    tries = hosts_of(connection, loaded.values())
+    found: list[tuple[Command, Down]] = []
+    cancels = []
+    for command in loaded.values():
+        rollout = looked[command.rollout_id]
+        holds = frozenset(Hold(hold) for hold in rollout.holds)
+        answer = look_again(command.state, rollout.state, holds)
+        host = tries.get((command.rollout_id, command.host_id))
+        if answer is Answer.SEND:
+            found.append((command, _send(command, host, RolloutSpec.parse(rollout.spec), now, lease_until)))
+        elif answer is Answer.WAIT:
+            command.due(lease_until)
+        else:
+            if command.state is not CommandState.PENDING:
+                cancels.append(posted(command.host_id, Cancel(command=command.id, reason=_why(rollout.state)), now))
+            _call_off(command, host, rollout.state, now)
+    save_commands(connection, loaded.values())
+    save_hosts(connection, tries.values())
+    post_all(connection, cancels)
+    return found
+
+
+def call_off_now(connection: Connection, rollout_id: UUID, now: datetime) -> None:
+    """Make every command of a rollout that was held or aborted due, so that the next tick looks at it again."""
+    mine = (commands.c.rollout_id == rollout_id, commands.c.ended_at.is_(None))
+    open_ = load_commands(connection, select(commands).where(*mine).order_by(commands.c.id).with_for_update())
+    for command in open_.values():
+        if command.state is not CommandState.APPLYING:
+            command.due(now)
+    save_commands(connection, open_.values())
+
+
+def _send(command: Command, host: HostTry | None, spec: RolloutSpec, now: datetime, lease_until: datetime) -> Down:
+    """Move a command to the state that its message means, and return the message."""
+    match command.state:
+        case CommandState.PENDING | CommandState.OFFERED:
+            if command.state is CommandState.PENDING:
+                _step(command, host, CommandState.OFFERED, now, command.deadline)
+            message: Down = Offer(command=command.id)
+        case CommandState.CLAIMED | CommandState.PULLING:
+            if command.state is CommandState.CLAIMED:
+                over = now + timedelta(milliseconds=spec.tries.pull_timeout_ms) + GRACE
+                _step(command, host, CommandState.PULLING, now, over)
+            message = Order.model_validate(command.order)
+        case _:
+            if command.state is CommandState.READY:
+                over = now + timedelta(milliseconds=spec.tries.apply_timeout_ms) + GRACE
+                _step(command, host, CommandState.APPLYING, now, over)
+            message = Go(command=command.id)
+    command.due(lease_until)
+    return message
+
+
+def _step(command: Command, host: HostTry | None, state: CommandState, now: datetime, over: datetime | None) -> None:
+    command.move(state, now, deadline=over)
+    if host is not None and host.command_id == command.id and host.state is not HOST_STATE[state] and host.state.live:
+        host.move(HOST_STATE[state], now)
+
+
+def _call_off(command: Command, host: HostTry | None, rollout: RolloutState, now: datetime) -> None:
+    """End a command that touched nothing: its host waits for another turn, or has none where the rollout is over."""
+    mine = host is not None and host.command_id == command.id and host.state.live
+    if host is not None and mine:
+        end = HostState.PENDING if rollout is RolloutState.RUNNING else HostState.CANCELLED
+        host.move(end, now, reason=_why(rollout))
+    command.move(CommandState.CANCELLED, now, reason=_why(rollout))
+
+
+def _why(rollout: RolloutState) -> str:
+    return "the rollout is held" if rollout is RolloutState.RUNNING else f"the rollout is {rollout}"

@@ -1,0 +1,65 @@
+"""Policy documents: what people write of how hosts update, merged and read into the policy that orders carry."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fleet.errors import BadInput
+from fleet.mirrors.policy import parse_mirrors
+from fleet.mirrors.source import Provenance
+from fleet.updates.command import GlobalMirrorsFor, Policy, VerifyPolicy
+
+_DAY_MS = 24 * 3_600_000
+
+
+class _Verify(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    settle_ms: int = Field(default=VerifyPolicy().settle_ms, ge=0, le=_DAY_MS)
+    deadline_ms: int = Field(default=VerifyPolicy().deadline_ms, gt=0, le=_DAY_MS)
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    mirrors: list[dict[str, Any]] = Field(default_factory=list, max_length=100)
+    global_mirrors_for: GlobalMirrorsFor = GlobalMirrorsFor.ALL
+    verify: _Verify = Field(default_factory=_Verify)
+    remove_old_image: bool = Field(default=False, strict=True)
+
+
+def merged(documents: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return one document of several: what a later one sets, it sets in place of the earlier ones.
+
+    A list (``mirrors``) is replaced whole, since its order means something; the keys of a table are set one by one.
+    """
+    whole: dict[str, Any] = {}
+    for document in documents:
+        for key, value in document.items():
+            before = whole.get(key)
+            deeper = isinstance(before, Mapping) and isinstance(value, Mapping)
+            whole[key] = merged((before or {}, value)) if deeper else value
+    return whole
+
+
+def read_policy(document: Mapping[str, Any], where: str) -> Policy:
+    """Return the policy that *document*, written at *where*, means; raises BadInput that names what cannot be used."""
+    try:
+        form = _Form.model_validate(document)
+    except ValidationError as broken:
+        first = broken.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the document"
+        raise BadInput(f"cannot use {where}: {place}: {first['msg']}") from None
+    return Policy(
+        mirrors=parse_mirrors(form.mirrors, provenance=Provenance.POLICY, where=where),
+        global_mirrors_for=form.global_mirrors_for,
+        verify=VerifyPolicy(settle_ms=form.verify.settle_ms, deadline_ms=form.verify.deadline_ms),
+        remove_old_image=form.remove_old_image,
+    )
+
+
+def with_times(policy: Policy, *, pull_timeout_ms: int, apply_timeout_ms: int) -> Policy:
+    """Return *policy* with the times that a rollout gives each try."""
+    return replace(policy, pull_timeout_ms=pull_timeout_ms, apply_timeout_ms=apply_timeout_ms)
