@@ -4,6 +4,7 @@ Every call returns a model of ``fleet.api`` or raises an error of ``fleet.errors
 """
 
 import ipaddress
+import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -265,6 +266,8 @@ class Client:
     def _request(self, method: str, path: str, **more: Any) -> httpx2.Response:
         if (seconds := more.pop("timeout", None)) is not None:
             more["timeout"] = httpx2.Timeout(seconds, connect=CONNECT_TIMEOUT_S)
+        if self.address.socket:
+            _knock(self.address.socket)
         try:
             answer = self._http.request(method, path, **more)
         except httpx2.TransportError as e:
@@ -305,25 +308,32 @@ def _error(answer: httpx2.Response) -> FleetError:
 
 
 def _why(address: ServerAddress, error: httpx2.TransportError) -> str:
-    if address.socket:
-        return f"cannot reach the server at {address}: {_socket_remedy(address.socket, error)}"
     if isinstance(error, httpx2.TimeoutException):
         return f"cannot reach the server at {address}: no answer in time; is it up?"
-    return f"cannot reach the server at {address}: {error}; is the address right? see --server"
+    remedy = "is it ending?" if address.socket else "is the address right? see --server"
+    return f"cannot reach the server at {address}: {error}; {remedy}"
 
 
-def _socket_remedy(path: Path, error: httpx2.TransportError) -> str:
-    if isinstance(error, httpx2.TimeoutException):
-        return "no answer in time"
-    try:
-        there = path.exists()
-    except PermissionError:
-        there = True
-    if not there:
-        return "there is no such socket; start it with fleet up or fleet controller, or name another with --server"
-    if "ermission" in str(error):
-        return "this user may not use the socket; use sudo, or a token: --server https://... --token-file FILE"
-    return f"nothing listens there ({error}); start it with fleet up or fleet controller"
+def _knock(path: Path) -> None:
+    """Raise Unreachable, with the remedy, where nobody listens at the socket.
+
+    The HTTP library would tell less of why, and leave a socket open that did not connect.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(CONNECT_TIMEOUT_S)
+        try:
+            probe.connect(str(path))
+        except FileNotFoundError:
+            why = "there is no such socket; start it with fleet up or fleet controller, or name another with --server"
+        except PermissionError:
+            why = "this user may not use the socket; use sudo, or a token: --server https://... --token-file FILE"
+        except ConnectionRefusedError:
+            why = "nothing listens there; start it with fleet up or fleet controller"
+        except OSError as e:
+            why = f"{e.strerror or e}; is it up?"
+        else:
+            return
+    raise Unreachable(f"cannot reach the server at unix://{path}: {why}")
 
 
 def _selected(selector: Selector | None) -> list[tuple[str, Any]]:
