@@ -1,0 +1,187 @@
+"""What is done by the clock: looking, and looking, planning and applying."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from fleet.controller import plans
+from fleet.controller.check import check, check_due
+from fleet.controller.resolving import Asking
+from fleet.history import queries, schedules, tags
+from fleet.history.schedules import ScheduleRow
+from fleet.history.words import ScheduleAction
+from fleet.registry.credentials import NoCredentials
+from fleet.rollouts.selector import Selector
+from fleet.testing.faults import Fault
+from fleet.testing.gatekeeper import Access
+from fleet.testing.registry import ScriptedRegistry
+from tests.controller.centre import BY, DOOR, Centre, ScriptedHost, nginx
+from tests.controller.conftest import HandClock
+
+pytestmark = pytest.mark.redis
+
+ASKING = Asking(credentials=NoCredentials())
+
+
+@pytest.fixture
+def registry() -> Iterator[ScriptedRegistry]:
+    """Serve app:1, and know what it is asked."""
+    with ScriptedRegistry() as registry:
+        registry.shelf.add_image("app", "1", layers=[b"one"])
+        yield registry
+
+
+@pytest.fixture
+def image(registry: ScriptedRegistry) -> str:
+    """Return the name of app:1."""
+    return f"{registry.host}/app:1"
+
+
+@pytest.fixture
+def two(centre: Centre, image: str) -> list[ScriptedHost]:
+    """Return two hosts that run app:1."""
+    hosts = [centre.add_host(name) for name in ("web-1", "web-2")]
+    for host in hosts:
+        host.snapshot(nginx("app", reference=image))
+    centre.turn()
+    for host in hosts:
+        host.hear(0.01)
+    return hosts
+
+
+def schedule(centre: Centre, action: ScheduleAction, selector: Selector = Selector()) -> ScheduleRow:  # noqa: B008
+    """Create a schedule for the next night, and make it due now."""
+    schedules.create_schedule(
+        centre.db,
+        name="nightly",
+        cron="0 3 * * *",
+        zone="Europe/Berlin",
+        action=action,
+        selector=selector,
+        by=BY,
+        door=DOOR,
+    )
+    return schedules.run_schedule_now(centre.db, "nightly", by=BY, door=DOOR)
+
+
+def test_two_hosts_cause_one_head_for_one_image(
+    centre: Centre, two: list[ScriptedHost], registry: ScriptedRegistry, image: str
+) -> None:
+    checked = check(centre.db, asking=ASKING)
+    assert checked.resolved == (image,)
+    assert [(entry.method, entry.kind) for entry in registry.log if entry.kind == "manifests"] == [
+        ("HEAD", "manifests")
+    ]
+
+
+def test_a_tag_is_not_asked_for_again_before_its_time(
+    centre: Centre, two: list[ScriptedHost], registry: ScriptedRegistry
+) -> None:
+    check_due(centre.db, asking=ASKING, interval_s=3600)
+    check_due(centre.db, asking=ASKING, interval_s=3600)
+    assert len(registry.asked("manifests", "HEAD")) == 1
+    check_due(centre.db, asking=ASKING, interval_s=0.001)
+    assert len(registry.asked("manifests", "HEAD")) == 2
+
+
+def test_what_another_asks_for_is_not_asked_for_twice(
+    centre: Centre, two: list[ScriptedHost], registry: ScriptedRegistry, image: str
+) -> None:
+    assert tags.lease(centre.db, [image], centre.db.now(), 60) == [image]
+    check(centre.db, asking=ASKING)
+    assert registry.log == []
+
+
+def test_a_moved_tag_is_told(centre: Centre, two: list[ScriptedHost], registry: ScriptedRegistry, image: str) -> None:
+    assert check(centre.db, asking=ASKING).moved == ()
+    registry.shelf.add_image("app", "1", layers=[b"two"])
+    assert check(centre.db, asking=ASKING).moved == (image,)
+
+
+def test_where_the_centre_is_refused_one_host_is_asked(centre: Centre) -> None:
+    with ScriptedRegistry(access=Access(scheme="basic", username="u", password="p")) as private:
+        image = f"{private.host}/app:1"
+        hosts = [centre.add_host(name) for name in ("web-1", "web-2")]
+        for host in hosts:
+            host.snapshot(nginx("app", reference=image))
+        centre.turn()
+        for host in hosts:
+            host.hear(0.01)
+        checked = check(centre.db, asking=ASKING)
+        assert (checked.asked_hosts, checked.resolved) == ((image,), ())
+        centre.turn()
+        assert sorted(host.words() for host in hosts) == [[], ["resolve"]]
+        known = tags.tag(centre.db, image)
+        assert known is not None
+        assert known.reason.startswith("cannot read")
+
+
+def test_a_check_waits_for_hosts_only_so_long(centre: Centre, clock: HandClock) -> None:
+    with ScriptedRegistry(access=Access(scheme="basic", username="u", password="p")) as private:
+        centre.add_host("web-1").snapshot(nginx("app", reference=f"{private.host}/app:1"))
+        centre.turn()
+        check(centre.db, asking=ASKING, wait_s=5, clock=clock)
+        assert 5 <= clock.passed_s < 6
+
+
+def test_a_schedule_that_looks_changes_nothing(
+    centre: Centre, two: list[ScriptedHost], registry: ScriptedRegistry, image: str
+) -> None:
+    schedule(centre, ScheduleAction.CHECK)
+    centre.turn()
+    row = schedules.schedule(centre.db, "nightly")
+    assert row.last_result == "1 tags checked, 0 moved"
+    assert [s.freshness.value for s in plans.outdated(centre.db, Selector())] == ["outdated"] * 2
+    assert queries.rollouts(centre.db).items == ()
+
+
+def test_a_schedule_that_applies_makes_a_rollout_of_what_it_selects(centre: Centre, two: list[ScriptedHost]) -> None:
+    schedule(centre, ScheduleAction.APPLY, Selector(hosts=("web-2",)))
+    centre.turn()
+    centre.turn()
+    (rollout,) = queries.rollouts(centre.db).items
+    assert rollout.asked_by == "schedule:nightly"
+    assert "of 1 container" in schedules.schedule(centre.db, "nightly").last_result
+    assert [host.words() for host in two] == [[], ["offer"]]
+
+
+def test_a_schedule_runs_once_and_is_due_again_by_its_own_zone(centre: Centre, two: list[ScriptedHost]) -> None:
+    schedule(centre, ScheduleAction.APPLY)
+    centre.turn()
+    centre.turn()
+    assert len(queries.rollouts(centre.db).items) == 1
+    due = schedules.schedule(centre.db, "nightly").next_run_at
+    assert due is not None
+    assert timedelta() < due - datetime.now(UTC) <= timedelta(days=1)
+    assert due.astimezone(UTC).hour in (1, 2)
+
+
+def test_a_schedule_with_nothing_to_do_says_so(
+    centre: Centre, two: list[ScriptedHost], registry: ScriptedRegistry, image: str
+) -> None:
+    digest = str(registry.shelf.add_image("app", "1", layers=[b"one"]))
+    for host in two:
+        host.snapshot(nginx("app", digest, image))
+    centre.turn()
+    schedule(centre, ScheduleAction.APPLY)
+    centre.turn()
+    assert schedules.schedule(centre.db, "nightly").last_result == "nothing to update"
+
+
+def test_a_schedule_that_fails_says_why_and_goes_on(centre: Centre, two: list[ScriptedHost]) -> None:
+    schedule(centre, ScheduleAction.APPLY, Selector(hosts=("web-9",)))
+    centre.turn()
+    row = schedules.schedule(centre.db, "nightly")
+    assert row.last_result == "cannot find a host 'web-9'; see: fleet host ls"
+    assert row.next_run_at is not None
+
+
+def test_a_registry_that_answers_nonsense_harms_no_tick(
+    centre: Centre, two: list[ScriptedHost], registry: ScriptedRegistry, image: str
+) -> None:
+    registry.faults.add(Fault.STATUS, status=500)
+    centre.planner.check()
+    known = tags.tag(centre.db, image)
+    assert known is not None
+    assert (known.digest, "500" in known.reason) == ("", True)
