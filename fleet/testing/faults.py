@@ -143,6 +143,12 @@ class FaultScript:
     def _refresh(self) -> None:
         if self._path is None or not self._path.exists() or self._stamp == (stamp := self._path.stat().st_mtime_ns):
             return
-        document = json.loads(self._path.read_bytes())
+        try:
+            document = json.loads(self._path.read_bytes())
+        except ValueError:
+            # The lab is writing it just now; what is broken from the start is an error.
+            if self._stamp == 0:
+                raise
+            return
         self.clear()
         self._rules, self._stamp = [FaultRule.read(rule) for rule in document.get("rules", [])], stamp

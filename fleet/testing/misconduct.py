@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from fleet.images.digest import Digest
 from fleet.registry.manifest import INDEXES, MANIFESTS
+from fleet.testing.entry import Entry
 from fleet.testing.faults import Fault, FaultRule
 from fleet.testing.gatekeeper import refused
 from fleet.testing.wire import CHUNK_BYTES, Reply, Request, head_of, in_chunks
@@ -58,19 +59,17 @@ class Delivery:
         self,
         writer: asyncio.StreamWriter,
         struck: Struck,
+        entry: Entry,
         *,
         head_only: bool,
         pause: threading.Event,
         go: threading.Event,
     ) -> None:
-        self.sent = 0
-        """Bytes of the body that left so far."""
-        self.began = False
-        """Whether the header left."""
         self.on_cut: Callable[[], None] | None = None
         """What happens when the body is cut."""
         self._writer = writer
         self._struck = struck
+        self._entry = entry
         self._head_only = head_only
         self._pause, self._go = pause, go
         self._unsized = bool(struck.keys() & {Fault.CHUNKED, Fault.ENDLESS})
@@ -86,8 +85,8 @@ class Delivery:
     async def send(self, reply: Reply) -> bool:
         """Send *reply*; return whether the connection can serve another."""
         sized = {"Transfer-Encoding": "chunked"} if self._unsized else {"Content-Length": str(len(reply.body))}
+        self._entry.status = reply.status
         self._writer.write(head_of(replace(reply, headers={**reply.headers, **sized})))
-        self.began = True
         if self._head_only:
             await self._writer.drain()
             return True
@@ -123,11 +122,11 @@ class Delivery:
         size = max(slow.rate // 10, 1) if slow else CHUNK_BYTES
         for start in range(0, len(content), size):
             piece = content[start : start + size]
-            self._writer.write(in_chunks(piece) if self._unsized else piece)
-            await self._writer.drain()
-            self.sent += len(piece)
             if slow:
                 await asyncio.sleep(len(piece) / slow.rate)
+            self._entry.sent += len(piece)
+            self._writer.write(in_chunks(piece) if self._unsized else piece)
+            await self._writer.drain()
         return True
 
     async def _wait(self) -> None:

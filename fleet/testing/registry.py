@@ -21,39 +21,19 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from fleet.testing.distribution import Place, place_of, reply_to
+from fleet.testing.entry import Entry
 from fleet.testing.faults import Fault, FaultScript
 from fleet.testing.gatekeeper import Access, Gatekeeper
 from fleet.testing.misconduct import Delivery, misdirected, spoiled
 from fleet.testing.shelf import Shelf
 from fleet.testing.upstream import Upstream
 from fleet.testing.wire import HEADER_CAP_BYTES, NotHttp, Reply, Request, ranged, read_request
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One request, as the access log has it."""
-
-    at: float
-    """Seconds since 1970."""
-    client: str
-    method: str
-    path: str
-    query: Mapping[str, str]
-    kind: str
-    repository: str
-    tail: str
-    headers: Mapping[str, str]
-    status: int
-    """0 where no header was sent."""
-    sent: int
-    """Bytes of the body that left."""
-    faults: tuple[str, ...]
 
 
 class ScriptedRegistry:
@@ -185,8 +165,10 @@ class ScriptedRegistry:
         """Answer one request; return whether the connection can serve another."""
         place = place_of(request.path)
         struck = self.faults.strike(request.method, place.kind, place.repository, place.tail)
-        delivery = Delivery(writer, struck, head_only=request.method == "HEAD", pause=self.pause, go=self.go)
-        reply = Reply(status=0)
+        entry = _entry(request, place, writer, tuple(struck))
+        self.log.append(entry)
+        head_only = request.method == "HEAD"
+        delivery = Delivery(writer, struck, entry, head_only=head_only, pause=self.pause, go=self.go)
         try:
             if not await delivery.begins():
                 return False
@@ -194,8 +176,7 @@ class ScriptedRegistry:
             delivery.on_cut = self.gatekeeper.revoke if Fault.TOKEN_EXPIRES in struck else None
             return await delivery.send(reply)
         finally:
-            status = reply.status if delivery.began else 0
-            self._write_down(request, place, writer, status, delivery.sent, tuple(struck))
+            self._write_down(entry)
 
     async def _reply(self, request: Request, place: Place, struck: Mapping[Fault, Any]) -> Reply:
         if astray := misdirected(request, struck):
@@ -213,33 +194,25 @@ class ScriptedRegistry:
         wanted = request.headers.get("range", "")
         return ranged(reply, wanted) if wanted and reply.status == 200 and Fault.NO_RANGE not in struck else reply
 
-    def _write_down(
-        self,
-        request: Request,
-        place: Place,
-        writer: asyncio.StreamWriter,
-        status: int,
-        sent: int,
-        struck: Iterable[str],
-    ) -> None:
-        entry = Entry(
-            at=time.time(),
-            client=str((writer.get_extra_info("peername") or ("",))[0]),
-            method=request.method,
-            path=request.path,
-            query=request.query,
-            kind=place.kind,
-            repository=place.repository,
-            tail=place.tail,
-            headers=request.headers,
-            status=status,
-            sent=sent,
-            faults=tuple(str(fault) for fault in struck),
-        )
-        self.log.append(entry)
+    def _write_down(self, entry: Entry) -> None:
         if self._access_log:
             with self._access_log.open("a") as file:
                 file.write(json.dumps(asdict(entry)) + "\n")
+
+
+def _entry(request: Request, place: Place, writer: asyncio.StreamWriter, faults: Iterable[str]) -> Entry:
+    return Entry(
+        at=time.time(),
+        client=str((writer.get_extra_info("peername") or ("",))[0]),
+        method=request.method,
+        path=request.path,
+        query=request.query,
+        kind=place.kind,
+        repository=place.repository,
+        tail=place.tail,
+        headers=request.headers,
+        faults=tuple(str(fault) for fault in faults),
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -14,9 +14,10 @@ from fleet.images.reference import Reference
 from fleet.registry.client import RegistryClient
 from fleet.registry.credentials import Credentials
 from fleet.registry.faults import ExchangeFailed, RateLimitError
+from fleet.testing.entry import Entry
 from fleet.testing.faults import Fault
 from fleet.testing.gatekeeper import Access
-from fleet.testing.registry import Entry, ScriptedRegistry
+from fleet.testing.registry import ScriptedRegistry
 from tests.registry.asking import QUICK, HandClock, Known, address_of, blob, fetching, resolving, with_client
 
 APP = "org/app"

@@ -74,7 +74,7 @@ def test_a_proxy_that_refuses_tls_is_a_failed_connection(registry: ScriptedRegis
     """CONNECT that is denied says that the registry was not reached."""
     registry.faults.add(Fault.STATUS, status=403)
     address = Address(scheme="https", host="registry.nowhere.test")
-    with pytest.raises(ExchangeFailed, match="cannot reach https://registry.nowhere.test"):
+    with pytest.raises(ExchangeFailed, match=r"cannot reach https://registry\.nowhere\.test"):
         with_client(address, resolving("org/app:1"), proxies=Proxies(https=registry.url))
 
 
