@@ -102,7 +102,8 @@ def _take_or_split(connection: Connection, messages: Sequence[Good], now: dateti
             raise
         if len(messages) == 1:
             log.exception("message cannot be taken", extra={"host": messages[0].host_id, "id": str(messages[0].id)})
-            _give_up(connection, messages[0], f"cannot write it: {type(error).__name__}", now)
+            # Without a receipt: where the fault is the centre's own, the host repeats its outcome until it is mended.
+            _refuse(connection, [_kept(messages[0], f"cannot write it: {type(error).__name__}")], now)
             return TakeResult(taken=0, refused=1)
     middle = len(messages) // 2
     return _take_or_split(connection, messages[:middle], now) + _take_or_split(connection, messages[middle:], now)
@@ -161,13 +162,15 @@ def _dispatch(batch: Batch, host_id: UUID, taken: Good) -> None:
 
 def _give_up(connection: Connection, message: Good, reason: str, now: datetime) -> None:
     """Keep a message that was proved and cannot be used; the host is told to forget an outcome, or it repeats it."""
+    _refuse(connection, [_kept(message, reason)], now)
+    host_id = UUID(message.host_id)
+    if isinstance(message.message, Outcome) and Batch.known_hosts(connection, {host_id}):
+        post_all(connection, receipts(host_id, [message.message.outcome.update_id], now))
+
+
+def _kept(message: Good, reason: str) -> Bad:
     raw = message.message.model_dump_json().encode(errors="replace")
-    _refuse(connection, [Bad(raw=raw, reason=reason, host_id=message.host_id)], now)
-    if isinstance(message.message, Outcome):
-        host_id = UUID(message.host_id)
-        rows = receipts(host_id, [message.message.outcome.update_id], now)
-        if Batch.known_hosts(connection, {host_id}):
-            post_all(connection, rows)
+    return Bad(raw=raw, reason=reason, host_id=message.host_id)
 
 
 def _refuse(connection: Connection, messages: Sequence[Bad], now: datetime) -> None:

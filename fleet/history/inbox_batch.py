@@ -71,7 +71,7 @@ class Batch:
     def known_hosts(connection: Connection, ids: Collection[UUID]) -> dict[UUID, str]:
         """Return those of *ids* that are hosts of the fleet, each with the hash of its snapshot."""
         query = select(hosts.c.id, hosts.c.snapshot_hash).where(hosts.c.id.in_(ids), hosts.c.removed_at.is_(None))
-        return dict(connection.execute(query).tuples().all())
+        return {row.id: row.snapshot_hash for row in connection.execute(query)}
 
     def hear(self, host_id: UUID) -> None:
         """Note that the host lives; raises Unusable where it is none of the fleet's."""
@@ -111,7 +111,7 @@ class Batch:
         ids = {row["pull_id"] for row in self.updates if row["pull_id"]}
         if ids:
             query = select(pulls.c.id, pulls.c.mirror).where(pulls.c.id.in_(ids))
-            served: dict[UUID, str] = dict(self.connection.execute(query).tuples().all())
+            served: dict[UUID, str] = {row.id: row.mirror for row in self.connection.execute(query)}
             for row in self.updates:
                 row["mirror"] = served.get(row["pull_id"], "")
 

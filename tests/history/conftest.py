@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -12,8 +13,10 @@ import psycopg
 import pytest
 
 from fleet.history.database import Database
+from fleet.history.tables import METADATA
 from fleet.history.upgrade import upgrade
 from tests import needs
+from tests.history.world import World, open_world
 
 
 class HeldClock:
@@ -54,6 +57,7 @@ class Postgres:
         self.start()
         self.create("template", "template1")
         upgrade(self.url("template"))
+        self.create("shared")
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
@@ -72,6 +76,16 @@ class Postgres:
         """Make a database as a copy of another."""
         with psycopg.connect(f"host={self.directory} user=postgres dbname=postgres", autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+
+    def empty(self, name: str) -> None:
+        """Delete every row of a database, whoever was left over in it."""
+        with psycopg.connect(f"host={self.directory} user=postgres dbname={name}", autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            for table in reversed(METADATA.sorted_tables):
+                connection.execute(f"DELETE FROM {table.name}")
 
     def drop(self, name: str) -> None:
         """Drop a database."""
@@ -132,17 +146,15 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture(params=BOTH)
-def db_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of a migrated, empty database."""
+def db_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a migrated, empty database, whose tables the test leaves as they are."""
     if request.param == "sqlite":
         shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "fleet.db")
-        yield f"sqlite:///{tmp_path / 'fleet.db'}"
-        return
+        return f"sqlite:///{tmp_path / 'fleet.db'}"
     server: Postgres = request.getfixturevalue("postgres")
-    name = f"t{uuid4().hex}"
-    server.create(name)
-    yield server.url(name)
-    server.drop(name)
+    # Emptied and not made anew: a database takes a second to make while the disk is busy.
+    server.empty("shared")
+    return server.url("shared")
 
 
 @pytest.fixture
@@ -162,3 +174,10 @@ def pg(postgres: Postgres, clock: HeldClock) -> Iterator[Database]:
     yield opened
     opened.close()
     postgres.drop(name)
+
+
+@pytest.fixture
+def world(db: Database, tmp_path: Path) -> Iterator[World]:
+    """A fleet without hosts over that database."""
+    with ExitStack() as stack:
+        yield open_world(db, tmp_path, stack)

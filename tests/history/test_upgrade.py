@@ -48,13 +48,16 @@ def test_a_database_without_tables_is_refused_with_the_remedy(empty_url: str) ->
     db.close()
 
 
-def test_a_database_of_a_newer_version_is_refused(db: Database, db_url: str) -> None:
+def test_a_database_of_a_newer_version_is_refused(empty_url: str) -> None:
+    upgrade(empty_url)
+    db = Database.open(empty_url)
     with db.writing() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(Refused, match="newer"):
         require_head(db)
     with pytest.raises(Refused, match="newer"):
-        upgrade(db_url)
+        upgrade(empty_url)
+    db.close()
 
 
 def test_migrations_are_found() -> None:

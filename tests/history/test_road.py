@@ -1,0 +1,148 @@
+"""One command from offer to receipt, by the rows that it leaves behind."""
+
+import pytest
+
+from fleet.history import queries, tick
+from fleet.history.fact_tables import attempts, commands, pulls, updates
+from fleet.history.inventory_tables import hosts
+from fleet.history.queries import OutcomeFilter
+from fleet.history.road_tables import outbox
+from fleet.road.messages import Go, Offer, Order, Receipt
+from fleet.rollouts.spec import RolloutSpec
+from fleet.rollouts.states import CommandState, HostState, RolloutState
+from fleet.updates.outcome import Result
+from tests.history.conftest import HeldClock
+from tests.history.world import GOOD_MIRROR, World, container, digest_of, rows
+
+
+def test_a_rollout_goes_from_offer_to_receipt(world: World) -> None:
+    agent = world.add_host("web-1", container("web"), container("api"))
+    rollout_id = world.rollout()
+    kinds = []
+    for _ in range(6):
+        sent = world.tick()
+        kinds += [type(each.message) for each in sent]
+        world.deliver(sent)
+    assert kinds == [Offer, Order, Go, Receipt]
+    assert agent.outcomes == {}
+    assert len(agent.recreated) == 2
+    found = queries.rollout(world.db, rollout_id)
+    assert found.rollout.state is RolloutState.COMPLETED
+    assert found.rollout.number == 1
+    assert found.rollout.counts == {HostState.SUCCEEDED: 1}
+    assert [row["state"] for row in rows(world.db, commands)] == [CommandState.DONE]
+    assert rows(world.db, outbox) == []
+
+
+def test_the_history_names_digests_mirror_and_who_asked(world: World) -> None:
+    world.add_host("web-1", container("web"))
+    world.rollout()
+    world.run()
+    (row,) = queries.outcomes(world.db, OutcomeFilter()).items
+    assert (row.host, row.container, row.image) == ("web-1", "web", "docker.io/library/nginx:1.27")
+    assert (row.old_digest, row.new_digest) == (digest_of("nginx:1.27 old"), digest_of("nginx:1.27 new"))
+    assert (row.result, row.asked_by, row.mirror) == (Result.UPDATED, "person:anna", GOOD_MIRROR)
+    assert (row.pull_ms, row.stop_ms, row.start_ms, row.downtime_ms) == (12, 3, None, 5)
+    pull = queries.outcome(world.db, row.id).pull
+    assert pull is not None
+    assert [(each.mirror, each.result.value, each.bytes) for each in pull.attempts] == [
+        ("http://dead.lan", "unreachable", 0),
+        (GOOD_MIRROR, "served", 1000),
+    ]
+
+
+def test_two_containers_of_one_image_share_one_pull(world: World) -> None:
+    world.add_host("web-1", container("web"), container("api"))
+    world.rollout()
+    world.run()
+    assert len(rows(world.db, pulls)) == 1
+    assert len(rows(world.db, attempts)) == 2
+    assert len({row["pull_id"] for row in rows(world.db, updates)}) == 1
+
+
+def test_a_message_that_was_not_marked_as_sent_is_due_again_after_its_lease(world: World, clock: HeldClock) -> None:
+    world.add_host("web-1", container("web"))
+    rollout_id = world.rollout()
+    tick.advance_rollout(world.db, rollout_id)
+    assert [type(each.message) for each in tick.due_messages(world.db)] == [Offer]
+    assert tick.due_messages(world.db) == []
+    clock.move(seconds=31)
+    assert [type(each.message) for each in tick.due_messages(world.db)] == [Offer]
+
+
+def test_an_offer_that_was_sent_is_repeated_more_and_more_seldom(world: World, clock: HeldClock) -> None:
+    world.add_host("web-1", container("web"))
+    world.rollout()
+    sent = []
+    for _ in range(20):
+        sent.append(len(world.tick()))
+        clock.move(seconds=30)
+    assert sent[:8] == [1, 0, 1, 0, 0, 0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("results", "state"),
+    [
+        ((Result.UPDATED, Result.ALREADY_CURRENT), HostState.SUCCEEDED),
+        ((Result.UPDATED, Result.SKIPPED), HostState.SUCCEEDED),
+        ((Result.SKIPPED, Result.SKIPPED), HostState.SKIPPED),
+        ((Result.UPDATED, Result.ROLLED_BACK), HostState.FAILED),
+        ((Result.ABANDONED, Result.SKIPPED), HostState.FAILED),
+    ],
+)
+def test_the_outcomes_decide_where_the_host_stands(
+    world: World, results: tuple[Result, Result], state: HostState
+) -> None:
+    agent = world.add_host("web-1", container("web"), container("api"))
+    rollout_id = world.rollout()
+    world.until(Go)
+    (order,) = agent.orders.values()
+    outcomes = [agent.outcome(order, t.update_id, result) for t, result in zip(order.targets, results, strict=True)]
+    world.take(agent, outcomes[0])
+    (half,) = queries.rollout(world.db, rollout_id).hosts
+    assert half.state is HostState.APPLYING
+    world.take(agent, outcomes[1])
+    (host,) = queries.rollout(world.db, rollout_id).hosts
+    assert host.state is state
+    assert host.reason == ("" if state is HostState.SUCCEEDED else "cannot do it")
+
+
+def test_a_silent_host_is_not_offered_anything(world: World, clock: HeldClock) -> None:
+    agent = world.add_host("web-1", container("web"))
+    clock.move(minutes=16)
+    rollout_id = world.rollout()
+    assert world.tick() == []
+    (host,) = queries.rollout(world.db, rollout_id).hosts
+    assert host.state is HostState.PENDING
+    world.take(agent, world.heartbeat())
+    assert [type(each.message) for each in world.tick()] == [Offer]
+
+
+def test_one_host_has_one_live_try_over_all_rollouts(world: World) -> None:
+    world.add_host("web-1", container("web"))
+    first, second = world.rollout(), world.rollout()
+    assert len(world.tick()) == 1
+    states = {id: queries.rollout(world.db, id).hosts[0].state for id in (first, second)}
+    assert states == {first: HostState.DISPATCHED, second: HostState.PENDING}
+
+
+def test_no_more_hosts_are_live_than_the_rollout_allows(world: World) -> None:
+    for number in range(4):
+        world.add_host(f"web-{number}", container("web"))
+    rollout_id = world.rollout(spec=RolloutSpec(max_parallel=2))
+    sent = world.tick()
+    assert len(sent) == 2
+    assert queries.rollout(world.db, rollout_id).rollout.counts == {HostState.DISPATCHED: 2, HostState.PENDING: 2}
+    world.deliver(sent)
+    world.run(ticks=20)
+    assert queries.rollout(world.db, rollout_id).rollout.counts == {HostState.SUCCEEDED: 4}
+
+
+def test_hosts_are_seen_by_the_centres_clock(world: World, clock: HeldClock) -> None:
+    agent = world.add_host("web-1", container("web"))
+    clock.move(minutes=1)
+    late = world.heartbeat().model_copy(update={"host_time": clock.at.replace(year=2031)})
+    world.take(agent, late)
+    (row,) = rows(world.db, hosts)
+    assert row["last_seen_at"] == clock.at
+    assert row["skew_ms"] == (clock.at.replace(year=2031) - clock.at).total_seconds() * 1000
