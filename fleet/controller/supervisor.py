@@ -28,6 +28,8 @@ STEADY_S = 30.0
 """What ran for so long has recovered: its next wait is the first again."""
 STOP_S = 20.0
 """How long everything together may take to end by itself before it is killed."""
+_PATIENT_S = 8.0
+"""Failed starts are told as warnings once the wait has grown to this."""
 _LOOK_S = 0.5
 """Seconds between two looks; the end of a child wakes it earlier."""
 
@@ -151,8 +153,10 @@ class Supervisor:
         try:
             watch.kept.start()
         except FleetError as error:
+            # What needs another child of this machine fails once or twice, until that is up.
+            level = logging.INFO if watch.wait_s < _PATIENT_S else logging.WARNING
+            log.log(level, "cannot start yet", extra={"child": watch.name, "reason": str(error)})
             self._back_off(watch, now)
-            log.warning("start failed", extra={"child": watch.name, "reason": str(error), "again_in_s": watch.wait_s})
             return
         watch.running, watch.started = True, now
         log.info("started", extra={"child": watch.name, "child_pid": watch.kept.pid})

@@ -5,6 +5,7 @@ Called once at a process's door, by centre and agent alike. What libraries say t
 
 import logging
 import sys
+import warnings
 from collections.abc import MutableMapping
 from typing import Any, Literal, TextIO
 
@@ -12,8 +13,11 @@ import structlog
 
 Format = Literal["auto", "console", "json"]
 
-_LOUD = {"celery": "WARNING", "kombu": "WARNING", "amqp": "WARNING", "httpx2": "WARNING", "httpcore2": "WARNING"}
-"""Libraries that tell of their every step, and from which level on they are heard."""
+_LOUD = ("alembic", "amqp", "celery", "docker", "httpcore2", "httpx2", "kombu", "urllib3", "uvicorn")
+"""Libraries that tell of their every step; they are heard from warnings on."""
+
+_ROOT_WARNING = "You're running the worker with superuser privileges"
+"""What Celery says to root, for whom it fears pickled messages; ours are JSON alone, and an agent may well be root."""
 
 _PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 """What every record of ``logging`` has; anything else was put there as a field."""
@@ -37,8 +41,9 @@ def set_up(process: str, *, level: str = "INFO", format: Format = "auto", stream
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for name, least in _LOUD.items():
-        logging.getLogger(name).setLevel(max(logging.getLevelName(least), logging.getLevelName(level)))
+    for name in _LOUD:
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    warnings.filterwarnings("ignore", message=_ROOT_WARNING)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
