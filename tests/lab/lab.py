@@ -17,6 +17,8 @@ from tests.lab.servers import PostgreSql, Redis
 
 DOCKER_HUB = ("registry-1.docker.io", "index.docker.io", "docker.io", "auth.docker.io")
 """The names under which an origin of the lab is Docker Hub, to every machine in it."""
+HUB = f"https://{DOCKER_HUB[0]}"
+"""Where a mirror of Docker Hub asks."""
 _SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 RegistryT = TypeVar("RegistryT", bound=Registry)
 
@@ -121,26 +123,36 @@ class Lab:
         return self._started(DockerRegistry(machine, self.tls(machine, names)))
 
     def scriptable(
-        self, name: str, names: Sequence[str] = (), *, tls: bool = False, upstream: str = "", user: str = ""
+        self,
+        name: str,
+        names: Sequence[str] = (),
+        *,
+        tls: bool = False,
+        upstream: str = "",
+        user: str = "",
+        on: Machine | None = None,
     ) -> ScriptableRegistry:
-        """Start a registry that can be told to misbehave; *upstream* makes it a mirror of that URL."""
-        machine = self.machine(name, names)
+        """Start a registry that can be told to misbehave; *upstream* makes it a mirror of that URL.
+
+        *on* is a machine whose registry was stopped: the new one takes its address over.
+        """
+        machine = on or self.machine(name, names)
         given = self.tls(machine, names) if tls else None
         return self._started(ScriptableRegistry(machine, given, upstream, user))
 
-    def cache(self, name: str, upstream: str = "https://registry-1.docker.io") -> DockerRegistry:
+    def cache(self, name: str, upstream: str = HUB, *, on: Machine | None = None) -> DockerRegistry:
         """Start Docker's own pull-through cache of *upstream*."""
-        return self._started(DockerRegistry(self.machine(name), upstream=upstream))
+        return self._started(DockerRegistry(on or self.machine(name), upstream=upstream))
 
-    def lying(self, name: str, upstream: str = "https://registry-1.docker.io") -> ScriptableRegistry:
+    def lying(self, name: str, upstream: str = HUB, *, on: Machine | None = None) -> ScriptableRegistry:
         """Start a mirror of *upstream* whose blobs have the right size and wrong bytes."""
-        mirror = self.scriptable(name, upstream=upstream)
+        mirror = self.scriptable(name, upstream=upstream, on=on)
         mirror.misbehave({"fault": "wrong_bytes", "kind": "blobs"})
         return mirror
 
-    def dead(self, name: str) -> DeadRegistry:
+    def dead(self, name: str, *, on: Machine | None = None) -> DeadRegistry:
         """Give a mirror that refuses every connection."""
-        return self._started(DeadRegistry(self.machine(name)))
+        return self._started(DeadRegistry(on or self.machine(name)))
 
     def redis(self, name: str = "redis") -> Redis:
         """Start a Redis with TLS and ACLs."""

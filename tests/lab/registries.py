@@ -2,6 +2,7 @@
 
 import json
 import re
+import ssl
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+import httpx2
 
 from fleet.images.digest import Digest
 from fleet.testing.distribution import Place, place_of
@@ -97,6 +100,12 @@ class Registry(ABC):
         """Push an image to it, and return the digest."""
         built = build(image) if isinstance(image, Recipe) else image
         return push(self.url, repository, tag, built, ca=self.tls.authority if self.tls else None)
+
+    def get_json(self, path: str) -> Any:
+        """Return a document that it holds, asked from here; its log has the request."""
+        trusted = ssl.create_default_context(cafile=str(self.tls.authority)) if self.tls else False
+        with httpx2.Client(base_url=self.url, verify=trusted, trust_env=False) as client:
+            return client.get(path, headers={"Accept": "*/*"}).raise_for_status().json()
 
     def bytes_to(self, client: str, repository: str = "") -> int:
         """Return the bytes of blobs that it sent to an address, by its own log."""
