@@ -1,16 +1,19 @@
 """Requests made of what a person typed: what cannot be used is said in one line."""
 
-from typing import Any, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fleet.errors import BadInput
 
-M = TypeVar("M", bound=BaseModel)
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+M = TypeVar("M", bound="BaseModel")
 
 
 def build(kind: type[M], /, **fields: Any) -> M:
     """Return a request of *fields*; raise BadInput that names the field and what is wrong."""
+    from pydantic import ValidationError
+
     try:
         return kind(**fields)
     except ValidationError as broken:

@@ -33,10 +33,12 @@ _OUTDATED = (
 
 
 @click.command(cls=Leaf)
+@click.argument("patterns", nargs=-1, metavar="[HOST]...")
 @selecting
 @pass_session
-def ps(session: Session, selector: "Selector") -> None:
-    """List the containers of all hosts."""
+def ps(session: Session, patterns: tuple[str, ...], selector: "Selector") -> None:
+    """List the containers of all hosts, or of those whose name fits HOST."""
+    selector = selector.model_copy(update={"hosts": (*selector.hosts, *patterns)})
     with session.client() as client:
         answer = client.containers(selector)
     if print_answer(session, answer):

@@ -78,11 +78,11 @@ class Server(uvicorn.Server):
 
 def _servers(app: ASGIApp, settings: CentreSettings, doors: contextlib.ExitStack) -> list[_Served]:
     local = doors.enter_context(unix_socket(settings.socket))
-    served = [_Served(Server(_config(Behind(app, Door.SOCKET), lifespan="off")), local)]
+    served = [_Served(Server(config_of(Behind(app, Door.SOCKET))), local)]
     log.info("listening", extra={"socket": str(settings.socket)})
     if settings.web.listen:
         port = doors.enter_context(contextlib.closing(port_socket(settings.web.listen)))
-        config = _config(Behind(app, Door.PORT), lifespan="off", **_tls(settings.web))
+        config = config_of(Behind(app, Door.PORT), **_tls(settings.web))
         served.append(_Served(Server(config), port))
         log.info("listening", extra={"address": settings.web.listen, "tls": not settings.web.plaintext})
     return served
@@ -99,9 +99,11 @@ async def _serve(served: list[_Served]) -> None:
     await asyncio.gather(*(each.server.serve(sockets=[each.socket]) for each in served))
 
 
-def _config(app: ASGIApp, **more: Any) -> uvicorn.Config:
+def config_of(app: ASGIApp, **more: Any) -> uvicorn.Config:
+    """Return how *app* is served at one door."""
     return uvicorn.Config(
         app,
+        lifespan="off",
         http=PeerProtocol,
         ws="none",
         log_config=None,

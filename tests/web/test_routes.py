@@ -19,7 +19,7 @@ def _move_tag(centre: Centre) -> None:
     tags.record_resolved(centre.db, IMAGE, NEW, "https://registry-1.docker.io")
 
 
-def _carry_out(centre: Centre, host: ScriptedHost, result: Result = Result.UPDATED) -> None:
+def carry_out(centre: Centre, host: ScriptedHost, result: Result = Result.UPDATED) -> None:
     """Play the host's part of one command to its end."""
     centre.turn()
     (offer,) = [o.message for o in host.hear() if o.message.kind == "offer"]
@@ -94,7 +94,7 @@ class TestUpdates:
         _move_tag(centre)
         plan = http.post(f"{API}/plans", json={"check": False}).json()["plan"]
         rollout = http.post(f"{API}/plans/{plan['id']}/apply", json={"reason": "for the test"}).json()["rollout_id"]
-        _carry_out(centre, web1)
+        carry_out(centre, web1)
         answer = http.get(f"{API}/rollouts/{rollout}").json()
         assert answer["rollout"]["state"] == "completed"
         assert answer["rollout"]["asked_by"].startswith("person:")
@@ -138,7 +138,7 @@ class TestUpdates:
     ) -> None:
         _move_tag(centre)
         http.post(f"{API}/updates", json={"host": "web-1", "check": False})
-        _carry_out(centre, web1, Result.ROLLED_BACK)
+        carry_out(centre, web1, Result.ROLLED_BACK)
         failed = http.get(f"{API}/history", params={"outcome": "rolled_back", "host": "web-1"}).json()["outcomes"]
         assert len(failed) == 1
         assert http.get(f"{API}/history", params={"outcome": "updated"}).json()["outcomes"] == []
@@ -160,7 +160,7 @@ class TestHistoryQueries:
     def _updated(self, http: TestClient, centre: Centre, web1: ScriptedHost) -> None:
         _move_tag(centre)
         http.post(f"{API}/updates", json={"host": "web-1", "check": False})
-        _carry_out(centre, web1)
+        carry_out(centre, web1)
 
     @pytest.mark.parametrize(
         ("query", "count"),

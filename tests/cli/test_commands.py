@@ -1,0 +1,222 @@
+"""What people type, over a real server: the way of an update, and everything beside it."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from fleet.history import tags
+from fleet.road.join import JoinFile
+from fleet.updates.outcome import Result
+from tests.cli.conftest import Fleet
+from tests.controller.centre import NEW, OLD, Centre, ScriptedHost
+from tests.web.test_routes import IMAGE, carry_out
+
+pytestmark = [pytest.mark.redis, pytest.mark.usefixtures("served")]
+
+
+@pytest.fixture
+def moved(centre: Centre, web1: ScriptedHost) -> ScriptedHost:
+    """A host whose one container is outdated."""
+    tags.record_resolved(centre.db, IMAGE, NEW, "https://registry-1.docker.io")
+    return web1
+
+
+class TestHost:
+    def test_adding_writes_a_join_file_for_its_owner_alone(self, fleet: Fleet, centre: Centre, tmp_path: Path) -> None:
+        file = tmp_path / "web-1.join"
+        ran = fleet("host", "add", "web-1", "--label", "env=prod", "--out", str(file))
+        assert ran.code == 0, ran.err
+        assert "fleet agent --join" in ran.err
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        joined = JoinFile.read(file)
+        assert joined.host_name == "web-1"
+        client = joined.broker.client()
+        assert client.ping()
+        client.close()
+
+    def test_the_centre_never_learns_the_secrets(self, fleet: Fleet, centre: Centre, tmp_path: Path) -> None:
+        fleet("host", "add", "web-1", "--out", str(tmp_path / "j"))
+        joined = JoinFile.read(tmp_path / "j")
+        database = (centre.settings.state_dir / "fleet.db").read_bytes()
+        assert joined.broker.password.encode() not in database
+        assert json.loads(joined.key.private_text())["d"].encode() not in database
+
+    def test_the_join_file_goes_to_stdout_where_that_is_wanted(self, fleet: Fleet) -> None:
+        ran = fleet("host", "add", "web-1", "--out", "-")
+        assert JoinFile.parse(ran.out).host_name == "web-1"
+
+    def test_a_file_is_never_overwritten_unasked(self, fleet: Fleet, tmp_path: Path) -> None:
+        (tmp_path / "j").write_text("precious")
+        ran = fleet("host", "add", "web-1", "--out", str(tmp_path / "j"))
+        assert (ran.code, (tmp_path / "j").read_text()) == (6, "precious")
+        assert "no hosts" in fleet("host", "ls").err
+
+    def test_a_host_whose_file_cannot_be_written_is_not_added(self, fleet: Fleet, tmp_path: Path) -> None:
+        ran = fleet("host", "add", "web-1", "--out", str(tmp_path / "no" / "j"))
+        assert ran.code == 1
+        assert ran.err.startswith("cannot write the join file")
+        assert "no hosts" in fleet("host", "ls").err
+
+    def test_hosts_are_listed_and_shown(self, fleet: Fleet, web1: ScriptedHost) -> None:
+        listed = fleet("host", "ls")
+        assert listed.lines[1].split()[:2] == ["web-1", "online"]
+        shown = fleet("host", "show", "web-1")
+        assert "linux/amd64" in shown.out
+
+    def test_renaming_labelling_and_removing(self, fleet: Fleet, web1: ScriptedHost) -> None:
+        assert fleet("host", "rename", "web-1", "web-9").code == 0
+        assert "env=prod" in fleet("host", "label", "web-9", "env=prod").out
+        refused = fleet("host", "rm", "web-9")
+        assert (refused.code, "--yes" in refused.err) == (6, True)
+        assert fleet("host", "rm", "web-9", "--yes").code == 0
+        assert fleet("host", "show", "web-9").code == 5
+
+
+class TestUpdate:
+    def test_a_plan_shows_old_and_new(self, fleet: Fleet, moved: ScriptedHost) -> None:
+        ran = fleet("plan", "--no-check")
+        assert ran.code == 0, ran.err
+        assert f"{OLD[7:19]} -> {NEW[7:19]}" in ran.out
+        assert "https://registry-1.docker.io" in ran.out
+        assert "fleet apply" in ran.err
+
+    def test_exit_code_10_says_that_something_would_change(self, fleet: Fleet, moved: ScriptedHost) -> None:
+        assert fleet("plan", "--no-check", "--exit-code").code == 10
+        assert fleet("plan", "--no-check", "--exit-code", "--container", "other").code == 0
+
+    def test_a_plan_is_applied_by_id_and_by_file(self, fleet: Fleet, moved: ScriptedHost, tmp_path: Path) -> None:
+        file = tmp_path / "plan.json"
+        made = json.loads(fleet("plan", "--no-check", "-o", "json", "--out", str(file)).out)
+        assert json.loads(file.read_text()) == made
+        ran = fleet("apply", str(file), "--detach", "-o", "json")
+        assert ran.code == 0, ran.err
+        assert json.loads(ran.out)["plan"]["id"] == made["plan"]["id"]
+
+    def test_a_file_that_was_changed_is_refused(self, fleet: Fleet, moved: ScriptedHost, tmp_path: Path) -> None:
+        """What a person reviewed is what is applied, or nothing."""
+        file = tmp_path / "plan.json"
+        fleet("plan", "--no-check", "--out", str(file))
+        file.write_text(file.read_text().replace(NEW, f"sha256:{'2' * 64}"))
+        ran = fleet("apply", str(file))
+        assert (ran.code, ran.err.startswith("cannot apply")) == (6, True)
+        assert "no rollouts yet" in fleet("rollout", "ls").err
+
+    def test_an_update_is_ordered_and_watched_to_its_end(
+        self, fleet: Fleet, centre: Centre, moved: ScriptedHost
+    ) -> None:
+        detached = fleet("update", "web-1", "web", "--no-check", "-d")
+        assert detached.code == 0, detached.err
+        assert "fleet rollout watch" in detached.out
+        carry_out(centre, moved)
+        ran = fleet("rollout", "watch", "#1")
+        assert ran.code == 0, ran.err
+        assert ran.lines[-1].endswith("completed")
+        assert "updated" in ran.out
+        assert "web-1" in ran.err
+
+    def test_a_rollback_ends_with_3_and_says_where_to_look(
+        self, fleet: Fleet, centre: Centre, moved: ScriptedHost
+    ) -> None:
+        fleet("update", "web-1", "--no-check", "-d")
+        carry_out(centre, moved, Result.ROLLED_BACK)
+        ran = fleet("rollout", "watch", "#1", "-o", "json")
+        assert ran.code == 3
+        document = json.loads(ran.out)
+        assert document["rollout"]["state"] == "completed_with_failures"
+        assert [o["result"] for o in document["outcomes"]] == ["rolled_back"]
+
+    def test_waiting_has_an_end_and_the_work_has_not(self, fleet: Fleet, moved: ScriptedHost) -> None:
+        ran = fleet("update", "web-1", "--no-check", "--timeout", "1s")
+        assert ran.code == 7
+        assert "goes on; watch it with" in ran.err
+        assert "planned" in fleet("rollout", "ls").out or "running" in fleet("rollout", "ls").out
+
+    def test_nothing_to_do_is_well(self, fleet: Fleet, centre: Centre, web1: ScriptedHost) -> None:
+        tags.record_resolved(centre.db, IMAGE, OLD, "https://registry-1.docker.io")
+        ran = fleet("update", "web-1", "--no-check")
+        assert (ran.code, "nothing to update" in ran.err) == (0, True)
+
+    def test_a_rollout_is_aborted(self, fleet: Fleet, moved: ScriptedHost) -> None:
+        fleet("update", "web-1", "--no-check", "-d")
+        assert "abort" in fleet("rollout", "abort", "#1", "--reason", "no").out
+        assert "reason: no" in fleet("rollout", "show", "#1").out
+
+
+class TestLooking:
+    def test_containers_are_listed(self, fleet: Fleet, web1: ScriptedHost) -> None:
+        ran = fleet("ps")
+        assert ran.lines[1].split()[:3] == ["web-1", "web", "nginx:1"]
+        assert fleet("ps", "web-*").lines == ran.lines
+        assert "no containers" in fleet("ps", "--host", "db-*").err
+
+    def test_json_is_the_apis_own_document(self, fleet: Fleet, web1: ScriptedHost) -> None:
+        document = json.loads(fleet("ps", "-o", "json").out)
+        assert document["schema"] == "v1"
+        assert document["containers"][0]["name"] == "web"
+
+    def test_outdated_says_how_each_stands(self, fleet: Fleet, centre: Centre, web1: ScriptedHost) -> None:
+        assert "unknown" in fleet("outdated").out
+        tags.record_resolved(centre.db, IMAGE, NEW, "https://registry-1.docker.io")
+        assert "outdated" in fleet("outdated").out
+        tags.record_resolved(centre.db, IMAGE, OLD, "https://registry-1.docker.io")
+        assert "nothing is outdated; 1 containers are current" in fleet("outdated").err
+
+    def test_the_history_is_asked_and_shown(self, fleet: Fleet, centre: Centre, moved: ScriptedHost) -> None:
+        fleet("update", "web-1", "--no-check", "-d")
+        carry_out(centre, moved)
+        for args in ((), ("ls",), ("--host", "web-1", "--since", "1h"), ("--outcome", "updated", "--image", "nginx")):
+            ran = fleet("history", *args)
+            assert len(ran.lines) == 2, (args, ran.err)
+        short = fleet("history").lines[1].split()[0]
+        assert len(short) == 8
+        shown = fleet("history", "show", short)
+        assert shown.code == 0, shown.err
+        assert NEW in shown.out and "downtime:   0.7 s" in shown.out and "1.0 kB in" in shown.out
+        assert "nothing in the history fits" in fleet("history", "--outcome", "failed").err
+
+    def test_mirrors_and_routes(self, fleet: Fleet, web1: ScriptedHost, tmp_path: Path) -> None:
+        (tmp_path / "p.toml").write_text('[[mirrors]]\nfor = "docker.io"\nurl = "https://harbor.lan"\n')
+        assert "version 1" in fleet("policy", "apply", "-f", str(tmp_path / "p.toml")).out
+        assert "harbor.lan" in fleet("mirror", "ls").out
+        explained = fleet("mirror", "explain", "nginx", "--host", "web-1")
+        assert explained.code == 0, explained.err
+        assert explained.out.index("harbor.lan") < explained.out.index("registry-1.docker.io")
+        assert "harbor.lan" in fleet("policy", "show").out
+
+    def test_schedules(self, fleet: Fleet) -> None:
+        made = fleet("schedule", "create", "nightly", "--cron", "0 3 * * 1-5", "--zone", "Europe/Berlin")
+        assert made.code == 0, made.err
+        assert sum(line.startswith("  next ") for line in made.lines) == 3
+        assert "nightly" in fleet("schedule", "ls").out
+        assert "paused" in fleet("schedule", "pause", "nightly").out
+        assert fleet("schedule", "resume", "nightly").code == 0
+        assert fleet("schedule", "run", "nightly").code == 0
+        assert fleet("schedule", "rm", "nightly").code == 0
+        assert fleet("schedule", "show", "nightly").code == 5
+
+    def test_tokens(self, fleet: Fleet) -> None:
+        made = fleet("token", "create", "ci", "--scope", "write", "--ttl", "90d")
+        assert made.out.startswith("fpat_")
+        listed = fleet("token", "ls")
+        assert "write" in listed.out and made.out.strip() not in listed.out
+        assert fleet("token", "revoke", "ci").code == 0
+        assert "revoked" in fleet("token", "ls").out
+
+    def test_doctor_is_well_with_a_host_and_a_tick(self, fleet: Fleet, centre: Centre, web1: ScriptedHost) -> None:
+        ran = fleet("doctor")
+        assert ran.code == 0, ran.out
+        assert ran.lines[0].startswith("PASS")
+        document = json.loads(fleet("doctor", "-o", "json").out)
+        assert {check["id"] for check in document["checks"]} >= {"server", "database", "broker", "scheduler"}
+
+    def test_doctor_fails_where_something_does(self, fleet: Fleet, centre: Centre) -> None:
+        (centre.settings.state_dir / "centre.pub").unlink()
+        ran = fleet("doctor")
+        assert ran.code == 1
+        assert any(line.startswith("FAIL") for line in ran.lines)
+        assert any(line.strip().startswith("fix:") for line in ran.lines)
+
+    def test_healthcheck(self, fleet: Fleet) -> None:
+        assert fleet("healthcheck").code == 0

@@ -1,0 +1,82 @@
+"""What fits, what is coloured, and what a hostile name can do to a terminal."""
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleet.cli.console import Column, clean, colourful, fitting, print_table
+from fleet.cli.session import Session
+
+COLUMNS = (Column("HOST"), Column("LABELS", 3), Column("STATE"), Column("AGENT", 2))
+ROW = ("web-1", "env=prod", "online", "0.1.0")
+
+
+class Terminal(io.StringIO):
+    """A stream that says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_wide_terminal_shows_all() -> None:
+    assert fitting(COLUMNS, [ROW], 120) == [0, 1, 2, 3]
+
+
+def test_the_least_important_goes_first() -> None:
+    assert fitting(COLUMNS, [ROW], 25) == [0, 2, 3]
+    assert fitting(COLUMNS, [ROW], 16) == [0, 2]
+
+
+@given(width=st.integers(1, 200), cells=st.lists(st.text(max_size=40), min_size=4, max_size=4))
+def test_what_must_be_shown_always_is(width: int, cells: list[str]) -> None:
+    assert {0, 2} <= set(fitting(COLUMNS, [cells], width))
+
+
+@pytest.mark.parametrize("hostile", ["a\x1b[2Jb", "a\rb", "a\nb", "a\x07b", "a\u202eb", "a\x9bb"])
+def test_a_name_cannot_steer_the_terminal(hostile: str) -> None:
+    assert clean(hostile).startswith("a") and clean(hostile).endswith("b")
+    assert not set("\x1b\r\n\x07\u202e\x9b") & set(clean(hostile))
+
+
+class TestColours:
+    @pytest.fixture(autouse=True)
+    def _unset(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("NO_COLOR", "FORCE_COLOR", "TERM"):
+            monkeypatch.delenv(name, raising=False)
+
+    def test_a_terminal_gets_them_and_a_pipe_does_not(self) -> None:
+        assert colourful(Session(), Terminal())
+        assert not colourful(Session(), io.StringIO())
+
+    def test_no_color_takes_them_away(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert not colourful(Session(no_color=True), Terminal())
+        monkeypatch.setenv("NO_COLOR", "1")
+        assert not colourful(Session(), Terminal())
+
+    def test_an_empty_no_color_says_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """no-color.org: only when it is not empty."""
+        monkeypatch.setenv("NO_COLOR", "")
+        assert colourful(Session(), Terminal())
+
+    def test_force_color_gives_them_to_a_pipe(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        assert colourful(Session(), io.StringIO())
+
+    def test_a_dumb_terminal_gets_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TERM", "dumb")
+        assert not colourful(Session(), Terminal())
+
+
+def test_a_pipe_gets_every_column_in_full(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(Session(), COLUMNS, [ROW, ("w", "", "silent", "x" * 200)], "nothing")
+    out, err = capsys.readouterr()
+    assert out.splitlines()[0].split() == ["HOST", "LABELS", "STATE", "AGENT"]
+    assert "x" * 200 in out
+    assert err == ""
+
+
+def test_where_nothing_is_that_is_said_beside_the_data(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(Session(), COLUMNS, [], "no hosts")
+    assert capsys.readouterr() == ("", "no hosts\n")
