@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from fleet.settings.centre import CentreSettings
 
 
+LOOK_S = 10.0
+"""Seconds between two looks for new tags: with one host a look costs nothing, and somebody waits for it."""
+
+
 @click.command()
 @click.option(
     "--state-dir", type=click.Path(path_type=Path), help="Where everything is kept; FLEET_STATE_DIR does the same."
@@ -60,8 +64,12 @@ def run(settings: "CentreSettings", engine: str = "") -> None:
 def _environment(settings: "CentreSettings", broker_url: str) -> Mapping[str, str]:
     """Return what the children are told: this state directory and this broker, whatever the file says of another."""
     others = ("BROKER_URL_FILE", "BROKER_PASSWORD", "BROKER_PASSWORD_FILE", "BROKER_CA_FILE", "BROKER_PUBLIC_URL")
-    state = str(settings.state_dir.absolute())
-    return {"FLEET_STATE_DIR": state, "FLEET_BROKER_URL": broker_url} | {f"FLEET_{name}": "" for name in others}
+    told = {
+        "FLEET_STATE_DIR": str(settings.state_dir.absolute()),
+        "FLEET_BROKER_URL": broker_url,
+        "FLEET_CHECK_EVERY_S": f"{min(settings.check.every_s, LOOK_S)}",
+    }
+    return told | {f"FLEET_{name}": "" for name in others}
 
 
 def _check_engine(url: str) -> None:

@@ -15,7 +15,7 @@ from fleet.errors import NotFound
 from fleet.history import tags
 from fleet.history.database import Database
 from fleet.history.tags import TagRow
-from fleet.registry.credentials import DockerConfig
+from fleet.registry.credentials import DockerConfig, default_path
 from fleet.settings.centre import CheckSettings
 
 log = logging.getLogger(__name__)
@@ -48,9 +48,12 @@ class Checked:
 
 
 def asking_of(settings: CheckSettings) -> Asking:
-    """Return how the centre asks registries; raise BadInput where its Docker configuration cannot be read."""
+    """Return how the centre asks registries.
+
+    Docker's configuration is read when it is first needed, and a broken one is told then: most images are public.
+    """
     folder = settings.docker_config
-    credentials = DockerConfig.load(Path(folder) / "config.json" if folder else None)
+    credentials = DockerConfig(Path(folder) / "config.json" if folder else default_path())
     return Asking(credentials=credentials, insecure=settings.insecure, parallel=settings.parallel)
 
 

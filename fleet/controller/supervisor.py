@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from fleet.clock import Clock, SystemClock
-from fleet.errors import BadInput, FleetError
+from fleet.errors import BadInput, FleetError, Refused
 from fleet.road.embedded import die_with_parent
 from fleet.settings.centre import CentreSettings
 
@@ -67,12 +67,17 @@ class Child:
 
     def start(self) -> None:
         """Start it. Must be called in the thread that lives as long as this process."""
-        self._process = subprocess.Popen(
-            self._command,
-            env={**os.environ, **self._environment},
-            stdin=subprocess.DEVNULL,
-            preexec_fn=die_with_parent(os.getpid()),  # noqa: PLW1509 - nothing but a system call
-        )
+        try:
+            self._process = subprocess.Popen(
+                self._command,
+                env={**os.environ, **self._environment},
+                stdin=subprocess.DEVNULL,
+                # Ctrl-C is for the supervisor alone, which ends its children in order.
+                process_group=0,
+                preexec_fn=die_with_parent(os.getpid()),  # noqa: PLW1509 - nothing but a system call
+            )
+        except OSError as e:
+            raise Refused(f"cannot start {self._command[0]}: {e.strerror}") from e
 
     def tell_to_end(self) -> None:
         """Ask it to end."""

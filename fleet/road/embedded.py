@@ -107,6 +107,7 @@ class EmbeddedBroker:
                 stdout=log,
                 stderr=log,
                 pass_fds=[lock],
+                process_group=0,  # Ctrl-C is for the parent, which ends the server last
                 preexec_fn=die_with_parent(os.getpid()),  # noqa: PLW1509 - one thread, before any other starts
             )
         self._await()

@@ -68,8 +68,8 @@ class CheckSettings(_Group):
 
     interval_s: Seconds = 6 * 3600.0
     """Seconds between two looks at one tag: often enough for people, rare enough for Docker Hub's limits."""
-    every_s: Seconds = 300.0
-    """Seconds between two beats that look for tags whose time has come, so that new containers need not wait for hours."""
+    every_s: Seconds = 60.0
+    """Seconds between two beats that look for tags whose time has come: how long a new container waits for its check."""
     parallel: Annotated[int, Field(gt=0, le=256)] = 8
     """Registry requests at once: enough to hide their round trips, too few to look like an attack."""
     insecure: tuple[str, ...] = ()
