@@ -30,6 +30,7 @@ COMMANDS = {
     "up": Lazy("fleet.cli.up:up", "Run centre and agent together on this machine.", RUN),
     "controller": Lazy("fleet.cli.controller:controller", "Run the processes of the centre.", RUN),
     "agent": Lazy("fleet.cli.agent:agent", "Run the agent of this host.", RUN),
+    "init": Lazy("fleet.cli.init:init", "Make certificates and passwords for a centre with servers of its own.", RUN),
     "db": Lazy("fleet.cli.db:db", "Bring the database's schema up to date.", RUN),
     "healthcheck": Lazy("fleet.cli.about:healthcheck", "Exit 0 only when the server answers.", RUN),
     "version": Lazy("fleet.cli.about:version", "Print the version.", RUN),
@@ -59,10 +60,8 @@ def fleet() -> None:
 def run(args: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code. Expected failures become one line on stderr."""
     try:
-        fleet.main(args=args, prog_name="fleet", standalone_mode=False)
+        code = fleet.main(args=args, prog_name="fleet", standalone_mode=False)
         sys.stdout.flush()
-    except click.exceptions.Exit as e:
-        return e.exit_code
     except click.ClickException as e:
         e.show()
         return e.exit_code
@@ -76,7 +75,7 @@ def run(args: Sequence[str] | None = None) -> int:
         return 1
     except ModuleNotFoundError as e:
         return _missing(e)
-    return 0
+    return code if isinstance(code, int) else 0  # ctx.exit() is handed back as a number
 
 
 def main() -> None:
