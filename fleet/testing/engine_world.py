@@ -227,11 +227,7 @@ class World:
             raise EngineError(f"cannot {doing}: {told}", status=400)
         if not mode.startswith("container:"):
             given.setdefault("bridge" if mode == "default" else mode, {})
-        endpoints = {network: dict(endpoint or {}) for network, endpoint in [*given.items(), *spec.connect]}
-        missing = [network for network, _ in spec.connect if network not in self.networks]
-        if missing:
-            raise EngineError(f"cannot {doing}: network {missing[0]} not found", status=404)
-        return endpoints
+        return {network: dict(endpoint or {}) for network, endpoint in [*given.items(), *spec.connect]}
 
     def _place(self, made: MemoryContainer, host: dict[str, Any]) -> None:
         """Give the container its hostname, and turn what names another container into its id."""
@@ -240,11 +236,8 @@ class World:
             if mode.startswith("container:"):
                 peer = self.must(mode.removeprefix("container:"), "join the namespace of")
                 host[field] = f"container:{peer.id}"
-        if host["NetworkMode"] == "host":
-            made.config.setdefault("Hostname", self.engine_name)
-        elif not made.networks_of:
-            made.config["Hostname"] = made.config.get("Hostname") or made.id[:SHORT_ID]
-        made.config.setdefault("Hostname", "")
+        given = self.engine_name if host["NetworkMode"] == "host" else made.id[:SHORT_ID]
+        made.config["Hostname"] = made.config.get("Hostname") or given
         made.config.setdefault("Domainname", "")
 
     def _join(self, made: MemoryContainer, network: str, endpoint: Mapping[str, Any]) -> None:

@@ -162,9 +162,12 @@ def swap_names(run: Run) -> None:
 
 
 def name_old(run: Run, old: Inspect) -> None:
-    """Give the old container its name back, where it has another."""
+    """Give the old container its name back, where it has another, and leave no second one under that other name."""
     if old["Name"].lstrip("/") != run.target.container:
         run.engine.rename(old["Id"], run.target.container)
+    twin = run.named(run.entry.old_name)
+    if twin is not None and twin["Id"] != old["Id"]:
+        run.engine.remove(twin["Id"], force=True)
 
 
 def start_new(run: Run) -> None:
