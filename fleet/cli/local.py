@@ -34,7 +34,7 @@ class LocalAgent(Child):
         self._file = places.local_join_file(settings.state_dir)
         own = {"FLEET_STATE_DIR": str(settings.state_dir.absolute() / "agent")}
         if engine:
-            own["DOCKER_HOST"] = engine
+            own["FLEET_ENGINE"] = engine
         command = [sys.executable, "-m", "fleet.cli.main", "agent", "--join", str(self._file)]
         super().__init__(command, environment={**environment, **own})
 

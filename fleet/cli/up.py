@@ -26,7 +26,7 @@ LOOK_S = 10.0
 @click.option(
     "--state-dir", type=click.Path(path_type=Path), help="Where everything is kept; FLEET_STATE_DIR does the same."
 )
-@click.option("--engine", metavar="URL", help="The engine: unix:///var/run/docker.sock by default, or DOCKER_HOST.")
+@click.option("--engine", metavar="URL", help="The engine's address; by default DOCKER_HOST, or Docker's usual socket.")
 def up(state_dir: Path | None, engine: str | None) -> None:
     """Run controller, scheduler and agent together on this machine, with SQLite and a private broker.
 
@@ -34,12 +34,13 @@ def up(state_dir: Path | None, engine: str | None) -> None:
     state directory, so a restart, or a kill, goes on where it ended.
     """
     from fleet.settings import logs
+    from fleet.settings.agent import AgentSettings
     from fleet.settings.centre import CentreSettings
 
     given: dict[str, Any] = {"state_dir": state_dir.absolute()} if state_dir else {}
     settings = CentreSettings.read(**given)
     logs.set_up("up", level=settings.log.level, format=settings.log.format)
-    run(settings, engine or os.environ.get("DOCKER_HOST") or "")
+    run(settings, AgentSettings.read(engine=engine or "").engine_url or "")
 
 
 def run(settings: "CentreSettings", engine: str = "") -> None:

@@ -19,8 +19,8 @@ from fleet.errors import BadInput
 from fleet.settings.places import CONFIG_FILE
 
 PREFIX = "FLEET_"
-_ALIKE = 0.85
-"""How alike a name must be to count as misspelled; below that it is another program's."""
+_ALIKE = 0.9
+"""How alike a name must be to count as misspelled (one letter of the shortest); below that it is another program's."""
 
 Section = dict[str, Any]
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from fleet.errors import BadInput
+from fleet.settings import sources
+from fleet.settings.agent import AgentSettings
 from fleet.settings.centre import CentreSettings
 
 
@@ -51,7 +53,9 @@ def test_a_misspelled_variable_is_refused_with_the_one_that_was_meant(
         CentreSettings.read()
 
 
-@pytest.mark.parametrize("name", ["FLEET_JOIN", "FLEET_NO_INPUT", "FLEET_TOKEN", "FLEET_URL", "FLEET_CA_FILE"])
+@pytest.mark.parametrize(
+    "name", ["FLEET_JOIN", "FLEET_NO_INPUT", "FLEET_TOKEN_FILE", "FLEET_SERVER", "FLEET_CA_FILE", "FLEET_OUTPUT"]
+)
 def test_the_variables_of_other_programs_are_let_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "x")
     CentreSettings.read()
@@ -124,3 +128,18 @@ def test_hosts_are_told_the_public_address_without_the_centres_login(monkeypatch
     settings = CentreSettings.read()
     assert settings.broker_address().password == "secret"
     assert (settings.public_broker().url, settings.public_broker().password) == ("redis://10.0.0.1:6379/0", "")
+
+
+@pytest.mark.parametrize("settings", [AgentSettings, CentreSettings])
+def test_centre_and_agent_let_each_others_variables_alone(
+    settings: type[AgentSettings] | type[CentreSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``fleet up`` runs both with one environment."""
+    other = CentreSettings if settings is AgentSettings else AgentSettings
+    own = {sources.env_name(path, field) for path, field in sources.leaves(settings)}
+    for path, field in sources.leaves(other):
+        name = sources.env_name(path, field)
+        for variable in (name, *([f"{name}_FILE"] if sources.is_secret(field) else [])):
+            if variable not in own:
+                monkeypatch.setenv(variable, "" if variable.endswith("_FILE") else "1")
+    settings.read()
