@@ -10,7 +10,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import click
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 NARROWEST = 40
 """Columns of the narrowest terminal that a table is fitted to."""
 _GAP = 2
+_SHORT = 24
+"""The width down to which a long column is shortened before another one is given up."""
+_SHORTEST = 8
 
 COLOURS = {
     **dict.fromkeys(("updated", "online", "current", "succeeded", "completed", "PASS", "served", "passed"), "green"),
@@ -102,16 +105,40 @@ def paint(session: Session, word: str, text: str | None = None) -> str:
     return click.style(text, fg=colour) if colour and colourful(session, sys.stdout) else text
 
 
-def fitting(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> list[int]:
-    """Return the places of the columns that fit into *width*; those of rank 0 always do."""
-    widths = [max(len(c.title), *(len(row[i]) for row in rows)) for i, c in enumerate(columns)]
+def fitting(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> dict[int, int]:
+    """Return the places of the columns that fit into *width*, each with the width that it gets.
+
+    Those of rank 0 are always there. The longest cells are shortened before another column is given up.
+    """
+    natural = [max(len(c.title), *(len(row[i]) for row in rows)) for i, c in enumerate(columns)]
+    least = [min(n, max(_SHORT, len(c.title))) for n, c in zip(natural, columns, strict=True)]
     kept = list(range(len(columns)))
-    while len(kept) > 1 and sum(widths[i] + _GAP for i in kept) - _GAP > width:
+    while sum(least[i] + _GAP for i in kept) - _GAP > width:
         last = max(kept, key=lambda i: (columns[i].rank, i))
         if columns[last].rank == 0:
             break
         kept.remove(last)
-    return kept
+    return _shrunk({i: natural[i] for i in kept}, width)
+
+
+def shorten(text: str, width: int) -> str:
+    """Return *text* in at most *width* signs: its middle goes, since tags and digests stand at the end."""
+    if len(text) <= width:
+        return text
+    end = (width - 1) // 3
+    return f"{text[: width - 1 - end]}…{text[len(text) - end :]}"
+
+
+def _shrunk(widths: dict[int, int], width: int) -> dict[int, int]:
+    """Take from the widest column, again and again, until all fit or all are short."""
+    over = sum(n + _GAP for n in widths.values()) - _GAP - width
+    while over > 0:
+        widest = max(widths, key=lambda i: widths[i])
+        if widths[widest] <= _SHORTEST:
+            break
+        widths[widest] -= 1
+        over -= 1
+    return widths
 
 
 def _print_fitted(session: Session, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
@@ -119,14 +146,13 @@ def _print_fitted(session: Session, columns: Sequence[Column], rows: Sequence[Se
     from rich.text import Text
 
     width = max(NARROWEST, shutil.get_terminal_size((80, 24)).columns)
-    kept = fitting(columns, rows, width)
+    widths = fitting(columns, rows, width)
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
-    for i in kept:
-        table.add_column(
-            columns[i].title, justify="right" if columns[i].right else "left", no_wrap=True, overflow="ellipsis"
-        )
+    for i in widths:
+        justify: Literal["left", "right"] = "right" if columns[i].right else "left"
+        table.add_column(columns[i].title, justify=justify, no_wrap=True, overflow="ellipsis")
     for row in rows:
-        table.add_row(*(Text(row[i], style=COLOURS.get(row[i], "")) for i in kept))
+        table.add_row(*(Text(shorten(row[i], n), style=COLOURS.get(row[i], "")) for i, n in widths.items()))
     console = rich_console(session, sys.stdout)
     console.width = width
     console.print(table)

@@ -7,7 +7,7 @@ import click
 from fleet.cli.console import Column, print_answer, print_table, say
 from fleet.cli.select import selecting
 from fleet.cli.session import Leaf, Session, pass_session
-from fleet.cli.words import NOTHING, ago, change, short_digest
+from fleet.cli.words import NOTHING, ago, change, familiar, short_digest
 
 if TYPE_CHECKING:
     from fleet.api.selectors import Selector
@@ -73,7 +73,7 @@ def outdated(session: Session, selector: "Selector", check: bool) -> None:
             c.host,
             c.container,
             c.status,
-            c.image or NOTHING,
+            familiar(c.image),
             change(c.old_digest, c.new_digest),
             ago(c.resolved_at),
             c.reason or NOTHING,

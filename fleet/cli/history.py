@@ -7,7 +7,7 @@ import click
 from fleet.cli.building import build
 from fleet.cli.console import Column, clean, paint, print_answer, print_table, say
 from fleet.cli.session import Branch, Leaf, Session, pass_session
-from fleet.cli.words import NOTHING, Moment, change, moment, seconds, short_id, size
+from fleet.cli.words import NOTHING, Moment, change, familiar, moment, seconds, short_id, size
 
 if TYPE_CHECKING:
     from fleet.api.history import Pull, Update
@@ -83,7 +83,7 @@ def ls(session: Session, /, **query: Any) -> None:
             o.result.value,
             change(o.old_digest, o.new_digest),
             o.mirror or NOTHING,
-            o.image,
+            familiar(o.image),
             seconds(o.downtime_ms),
             o.asked_by,
         )

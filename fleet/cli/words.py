@@ -8,6 +8,7 @@ from uuid import UUID
 import click
 
 from fleet.errors import BadInput
+from fleet.images.reference import Reference
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _DURATION = re.compile(r"(\d{1,6})([smhdw])")
@@ -24,6 +25,14 @@ def short_digest(digest: str) -> str:
     """Return ``sha256:`` and 12 digits."""
     algorithm, colon, hexes = digest.partition(":")
     return f"{algorithm}{colon}{hexes[:12]}" if digest else NOTHING
+
+
+def familiar(image: str) -> str:
+    """Return the spelling of a canonical image that people know: ``nginx:1.27``."""
+    try:
+        return Reference.parse(image).familiar
+    except BadInput:
+        return image or NOTHING
 
 
 def change(old: str, new: str) -> str:

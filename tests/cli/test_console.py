@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.cli.console import Column, clean, colourful, fitting, print_table
+from fleet.cli.console import Column, clean, colourful, fitting, print_table, shorten
 from fleet.cli.session import Session
 
 COLUMNS = (Column("HOST"), Column("LABELS", 3), Column("STATE"), Column("AGENT", 2))
@@ -21,17 +21,39 @@ class Terminal(io.StringIO):
 
 
 def test_a_wide_terminal_shows_all() -> None:
-    assert fitting(COLUMNS, [ROW], 120) == [0, 1, 2, 3]
+    assert fitting(COLUMNS, [ROW], 120) == {0: 5, 1: 8, 2: 6, 3: 5}
 
 
 def test_the_least_important_goes_first() -> None:
-    assert fitting(COLUMNS, [ROW], 25) == [0, 2, 3]
-    assert fitting(COLUMNS, [ROW], 16) == [0, 2]
+    assert fitting(COLUMNS, [ROW], 25) == {0: 5, 2: 6, 3: 5}
+    assert fitting(COLUMNS, [ROW], 16) == {0: 5, 2: 6}
 
 
 @given(width=st.integers(1, 200), cells=st.lists(st.text(max_size=40), min_size=4, max_size=4))
 def test_what_must_be_shown_always_is(width: int, cells: list[str]) -> None:
     assert {0, 2} <= set(fitting(COLUMNS, [cells], width))
+
+
+@given(width=st.integers(40, 200), cells=st.lists(st.text(max_size=90), min_size=4, max_size=4))
+def test_a_table_is_never_wider_than_the_terminal(width: int, cells: list[str]) -> None:
+    widths = fitting(COLUMNS, [cells], width)
+    assert sum(widths.values()) + 2 * (len(widths) - 1) <= width
+
+
+def test_a_long_cell_is_shortened_before_a_column_goes() -> None:
+    widths = fitting(COLUMNS, [("web-1", "x" * 60, "online", "0.1.0")], 60)
+    assert set(widths) == {0, 1, 2, 3}
+    assert widths[1] == 60 - 5 - 6 - 5 - 6
+
+
+def test_the_middle_of_a_long_name_goes() -> None:
+    assert shorten("ghcr.io/organisation/image:1.2", 16) == "ghcr.io/or…e:1.2"
+    assert shorten("short", 5) == "short"
+
+
+@given(text=st.text(max_size=80), width=st.integers(1, 100))
+def test_a_shortened_text_fits(text: str, width: int) -> None:
+    assert len(shorten(text, width)) <= width
 
 
 @pytest.mark.parametrize("hostile", ["a\x1b[2Jb", "a\rb", "a\nb", "a\x07b", "a\u202eb", "a\x9bb"])
