@@ -72,3 +72,15 @@ bench: install system ## Run the benchmarks one after the other
 .PHONY: clean
 clean: ## Remove what was built here
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# The Python inside the image; its wheels are what `make wheels` fetches.
+IMAGE_PYTHON ?= 3.13
+
+.PHONY: image-lock
+image-lock: install ## Resolve what goes into the image, in step with requirements.lock, into requirements.image.lock
+	echo hatchling | $(BIN)/uv pip compile pyproject.toml - --extra server --extra agent --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --no-annotate --no-emit-package fleet-updater -c requirements.lock -o requirements.image.lock -q
+
+.PHONY: wheels
+wheels: install ## Fetch the image's wheels into dist/wheels, so that it builds without a package index (IMAGE_PYTHON=3.13)
+	$(BIN)/python -m pip download --quiet --only-binary=:all: --python-version $(IMAGE_PYTHON) --require-hashes -r requirements.image.lock -d dist/wheels

@@ -48,6 +48,9 @@ class _Founding:
         certificate, key = self._read("authority/ca.crt"), self._read("authority/ca.key")
         if certificate and key:
             return Authority.load(Certified(certificate=certificate, key=key))
+        if certificate or key:
+            # Hosts trust the one that was there: another would lock all of them out.
+            raise BadInput(f"cannot use {self._folder / 'authority'}: one of ca.crt and ca.key is lost; restore it")
         authority = Authority.make(now)
         self.write("authority/ca.key", authority.certified.key, SECRET)
         self.write("authority/ca.crt", authority.certified.certificate, READABLE)
