@@ -1,1 +1,1 @@
-"""The worker of one host: takes orders from the road, drives updates, reports. Nothing here imports SQL or runs a shell."""
+"""The worker of one host: a state machine over its journal. Nothing here waits for an answer, decides a rollout, or sees SQL."""

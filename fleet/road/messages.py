@@ -137,12 +137,6 @@ class SendSnapshot(Message):
     kind: Literal["send-snapshot"] = "send-snapshot"
 
 
-class Welcome(Message):
-    """First contact was seen, and the new key and password of the host hold from now on."""
-
-    kind: Literal["welcome"] = "welcome"
-
-
 # Up
 
 
@@ -244,7 +238,7 @@ class Snapshot(Message):
     """The host's own mirror rules (its files and daemon), without policy; in part 0 alone."""
 
 
-Down = Annotated[Offer | Order | Go | Cancel | Resolve | Receipt | SendSnapshot | Welcome, Field(discriminator="kind")]
+Down = Annotated[Offer | Order | Go | Cancel | Resolve | Receipt | SendSnapshot, Field(discriminator="kind")]
 Up = Annotated[Claim | Ready | Outcome | Resolved | Progress | Heartbeat | Snapshot, Field(discriminator="kind")]
 
 DOWN: TypeAdapter[Down] = TypeAdapter(Down)

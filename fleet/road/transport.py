@@ -9,6 +9,8 @@ WATCH, MULTI and plain commands on the host's own keys are used.
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from queue import Empty
+from time import monotonic
 from typing import Any, cast
 
 from kombu.transport import TRANSPORT_ALIASES
@@ -21,6 +23,10 @@ _in_hand: set[str] = set()
 """Delivery tags that this process has taken and not settled; kept across reconnects, so that no running task is
 started again.
 """
+
+
+_heard: list[float] = []
+"""When the broker answered a read last, by the monotonic clock; empty before the first answer."""
 
 
 class QoS(stock.QoS):
@@ -54,7 +60,7 @@ class QoS(stock.QoS):
         """Put back what a dead worker had taken, the oldest to be read first."""
         channel: Any = self.channel
         with channel.conn_or_acquire() as client:
-            for tag in client.zrange(self.unacked_index_key, 0, -1, desc=True):
+            for tag in reversed(client.zrange(self.unacked_index_key, 0, -1)):  # no zrevrange: ACLs leave it out
                 name = tag.decode() if isinstance(tag, bytes) else tag
                 if name not in _in_hand:
                     self.restore_by_tag(name, client)
@@ -70,6 +76,16 @@ class Channel(stock.Channel):
         cast(QoS, self.qos).restore_left_over()
         return super().basic_consume(queue, *args, **kwargs)
 
+    def _brpop_read(self, **options: Any) -> Any:
+        """Take the answer to a blocking read, and note that there was one, whether it holds a message or not."""
+        try:
+            taken = super()._brpop_read(**options)  # type: ignore[misc]
+        except Empty:
+            _heard[:] = [monotonic()]
+            raise
+        _heard[:] = [monotonic()]
+        return taken
+
 
 class Transport(stock.Transport):
     """Kombu's Redis transport with one consumer a queue."""
@@ -80,6 +96,11 @@ class Transport(stock.Transport):
 def register() -> None:
     """Make the scheme known to kombu; twice does no harm."""
     TRANSPORT_ALIASES[SCHEME] = f"{__name__}:Transport"
+
+
+def last_heard() -> float | None:
+    """Return when the broker answered a read last, by the monotonic clock; None: not yet, in this process."""
+    return _heard[0] if _heard else None
 
 
 @contextmanager

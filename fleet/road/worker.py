@@ -10,7 +10,7 @@ from celery import Celery
 from celery.beat import Scheduler, Service
 
 from fleet.errors import BrokerUnreachable
-from fleet.road import names
+from fleet.road import names, transport
 from fleet.road.app import centre_app, finish, host_app
 from fleet.road.broker import BrokerAddress
 
@@ -33,6 +33,15 @@ def run_host_worker(
     since it answers signals.
     """
     _run(deliver_app(broker, host_id, handle), on_ready)
+
+
+def last_heard() -> float | None:
+    """Return when the broker answered this host's worker last, by the monotonic clock; None before the first answer.
+
+    An idle worker is answered every few seconds, so that a long silence means that the broker, or the way to it, is
+    gone.
+    """
+    return transport.last_heard()
 
 
 def run_tick_worker(

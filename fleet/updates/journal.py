@@ -181,6 +181,10 @@ class Journal:
         """Forget a command."""
         self._remove(self._command_file(command_id))
 
+    def seen(self, message_id: UUID) -> bool:
+        """Tell whether *message_id* is remembered."""
+        return str(message_id) in self._seen()
+
     def see(self, message_id: UUID) -> bool:
         """Remember *message_id*; tell whether it is new."""
         seen = self._seen()

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from fleet.engine.protocol import Engine, Inspect
 from fleet.errors import BadInput
+from fleet.images.digest import Digest
 from fleet.images.platform import Platform
 from fleet.images.reference import Reference
 from fleet.mirrors.source import MirrorRule
@@ -17,7 +18,7 @@ from fleet.updates.snapshot import STEERING_LABELS, ContainerState
 class DigestTable(Protocol):
     """The agent's own memory of digests, which some image stores lose."""
 
-    def get(self, image_id: str, repository: str) -> str | None:
+    def get(self, image_id: str, repository: str) -> Digest | None:
         """Return the digest by which *image_id* was pulled from *repository* (``docker.io/library/nginx``)."""
         ...
 

@@ -1,0 +1,82 @@
+"""The process of the agent: one per host and state, reading its queue until SIGTERM."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fleet.agent.agent import Agent, Tools
+from fleet.agent.facts import Facts
+from fleet.clock import SystemClock
+from fleet.engine.docker import connect
+from fleet.engine.protocol import Engine
+from fleet.errors import BadInput, Refused
+from fleet.mirrors.sources import read_host_mirrors
+from fleet.registry.credentials import DockerConfig
+from fleet.road import worker
+from fleet.road.join import JoinFile
+from fleet.settings.agent import AgentSettings
+from fleet.updates.known import KnownDigests
+from fleet.updates.pull import Puller
+
+
+def run(settings: AgentSettings) -> None:
+    """Be the agent of this host until SIGTERM.
+
+    Raise BadInput where the join file or the state cannot be used, Refused where another agent has the state, and
+    BrokerUnreachable where the broker does not let this host read its queue.
+    """
+    serve(JoinFile.read(settings.join_file), settings.state_dir, tools_of(settings))
+
+
+def serve(join: JoinFile, state: Path, tools: Tools) -> None:
+    """Be the agent of the host that *join* names; what must survive is kept in *state*."""
+    with alone(state):
+        agent = Agent(join, state, tools)
+        agent.start()
+        try:
+            worker.run_host_worker(join.broker, join.host_id, agent.receive, on_ready=agent.reading)
+        finally:
+            agent.stop()
+
+
+def tools_of(settings: AgentSettings) -> Tools:
+    """Return what a real agent works with; raise BadInput where an address or Docker's configuration cannot be used."""
+    clock = SystemClock()
+    credentials = DockerConfig.load(settings.docker_config_file)
+
+    def pulls(engine: Engine, state: Path, known: KnownDigests, facts: Facts) -> Puller:
+        return Puller(
+            engine, state=state, known=known, host_mirrors=facts.mirrors, credentials=credentials, clock=clock
+        )
+
+    return Tools(
+        connect=lambda: connect(settings.engine_url),
+        pulls=pulls,
+        credentials=credentials,
+        read_mirrors=read_host_mirrors,
+        clock=clock,
+        heartbeat_s=settings.agent.heartbeat_s,
+    )
+
+
+@contextmanager
+def alone(state: Path) -> Iterator[None]:
+    """Make the folder *state* and keep every other agent out of it; raise Refused or BadInput."""
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(state / "agent.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise BadInput(
+            f"cannot use the state directory {state}: {error.strerror}; name another with --state or FLEET_STATE_DIR"
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise Refused(
+            f"cannot run two agents in {state}: another one uses it; stop it, or name another place"
+        ) from None
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,152 @@
+"""The agent as a process, over a real broker and with a scripted centre: what is asked is done, once, whatever dies."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from fleet.clock import SystemClock
+from fleet.images.digest import Digest
+from fleet.road.embedded import EmbeddedBroker
+from fleet.road.messages import Claim, Heartbeat, Ready, SendSnapshot, Snapshot
+from fleet.testing.engine import MemoryEngine
+from fleet.updates.command import Target
+from fleet.updates.outcome import Result
+from tests.agent import engine_server
+from tests.agent.scripted_centre import ScriptedCentre, target
+
+pytestmark = pytest.mark.redis
+REPOSITORY = Path(__file__).parents[2]
+
+
+class Site:
+    """One host: an engine that lives on, and an agent that may be killed."""
+
+    def __init__(self, folder: Path, centre: ScriptedCentre) -> None:
+        self.engine = MemoryEngine(SystemClock())
+        self.centre = centre
+        self.folder = folder
+        self.death = folder / "death"
+        self._version = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._join = folder / "host.join"
+        centre.join.write(self._join)
+        self._server = engine_server.serve(self.engine, str(folder / "engine.sock"))
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.log = folder / "agent.log"
+
+    def start(self, state: str = "state") -> subprocess.Popen[bytes]:
+        """Start an agent."""
+        driver = str(REPOSITORY / "tests" / "agent" / "driver.py")
+        arguments = [self._join, self.folder / state, self.folder / "engine.sock", self.death]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, driver, *map(str, arguments)],
+                stderr=log,
+                cwd=REPOSITORY,
+                env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            )
+        return self._process
+
+    def stop(self) -> None:
+        """End the agent and its engine's socket."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        self._server.listener.close()
+
+    def run_old(self, name: str = "web") -> None:
+        """Run a container of the first version of an image."""
+        self.engine.add_image(f"{name}:1")
+        self.engine.run(name, f"{name}:1")
+
+    def newer(self, name: str = "web") -> Target:
+        """Return what brings the container to an image that is newer than the one it runs."""
+        self._version += 1
+        digest = str(Digest.of(f"version {self._version}".encode()))
+        now = self.engine.running()[name]
+        self.engine.publish(f"{name}:1", digest, Labels={"version": str(self._version)})
+        list(self.engine.pull(f"{name}@{digest}"))
+        return target(name, now["Id"], now["Image"], f"{name}:1", digest)
+
+    def runs(self, wanted: Target) -> bool:
+        """Tell whether the container runs the digest of *wanted*, and nothing else of its name is there."""
+        assert self.engine.names() == ["web"]
+        image = self.engine.running()["web"]["Image"]
+        return f"web@{wanted.digest}" in self.engine.world.images.images[image].digests
+
+
+@pytest.fixture
+def site(short: Path, broker: EmbeddedBroker) -> Iterator[Site]:
+    """Begin a centre and a host."""
+    with ScriptedCentre(broker.address) as centre, _site(short, centre) as site:
+        yield site
+        if os.environ.get("FLEET_TEST_LOG"):
+            print(site.log.read_text())
+
+
+@contextmanager
+def _site(folder: Path, centre: ScriptedCentre) -> Iterator[Site]:
+    site = Site(folder, centre)
+    site.run_old()
+    try:
+        yield site
+    finally:
+        site.stop()
+
+
+def test_an_offer_becomes_an_outcome_by_claim_order_ready_and_go(site: Site) -> None:
+    site.start()
+    wanted = site.newer()
+    command = site.centre.offer(wanted)
+    site.centre.wait(lambda: site.centre.outcomes(command))
+    (outcome, *_) = site.centre.outcomes(command)
+    assert outcome.outcome.result is Result.UPDATED, outcome.outcome.reason
+    assert outcome.pull is not None and outcome.pull.ok
+    assert [claim.command for claim in site.centre.said(Claim)][:1] == [command]
+    assert [ready.command for ready in site.centre.said(Ready)][:1] == [command]
+    assert site.runs(wanted)
+    assert site.centre.said(Heartbeat)[0].facts.engine_name == "memory"
+
+
+DEATHS = (
+    "command:offered",
+    "seen",
+    "command:ordered",
+    "command:ready",
+    "command:going",
+    "update:create",
+    "update:release",
+    "update:stop",
+    "update:swap",
+    "update:start",
+    "update:verify",
+    "update:remove",
+    "update:done",
+    "command:done",
+)
+
+
+def test_killed_after_any_write_the_next_agent_tells_one_outcome(site: Site) -> None:
+    """Whatever was written last before a kill -9, there is one outcome, and the container that it tells of runs."""
+    process = site.start()
+    for death in DEATHS:
+        site.death.write_text(death)
+        wanted = site.newer()
+        command = site.centre.offer(wanted)
+        process.wait(30)
+        assert process.returncode == -signal.SIGKILL, death
+        process = site.start()
+        site.centre.wait(lambda: site.centre.outcomes(command))  # noqa: B023
+        told = {outcome.outcome.result for outcome in site.centre.outcomes(command)}
+        assert len(told) == 1, f"{death}: {told}"
+        ids = {opened.id for opened in site.centre.heard if opened.message in site.centre.outcomes(command)}
+        assert len(ids) == 1, death
+        assert site.runs(wanted) is (told == {Result.UPDATED}), f"{death}: {told}"
+        assert told <= {Result.UPDATED, Result.ROLLED_BACK}, f"{death}: {site.centre.outcomes(command)}"
