@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 NARROWEST = 40
 """Columns of the narrowest terminal that a table is fitted to."""
 _GAP = 2
-_SHORT = 24
+_SHORT = 28
 """The width down to which a long column is shortened before another one is given up."""
 _SHORTEST = 8
 

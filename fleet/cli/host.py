@@ -103,9 +103,9 @@ def show(session: Session, name: str) -> None:
         "state": f"{paint(session, h.state)}, last seen {ago(h.last_seen_at)}",
         "labels": pairs(h.labels),
         "agent": h.agent_version or NOTHING,
-        "engine": f"{h.engine_name or NOTHING} {h.engine_version}, API {h.api_version or NOTHING}",
+        "engine": " ".join(part for part in (h.engine_name, h.engine_version) if part) or NOTHING,
         "platform": _platform(h) + (", containerd store" if h.containerd_store else ""),
-        "clock": f"{h.skew_ms} ms off" if h.skew_ms is not None else NOTHING,
+        "clock": f"{h.skew_ms / 1000:+.1f} s against the centre's" if h.skew_ms is not None else NOTHING,
         "outcomes": f"{h.outcomes_waiting} waiting to be told",
         "added": moment(h.created_at),
     }

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from fleet.cli.console import COLOURS, clean, rich_console
+from fleet.cli.console import COLOURS, Column, clean, fitting, rich_console, shorten
 from fleet.cli.session import Session
 from fleet.cli.words import size
 
@@ -18,19 +18,40 @@ MOST_ROWS = 20
 """The most hosts that are drawn one by one; beyond it the rest is counted."""
 _SIGNS = {"succeeded": "✔", "failed": "✖", "skipped": "✔", "cancelled": "✖", "pending": "○"}
 _BUSY = "●"
-_BAR = 20
+_DOING = {
+    "pull": "pulling",
+    "ready": "ready",
+    "create": "creating",
+    "stop": "stopping",
+    "start": "starting",
+    "verify": "verifying",
+    "rollback": "rolling back",
+}
+_COLUMNS = (Column("", 0), Column("", 3), Column("", 0), Column("", 1), Column("", 2))
+_BAR = 10
 
 
 def doing(host: "RolloutHost") -> str:
-    """Return what a host does at this moment: its state, and the phase where it says more."""
-    return f"{host.state.value}: {host.phase}" if host.phase and host.state.live else host.state.value
+    """Return what a host does at this moment: the phase where one is known, else its state."""
+    if host.state.live and host.phase in _DOING:
+        return _DOING[host.phase]
+    return host.state.value
 
 
 def amount(host: "RolloutHost") -> str:
-    """Return ``41.0 MB/65.0 MB`` where bytes are coming."""
+    """Return ``41.0/65.0 MB`` where bytes are coming."""
     if not host.bytes or host.phase != "pull":
         return ""
-    return f"{size(host.bytes)}/{size(host.total)}" if host.total else size(host.bytes)
+    if not host.total:
+        return size(host.bytes)
+    whole = size(host.total)
+    done = size(host.bytes)
+    return f"{done.removesuffix(whole[-3:])}/{whole}" if done.endswith(whole[-3:]) else f"{done}/{whole}"
+
+
+def source(host: "RolloutHost") -> str:
+    """Return the source that serves at this moment, without its scheme."""
+    return host.mirror.partition("://")[2] or host.mirror if host.phase == "pull" else ""
 
 
 def bar(done: int, total: int, width: int = _BAR) -> str:
@@ -60,7 +81,7 @@ class PlainScreen:
         """Tell what changed since the last time."""
         self._noted = ""
         for host in answer.hosts:
-            now = (doing(host), host.mirror if host.phase == "pull" else "")
+            now = (doing(host), source(host))
             if self._told.get(host.host) != now:
                 self._told[host.host] = now
                 via = f"via {now[1]}" if now[1] else ""
@@ -81,7 +102,8 @@ class LiveScreen:
         """Prepare; nothing is drawn yet."""
         from rich.live import Live
 
-        self._live = Live(console=rich_console(session, sys.stderr), transient=True, auto_refresh=False)
+        self._console = rich_console(session, sys.stderr)
+        self._live = Live(console=self._console, transient=True, auto_refresh=False)
 
     def __enter__(self) -> Self:
         """Take the terminal's last lines."""
@@ -94,7 +116,7 @@ class LiveScreen:
 
     def show(self, answer: "RolloutAnswer") -> None:
         """Draw."""
-        self._live.update(_drawn(answer), refresh=True)
+        self._live.update(_drawn(answer, self._console.width), refresh=True)
 
     def note(self, text: str) -> None:
         """Draw *text* instead, until the next look succeeds."""
@@ -103,26 +125,33 @@ class LiveScreen:
         self._live.update(Text(text, style="yellow"), refresh=True)
 
 
-def _drawn(answer: "RolloutAnswer") -> "Group":
+def _drawn(answer: "RolloutAnswer", width: int) -> "Group":
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
-    for _ in range(5):
-        table.add_column(no_wrap=True, overflow="ellipsis")
     order = sorted(answer.hosts, key=lambda host: (not host.state.live, host.state.ended, host.host))
-    for host in order[:MOST_ROWS]:
-        sign = _SIGNS.get(host.state.value, _BUSY)
+    shown = order[:MOST_ROWS]
+    rows = [[clean(cell) for cell in _cells(host)] for host in shown]
+    widths = fitting(_COLUMNS, rows, width)
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    for _ in widths:
+        table.add_column(no_wrap=True, overflow="ellipsis")
+    for host, row in zip(shown, rows, strict=True):
         style = COLOURS.get(host.state.value, "")
-        table.add_row(
-            Text(f"{sign} {clean(host.host)}", style=style),
-            clean(host.container or ", ".join(host.containers)),
-            Text(doing(host), style=style),
-            f"{bar(host.bytes, host.total)} {amount(host)}".strip() if host.phase == "pull" else "",
-            f"via {clean(host.mirror)}" if host.mirror and host.phase == "pull" else clean(host.reason),
-        )
+        table.add_row(*(Text(shorten(row[i], n), style=style if i in (0, 2) else "") for i, n in widths.items()))
     return Group(table, Text(_summary(answer), style="dim"))
+
+
+def _cells(host: "RolloutHost") -> tuple[str, ...]:
+    pulling = f"{bar(host.bytes, host.total)} {amount(host)}".strip() if host.phase == "pull" else ""
+    return (
+        f"{_SIGNS.get(host.state.value, _BUSY)} {host.host}",
+        host.container or ", ".join(host.containers),
+        doing(host),
+        pulling if host.state.live else "",
+        f"via {source(host)}" if host.state.live and source(host) else host.reason,
+    )
 
 
 def _summary(answer: "RolloutAnswer") -> str:

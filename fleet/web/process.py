@@ -82,7 +82,7 @@ def _servers(app: ASGIApp, settings: CentreSettings, doors: contextlib.ExitStack
     log.info("listening", extra={"socket": str(settings.socket)})
     if settings.web.listen:
         port = doors.enter_context(contextlib.closing(port_socket(settings.web.listen)))
-        config = config_of(Behind(app, Door.PORT), **_tls(settings.web))
+        config = config_of(Behind(app, Door.PORT), **tls_options(settings.web))
         served.append(_Served(Server(config), port))
         log.info("listening", extra={"address": settings.web.listen, "tls": not settings.web.plaintext})
     return served
@@ -175,7 +175,8 @@ def _clear(path: Path) -> None:
     raise Refused(f"cannot listen at {path}: another process does; is Fleet running already?")
 
 
-def _tls(web: WebSettings) -> dict[str, Any]:
+def tls_options(web: WebSettings) -> dict[str, Any]:
+    """Return what uvicorn needs for TLS; raise BadInput where the port would speak without it unasked."""
     if web.plaintext:
         return {}
     if not web.certificate_file or not web.key_file:
