@@ -44,7 +44,7 @@ class Reconciler:
             strangers = [host_id for host_id in strangers if host_id not in known]
             self._keeper.drop(strangers)
         if missing or strangers:
-            log.warning("broker users set right", extra={"restored": len(missing), "dropped": len(strangers)})
+            log.info("broker users set right", extra={"restored": len(missing), "dropped": len(strangers)})
         return Reconciled(restored=len(missing), dropped=len(strangers))
 
     def reconcile_where_new(self) -> bool:

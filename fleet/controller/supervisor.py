@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from fleet.clock import Clock, SystemClock
@@ -24,12 +24,12 @@ PROCESSES = ("web", "planner", "inbox", "beat")
 FIRST_WAIT_S = 0.5
 """The wait before what ended is started again; it doubles each time."""
 LONGEST_WAIT_S = 30.0
+RETRY_S = 1.0
+"""The wait after a start that failed because something else was not ready: the look at it costs next to nothing."""
 STEADY_S = 30.0
 """What ran for so long has recovered: its next wait is the first again."""
 STOP_S = 20.0
 """How long everything together may take to end by itself before it is killed."""
-_PATIENT_S = 8.0
-"""Failed starts are told as warnings once the wait has grown to this."""
 _LOOK_S = 0.5
 """Seconds between two looks; the end of a child wakes it earlier."""
 
@@ -105,7 +105,9 @@ class _Watch:
     started: float = 0.0
     running: bool = False
     wait_s: float = FIRST_WAIT_S
-    not_before: float = field(default=float("-inf"))
+    not_before: float = float("-inf")
+    reason: str = ""
+    """Why it could not start the last time."""
 
 
 class Supervisor:
@@ -158,11 +160,12 @@ class Supervisor:
         try:
             watch.kept.start()
         except FleetError as error:
-            # What needs another child of this machine fails once or twice, until that is up.
-            level = logging.INFO if watch.wait_s < _PATIENT_S else logging.WARNING
-            log.log(level, "cannot start yet", extra={"child": watch.name, "reason": str(error)})
-            self._back_off(watch, now)
+            # What needs another child of this machine fails until that is up: told once a reason, tried again soon.
+            if str(error) != watch.reason:
+                log.info("cannot start yet", extra={"child": watch.name, "reason": str(error)})
+            watch.reason, watch.not_before = str(error), now + RETRY_S
             return
+        watch.reason = ""
         watch.running, watch.started = True, now
         log.info("started", extra={"child": watch.name, "child_pid": watch.kept.pid})
 
@@ -172,10 +175,6 @@ class Supervisor:
             watch.wait_s = FIRST_WAIT_S
         watch.not_before = now + watch.wait_s
         log.warning("ended, starting it again", extra={"child": watch.name, "again_in_s": watch.wait_s})
-        watch.wait_s = min(watch.wait_s * 2, LONGEST_WAIT_S)
-
-    def _back_off(self, watch: _Watch, now: float) -> None:
-        watch.not_before = now + watch.wait_s
         watch.wait_s = min(watch.wait_s * 2, LONGEST_WAIT_S)
 
     @contextmanager
