@@ -82,7 +82,7 @@ class GatewayApp:
             await _answer(send, 200, {**headers, "Content-Length": str(len(raw))}, b"")
             return
         await _answer(send, 200, headers, raw)
-        session.passed(digest, len(raw), held.sink.segments)
+        session.passed(digest, 0, len(raw), held.sink.segments)
 
     async def _blob(
         self, session: Session, digest: Digest, method: str, headers: Headers, receive: Receive, send: Send
@@ -135,7 +135,7 @@ class _Body:
                 at += len(chunk)
                 await self._send({"type": "http.response.body", "body": chunk, "more_body": at < end})
                 if not gone.done():
-                    self._session.passed(self._flight.digest, at, self._file.segments)
+                    self._session.passed(self._flight.digest, at - len(chunk), at, self._file.segments)
             if start == end:
                 await self._send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:

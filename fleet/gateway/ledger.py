@@ -27,7 +27,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self._tallies: dict[str, _Tally] = {}
-        self._passed: dict[str, int] = {}
+        self._passed: dict[str, list[tuple[int, int]]] = {}
         self.latest = ""
         """The source that gave bytes last."""
 
@@ -64,14 +64,14 @@ class Ledger:
         if not (tally.skipped or tally.requests):
             tally.skipped.append(Verdict(result=result, reason=reason))
 
-    def passed(self, digest: str, up_to: int, segments: Iterable[Segment]) -> None:
-        """Take note that the engine has the bytes of *digest* up to *up_to*; what it got before counts once."""
-        before = self._passed.get(digest, 0)
-        if up_to <= before:
-            return
-        self._passed[digest] = up_to
+    def passed(self, digest: str, start: int, end: int, segments: Iterable[Segment]) -> None:
+        """Take note that the engine has the bytes of *digest* from *start* up to *end*; what it got before counts once."""
+        covered = self._passed.get(digest, [])
+        fresh = _missing(covered, start, end)
+        self._passed[digest] = [*covered, *fresh]
         for segment in segments:
-            self._of(segment.source).bytes += max(0, min(segment.end, up_to) - max(segment.start, before))
+            for first, last in fresh:
+                self._of(segment.source).bytes += max(0, min(segment.end, last) - max(segment.start, first))
 
     def failures(self, sources: Sequence[Source]) -> str:
         """Return what each of *sources* failed by, for people: ``http://a: it answered 404; http://b: ...``."""
@@ -105,6 +105,14 @@ class Ledger:
 
     def _of(self, source: str) -> _Tally:
         return self._tallies.setdefault(source, _Tally())
+
+
+def _missing(covered: Iterable[tuple[int, int]], start: int, end: int) -> list[tuple[int, int]]:
+    """Return the parts from *start* up to *end* that are not *covered*."""
+    parts = [(start, end)]
+    for first, last in covered:
+        parts = [piece for a, b in parts for piece in ((a, min(b, first)), (max(a, last), b)) if piece[0] < piece[1]]
+    return parts
 
 
 def _telling(failures: Sequence[Verdict]) -> Verdict | None:

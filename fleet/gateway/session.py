@@ -98,9 +98,9 @@ class Session:
             flight.task.add_done_callback(lambda _: self._fail(flight.failure))
         return flight
 
-    def passed(self, digest: Digest, up_to: int, segments: Iterable[Segment]) -> None:
-        """Take note that the engine has the bytes of *digest* up to *up_to*, which came as *segments*."""
-        self.means.ledger.passed(str(digest), up_to, segments)
+    def passed(self, digest: Digest, start: int, end: int, segments: Iterable[Segment]) -> None:
+        """Take note that the engine has the bytes of *digest* from *start* up to *end*, which came as *segments*."""
+        self.means.ledger.passed(str(digest), start, end, segments)
 
     def progress(self) -> tuple[int, int | None, str]:
         """Return bytes so far, bytes in all where a manifest told, and the source that gave bytes last."""
@@ -108,7 +108,8 @@ class Session:
         images = [manifest for manifest in held if not manifest.is_index]
         blobs = {blob.digest: blob.size for manifest in images for blob in manifest.blobs}
         read = sum(len(manifest.raw) for manifest in held)
-        got = sum(flight.file.size for flight in list(self._boarded.values()) if flight.file)
+        files = [flight.file for flight in list(self._boarded.values())]
+        got = sum(file.size for file in files if file is not None)
         return read + got, read + sum(blobs.values()) if images else None, self.means.ledger.latest
 
     def config_digests(self) -> frozenset[str]:

@@ -154,8 +154,11 @@ class ScriptedRegistry:
                 pass
         except NotHttp:
             writer.write(b"HTTP/1.0 400 Bad Request\r\nConnection: close\r\n\r\n")
-        except (ConnectionError, asyncio.CancelledError):
+        except ConnectionError:
             pass
+        except asyncio.CancelledError:
+            # A client that does not read would keep an orderly close, or TLS's farewell, waiting for ever.
+            writer.transport.abort()
         finally:
             self._connections.discard(task)
             with contextlib.suppress(Exception):

@@ -23,9 +23,7 @@ def by_digest(reference: Reference, digest: Digest) -> str:
 
 
 def give_name(engine: Engine, reference: Reference, image: Inspect) -> None:
-    """Give *image* the tag that the user wrote, unless it has it; a reference with a digest and no tag names none."""
-    if reference.tag is None and reference.digest is not None:
-        return
+    """Give *image* the tag that the user wrote, unless it has it."""
     name, tag = reference.familiar_name, reference.tag_or_latest
     if f"{name}:{tag}" not in (image.get("RepoTags") or ()):
         engine.tag(image["Id"], name, tag)

@@ -143,6 +143,10 @@ class Puller:
 
     def _carry_out(self, task: _Task) -> None:
         """Find the image, or bring it by the way that there is."""
+        if task.reference.tag is None and task.reference.digest is not None:
+            raise Refused(
+                f"cannot pull {task.reference.familiar}: it has no tag by which the engine would keep the image"
+            )
         present = self._present(task)
         if present is not None:
             task.tier = Tier.PRESENT

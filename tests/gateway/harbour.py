@@ -64,7 +64,11 @@ class Harbour:
     def open(self) -> tuple[Session, Dock]:
         """Begin a pull, and return it with the engine's way to it."""
         session = self.gateway.open(self.reference, self.digest, self.table)
-        return session, Dock(self.gateway.host, {"username": USER, "password": session.secret})
+        return session, self.dock(session)
+
+    def dock(self, session: Session) -> Dock:
+        """Return the engine's way to a pull."""
+        return Dock(self.gateway.host, {"username": USER, "password": session.secret})
 
     def pull(self) -> tuple[Dock, tuple[Attempt, ...]]:
         """Pull as an engine does; return what it got, and who gave it."""

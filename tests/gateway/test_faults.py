@@ -12,7 +12,7 @@ from fleet.testing.faults import Fault
 from tests.gateway.docking import PullFailed
 from tests.gateway.harbour import LAYERS, Harbour, served
 
-ONE_FAULT_S = 0.6 + 0.6 + 1.5
+ONE_FAULT_S = 0.6 + 0.6 + 3.0
 """First byte and silence of the quick limits, and a margin for a busy machine."""
 
 
