@@ -83,4 +83,8 @@ image-lock: install ## Resolve what goes into the image, in step with requiremen
 
 .PHONY: wheels
 wheels: install ## Fetch the image's wheels into dist/wheels, so that it builds without a package index (IMAGE_PYTHON=3.13)
-	$(BIN)/python -m pip download --quiet --only-binary=:all: --python-version $(IMAGE_PYTHON) --require-hashes -r requirements.image.lock -d dist/wheels
+	@mkdir -p dist
+	$(BIN)/uv pip compile requirements.image.lock --no-deps --python-version $(IMAGE_PYTHON) --python-platform linux --generate-hashes \
+	  --no-emit-index-url --no-header --no-annotate -o dist/wheels.txt -q
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --python-version $(IMAGE_PYTHON) \
+	  --require-hashes -r dist/wheels.txt -d dist/wheels
