@@ -88,7 +88,7 @@ class World:
             endpoints={},
             behaviour=image.behaviour,
         )
-        self._place(made, host)
+        self._place(made, host, endpoints)
         made.mounts = mounts(config, host, self._lent(host), lambda: self._nameless(made))
         for mount in made.mounts:
             if mount["Type"] == "volume":
@@ -229,7 +229,7 @@ class World:
             given.setdefault("bridge" if mode == "default" else mode, {})
         return {network: dict(endpoint or {}) for network, endpoint in [*given.items(), *spec.connect]}
 
-    def _place(self, made: MemoryContainer, host: dict[str, Any]) -> None:
+    def _place(self, made: MemoryContainer, host: dict[str, Any], endpoints: Mapping[str, Mapping[str, Any]]) -> None:
         """Give the container its hostname, and turn what names another container into its id."""
         for field in ("NetworkMode", "PidMode", "IpcMode"):
             mode = str(host.get(field) or "")
@@ -237,6 +237,9 @@ class World:
                 peer = self.must(mode.removeprefix("container:"), "join the namespace of")
                 host[field] = f"container:{peer.id}"
         given = self.engine_name if host["NetworkMode"] == "host" else made.id[:SHORT_ID]
+        for network, endpoint in endpoints.items():
+            if network == host["NetworkMode"] and endpoint.get("MacAddress"):
+                made.config["MacAddress"] = endpoint["MacAddress"]
         made.config["Hostname"] = made.config.get("Hostname") or given
         made.config.setdefault("Domainname", "")
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.contracts.conftest import bed as bed
+from tests.contracts.conftest import engines as engines
 from tests.updates.site import Site
 
 

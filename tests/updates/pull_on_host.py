@@ -1,11 +1,13 @@
 """One pull by the program's own puller, as a process: run on a machine of the lab, it prints outcome and image as JSON.
 
-The argument is JSON: ``state`` (a folder), ``reference``, ``digest``, ``mirrors`` (of the policy), ``insecure``.
+The argument is JSON: ``state`` (a folder), ``reference``, ``digest``, and where wanted ``mirrors`` (of the policy), ``insecure``,
+``silence_s`` and ``header_hold_s`` (of the limits), ``stop_after_s``.
 """
 
 import json
 import os
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,12 @@ from uuid import uuid4
 
 from fleet.clock import SystemClock
 from fleet.engine.docker import connect
+from fleet.gateway.limits import Limits
 from fleet.images.digest import Digest
 from fleet.images.reference import Reference
 from fleet.mirrors.policy import parse_mirrors
 from fleet.mirrors.sources import HostMirrors
+from fleet.registry.connections import SILENCE_S, Patience
 from fleet.registry.credentials import NoCredentials
 from fleet.updates.command import Policy
 from fleet.updates.known import KnownDigests
@@ -28,6 +32,11 @@ def main() -> None:
     asked: dict[str, Any] = json.loads(sys.argv[1])
     reference, state = Reference.parse(asked["reference"]), Path(asked["state"])
     engine, known = connect(os.environ["DOCKER_HOST"]), KnownDigests(state / "known.json")
+    silence_s = asked.get("silence_s", SILENCE_S)
+    limits = Limits(
+        patience=Patience(silence_s=silence_s), header_hold_s=asked.get("header_hold_s", Limits().header_hold_s)
+    )
+    ends = time.monotonic() + asked.get("stop_after_s", 3600)
     puller = Puller(
         engine,
         state=state,
@@ -35,6 +44,7 @@ def main() -> None:
         host_mirrors=lambda: HostMirrors(insecure=tuple(asked.get("insecure", ()))),
         credentials=NoCredentials(),
         clock=SystemClock(),
+        limits=limits,
     )
     outcome = puller.pull(
         reference,
@@ -42,6 +52,7 @@ def main() -> None:
         pull_id=uuid4(),
         policy=Policy(mirrors=parse_mirrors(asked.get("mirrors", []))),
         progress=lambda _: None,
+        stop=lambda: time.monotonic() > ends,
     )
     puller.close()
     remembered = known.get(outcome.image_id, reference.name)

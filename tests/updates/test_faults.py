@@ -22,6 +22,12 @@ ERRORS: dict[str, Callable[[], BaseException]] = {
 }
 
 
+ALWAYS = ("always, anonymous data", "unless-stopped, probed", "rm, slow to stop", "ports, static address")
+ALWAYS += ("a new one that exits", "rm, a new one that cannot start")
+CHOSEN = [shape if shape in ALWAYS else pytest.param(shape, marks=pytest.mark.full) for shape in SHAPES]
+"""Every shape, most of them as part of the long matrix."""
+
+
 class FaultyJournal(Journal):
     """A journal that fails at its write number *at*, counted over all the agents of one site."""
 
@@ -60,10 +66,9 @@ def test_each_shape_is_updated_or_brought_back(shape: str, tmp_path: Path) -> No
     site.assert_outlives_a_reboot()
 
 
-@pytest.mark.parametrize("reboot", [False, True], ids=["", "reboot"])
 @pytest.mark.parametrize("when", When)
-@pytest.mark.parametrize("error", ERRORS)
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("error", "reboot"), [*((error, False) for error in ERRORS), ("agent killed", True)])
+@pytest.mark.parametrize("shape", CHOSEN)
 def test_a_fault_at_any_engine_call_loses_nothing(
     shape: str, error: str, when: When, reboot: bool, tmp_path: Path
 ) -> None:
@@ -82,10 +87,9 @@ def test_a_fault_at_any_engine_call_loses_nothing(
             raise AssertionError(f"call {number}: {[c.name for c in site.engine.calls][: number + 1]}") from wrong
 
 
-@pytest.mark.parametrize("reboot", [False, True], ids=["", "reboot"])
 @pytest.mark.parametrize("when", [When.BEFORE, When.AFTER])
-@pytest.mark.parametrize("error", [OSError, KillNow], ids=["disk full", "agent killed"])
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("error", "reboot"), [(OSError, False), (KillNow, False), (KillNow, True)])
+@pytest.mark.parametrize("shape", CHOSEN)
 def test_a_fault_at_any_journal_write_loses_nothing(
     shape: str, error: type[BaseException], when: When, reboot: bool, tmp_path: Path
 ) -> None:

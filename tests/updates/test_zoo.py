@@ -1,0 +1,154 @@
+"""The same container with a new image, on every engine: what the user set stays, the data stays, nothing else changes."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from fleet.engine.difference import config_diff
+from fleet.engine.protocol import CreateSpec, Inspect
+from fleet.images.digest import Digest
+from fleet.images.reference import Reference
+from fleet.updates.command import Policy, Target, VerifyPolicy
+from fleet.updates.execute import recreate_target
+from fleet.updates.journal import Journal
+from fleet.updates.outcome import PullOutcome, Result, Tier, UpdateOutcome
+from tests.contracts.beds import Bed, run
+from tests.updates.zoo import ZOO, Animal
+
+COMMAND, PULL = UUID(int=1), UUID(int=3)
+POLICY = Policy(verify=VerifyPolicy(settle_ms=300, deadline_ms=15_000))
+
+
+def settle(bed: Bed, animal: Animal) -> Inspect:
+    """Run the animal with what stands around it, and data in each of its volumes; return its inspect."""
+    bed.network("back", "10.97.1.0/24")
+    bed.network("front", "10.97.2.0/24")
+    bed.image("peer:1", Volumes={"/lent": {}})
+    run(bed, "peer", "peer:1")
+    bed.image("app:1", **animal.old)
+    body = {"Image": "app:1", **animal.body}
+    spec = CreateSpec(name="web", body=body, connect=tuple(animal.connect.items()))
+    made = bed.engine.create(spec)
+    bed.engine.start(made)
+    before = look(bed, made)
+    for volume in volumes(before):
+        bed.write(volume, f"precious in {volume}")
+    return before
+
+
+def look(bed: Bed, container: str) -> Inspect:
+    """Return the inspect of a container that is there."""
+    found = bed.engine.inspect(container)
+    assert found is not None
+    return found
+
+
+def volumes(inspect: Inspect) -> list[str]:
+    """Return the names of a container's volumes."""
+    return sorted(mount["Name"] for mount in inspect["Mounts"] if mount["Type"] == "volume")
+
+
+def newer(bed: Bed, animal: Animal) -> str:
+    """Give ``app:1`` a newer image, as Fleet's pull does: under another name first; return its id."""
+    new = bed.image("fresh:1", **animal.new)
+    bed.engine.tag(new, "app", "1")
+    return new
+
+
+def update(bed: Bed, old: Inspect, new_image: str, journal: Path, number: int = 2) -> UpdateOutcome:
+    """Carry one update out."""
+    digest = Digest.of(new_image.encode())
+    target = Target(
+        update_id=UUID(int=number),
+        container_id=old["Id"],
+        container="web",
+        image_id=old["Image"],
+        reference=Reference.parse("app:1"),
+        digest=digest,
+    )
+    pull = PullOutcome(
+        pull_id=PULL, reference="app:1", digest=str(digest), ok=True, tier=Tier.PRESENT, image_id=new_image
+    )
+    keeper = Journal(journal)
+    return recreate_target(bed.engine, keeper, target, POLICY, pull, command_id=COMMAND, clock=bed.clock)
+
+
+@pytest.mark.parametrize("animal", ZOO)
+def test_it_comes_through_a_recreate_as_it_was(animal: str, bed: Bed, tmp_path: Path) -> None:
+    shape = ZOO[animal]
+    before = settle(bed, shape)
+    new_image = newer(bed, shape)
+    outcome = update(bed, before, new_image, tmp_path)
+    assert outcome.result is Result.UPDATED, outcome.reason
+    after = look(bed, "web")
+    assert after["Image"] == new_image
+    assert after["State"]["Running"]
+    told = config_diff(before, after)
+    assert sorted(line.partition(": ")[0] for line in told) == sorted(shape.differs), told
+    assert outcome.config_diff == told
+    assert volumes(after) == volumes(before)
+    for volume in volumes(after):
+        assert bed.read(volume) == f"precious in {volume}"
+    names = sorted(look(bed, one)["Name"] for one in bed.engine.container_ids(all=True))
+    assert names == ["/peer", "/web"]
+    _changes_no_more(bed, after, tmp_path)
+
+
+def _changes_no_more(bed: Bed, after: Inspect, journal: Path) -> None:
+    """A second run does nothing, and a second recreate differs in nothing."""
+    assert update(bed, after, after["Image"], journal, 3).result is Result.ALREADY_CURRENT
+    assert look(bed, "web")["Id"] == after["Id"]
+
+
+SETTLED = (
+    "volumes",
+    "two networks",
+    "a link",
+    "removed when it stops",
+    "an entrypoint taken away",
+    "limits and rights",
+)
+
+
+@pytest.mark.parametrize("animal", SETTLED)
+def test_a_second_recreate_adds_nothing(animal: str, bed: Bed, tmp_path: Path) -> None:
+    """What one recreate adds each time, as doubled links or binds, shows at the second."""
+    shape = ZOO[animal]
+    before = settle(bed, shape)
+    update(bed, before, newer(bed, shape), tmp_path, 2)
+    middle = look(bed, "web")
+    same = replace(shape, old=shape.new)
+    outcome = update(bed, middle, newer(bed, same), tmp_path, 4)
+    assert outcome.result is Result.UPDATED, outcome.reason
+    after = look(bed, "web")
+    assert config_diff(middle, after) == ()
+    for field in ("Binds", "Links", "Mounts"):
+        assert sorted(map(str, after["HostConfig"].get(field) or [])) == sorted(
+            map(str, middle["HostConfig"].get(field) or [])
+        )
+
+
+Broken = Callable[[Bed], str]
+
+
+@pytest.mark.parametrize("animal", ["volumes", "two networks", "removed when it stops", "always restarted", "a link"])
+def test_a_new_one_that_gets_unhealthy_is_rolled_back(animal: str, bed: Bed, tmp_path: Path) -> None:
+    from tests.contracts.beds import BAD_PROBE
+
+    shape = ZOO[animal]
+    before = settle(bed, shape)
+    outcome = update(
+        bed, before, newer(bed, replace(shape, new=dict(shape.new) | {"Healthcheck": BAD_PROBE})), tmp_path
+    )
+    assert outcome.result is Result.ROLLED_BACK, outcome.reason
+    assert "healthy" in outcome.reason
+    after = look(bed, "web")
+    assert after["Image"] == before["Image"]
+    assert after["State"]["Running"]
+    assert config_diff(before, after) == ()
+    for volume in volumes(after):
+        assert bed.read(volume) == f"precious in {volume}"
+    assert len(bed.engine.container_ids(all=True)) == 2
