@@ -166,7 +166,8 @@ class Fetch:
                     raise wrong
                 await self._read(source, answer, began, skip=offset if answer.status == 200 else 0)
         except FleetError as error:
-            patient = means.clock.monotonic() - began >= 0.9 * means.limits.patience.first_byte_s
+            patience = means.limits.patience
+            patient = means.clock.monotonic() - began >= 0.9 * min(patience.first_byte_s, patience.silence_s)
             raise of_error(error, patient=patient) from error
         except BaseException as error:
             if not isinstance(error, SourceFailed):
