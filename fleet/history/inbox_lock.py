@@ -3,7 +3,7 @@
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ _KEY = 0x666C656574  # "fleet", as a number
 _LOOK_AGAIN_S = 1.0
 
 _TRY = text("SELECT pg_try_advisory_lock(:key)").bindparams(key=_KEY)
+_UNLOCK = text("SELECT pg_advisory_unlock_all()")
 _HELD = text(
     "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = pg_backend_pid()"
     " AND classid = :high AND objid = :low AND objsubid = 1"
@@ -81,7 +82,10 @@ def _postgresql_lock(db: Database) -> Iterator[_Locking]:
         try:
             yield try_lock, InboxLock(held, writing)
         finally:
-            # Not back into the pool: the lock belongs to the session.
+            # Let go by name, since the server sees only a moment later that a connection is closed; and not back
+            # into the pool, since the lock belongs to the session.
+            with suppress(SQLAlchemyError), connection.begin():
+                connection.execute(_UNLOCK)
             connection.invalidate()
 
 

@@ -5,12 +5,14 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import psycopg
 import pytest
+from sqlalchemy import delete
 
 from fleet.history.database import Database
 from fleet.history.tables import METADATA
@@ -77,16 +79,6 @@ class Postgres:
         with psycopg.connect(f"host={self.directory} user=postgres dbname=postgres", autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
 
-    def empty(self, name: str) -> None:
-        """Delete every row of a database, whoever was left over in it."""
-        with psycopg.connect(f"host={self.directory} user=postgres dbname={name}", autocommit=True) as connection:
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-            for table in reversed(METADATA.sorted_tables):
-                connection.execute(f"DELETE FROM {table.name}")
-
     def drop(self, name: str) -> None:
         """Drop a database."""
         with psycopg.connect(f"host={self.directory} user=postgres dbname=postgres", autocommit=True) as connection:
@@ -145,24 +137,35 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     server.drop(name)
 
 
+@pytest.fixture(scope="session")
+def opened() -> Iterator[dict[str, Database]]:
+    """The databases that tests share: an engine compiles each statement once, which takes longer than running it."""
+    databases: dict[str, Database] = {}
+    yield databases
+    for each in databases.values():
+        each.close()
+
+
 @pytest.fixture(params=BOTH)
-def db_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a migrated, empty database, whose tables the test leaves as they are."""
-    if request.param == "sqlite":
-        shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "fleet.db")
-        return f"sqlite:///{tmp_path / 'fleet.db'}"
-    server: Postgres = request.getfixturevalue("postgres")
-    # Emptied and not made anew: a database takes a second to make while the disk is busy.
-    server.empty("shared")
-    return server.url("shared")
-
-
-@pytest.fixture
-def db(db_url: str, clock: HeldClock) -> Iterator[Database]:
-    """A migrated, empty database whose clock the test holds."""
-    opened = Database.open(db_url, clock=clock)
-    yield opened
-    opened.close()
+def db(
+    request: pytest.FixtureRequest,
+    opened: dict[str, Database],
+    tmp_path_factory: pytest.TempPathFactory,
+    clock: HeldClock,
+) -> Database:
+    """A migrated, empty database whose clock the test holds, and whose tables it leaves as they are."""
+    kind: str = request.param
+    if kind not in opened:
+        if kind == "sqlite":
+            path = tmp_path_factory.mktemp("shared") / "fleet.db"
+            shutil.copy(request.getfixturevalue("sqlite_template"), path)
+            opened[kind] = Database.open(f"sqlite:///{path}")
+        else:
+            opened[kind] = Database.open(request.getfixturevalue("postgres").url("shared"))
+    with opened[kind].writing() as connection:
+        for table in reversed(METADATA.sorted_tables):
+            connection.execute(delete(table))
+    return replace(opened[kind], clock=clock)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 from uuid import UUID, uuid4
 
 from sqlalchemy import Table, select
@@ -40,7 +40,15 @@ from fleet.rollouts.spec import RolloutSpec
 from fleet.updates.outcome import Phases, PullOutcome, Result, Tier, UpdateOutcome
 from fleet.updates.snapshot import ContainerState
 
-BY = {"by": "person:anna", "door": "socket"}
+
+class By(TypedDict):
+    """Who does it, and through which door."""
+
+    by: str
+    door: str
+
+
+BY: By = {"by": "person:anna", "door": "socket"}
 GOOD_MIRROR = "http://good.lan"
 
 
