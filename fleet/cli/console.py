@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
@@ -67,6 +68,13 @@ def rich_console(session: Session, stream: TextIO) -> "Console":
 def say(text: str) -> None:
     """Tell the person something about what is printed, or why nothing is; never data."""
     click.echo(text, err=True)
+
+
+def working(session: Session, text: str) -> AbstractContextManager[object]:
+    """Show *text* while something takes its time, where a person watches; nothing elsewhere."""
+    if session.json or not sys.stderr.isatty():
+        return nullcontext()
+    return rich_console(session, sys.stderr).status(f"{text} ...")
 
 
 def print_json(document: Any) -> None:

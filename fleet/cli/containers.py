@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fleet.cli.console import Column, print_answer, print_table, say
+from fleet.cli.console import Column, print_answer, print_table, say, working
 from fleet.cli.select import selecting
 from fleet.cli.session import Leaf, Session, pass_session
 from fleet.cli.words import NOTHING, ago, change, familiar, short_digest
@@ -64,7 +64,7 @@ def ps(session: Session, patterns: tuple[str, ...], selector: "Selector") -> Non
 @pass_session
 def outdated(session: Session, selector: "Selector", check: bool) -> None:
     """List the containers whose tag has moved on, or of which that is not known."""
-    with session.client() as client:
+    with session.client() as client, working(session, "asking the registries" if check else "looking"):
         answer = client.outdated(selector, check=check)
     if print_answer(session, answer):
         return

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fleet.cli.console import clean, paint, print_answer
+from fleet.cli.console import clean, paint, print_answer, working
 from fleet.cli.session import Leaf, Session
 from fleet.errors import AuthNeeded, Unreachable
 
@@ -34,7 +34,8 @@ def _ask(session: Session) -> "Diagnosis":
 
     with session.client() as client:
         try:
-            told = client.doctor()
+            with working(session, "looking"):
+                told = client.doctor()
         except (Unreachable, AuthNeeded) as e:
             rest = Check(id="rest", grade=Grade.SKIP, text="everything else: only the server can look at it")
             text, _, fix = str(e).partition("; ")

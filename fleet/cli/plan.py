@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fleet.cli.building import build
-from fleet.cli.console import Column, clean, print_answer, print_table, say
+from fleet.cli.console import Column, clean, print_answer, print_table, say, working
 from fleet.cli.select import selecting
 from fleet.cli.session import Leaf, Session
 from fleet.cli.waiting import follow, waiting
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PENDING = 10
 """The exit code of ``plan --exit-code`` where something would be changed."""
 
+_ASKING, _PLANNING = "asking the registries", "planning"
 _COLUMNS = (
     Column("HOST"),
     Column("CONTAINER"),
@@ -47,7 +48,9 @@ def plan(ctx: click.Context, selector: "Selector", out: str | None, check: bool,
 
     session = ctx.ensure_object(Session)
     with session.client() as client:
-        answer = client.make_plan(build(MakePlan, selector=selector, check=check))
+        request = build(MakePlan, selector=selector, check=check)
+        with working(session, _ASKING if check else _PLANNING):
+            answer = client.make_plan(request)
     if out:
         _write(Path(out), answer)
     if not print_answer(session, answer):
@@ -83,7 +86,9 @@ def update(
 
     session = ctx.ensure_object(Session)
     with session.client() as client:
-        ordered = client.update(build(UpdateHost, host=host, container=container, check=check))
+        request = build(UpdateHost, host=host, container=container, check=check)
+        with working(session, _ASKING if check else _PLANNING):
+            ordered = client.update(request)
         ctx.exit(_carry_out(session, client, ordered, detach, timeout))
 
 
