@@ -22,6 +22,10 @@ class DigestTable(Protocol):
         """Return the digest by which *image_id* was pulled from *repository* (``docker.io/library/nginx``)."""
         ...
 
+    def put(self, image_id: str, repository: str, digest: Digest) -> None:
+        """Remember it."""
+        ...
+
 
 def observe(engine: Engine, known: DigestTable) -> tuple[ContainerState, ...]:
     """Return every container of the engine, sorted by name; one that goes away meanwhile is left out."""
@@ -60,12 +64,18 @@ def _state(engine: Engine, known: DigestTable, images: dict[str, Inspect], inspe
 
 
 def _digests(image: Inspect, known: DigestTable, image_id: str, named: str) -> tuple[str, ...]:
-    """Return the digests under the repository of *named*, as the engine or the agent's own table knows them."""
+    """Return the digests under the repository of *named*, as the engine or the agent's own table knows them.
+
+    What the engine knows is remembered: containerd's store forgets it as soon as the tag moves to a newer image, and the
+    container of the older one would look as if it had been built on this host.
+    """
     try:
         repository = Reference.parse(named).name
     except BadInput:
         return ()
     found = {digest for name, digest in _repo_digests(image) if name == repository}
+    for digest in found:
+        known.put(image_id, repository, Digest.parse(digest))
     remembered = known.get(image_id, repository)
     return tuple(sorted(found | ({str(remembered)} if remembered else set())))
 
