@@ -8,8 +8,7 @@ agent on each host, all as separate processes. Each claim that is printed is che
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,12 +18,13 @@ from tests.lab.engines import Generation
 from tests.lab.images import Recipe
 from tests.lab.lab import Host, Lab
 from tests.lab.machines import eventually
-from tests.lab.registries import DockerRegistry, Registry, mirror_options
-from tests.lab.report import heading, history, line, named, table
+from tests.lab.registries import Registry, mirror_options
+from tests.lab.report import heading, history, line, table
 
 WEB, DATABASE = "web", "database"
 _SIZE_MIB = {WEB: (1.5, 0.5), DATABASE: (2.0,)}
 _HOSTS = ((Generation.V20, "oak"), (Generation.V26, "ash"), (Generation.V26_CONTAINERD, "elm"), (Generation.V29, "yew"))
+_LEAST_HOSTS = 3
 _POLICY = {"verify": {"settle_ms": 2000}}
 
 
@@ -37,11 +37,15 @@ class Stage:
     """Everything that stands when the demo begins."""
 
     lab: Lab
-    origin: DockerRegistry
-    mirrors: list[Registry]
+    mirrors: list[Registry] = field(default_factory=list)
     """In the order in which every host asks them."""
     hosts: list[Host] = field(default_factory=list)
     centre: Centre | None = None
+
+    @property
+    def origin(self) -> Registry:
+        """Docker Hub, as the machines of the lab see it."""
+        return self.lab.registries["origin"]
 
     @property
     def fleet(self) -> Centre:
@@ -63,8 +67,9 @@ def main() -> int:
         return 2
     try:
         with Lab() as lab:
-            stage = _set_up(lab)
+            stage = Stage(lab)
             try:
+                _set_up(stage)
                 _play(stage)
             except Exception:
                 _show_logs(stage)
@@ -79,44 +84,40 @@ def main() -> int:
 def _play(stage: Stage) -> None:
     _show_fleet(stage)
     first = _new_version(stage, "2")
-    with _round(stage, "first round: the good mirror is the third"):
-        _update_by_schedule(stage, stage.hosts[0])
-        _update_by_hand(stage, stage.hosts[1], stage.hosts[2:])
-    _check_round(stage, first, "2", good=2)
+    _update_by_schedule(stage, stage.hosts[0])
+    _update_by_hand(stage, stage.hosts[1], stage.hosts[2:])
+    _show_round(stage, "first round: the good mirror is the third", first, "2", good=2)
     _roll_back(stage)
-    _move_mirrors(stage)
+    _other_mirrors(stage)
     second = _new_version(stage, "4")
-    with _round(stage, "second round: the good mirror is the first"):
-        _update_all(stage)
-    _check_round(stage, second, "4", good=0)
+    _update_all(stage)
+    _show_round(stage, "second round: the good mirror is the second", second, "4", good=1)
 
 
 # --- what stands before anything happens ---------------------------------------------------------------------------
 
 
-def _set_up(lab: Lab) -> Stage:
+def _set_up(stage: Stage) -> None:
+    lab = stage.lab
     heading(f"a lab of real engines, on {lab.place.address(0)}/24")
-    origin = lab.origin()
-    stage = Stage(lab, origin, [lab.dead("north"), lab.lying("west"), lab.cache("south")])
+    lab.origin()
+    stage.mirrors = [lab.dead("north"), lab.lying("west"), lab.cache("south")]
     line("origin: Docker's registry with TLS, as registry-1.docker.io")
     line("mirrors: north refuses connections, west serves wrong bytes, south is a pull-through cache")
     for app in (WEB, DATABASE):
-        origin.push(f"acme/{app}", "stable", _recipe(app, "1"))
+        stage.origin.push(f"acme/{app}", "stable", _recipe(app, "1"))
     redis, database = lab.redis(), lab.postgresql()
-    generations = [(generation, name) for generation, name in _HOSTS if generation.installed]
-    # The first host's mirrors stand in its daemon.json, as most people have them.
-    stage.hosts = [
-        lab.host(name, generation, options=mirror_options(stage.mirrors) if number == 0 else {}, wait=False)
-        for number, (generation, name) in enumerate(generations)
-    ]
+    stage.hosts = [lab.host(name, generation, wait=False) for generation, name in _HOSTS if generation.installed]
+    if len(stage.hosts) < _LEAST_HOSTS:
+        raise DemoFailed("cannot show several generations of engines; run: scripts/install-engines packages 20.10 26.1")
     lab.ready()
     stage.centre = centre = lab.centre(redis, database.url)
     centre.start()
     line("Redis with TLS and ACLs, PostgreSQL, and the central processes: web, planner, inbox, beat")
     for host in stage.hosts:
         _begin(stage, host)
-    _write_policies(stage)
-    return stage
+    _write_policy(stage, _POLICY)
+    _configure(stage)
 
 
 def _begin(stage: Stage, host: Host) -> None:
@@ -124,17 +125,18 @@ def _begin(stage: Stage, host: Host) -> None:
     for app in (WEB, DATABASE):
         host.docker("pull", "--quiet", f"acme/{app}:stable")
         host.docker("run", "--detach", "--name", app, "--restart", "unless-stopped", f"acme/{app}:stable")
-    if host is stage.hosts[-1] and len(stage.hosts) > 1:
-        host.machine.write("/etc/fleet/mirrors.json", json.dumps({"registries": {"docker.io": _urls(stage)}}))
     stage.fleet.start_agent(host, stage.fleet.add_host(host, engine=host.generation.value))
 
 
-def _write_policies(stage: Stage) -> None:
-    """Let the hosts in the middle have their mirrors from the policy; first and last have them in files of their own."""
-    _write_policy(stage, _POLICY)
-    for host in stage.hosts[1:-1]:
-        rules = [{"for": "docker.io", "url": url} for url in _urls(stage)]
-        _write_policy(stage, {"mirrors": rules}, "--host", host.name)
+def _configure(stage: Stage) -> None:
+    """Tell each host its mirrors: the first by daemon.json, the last by Fleet's own file, the others by the policy."""
+    first, *middle, last = stage.hosts
+    first.configure(mirror_options(stage.mirrors))
+    first.reload()
+    urls = [mirror.url for mirror in stage.mirrors]
+    last.machine.write("/etc/fleet/mirrors.json", json.dumps({"registries": {"docker.io": urls}}))
+    for host in middle:
+        _write_policy(stage, {"mirrors": [{"for": "docker.io", "url": url} for url in urls]}, "--host", host.name)
 
 
 def _write_policy(stage: Stage, document: dict[str, Any], *subject: str) -> None:
@@ -209,56 +211,43 @@ def _roll_back(stage: Stage) -> None:
     _check(sorted(left) == [DATABASE, WEB], "and nothing of the new one is left")
 
 
-def _move_mirrors(stage: Stage) -> None:
-    heading("the mirrors change places: north becomes the good one, west dies, south lies")
-    lab = stage.lab
-    north, west, south = stage.mirrors
-    for mirror in stage.mirrors:
-        mirror.stop()
-    stage.mirrors = [
-        lab.cache("north", on=north.machine),
-        lab.dead("west", on=west.machine),
-        lab.lying("south", on=south.machine),
-    ]
+def _other_mirrors(stage: Stage) -> None:
+    heading("every host gets three other mirrors: hill serves wrong bytes, lake is good, dale refuses connections")
+    stage.mirrors = [stage.lab.lying("hill"), stage.lab.cache("lake"), stage.lab.dead("dale")]
+    _configure(stage)
 
 
 # --- what came of it -----------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _round(stage: Stage, title: str) -> Iterator[None]:
-    before = {row["update"]["id"] for row in _outcomes(stage)}
-    yield
+def _show_round(stage: Stage, title: str, digests: dict[str, str], version: str, *, good: int) -> None:
+    """Print what the history says of one round, and compare it with what engines and registries say."""
     heading(f"the history of the {title}")
-    fresh = [row for row in _outcomes(stage) if row["update"]["id"] not in before]
-    history(sorted(fresh, key=lambda row: (row["update"]["host"], row["update"]["container"])), stage.names)
-
-
-def _check_round(stage: Stage, digests: dict[str, str], version: str, *, good: int) -> None:
-    """Compare what the history says with what engines and registries say."""
+    known = set(digests.values())
+    told = [row for row in _outcomes(stage) if row["update"]["new_digest"] in known]
+    told.sort(key=lambda row: (row["update"]["host"], row["update"]["container"]))
+    history(told, stage.names)
     heading("the history against the registries' own access logs")
     served = stage.mirrors[good]
-    rows = []
-    for host in stage.hosts:
-        for app in (WEB, DATABASE):
-            told = _told(stage, host, app, digests[app])
-            layers = _layers(stage, app, digests[app])
-            logged = _logged(served, layers)
-            rows.append([host.name, app, named(told["pull"]["mirror"], stage.names), str(told["pull"]["bytes"])])
-            _expect(_version(host, app) == version, f"{host.name} runs version {version} of {app}")
-            _expect(served.host in told["pull"]["mirror"], f"the history of {host.name} {app} names {served.host}")
-            _expect(host.address in logged, f"{served.machine.name}'s log has the layers of {app} for {host.name}")
-            _expect(host.address not in _logged(stage.origin, layers), f"the origin sent {host.name} no layer")
-    table(["HOST", "CONTAINER", "MIRROR IN THE HISTORY", "BYTES"], rows)
-    line(f"each of these layers is in {served.machine.name}'s own log for that host, and none is in the origin's")
+    for app in (WEB, DATABASE):
+        layers = _layers(stage, app, digests[app])
+        to = {"mirror": _logged(served, layers), "origin": _logged(stage.origin, layers)}
+        for host in stage.hosts:
+            _check_update(host, app, version, served, [row["pull"] for row in told if _is_of(row, host, app)])
+            _expect(host.address in to["mirror"], f"{served.machine.name} wrote down that it sent {app} to {host.name}")
+            _expect(host.address not in to["origin"], f"the origin sent no layer of {app} to {host.name}")
+    line(f"checked: {len(told)} updates, each once, each through {served.machine.name}, as the history has it;")
+    line(f"checked: {served.machine.name}'s own log has these layers for every host, and the origin's for none")
 
 
-def _told(stage: Stage, host: Host, app: str, digest: str) -> Any:
-    found = _outcomes(stage, "--host", host.name, "--container", app, "--digest", digest, "--outcome", "updated")
-    found = [row for row in found if row["update"]["new_digest"] == digest]
-    _expect(len(found) == 1, f"the history has exactly one update of {app} on {host.name} to {digest[:19]}")
-    _expect(bool(found[0]["pull"]), f"the update of {app} on {host.name} has its pull")
-    return found[0]
+def _check_update(host: Host, app: str, version: str, served: Registry, pulls: Sequence[Any]) -> None:
+    _expect(len(pulls) == 1 and bool(pulls[0]), f"the history has {app} on {host.name} exactly once, with its pull")
+    _expect(served.host in pulls[0]["mirror"], f"the history of {app} on {host.name} names {served.machine.name}")
+    _expect(_version(host, app) == version, f"{host.name} runs version {version} of {app}")
+
+
+def _is_of(row: Any, host: Host, app: str) -> bool:
+    return bool(row["update"]["host"] == host.name and row["update"]["container"] == app)
 
 
 def _layers(stage: Stage, app: str, digest: str) -> set[str]:
@@ -293,10 +282,6 @@ def _version(host: Host, app: str) -> str:
 def _recipe(app: str, version: str) -> Recipe:
     health = {WEB: "failing" if version == "3" else "good"}.get(app, "")
     return Recipe(version=version, layers_mib=_SIZE_MIB[app], health=health, shares=f"{app}-{version}")
-
-
-def _urls(stage: Stage) -> list[str]:
-    return [mirror.url for mirror in stage.mirrors]
 
 
 def _print(text: str) -> None:

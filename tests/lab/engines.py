@@ -156,6 +156,10 @@ class Engine:
         self.start()
         self.ready()
 
+    def reload(self) -> None:
+        """Let it read its daemon.json again while it runs."""
+        self._started().send(signal.SIGHUP)
+
     def log(self, lines: int = 30) -> str:
         """Return the end of its log."""
         return self._started().tail(lines)
