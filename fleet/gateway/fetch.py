@@ -6,27 +6,17 @@ sources together are wrong, each source is tried alone, and the proved bytes the
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fleet.clock import Clock, since_ms
-from fleet.errors import FleetError
-from fleet.gateway.ledger import Ledger
-from fleet.gateway.limits import Limits
-from fleet.gateway.pace import Pace
 from fleet.gateway.sink import Segment, Sink
-from fleet.gateway.upstreams import Upstreams
-from fleet.gateway.verdict import SourceFailed, Verdict, failed, of_answer, of_error
-from fleet.images.digest import Digest
-from fleet.images.reference import Reference
+from fleet.gateway.take import Taking
+from fleet.gateway.verdict import SourceFailed, Verdict, failed
+from fleet.gateway.wanted import Means, Wanted
 from fleet.mirrors.announce import TRYING_NEXT
 from fleet.mirrors.attempt import AttemptResult
-from fleet.mirrors.breakers import Breakers
 from fleet.mirrors.route import Omission, Standing, route
 from fleet.mirrors.source import Role, Source
-from fleet.mirrors.table import MirrorTable
-from fleet.registry.address import Kind
-from fleet.registry.answer import Answer
 
 log = logging.getLogger(__name__)
 
@@ -49,36 +39,6 @@ _PASSING = frozenset(
 
 class FetchFailed(Exception):
     """No source could give it; the text begins with "cannot"."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What is fetched, of which repository."""
-
-    reference: Reference
-    kind: Kind
-    digest: Digest
-    size: int | None
-    """Bytes; None where no manifest told."""
-    cap: int
-    """The most bytes that are taken."""
-    whole: bool = False
-    """Whether it is taken from one source in one piece, as manifests are."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Means:
-    """What fetching needs, the same for everything that one pull fetches."""
-
-    table: MirrorTable
-    own: frozenset[str]
-    upstreams: Upstreams
-    breakers: Breakers
-    ledger: Ledger
-    limits: Limits
-    clock: Clock
-    via: str
-    """The value of the Via header, by which a request that comes back is known."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -123,7 +83,7 @@ class Fetch:
             if self._alone:
                 self.sink.reset()
             try:
-                await self._take(source)
+                await Taking(source=source, wanted=self.wanted, sink=self.sink, means=self.means).run(self._another)
                 if self._proved(source):
                     return True
             except SourceFailed as error:
@@ -145,89 +105,6 @@ class Fetch:
         chosen = next((source for source in found.sources if source.name not in self._tried), None)
         self._defied = self._defied or (found.ignored_breakers and chosen is not None)
         return chosen
-
-    async def _take(self, source: Source) -> None:
-        """Read from *source* what is still missing; raise SourceFailed where it gives less."""
-        means, name, offset = self.means, source.name, self.sink.size
-        began = means.clock.monotonic()
-        means.breakers.asking(name)
-        means.ledger.asked(name, offset)
-        client = means.upstreams.client(source, self.wanted.reference, means.table.insecure)
-        try:
-            async with client.open(
-                "GET",
-                self.wanted.kind,
-                self.wanted.reference.repository,
-                str(self.wanted.digest),
-                headers=self._headers(offset),
-            ) as answer:
-                means.ledger.answered(name, answer.status)
-                if wrong := of_answer(answer, offset=offset, now=means.clock.now()) or self._misfit(answer, offset):
-                    raise wrong
-                await self._read(source, answer, began, skip=offset if answer.status == 200 else 0)
-        except FleetError as error:
-            patience = means.limits.patience
-            patient = means.clock.monotonic() - began >= 0.9 * min(patience.first_byte_s, patience.silence_s)
-            raise of_error(error, patient=patient) from error
-        except BaseException as error:
-            if not isinstance(error, SourceFailed):
-                means.breakers.released(name)
-            raise
-        finally:
-            if self.sink.size > offset:
-                means.ledger.ended(name, since_ms(means.clock, began))
-
-    def _headers(self, offset: int) -> Mapping[str, str]:
-        ranged = {"Range": f"bytes={offset}-"} if offset else {}
-        return {"Via": self.means.via, **ranged}
-
-    def _misfit(self, answer: Answer, offset: int) -> SourceFailed | None:
-        """Return what is wrong where the announced size cannot be that of the bytes that are missing."""
-        if self.wanted.size is None or answer.length is None:
-            return None
-        expected = self.wanted.size - (offset if answer.status == 206 else 0)
-        if answer.length == expected:
-            return None
-        return failed(
-            AttemptResult.PROTOCOL,
-            f"it announced {answer.length} bytes where {expected} are missing",
-            status=answer.status,
-        )
-
-    async def _read(self, source: Source, answer: Answer, began: float, *, skip: int) -> None:
-        """Take the body's bytes, but for the first *skip*, as long as they come fast enough."""
-        limits, clock, name = self.means.limits, self.means.clock, source.name
-        chunks = aiter(answer.chunks())
-        left_s = limits.patience.first_byte_s - (clock.monotonic() - began)
-        pace: Pace | None = None
-        while True:
-            try:
-                async with asyncio.timeout(max(left_s, 0.1) if pace is None else None):
-                    chunk = await anext(chunks, b"")
-            except TimeoutError as error:
-                raise failed(AttemptResult.TIMEOUT, "it sent no first byte in time", status=answer.status) from error
-            now = clock.monotonic()
-            if not chunk:
-                break
-            if pace is None:
-                self.means.ledger.began(name, round((now - began) * 1000))
-                pace = Pace(now, floor_bytes_s=limits.floor_bytes_s, window_s=limits.floor_window_s)
-            pace.add(now, len(chunk))
-            chunk, skip = chunk[skip:], max(skip - len(chunk), 0)
-            if chunk and self._put(chunk, name, sized=answer.length is not None):
-                return
-            if pace.too_slow(now) and self._another(source):
-                raise failed(AttemptResult.SLOW, "it was slower than the floor", status=answer.status)
-        if self.wanted.size is not None and self.sink.size < self.wanted.size:
-            raise failed(AttemptResult.CUT, f"it ended after {self.sink.size} of {self.wanted.size} bytes")
-
-    def _put(self, chunk: bytes, name: str, *, sized: bool) -> bool:
-        """Keep *chunk*; return whether all bytes are here and nothing that may come counts."""
-        wanted, room = self.wanted, self.wanted.cap - self.sink.size
-        if wanted.size is None and len(chunk) > room:
-            raise failed(AttemptResult.PROTOCOL, f"it sent more than {wanted.cap} bytes")
-        self.sink.append(chunk[:room], name)
-        return len(chunk) > room or (self.sink.size == wanted.size and not sized)
 
     def _another(self, source: Source) -> bool:
         """Tell whether a source is left that could go on in place of *source*."""

@@ -5,8 +5,9 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fleet.gateway.fetch import Fetch, FetchFailed, Means, Wanted
+from fleet.gateway.fetch import Fetch, FetchFailed
 from fleet.gateway.sink import SpoolFile
+from fleet.gateway.wanted import Means, Wanted
 from fleet.images.digest import Digest
 
 RESERVE_BYTES = 64 * 1024 * 1024

@@ -16,12 +16,12 @@ import uvicorn
 from fleet.clock import Clock
 from fleet.errors import Refused
 from fleet.gateway.app import GatewayApp
-from fleet.gateway.fetch import Means
 from fleet.gateway.flights import Flights
 from fleet.gateway.ledger import Ledger
 from fleet.gateway.limits import Limits
 from fleet.gateway.session import Session
 from fleet.gateway.upstreams import Upstreams
+from fleet.gateway.wanted import Means
 from fleet.images.digest import Digest
 from fleet.images.reference import Reference
 from fleet.mirrors.breakers import Breakers

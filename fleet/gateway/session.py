@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from fleet.errors import RegistryError
-from fleet.gateway.fetch import Fetch, FetchFailed, Means, Wanted
+from fleet.gateway.fetch import Fetch, FetchFailed
 from fleet.gateway.flights import Flight, Flights
 from fleet.gateway.sink import MemorySink, Segment
+from fleet.gateway.wanted import Means, Wanted
 from fleet.images.digest import Digest
 from fleet.images.platform import Platform
 from fleet.images.reference import Reference

@@ -1,62 +1,32 @@
 """Bring one image to the engine: through the gateway where that can be, and by the engine itself where it cannot."""
 
-import asyncio
 import logging
 from collections.abc import Callable
-from concurrent import futures
-from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
 from fleet.clock import Clock, since_ms
-from fleet.engine.protocol import Engine, Inspect
-from fleet.errors import EngineError, EngineUnreachable, FleetError, Refused
+from fleet.engine.protocol import Engine
+from fleet.errors import EngineUnreachable, FleetError, Refused
 from fleet.gateway.fetch import FetchFailed
 from fleet.gateway.limits import Limits
 from fleet.gateway.server import DEFAULT_PORT, Gateway
-from fleet.gateway.session import USER, Session
 from fleet.images.digest import Digest
-from fleet.images.platform import Platform
 from fleet.images.reference import Reference
 from fleet.mirrors.announce import PULLED, announce
-from fleet.mirrors.attempt import Attempt
 from fleet.mirrors.sources import HostMirrors
 from fleet.mirrors.table import MirrorTable
 from fleet.registry.address import is_loopback
 from fleet.registry.credentials import CredentialSource
 from fleet.updates.command import Policy
 from fleet.updates.known import KnownDigests
-from fleet.updates.naming import adopt, by_digest, engine_auth, give_name, sweep, take_name
+from fleet.updates.naming import sweep
 from fleet.updates.outcome import PullOutcome, Tier
-from fleet.updates.stream import EnginePull
 from fleet.updates.watch import Watch, never
+from fleet.updates.ways import Errand, by_engine, through_gateway
+from fleet.updates.ways import PullProgress as PullProgress
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PullProgress:
-    """How far a pull is."""
-
-    bytes: int
-    total: int | None
-    """None while nothing told."""
-    source: str
-    """Who gave bytes last; empty where that is not known."""
-
-
-@dataclass(slots=True, kw_only=True)
-class _Task:
-    """One pull under way, and what is to be told of it."""
-
-    reference: Reference
-    digest: Digest
-    policy: Policy
-    watch: Callable[[Callable[[], PullProgress]], Watch]
-    tier: Tier = Tier.LOOPBACK
-    image_id: str = ""
-    bytes: int = 0
-    attempts: tuple[Attempt, ...] = field(default_factory=tuple)
 
 
 class Puller:
@@ -82,7 +52,10 @@ class Puller:
         self._opened = False
 
     def open(self) -> None:
-        """Say which mirrors there are, listen, and sweep what an interrupted pull left; else the first pull does so."""
+        """Say which mirrors there are, listen, and sweep what an interrupted pull left; else the first pull does so.
+
+        It may raise EngineUnreachable, and can then be called again.
+        """
         if self._opened:
             return
         announce(self._host_mirrors())
@@ -112,10 +85,10 @@ class Puller:
         def watch(state: Callable[[], PullProgress]) -> Watch:
             return Watch(clock=self._clock, until=until, stop=stop, tell=lambda: progress(state()))
 
-        task = _Task(reference=reference, digest=digest, policy=policy, watch=watch)
+        errand = Errand(engine=self._engine, known=self._known, reference=reference, digest=digest, watch=watch)
         reason = ""
         try:
-            self._carry_out(task)
+            self._carry_out(errand, policy)
         except EngineUnreachable:
             raise
         except (FetchFailed, FleetError, OSError) as error:
@@ -125,12 +98,12 @@ class Puller:
             reference=str(reference.pinned(digest)),
             digest=str(digest),
             ok=not reason,
-            tier=task.tier,
-            image_id="" if reason else task.image_id,
+            tier=errand.tier,
+            image_id="" if reason else errand.image_id,
             reason=reason,
-            bytes=task.bytes,
+            bytes=errand.bytes,
             duration_ms=since_ms(self._clock, began),
-            attempts=task.attempts,
+            attempts=errand.attempts,
         )
         _tell(reference, outcome)
         return outcome
@@ -141,87 +114,21 @@ class Puller:
             self._gateway.close()
         self._gateway, self._opened = None, False
 
-    def _carry_out(self, task: _Task) -> None:
+    def _carry_out(self, errand: Errand, policy: Policy) -> None:
         """Find the image, or bring it by the way that there is."""
-        if task.reference.tag is None and task.reference.digest is not None:
-            raise Refused(
-                f"cannot pull {task.reference.familiar}: it has no tag by which the engine would keep the image"
-            )
-        present = self._present(task)
+        reference = errand.reference
+        if reference.tag is None and reference.digest is not None:
+            raise Refused(f"cannot pull {reference.familiar}: it has no tag by which the engine would keep the image")
+        present = errand.present()
         if present is not None:
-            task.tier = Tier.PRESENT
-            self._take_over(task, present)
+            errand.tier = Tier.PRESENT
+            errand.take_over(present)
             return
         self.open()
         if self._gateway is None:
-            self._by_engine(task)
+            by_engine(errand, self._credentials)
         else:
-            self._through_gateway(task, self._gateway)
-
-    def _present(self, task: _Task) -> Inspect | None:
-        """Return the image where the engine has it already, by its own memory or by ours."""
-        found = self._engine.image(by_digest(task.reference, task.digest))
-        known = self._known.image_id(task.reference.name, task.digest)
-        return found or (self._engine.image(known) if known else None)
-
-    def _through_gateway(self, task: _Task, gateway: Gateway) -> None:
-        session = gateway.open(task.reference, task.digest, self._table(task.policy))
-        name = f"{gateway.host}/{session.name}@{task.digest}"
-        try:
-            self._serve(task, gateway, session, name)
-        finally:
-            gateway.end(session)
-            task.attempts = session.attempts()
-            task.bytes = sum(attempt.bytes for attempt in task.attempts)
-            take_name(self._engine, name)
-
-    def _serve(self, task: _Task, gateway: Gateway, session: Session, name: str) -> None:
-        """Fetch the manifests, let the engine pull the rest, prove what it has, and give it the user's name."""
-        watch = task.watch(lambda: _progress(session))
-        facts = self._engine.facts()
-        prepared = gateway.submit(session.prepare(Platform.parse(f"{facts.os}/{facts.architecture}")))
-        watch.wait(lambda s: bool(futures.wait([prepared], s).done), lambda reason: gateway.abort(session, reason))
-        prepared.result()
-        pull = EnginePull(self._engine, name, auth={"username": USER, "password": session.secret})
-
-        def give_up(reason: str) -> None:
-            gateway.abort(session, reason)
-            pull.stop()
-
-        watch.wait(pull.ended, give_up, doomed=lambda: session.failure)
-        if pull.error is not None:
-            raise _reason(pull.error, session, gateway)
-        image = self._engine.image(name)
-        if image is None or image["Id"] not in {str(task.digest), *session.config_digests()}:
-            raise Refused(f"cannot trust the engine's image for {task.reference.familiar}: it is not {task.digest}")
-        self._take_over(task, image)
-        if not facts.containerd_store:
-            adopt(self._engine, task.reference, task.digest)
-
-    def _by_engine(self, task: _Task) -> None:
-        """Let the engine pull by itself, from wherever it chooses."""
-        task.tier = Tier.DAEMON
-        name, facts = by_digest(task.reference, task.digest), self._engine.facts()
-        auth = asyncio.run(engine_auth(task.reference, facts, self._credentials))
-        pull = EnginePull(self._engine, name, auth=auth)
-        try:
-            task.watch(lambda: PullProgress(bytes=pull.progress()[0], total=pull.progress()[1], source="")).wait(
-                pull.ended, lambda _: pull.stop()
-            )
-        finally:
-            task.bytes = pull.progress()[0]
-        if pull.error is not None:
-            raise pull.error
-        image = self._engine.image(name)
-        if image is None:
-            raise Refused(f"cannot find the image that the engine pulled as {name}")
-        self._take_over(task, image)
-
-    def _take_over(self, task: _Task, image: Inspect) -> None:
-        """Give the image the user's name, and remember its digest."""
-        task.image_id = str(image["Id"])
-        give_name(self._engine, task.reference, image)
-        self._known.put(task.image_id, task.reference.name, task.digest)
+            through_gateway(errand, self._gateway, self._table(policy))
 
     def _table(self, policy: Policy) -> MirrorTable:
         own = self._host_mirrors()
@@ -243,22 +150,6 @@ class Puller:
             log.warning("gateway cannot listen, the engine pulls by itself", extra={"reason": str(error)})
             return None
         return gateway
-
-
-def _progress(session: Session) -> PullProgress:
-    got, total, source = session.progress()
-    return PullProgress(bytes=got, total=total, source=source)
-
-
-def _reason(error: Exception, session: Session, gateway: Gateway) -> Exception:
-    """Return what the engine's *error* stands for: mostly what the sources failed by."""
-    if isinstance(error, EngineUnreachable):
-        return error
-    if session.failure:
-        return Refused(session.failure)
-    if isinstance(error, EngineError) and not session.asked:
-        return Refused(f"{error} (it never asked the gateway at {gateway.host}; does it run on this host's network?)")
-    return error
 
 
 def _is_remote(engine: Engine) -> bool:

@@ -222,6 +222,13 @@ def test_what_a_killed_agent_left_is_swept_and_other_names_stay(quay: Quay) -> N
     assert "keep:1" in image.tags
 
 
+def test_a_reference_without_a_tag_could_not_keep_the_image(quay: Quay) -> None:
+    pinned = replace(quay.reference, tag=None, digest=quay.digest)
+    outcome = quay.puller.pull(pinned, quay.digest, pull_id=uuid4(), policy=quay.policy, progress=quay.told.append)
+    assert outcome.reason.startswith("cannot pull")
+    assert not quay.one.log
+
+
 def test_a_remote_engine_pulls_by_itself_and_nobody_is_named(quay: Quay) -> None:
     quay.engine.url = "tcp://10.0.0.9:2376"  # type: ignore[attr-defined]
     outcome = quay.pull()

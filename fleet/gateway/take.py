@@ -1,0 +1,111 @@
+"""Reads from one source, in one request, what is still missing of one manifest or blob."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from fleet.clock import since_ms
+from fleet.errors import FleetError
+from fleet.gateway.pace import Pace
+from fleet.gateway.sink import Sink
+from fleet.gateway.verdict import SourceFailed, failed, of_answer, of_error
+from fleet.gateway.wanted import Means, Wanted
+from fleet.mirrors.attempt import AttemptResult
+from fleet.mirrors.source import Source
+from fleet.registry.answer import Answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taking:
+    """One request to one source."""
+
+    source: Source
+    wanted: Wanted
+    sink: Sink
+    means: Means
+
+    async def run(self, another: Callable[[Source], bool]) -> None:
+        """Read what is still missing; raise SourceFailed where the source gives less.
+
+        *another* tells whether a source is left that could go on where this one is slow.
+        """
+        means, name, offset = self.means, self.source.name, self.sink.size
+        began = means.clock.monotonic()
+        means.breakers.asking(name)
+        means.ledger.asked(name, offset)
+        client = means.upstreams.client(self.source, self.wanted.reference, means.table.insecure)
+        try:
+            async with client.open(
+                "GET",
+                self.wanted.kind,
+                self.wanted.reference.repository,
+                str(self.wanted.digest),
+                headers=self._headers(offset),
+            ) as answer:
+                means.ledger.answered(name, answer.status)
+                if wrong := of_answer(answer, offset=offset, now=means.clock.now()) or self._misfit(answer, offset):
+                    raise wrong
+                await self._read(answer, began, another, skip=offset if answer.status == 200 else 0)
+        except FleetError as error:
+            patience = means.limits.patience
+            patient = means.clock.monotonic() - began >= 0.9 * min(patience.first_byte_s, patience.silence_s)
+            raise of_error(error, patient=patient) from error
+        except BaseException as error:
+            if not isinstance(error, SourceFailed):
+                means.breakers.released(name)
+            raise
+        finally:
+            if self.sink.size > offset:
+                means.ledger.ended(name, since_ms(means.clock, began))
+
+    def _headers(self, offset: int) -> Mapping[str, str]:
+        ranged = {"Range": f"bytes={offset}-"} if offset else {}
+        return {"Via": self.means.via, **ranged}
+
+    def _misfit(self, answer: Answer, offset: int) -> SourceFailed | None:
+        """Return what is wrong where the announced size cannot be that of the bytes that are missing."""
+        if self.wanted.size is None or answer.length is None:
+            return None
+        expected = self.wanted.size - (offset if answer.status == 206 else 0)
+        if answer.length == expected:
+            return None
+        return failed(
+            AttemptResult.PROTOCOL,
+            f"it announced {answer.length} bytes where {expected} are missing",
+            status=answer.status,
+        )
+
+    async def _read(self, answer: Answer, began: float, another: Callable[[Source], bool], *, skip: int) -> None:
+        """Take the body's bytes, but for the first *skip*, as long as they come fast enough."""
+        limits, clock, name = self.means.limits, self.means.clock, self.source.name
+        chunks = aiter(answer.chunks())
+        left_s = limits.patience.first_byte_s - (clock.monotonic() - began)
+        pace: Pace | None = None
+        while True:
+            try:
+                async with asyncio.timeout(max(left_s, 0.1) if pace is None else None):
+                    chunk = await anext(chunks, b"")
+            except TimeoutError as error:
+                raise failed(AttemptResult.TIMEOUT, "it sent no first byte in time", status=answer.status) from error
+            now = clock.monotonic()
+            if not chunk:
+                break
+            if pace is None:
+                self.means.ledger.began(name, round((now - began) * 1000))
+                pace = Pace(now, floor_bytes_s=limits.floor_bytes_s, window_s=limits.floor_window_s)
+            pace.add(now, len(chunk))
+            chunk, skip = chunk[skip:], max(skip - len(chunk), 0)
+            if chunk and self._put(chunk, sized=answer.length is not None):
+                return
+            if pace.too_slow(now) and another(self.source):
+                raise failed(AttemptResult.SLOW, "it was slower than the floor", status=answer.status)
+        if self.wanted.size is not None and self.sink.size < self.wanted.size:
+            raise failed(AttemptResult.CUT, f"it ended after {self.sink.size} of {self.wanted.size} bytes")
+
+    def _put(self, chunk: bytes, *, sized: bool) -> bool:
+        """Keep *chunk*; return whether all bytes are here and nothing that may come counts."""
+        wanted, room = self.wanted, self.wanted.cap - self.sink.size
+        if wanted.size is None and len(chunk) > room:
+            raise failed(AttemptResult.PROTOCOL, f"it sent more than {wanted.cap} bytes")
+        self.sink.append(chunk[:room], self.source.name)
+        return len(chunk) > room or (self.sink.size == wanted.size and not sized)

@@ -1,0 +1,142 @@
+"""The two ways by which an engine gets an image: through the gateway, and by itself."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent import futures
+from dataclasses import dataclass
+
+from fleet.engine.protocol import Engine, Inspect
+from fleet.errors import EngineError, EngineUnreachable, Refused
+from fleet.gateway.server import Gateway
+from fleet.gateway.session import USER, Session
+from fleet.images.digest import Digest
+from fleet.images.platform import Platform
+from fleet.images.reference import Reference
+from fleet.mirrors.attempt import Attempt
+from fleet.mirrors.table import MirrorTable
+from fleet.registry.credentials import CredentialSource
+from fleet.updates.known import KnownDigests
+from fleet.updates.naming import adopt, by_digest, engine_auth, give_name, take_name
+from fleet.updates.outcome import Tier
+from fleet.updates.stream import EnginePull
+from fleet.updates.watch import Watch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullProgress:
+    """How far a pull is."""
+
+    bytes: int
+    total: int | None
+    """None while nothing told."""
+    source: str
+    """Who gave bytes last; empty where that is not known."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Errand:
+    """One pull under way, and what is to be told of it in the end."""
+
+    engine: Engine
+    known: KnownDigests
+    reference: Reference
+    digest: Digest
+    watch: Callable[[Callable[[], PullProgress]], Watch]
+    """Makes the patience of this pull, given what tells how far it is."""
+    tier: Tier = Tier.LOOPBACK
+    image_id: str = ""
+    bytes: int = 0
+    attempts: tuple[Attempt, ...] = ()
+
+    def present(self) -> Inspect | None:
+        """Return the image where the engine has it already, by its own memory or by ours."""
+        found = self.engine.image(by_digest(self.reference, self.digest))
+        known = self.known.image_id(self.reference.name, self.digest)
+        return found or (self.engine.image(known) if known else None)
+
+    def take_over(self, image: Inspect) -> None:
+        """Give the image the user's name, and remember its digest."""
+        self.image_id = str(image["Id"])
+        give_name(self.engine, self.reference, image)
+        self.known.put(self.image_id, self.reference.name, self.digest)
+
+
+def through_gateway(errand: Errand, gateway: Gateway, table: MirrorTable) -> None:
+    """Let the engine pull from *gateway*, which fetches by *table*; raise Refused, TimedOut, FetchFailed or EngineError."""
+    session = gateway.open(errand.reference, errand.digest, table)
+    name = f"{gateway.host}/{session.name}@{errand.digest}"
+    try:
+        _serve(errand, gateway, session, name)
+    finally:
+        gateway.end(session)
+        errand.attempts = session.attempts()
+        errand.bytes = sum(attempt.bytes for attempt in errand.attempts)
+        take_name(errand.engine, name)
+
+
+def by_engine(errand: Errand, credentials: CredentialSource) -> None:
+    """Let the engine pull by itself, from wherever it chooses; raise Refused, TimedOut or EngineError."""
+    errand.tier = Tier.DAEMON
+    name, facts = by_digest(errand.reference, errand.digest), errand.engine.facts()
+    auth = asyncio.run(engine_auth(errand.reference, facts, credentials))
+    pull = EnginePull(errand.engine, name, auth=auth)
+    try:
+        errand.watch(pull_progress(pull)).wait(pull.ended, lambda _: pull.stop())
+    finally:
+        errand.bytes = pull.progress()[0]
+    if pull.error is not None:
+        raise pull.error
+    image = errand.engine.image(name)
+    if image is None:
+        raise Refused(f"cannot find the image that the engine pulled as {name}")
+    errand.take_over(image)
+
+
+def pull_progress(pull: EnginePull) -> Callable[[], PullProgress]:
+    """Return what tells how far the engine's own pull is."""
+
+    def state() -> PullProgress:
+        got, total = pull.progress()
+        return PullProgress(bytes=got, total=total, source="")
+
+    return state
+
+
+def _serve(errand: Errand, gateway: Gateway, session: Session, name: str) -> None:
+    """Fetch the manifests, let the engine pull the rest, prove what it has, and give it the user's name."""
+    engine, watch = errand.engine, errand.watch(lambda: _progress(session))
+    facts = engine.facts()
+    prepared = gateway.submit(session.prepare(Platform.parse(f"{facts.os}/{facts.architecture}")))
+    watch.wait(lambda s: bool(futures.wait([prepared], s).done), lambda reason: gateway.abort(session, reason))
+    prepared.result()
+    pull = EnginePull(engine, name, auth={"username": USER, "password": session.secret})
+
+    def give_up(reason: str) -> None:
+        gateway.abort(session, reason)
+        pull.stop()
+
+    watch.wait(pull.ended, give_up, doomed=lambda: session.failure)
+    if pull.error is not None:
+        raise _reason(pull.error, session, gateway)
+    image = engine.image(name)
+    if image is None or image["Id"] not in {str(errand.digest), *session.config_digests()}:
+        raise Refused(f"cannot trust the engine's image for {errand.reference.familiar}: it is not {errand.digest}")
+    errand.take_over(image)
+    if not facts.containerd_store:
+        adopt(engine, errand.reference, errand.digest)
+
+
+def _progress(session: Session) -> PullProgress:
+    got, total, source = session.progress()
+    return PullProgress(bytes=got, total=total, source=source)
+
+
+def _reason(error: Exception, session: Session, gateway: Gateway) -> Exception:
+    """Return what the engine's *error* stands for: mostly what the sources failed by."""
+    if isinstance(error, EngineUnreachable):
+        return error
+    if session.failure:
+        return Refused(session.failure)
+    if isinstance(error, EngineError) and not session.asked:
+        return Refused(f"{error} (it never asked the gateway at {gateway.host}; does it run on this host's network?)")
+    return error
