@@ -39,16 +39,31 @@ class Session:
         """Return a connection to the server; nothing is sent yet."""
         from fleet.client import Client, ServerAddress
 
-        ca = Path(self.ca_file) if self.ca_file else None
-        token = _token(self.token_file) if self.token_file else ""
-        return Client(ServerAddress.parse(self.server or _default_server(), token=token, ca_file=ca))
+        server, token_file, ca_file = self._found()
+        ca = Path(ca_file) if ca_file else None
+        return Client(ServerAddress.parse(server, token=_token(token_file) if token_file else "", ca_file=ca))
+
+    def _found(self) -> tuple[str, str | None, str | None]:
+        """Return server, token file and CA file: what was said, else what the settings file says.
+
+        Whoever names a server gets no token of the file: it belongs to the server that stands beside it.
+        """
+        if self.server:
+            return self.server, self.token_file, self.ca_file
+        if os.environ.get("FLEET_SOCKET") or os.environ.get("FLEET_STATE_DIR"):
+            return _local_server(), self.token_file, self.ca_file
+        from fleet.cli import profile
+
+        said = profile.read()
+        token_file, ca_file = self.token_file or said.get("token_file"), self.ca_file or said.get("ca_file")
+        return said.get("server") or _local_server(), token_file, ca_file
 
     def may_ask(self) -> bool:
         """Whether a person sits there and may be asked."""
         return not self.no_input and os.isatty(0) and os.isatty(2)
 
 
-def _default_server() -> str:
+def _local_server() -> str:
     from fleet.settings import places
 
     if named := os.environ.get("FLEET_SOCKET"):

@@ -16,7 +16,7 @@ from tests.cli.conftest import Fleet
 
 HEAVY = ("sqlalchemy", "httpx2", "rich", "pydantic", "fastapi", "celery", "redis", "docker", "joserfc", "asyncio")
 """What costs time and is needed by no help and no completion."""
-OWN = sorted(set(COMMANDS) - {"up", "agent", "controller"})
+OWN = sorted(set(COMMANDS) - {"up", "agent", "controller", "init"})
 QUICK_S = 0.25
 """About twice what a start takes (0.12 s)."""
 
