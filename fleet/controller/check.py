@@ -41,7 +41,8 @@ class Checked:
 
     def __str__(self) -> str:
         """Return it in a line for people."""
-        parts = [f"{len(self.resolved)} tags checked", f"{len(self.moved)} moved"]
+        count = len(self.resolved)
+        parts = [f"{count} {'tag' if count == 1 else 'tags'} checked", f"{len(self.moved)} moved"]
         parts += [f"{len(self.asked_hosts)} asked of hosts"] if self.asked_hosts else []
         parts += [f"{len(self.failed)} failed"] if self.failed else []
         return ", ".join(parts)

@@ -1,5 +1,6 @@
 """What the inbox takes, what it refuses, and that it loses nothing whatever is away."""
 
+import json
 import os
 import sqlite3
 import subprocess
@@ -10,6 +11,9 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from joserfc import jws
 
 from fleet.clock import SystemClock
 from fleet.controller import keys
@@ -29,6 +33,13 @@ from tests.controller.centre import Centre, enrol, nginx
 from tests.controller.processes import running, wait_until
 
 pytestmark = pytest.mark.redis
+
+WILD = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+"""Any JSON."""
 
 GARBAGE = ["", "x", "a.b.c", "{}", "\x00" * 100, "eyJhbGciOiJub25lIn0.e30.", "A" * 5000]
 
@@ -108,6 +119,34 @@ def test_an_honest_message_is_good() -> None:
     (taken,) = prove([sealed.encode()], {key.kid: (host, key.public)}.get, datetime.now(UTC))
     assert isinstance(taken, Good)
     assert taken.host_id == host
+
+
+@given(raw=st.binary(max_size=300) | st.from_regex(rb"[\w-]+\.[\w-]+\.[\w-]+", fullmatch=True))
+def test_no_bytes_at_all_stop_the_proving(raw: bytes) -> None:
+    (taken,) = prove([raw], lambda kid: None, datetime.now(UTC))
+    assert isinstance(taken, Bad)
+
+
+@given(payload=st.dictionaries(st.sampled_from(["iss", "aud", "jti", "iat", "exp", "v", "msg"]), WILD) | WILD)
+def test_nothing_that_an_enrolled_host_signs_stops_the_proving(payload: object) -> None:
+    """A host may be taken over: its signature is right and its content anything."""
+    key, host = SigningKey.generate(), "a" * 32
+    body = json.dumps(payload).encode()
+    header = {"alg": "Ed25519", "kid": key.kid}
+    sealed = jws.serialize_compact(header, body, key.jose, algorithms=["Ed25519"])
+    (taken,) = prove([sealed.encode()], lambda kid: (host, key.public), datetime.now(UTC))
+    assert isinstance(taken, Bad)
+
+
+def test_what_nobody_thought_of_costs_its_own_message_alone() -> None:
+    def surprised(kid: str) -> None:
+        raise ZeroDivisionError
+
+    key = SigningKey.generate()
+    sealed = seal(Claim(command=uuid4()), key=key, issuer="a" * 32, audience=CENTRE, clock=SystemClock())
+    (taken,) = prove([sealed.encode()], surprised, datetime.now(UTC))
+    assert isinstance(taken, Bad)
+    assert taken.reason == "cannot read this message: ZeroDivisionError"
 
 
 def test_the_words_of_a_removed_host_count_no_more(centre: Centre) -> None:

@@ -131,7 +131,7 @@ def test_a_schedule_that_looks_changes_nothing(
     schedule(centre, ScheduleAction.CHECK)
     centre.turn()
     row = schedules.schedule(centre.db, "nightly")
-    assert row.last_result == "1 tags checked, 0 moved"
+    assert row.last_result == "1 tag checked, 0 moved"
     assert [s.freshness.value for s in plans.outdated(centre.db, Selector())] == ["outdated"] * 2
     assert queries.rollouts(centre.db).items == ()
 

@@ -1,21 +1,27 @@
 """``fleet up``: one command on one machine, and what it says where that cannot be."""
 
-import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import pytest
 
+from fleet.api.history import HistoryQuery
+from fleet.api.plans import UpdateHost
+from fleet.client import Client, ServerAddress
+from fleet.errors import Unreachable
 from tests import needs
 from tests.controller.processes import wait_until
 from tests.lab.engines import Generation
 from tests.lab.images import Recipe, build
 from tests.lab.lab import Host, Lab
+from tests.lab.machines import Running
+
+T = TypeVar("T")
 
 FLEET = [sys.executable, "-m", "fleet.cli.main"]
 PATIENCE_S = 150
@@ -60,30 +66,33 @@ class Solo:
 
     def __init__(self, host: Host) -> None:
         self.machine = host.machine
-        self.environment = {"FLEET_STATE_DIR": f"{host.machine.folder}/s", "PYTHONPATH": str(Path.cwd())}
+        self.state = host.machine.folder / "s"
+        self.environment = {"FLEET_STATE_DIR": str(self.state), "PYTHONPATH": str(Path.cwd())}
         self.starts = 0
 
-    def up(self) -> Any:
+    def up(self) -> Running:
         """Start ``fleet up``."""
         self.starts += 1
         return self.machine.start(f"up{self.starts}", *FLEET, "up", environment=self.environment)
 
-    def fleet(self, *arguments: str) -> Any:
-        """Run a command, and return what it printed as JSON; None where it failed."""
-        done = self.machine.run(
-            *FLEET, *arguments, "-o", "json", environment=self.environment, check=False, timeout_s=PATIENCE_S
-        )
-        return None if done.returncode else json.loads(done.stdout)
+    def ask(self, question: Callable[[Client], T]) -> T | None:
+        """Ask the API over this machine's socket; None where nobody answers."""
+        with Client(ServerAddress.parse(str(self.state / "fleet.sock"))) as client:
+            try:
+                return question(client)
+            except Unreachable:
+                return None
 
     def lives(self) -> bool:
-        """Tell whether this machine's agent was heard of by a centre that answers."""
-        hosts = self.fleet("host", "ls")
-        return bool(hosts) and [host["state"] for host in hosts["hosts"]] == ["online"]
+        """Tell whether a centre answers here, and has heard of the agent in this life of it."""
+        hosts = self.ask(lambda client: client.hosts())
+        return hosts is not None and [host.state for host in hosts.hosts] == ["online"]
 
     def pids(self, words: str) -> list[int]:
         """Return the processes of this machine whose command line has *words* in it."""
-        done = self.machine.run("ps", "-eo", "pid=,args=")
-        return [int(line.split()[0]) for line in done.stdout.splitlines() if words in line and "ps -eo" not in line]
+        done = self.machine.run("ps", "-eo", "pid=,stat=,args=")
+        rows = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
+        return [int(pid) for pid, state, args in rows if words in args and state[0] != "Z" and "ps -eo" not in args]
 
 
 @pytest.fixture(scope="module")
@@ -107,21 +116,27 @@ def test_it_finds_plans_applies_and_remembers_though_everything_is_killed(lab: L
     origin.push("library/web", "1", build(Recipe(version="1")))
     host.docker("run", "-d", "--name", "web", "--network", "none", "web:1")
     parent = solo.up()
-    wait_until(lambda: solo.lives() and bool(solo.fleet("ps")["containers"]), PATIENCE_S)
+    wait_until(lambda: bool((found := solo.ask(lambda client: client.containers())) and found.containers), PATIENCE_S)
     newer = str(origin.push("library/web", "1", build(Recipe(version="2"))))
 
     parent.kill()
     parent = solo.up()
     wait_until(solo.lives, PATIENCE_S)
     for words in ("redis-server", "process web", "process planner", "process inbox", "process beat", "agent --join"):
+        wait_until(lambda words=words: len(solo.pids(words)) == 1, PATIENCE_S)  # type: ignore[misc]
         victims = solo.pids(words)
-        assert len(victims) == 1, words
         host.machine.run("kill", "-9", str(victims[0]))
         wait_until(lambda words=words, victims=victims: solo.pids(words) not in ([], victims), PATIENCE_S)  # type: ignore[misc]
 
-    wait_until(lambda: solo.fleet("update", "solo", "web") is not None, PATIENCE_S)
-    outcomes = solo.fleet("history")["outcomes"]
-    assert [(row["container"], row["result"], row["new_digest"]) for row in outcomes] == [("web", "updated", newer)]
+    ordered = UpdateHost(host="solo", container="web")
+    wait_until(lambda: solo.ask(lambda client: client.update(ordered)) is not None, PATIENCE_S)
+
+    def done() -> list[tuple[str, str, str]]:
+        page = solo.ask(lambda client: client.history(HistoryQuery()))
+        return [(row.container, row.result.value, row.new_digest) for row in page.outcomes] if page else []
+
+    wait_until(lambda: bool(done()), PATIENCE_S)
+    assert done() == [("web", "updated", newer)]
     created = host.docker("events", "--since", "1h", "--until", str(time.time()), "--filter", "event=create")
     assert len(created.splitlines()) == 2
     parent.stop()
