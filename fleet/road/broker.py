@@ -10,9 +10,11 @@ import ssl
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from fleet.errors import BadInput
 
@@ -57,7 +59,7 @@ class BrokerAddress:
             raise BadInput("cannot take options in the broker's URL; TLS is set by its scheme and the CA file alone")
         username, password = unquote(parts.username or ""), unquote(parts.password or "")
         if parts.scheme == "unix":
-            return cls(scheme="unix", path=_socket_path(parts.path), username=username, password=password)
+            return cls(scheme="unix", path=_socket_path(parts), username=username, password=password)
         if parts.scheme not in ("redis", "rediss") or not parts.hostname:
             raise BadInput(
                 f"cannot use {parts.scheme or 'no scheme'}:// for the broker; expected rediss://, redis:// or unix://"
@@ -115,6 +117,7 @@ class BrokerAddress:
             "socket_timeout": SOCKET_TIMEOUT_S,
             "socket_connect_timeout": CONNECT_TIMEOUT_S,
             "health_check_interval": HEALTH_CHECK_S,
+            "retry": once_more(),
         }
         if self.scheme == "unix":
             return redis.Redis(unix_socket_path=self.path, **shared)
@@ -134,9 +137,18 @@ class BrokerAddress:
         return f"{scheme}://{login}{host}:{self.port}/{self.db}"
 
 
-def _socket_path(path: str) -> str:
-    path = unquote(path)
-    if not path.startswith("/"):
+def once_more() -> Retry:
+    """Return how a command is tried again: at once and once, for a connection that went stale.
+
+    Redis-py's own way is to sleep between several tries, wrong passwords included; whoever uses a broker here has a
+    way of its own to wait for one that is away.
+    """
+    return Retry(NoBackoff(), 1)
+
+
+def _socket_path(parts: SplitResult) -> str:
+    path = unquote(parts.path)
+    if parts.hostname or not path.startswith("/"):
         raise BadInput("cannot use a unix:// URL without an absolute path; expected unix:///run/fleet/broker.sock")
     return path
 

@@ -97,9 +97,10 @@ class EmbeddedBroker:
         """
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         config = self._directory / "broker.conf"
-        config.write_text(_CONFIG.format(socket=self._socket, directory=self._directory), encoding="utf-8")
-        self._socket.unlink(missing_ok=True)
         with self._locked() as lock, (self._directory / "broker.log").open("ab") as log:
+            # Under the lock alone: the socket may be that of a server which runs.
+            config.write_text(_CONFIG.format(socket=self._socket, directory=self._directory), encoding="utf-8")
+            self._socket.unlink(missing_ok=True)
             # The child inherits the lock, so that it is held for as long as the server lives.
             self._child = subprocess.Popen(
                 [self._server or find_server(), str(config)],

@@ -16,6 +16,8 @@ from typing import Any, cast
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as stock
 
+from fleet.road.broker import once_more
+
 SCHEME = "fleet"
 """The transport's own URL scheme; with ``redis://`` in the URL a transport named elsewhere is silently ignored."""
 
@@ -75,6 +77,10 @@ class Channel(stock.Channel):
         """Begin to read *queue*, after what a dead worker left has been put back."""
         cast(QoS, self.qos).restore_left_over()
         return super().basic_consume(queue, *args, **kwargs)
+
+    def _connparams(self, asynchronous: bool = False) -> Any:
+        """Return how connections are made: those of kombu, without redis-py's sleeps between tries."""
+        return {**super()._connparams(asynchronous=asynchronous), "retry": once_more()}  # type: ignore[misc]
 
     def _brpop_read(self, **options: Any) -> Any:
         """Take the answer to a blocking read, and note that there was one, whether it holds a message or not."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from celery import Celery
 from celery.beat import Scheduler, Service
+from celery.signals import setup_logging
 
 from fleet.errors import BrokerUnreachable
 from fleet.road import names, transport
@@ -86,6 +87,7 @@ def tick_app(broker: BrokerAddress, tick: Callable[[], None], others: Mapping[st
 
 
 def _run(app: Celery, on_ready: Callable[[], None] | None) -> None:
+    setup_logging.connect(_leave_logging_alone)
     worker: Any = app.Worker(
         pool="threads",
         concurrency=1,
@@ -99,6 +101,10 @@ def _run(app: Celery, on_ready: Callable[[], None] | None) -> None:
     worker.start()
     if worker.exitcode:
         raise BrokerUnreachable("cannot go on reading the queue; does the broker still know this login and its rights?")
+
+
+def _leave_logging_alone(**_: Any) -> None:
+    """Stand in the way of Celery's own logging: it would silence all that the process says below its level."""
 
 
 def _calling(work: Callable[[], None]) -> Callable[[], None]:
