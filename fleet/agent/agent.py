@@ -140,6 +140,7 @@ class Agent:
             self._courier.say,
             clock=self._tools.clock,
             problems=self._problems,
+            images=self._journal.images,
         )
         return Reporter(
             say=self._courier.say,

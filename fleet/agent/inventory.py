@@ -11,6 +11,7 @@ from fleet.engine.protocol import Engine, EngineEvent
 from fleet.errors import EngineError, EngineUnreachable
 from fleet.mirrors.source import MirrorRule
 from fleet.road.messages import Snapshot, Up
+from fleet.updates.images import KnownImages
 from fleet.updates.observe import DigestTable, observe, snapshot_hash
 from fleet.updates.snapshot import ContainerState
 
@@ -42,8 +43,10 @@ class Inventory:
         *,
         clock: Clock,
         problems: Problems,
+        images: KnownImages | None = None,
     ) -> None:
-        """Prepare; the first step sends."""
+        """Prepare; the first step sends. *images* is given what the engine says of the images that run."""
+        self._images = images
         self._engine, self._known, self._facts, self._say = engine, known, facts, say
         self._clock, self._problems = clock, problems
         self._asked = False
@@ -77,7 +80,7 @@ class Inventory:
             return
         asked, self._asked, self._changed_first = self._asked, False, None
         try:
-            containers = observe(self._engine, self._known)
+            containers = observe(self._engine, self._known, self._images)
         except (EngineUnreachable, EngineError) as error:
             # The heartbeat tells; the engine's events, or the next heartbeat, bring the next look.
             self._problems.raise_(ENGINE_AWAY, str(error))

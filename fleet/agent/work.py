@@ -215,7 +215,7 @@ class Workshop:
 
     def _leave_out(self, entry: CommandEntry) -> None:
         """End the targets that are not to be touched, by what runs now; one that was begun goes on all the same."""
-        for step in plan(_order(entry), observe(self._engine, self._known)).steps:
+        for step in plan(_order(entry), observe(self._engine, self._known, self._journal.images)).steps:
             if step.action is Action.UPDATE or self._journal.update(step.target.update_id) is not None:
                 continue
             result = Result.ALREADY_CURRENT if step.action is Action.ALREADY_CURRENT else Result.SKIPPED

@@ -41,8 +41,14 @@ def _ports(own: Mapping[str, Any] | None, image: Mapping[str, Any] | None, bound
 
 
 def _command(own: Config, config: Mapping[str, Any], image: Mapping[str, Any]) -> None:
-    """Drop entrypoint and command together by the engine's rule: a given entrypoint keeps the image's command out."""
+    """Drop entrypoint and command together by the engine's rule: a given entrypoint keeps the image's command out.
+
+    Where nothing is known of the image both are stated, so that they are what they were.
+    """
     entrypoint, command = config.get("Entrypoint") or [], config.get("Cmd") or []
+    if not image:
+        own["Entrypoint"], own["Cmd"] = list(entrypoint) or list(_CLEARED), list(command)
+        return
     default_entrypoint, default_command = image.get("Entrypoint") or [], image.get("Cmd") or []
     own.pop("Entrypoint", None)
     own.pop("Cmd", None)

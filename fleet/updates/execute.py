@@ -17,6 +17,8 @@ from fleet.updates.rollback import roll_back
 from fleet.updates.run import Progress, Run
 
 SWARM_LABEL = "com.docker.swarm.task.id"
+UNKNOWN_IMAGE = "cannot tell what came from the old image, which the engine has lost: every setting was kept"
+"""Stands first in the config diff where it is so."""
 INTERRUPTED = "cannot finish the update: the agent was interrupted"
 
 
@@ -150,7 +152,7 @@ def _new_container(run: Run, old: Inspect) -> dict[str, Any]:
     """Return the fields of the record that describe the new container."""
     engine, entry = run.engine, run.entry
     facts = engine.facts()
-    old_image = engine.image(old["Image"]) or {}
+    old_image = engine.image(old["Image"]) or run.journal.images.get(old["Image"])
     spec = new_spec(
         old,
         old_image,
@@ -163,7 +165,8 @@ def _new_container(run: Run, old: Inspect) -> dict[str, Any]:
         platform=_foreign_platform(old_image, facts.architecture),
     )
     connect = tuple((network, dict(endpoint)) for network, endpoint in spec.connect)
-    return {"body": dict(spec.body), "connect": connect, "platform": spec.platform}
+    told = () if old_image else (UNKNOWN_IMAGE,)
+    return {"body": dict(spec.body), "connect": connect, "platform": spec.platform, "config_diff": told}
 
 
 def _written_reference(old: Inspect, reference: Reference) -> str:

@@ -5,8 +5,6 @@ therefore finds the record before or after, never half of one, whenever the powe
 """
 
 import contextlib
-import hashlib
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -19,6 +17,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from fleet.errors import BadInput
 from fleet.updates.command import Policy, Target, UpdateCommand
+from fleet.updates.files import sync_folder
+from fleet.updates.files import write_atomically as write_atomically
+from fleet.updates.images import KnownImages
 from fleet.updates.outcome import Phases, PullOutcome, UpdateOutcome
 
 T = TypeVar("T")
@@ -140,6 +141,8 @@ class Journal:
         """Open the journal at *path*, made where it is missing; *after_write* is told of each write, for tests."""
         self.path = path
         self._after_write = after_write
+        self.images = KnownImages(path / "images")
+        """What is known of the images that containers run; a memory that observing fills, not a record."""
         for folder in (path, path / "updates", path / "commands"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for unfinished in folder.glob(".*.tmp"):
@@ -230,7 +233,7 @@ class Journal:
     def _remove(self, file: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
             file.unlink()
-            _sync_folder(file.parent)
+            sync_folder(file.parent)
 
     def _read(self, kind: TypeAdapter[T], file: Path) -> T | None:
         try:
@@ -239,27 +242,3 @@ class Journal:
             return None
         except ValidationError as error:
             raise BadInput(f"cannot read {file}; it was written by another version of Fleet, or damaged") from error
-
-
-def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:
-    """Write *content* to *path* so that after a crash there is the old content or the new one, and sync it."""
-    temporary = path.with_name(f".{path.name}.{hashlib.sha256(os.urandom(8)).hexdigest()[:8]}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,5 +1,6 @@
 """What runs on this host, read from the engine into values that are small and hold no secret."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
@@ -12,6 +13,7 @@ from fleet.images.digest import Digest
 from fleet.images.platform import Platform
 from fleet.images.reference import Reference
 from fleet.mirrors.source import MirrorRule
+from fleet.updates.images import KnownImages
 from fleet.updates.snapshot import STEERING_LABELS, ContainerState
 
 
@@ -27,11 +29,16 @@ class DigestTable(Protocol):
         ...
 
 
-def observe(engine: Engine, known: DigestTable) -> tuple[ContainerState, ...]:
-    """Return every container of the engine, sorted by name; one that goes away meanwhile is left out."""
+def observe(engine: Engine, known: DigestTable, known_images: KnownImages | None = None) -> tuple[ContainerState, ...]:
+    """Return every container of the engine, sorted by name; one that goes away meanwhile is left out.
+
+    What the engine says of their images goes into *known_images*, because it may forget it.
+    """
     inspects = (engine.inspect(container) for container in engine.container_ids(all=True))
     images: dict[str, Inspect] = {}
     states = [_state(engine, known, images, inspect) for inspect in inspects if inspect is not None]
+    if known_images is not None:
+        _remember(known_images, images)
     return tuple(sorted(states, key=lambda state: (state.name, state.id)))
 
 
@@ -40,6 +47,14 @@ def snapshot_hash(containers: Sequence[ContainerState], mirrors: Sequence[Mirror
     rows = sorted(_canonical(asdict(container)) for container in containers)
     rules = [_canonical(asdict(rule)) for rule in mirrors]
     return hashlib.sha256("\n".join([*rows, "", *rules]).encode()).hexdigest()
+
+
+def _remember(known_images: KnownImages, images: dict[str, Inspect]) -> None:
+    """Keep what is told of these images, and forget all others; a full disk only costs the memory."""
+    with contextlib.suppress(OSError):
+        for image in filter(None, images.values()):
+            known_images.put(image)
+        known_images.keep_only(set(images))
 
 
 def _state(engine: Engine, known: DigestTable, images: dict[str, Inspect], inspect: Inspect) -> ContainerState:

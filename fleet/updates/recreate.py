@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from fleet.clock import since_ms
 from fleet.engine.difference import config_diff
 from fleet.engine.protocol import CreateSpec, Engine, Inspect
-from fleet.engine.spec import new_spec, peers_named
+from fleet.engine.spec import COMPOSE_IMAGE_LABEL, new_spec, peers_named
 from fleet.errors import BadInput, EngineError
 from fleet.images.reference import Reference
 from fleet.updates.journal import Stage
@@ -129,13 +129,14 @@ def make_old_again(run: Run) -> Inspect:
     facts = run.engine.facts()
     spec = new_spec(
         old,
-        {},
+        run.engine.image(old["Image"]) or run.journal.images.get(old["Image"]),
         name=run.entry.old_name,
         image=old["Config"]["Image"],
-        image_id=old["Image"],
+        image_id=(old["Config"].get("Labels") or {}).get(COMPOSE_IMAGE_LABEL, ""),
         api_version=facts.api_version,
         peers=peers_of(run.engine, old),
         engine_name=facts.name,
+        platform=run.entry.platform,
     )
     with _named_as_written(run):
         made = run.engine.create(spec)
@@ -187,7 +188,7 @@ def verify_new(run: Run) -> None:
     if reason:
         raise EngineError(reason)
     new = run.engine.inspect(run.entry.new_id)
-    run.save(Stage.REMOVE, config_diff=config_diff(run.entry.old, new) if new else ())
+    run.save(Stage.REMOVE, config_diff=(*run.entry.config_diff, *(config_diff(run.entry.old, new) if new else ())))
 
 
 def finish(run: Run) -> str:

@@ -1,0 +1,111 @@
+"""The promise again, over shapes and sequences of faults that nobody thought of."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import mkdtemp
+from unittest import mock
+
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+
+from fleet.errors import EngineUnreachable
+from fleet.testing.engine_faults import ANY, KillNow, When
+from fleet.testing.engine_images import Behaviour
+from fleet.updates.command import Policy, VerifyPolicy
+from fleet.updates.outcome import Result
+from tests.updates.site import PROBE, Shape, Site, engine_says_no
+
+EXAMPLES = int(os.environ.get("FLEET_TEST_EXAMPLES", "500"))
+"""How many shapes are tried; thousands in the long matrix."""
+FAULTS: list[Callable[[], BaseException]] = [engine_says_no, EngineUnreachable, KillNow]
+
+behaviours = st.builds(
+    Behaviour,
+    health=st.sampled_from(["healthy", "healthy", "unhealthy", "starting"]),
+    health_after_s=st.sampled_from([0.0, 0.5, 3.0]),
+    exits_after_s=st.sampled_from([None, None, None, 0.0, 1.5]),
+    exit_code=st.sampled_from([0, 1]),
+    stop_takes_s=st.sampled_from([0.0, 0.0, 3.0, 30.0]),
+    start_error=st.sampled_from(["", "", "", "no such device"]),
+)
+steady = st.builds(
+    Behaviour,
+    health=st.sampled_from(["healthy", "unhealthy"]),
+    stop_takes_s=st.sampled_from([0.0, 3.0, 30.0]),
+)
+config = st.fixed_dictionaries(
+    {},
+    optional={
+        "Volumes": st.just({"/data": {}}),
+        "Healthcheck": st.just(PROBE),
+        "Labels": st.sampled_from([{"v": "1"}, {"v": "2", "w": "3"}]),
+        "Entrypoint": st.sampled_from([["/a"], ["/b"]]),
+    },
+)
+
+
+@st.composite
+def shapes(draw: st.DrawFn) -> Shape:
+    """A container, its images and its policy."""
+    host: dict[str, object] = draw(
+        st.sampled_from(
+            [
+                {"AutoRemove": True},
+                *({"RestartPolicy": {"Name": name}} for name in ("no", "always", "unless-stopped", "on-failure")),
+            ]
+        )
+    )
+    host = {**host, **draw(st.sampled_from([{}, {"Binds": ["named:/named"]}, {"NetworkMode": "back"}]))}
+    return Shape(
+        body={"HostConfig": host, **draw(st.sampled_from([{}, {"Healthcheck": PROBE}, {"Volumes": {"/own": {}}}]))},
+        old=draw(steady),
+        new=draw(behaviours),
+        old_config=draw(config),
+        new_config=draw(config),
+        api_version=draw(st.sampled_from(["1.41", "1.45"])),
+        removal_takes_s=draw(st.sampled_from([0.0, 0.5])),
+        policy=Policy(
+            verify=VerifyPolicy(settle_ms=draw(st.sampled_from([0, 1_000])), deadline_ms=5_000),
+            remove_old_image=draw(st.booleans()),
+        ),
+    )
+
+
+faults = st.lists(
+    st.tuples(
+        st.integers(min_value=0, max_value=40),
+        st.integers(min_value=0, max_value=len(FAULTS) - 1),
+        st.sampled_from(list(When)),
+        st.sampled_from([0.05, 0.5]),
+    ),
+    max_size=3,
+)
+
+
+@given(shape=shapes(), faults=faults, reboot=st.booleans())
+@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
+def test_after_any_three_faults_one_of_the_two_runs(
+    shape: Shape, faults: list[tuple[int, int, When, float]], reboot: bool
+) -> None:
+    """Fewer faults than the way back has tries, so that it may not fail."""
+    folder = Path(mkdtemp(prefix="fleet-promise-"))
+    try:
+        with mock.patch.object(os, "fsync", lambda descriptor: None):
+            _live_and_look(Site(folder, shape), faults, reboot)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _live_and_look(site: Site, faults: list[tuple[int, int, When, float]], reboot: bool) -> None:
+    for after, error, when, late_s in faults:
+        site.engine.fail(ANY, FAULTS[error], after=after, when=when, late_s=late_s)
+    outcome = site.live(reboot=reboot)
+    note(f"{outcome.result}: {outcome.reason}; {[call.name for call in site.engine.calls]}")
+    site.engine.heal()
+    if outcome.result is Result.UPDATED and site.shape.new.exits_after_s is not None:
+        return  # It was verified, and ended later: that is the image's own doing.
+    site.assert_promise(outcome)
+    site.assert_tidy()
+    site.assert_told_once(outcome)
