@@ -1,5 +1,6 @@
 """Snapshots: what runs on a host, in one part or several; the containers of earlier ones go when the last part came."""
 
+import re
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,8 @@ from fleet.images.reference import Reference
 from fleet.mirrors.source import MirrorRule
 from fleet.road.messages import Snapshot
 from fleet.updates.snapshot import ContainerState
+
+_IMAGE_ID = re.compile(r"(sha256:)?[0-9a-f]{64}")
 
 MOST_PARTS = 1000
 MOST_MIRRORS = 200
@@ -75,7 +78,7 @@ def _row(batch: Batch, host_id: UUID, hash: str, state: ContainerState) -> dict[
         "id": name(state.id),
         "name": name(state.name),
         "reference": name(state.reference),
-        "image": followed_image(state.reference),
+        "image": followed_image(state.reference, state.image_id),
         "image_id": name(state.image_id),
         "digests": [name(digest) for digest in state.digests],
         "platform": name(state.platform),
@@ -89,8 +92,13 @@ def _row(batch: Batch, host_id: UUID, hash: str, state: ContainerState) -> dict[
     }
 
 
-def followed_image(written: str) -> str:
-    """Return the canonical registry/repository:tag that a container follows; empty where it is pinned or has no name."""
+def followed_image(written: str, image_id: str = "") -> str:
+    """Return the canonical registry/repository:tag that a container follows; empty where it is pinned or has no name.
+
+    Docker takes an image's id, whole or its beginning, for a reference, and both look like names.
+    """
+    if image_id.removeprefix("sha256:").startswith(written.removeprefix("sha256:")) or _IMAGE_ID.fullmatch(written):
+        return ""
     try:
         reference = Reference.parse(written)
     except BadInput:

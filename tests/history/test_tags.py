@@ -1,0 +1,101 @@
+"""Each image is checked once for all hosts, and one host is asked where the centre may not."""
+
+from dataclasses import replace
+
+import pytest
+
+from fleet.errors import NotFound
+from fleet.history import tags
+from fleet.history.inventory_tables import images, resolves
+from fleet.road.messages import Resolve, Resolved
+from tests.history.conftest import HeldClock
+from tests.history.world import World, container, digest_of, rows
+
+IMAGE = "docker.io/library/nginx:1.27"
+
+
+def test_followed_images_are_those_that_running_containers_follow(world: World) -> None:
+
+    stopped = replace(container("c", "redis:7"), state="exited")
+    built = replace(container("d", "mine:1"), local_build=True)
+    world.add_host("web-1", container("a"), container("b"), stopped, built)
+    world.add_host("web-2", container("a"), container("x", f"x@sha256:{'a' * 64}"))
+    assert tags.followed(world.db) == [IMAGE]
+
+
+def test_a_lease_keeps_others_away_for_its_time(world: World, clock: HeldClock) -> None:
+    now = clock.now()
+    assert tags.lease(world.db, ["a", "b"], now, 60) == ["a", "b"]
+    assert tags.lease(world.db, ["b", "c"], now, 60) == ["c"]
+    tags.record_failed(world.db, "a", "cannot reach it")
+    assert tags.lease(world.db, ["a", "b"], now, 60) == ["a"]
+    clock.move(seconds=60)
+    assert tags.lease(world.db, ["a", "b"], clock.now(), 60) == ["a", "b"]
+    assert tags.lease(world.db, [], now, 60) == []
+
+
+def test_a_failed_check_keeps_the_digest_and_says_why(world: World, clock: HeldClock) -> None:
+    tags.record_resolved(world.db, IMAGE, digest_of("1"), "https://a")
+    resolved_at = clock.now()
+    clock.move(hours=1)
+    tags.record_failed(world.db, IMAGE, "cannot reach it")
+    tag = tags.tag(world.db, IMAGE)
+    assert tag is not None
+    assert (tag.digest, tag.endpoint, tag.reason) == (digest_of("1"), "https://a", "cannot reach it")
+    assert (tag.resolved_at, tag.checked_at) == (resolved_at, clock.now())
+    tags.record_resolved(world.db, IMAGE, digest_of("2"), "https://b")
+    assert tags.tags(world.db)[IMAGE].reason == ""
+    assert tags.tag(world.db, "other") is None
+
+
+def test_every_digest_of_a_tag_is_remembered_since_when(world: World, clock: HeldClock) -> None:
+    first = clock.now()
+    tags.record_resolved(world.db, IMAGE, digest_of("1"), "https://a")
+    clock.move(hours=1)
+    tags.record_resolved(world.db, IMAGE, digest_of("1"), "https://b")
+    tags.record_resolved(world.db, IMAGE, digest_of("2"), "https://b")
+    seen = {
+        row["digest"]: (row["first_seen_at"], row["last_seen_at"], row["endpoint"]) for row in rows(world.db, images)
+    }
+    assert seen[digest_of("1")] == (first, clock.now(), "https://a")
+    assert len(seen) == 2
+
+
+def test_one_live_host_resolves_for_all_with_its_own_credentials(world: World, clock: HeldClock) -> None:
+    agents = [world.add_host(name, container("a")) for name in ("web-1", "web-2")]
+    request = tags.ask_host(world.db, IMAGE)
+    assert tags.ask_host(world.db, IMAGE) == request
+    world.deliver(world.tick())
+    (asked,) = [(agent, resolve) for agent in agents for resolve in agent.asked]
+    assert asked[1] == Resolve(request=request, reference=IMAGE)
+    answer = Resolved(request=request, reference=IMAGE, digest=digest_of("9"), endpoint="https://private")
+    stranger = next(agent for agent in agents if agent is not asked[0])
+    world.take(stranger, answer)
+    assert tags.tag(world.db, IMAGE) is None, "another host answered"
+    world.take(asked[0], answer)
+    assert tags.tags(world.db)[IMAGE].digest == digest_of("9")
+    world.take(asked[0], answer.model_copy(update={"digest": digest_of("late")}))
+    assert tags.tags(world.db)[IMAGE].digest == digest_of("9")
+    tags.ask_host(world.db, IMAGE)
+    world.deliver(world.tick())
+    assert [len(agent.asked) for agent in agents] == [1, 1], "the other one's turn"
+    assert all(row["asked_at"] == clock.now() for row in rows(world.db, resolves))
+
+
+def test_a_host_that_cannot_resolve_says_why(world: World) -> None:
+    agent = world.add_host("web-1", container("a"))
+    request = tags.ask_host(world.db, IMAGE)
+    world.take(agent, Resolved(request=request, reference=IMAGE, reason="cannot log in"))
+    assert tags.tags(world.db)[IMAGE].reason == "cannot log in"
+    request = tags.ask_host(world.db, IMAGE)
+    world.take(agent, Resolved(request=request, reference=IMAGE, digest="sha256:nonsense"))
+    assert tags.tags(world.db)[IMAGE].digest == ""
+
+
+def test_nobody_is_asked_where_no_live_host_runs_the_image(world: World, clock: HeldClock) -> None:
+    world.add_host("web-1", container("a"))
+    with pytest.raises(NotFound, match="cannot ask a host"):
+        tags.ask_host(world.db, "docker.io/library/redis:7")
+    clock.move(minutes=20)
+    with pytest.raises(NotFound):
+        tags.ask_host(world.db, IMAGE)
