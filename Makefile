@@ -75,6 +75,7 @@ clean: ## Remove what was built here
 
 # The Python inside the image; its wheels are what `make wheels` fetches.
 IMAGE_PYTHON ?= 3.13
+WHEELS ?= dist/wheels
 
 .PHONY: image-lock
 image-lock: install ## Resolve what goes into the image, in step with requirements.lock, into requirements.image.lock
@@ -83,8 +84,8 @@ image-lock: install ## Resolve what goes into the image, in step with requiremen
 
 .PHONY: wheels
 wheels: install ## Fetch the image's wheels into dist/wheels, so that it builds without a package index (IMAGE_PYTHON=3.13)
-	@mkdir -p dist
+	@mkdir -p $(WHEELS)
 	$(BIN)/uv pip compile requirements.image.lock --no-deps --python-version $(IMAGE_PYTHON) --python-platform linux --generate-hashes \
-	  --no-emit-index-url --no-header --no-annotate -o dist/wheels.txt -q
+	  --no-emit-index-url --no-header --no-annotate -o $(WHEELS)/wanted.txt -q
 	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --python-version $(IMAGE_PYTHON) \
-	  --require-hashes -r dist/wheels.txt -d dist/wheels
+	  --require-hashes -r $(WHEELS)/wanted.txt -d $(WHEELS)

@@ -1,0 +1,196 @@
+"""docker-compose.yml brings a centre up for real, from nothing but images and a name, and an agent beside it updates containers."""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab import debian
+from tests.lab.engines import Generation
+from tests.lab.images import Recipe
+from tests.lab.lab import DOCKER_HUB, Host, Lab
+from tests.lab.machines import eventually
+from tests.lab.registries import DockerRegistry
+
+pytestmark = [pytest.mark.full, pytest.mark.timeout(1800)]
+
+ROOT = Path(__file__).parents[2]
+CONTEXT = (
+    "Dockerfile",
+    ".dockerignore",
+    "docker-compose.yml",
+    "requirements.image.lock",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+)
+LONG_RUNNING = {"agent", "beat", "broker", "controller", "database"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """The compose project of a copy of this source, on one host."""
+
+    host: Host
+    folder: Path
+
+    def compose(self, *arguments: str, timeout_s: float = 300, input: str | None = None) -> str:
+        """Say one docker compose command, with the agent's profile, and return what it prints."""
+        at = ["--project-directory", self.folder, "--profile", "agent", "--ansi", "never"]
+        return self.host.machine.run("docker-compose", *at, *arguments, timeout_s=timeout_s, input=input).stdout
+
+    def fleet(self, *arguments: str) -> str:
+        """Say one fleet command inside the controller's container."""
+        return self.compose("exec", "-T", "controller", "fleet", *arguments)
+
+    def ask(self, *arguments: str) -> Any:
+        """Say one fleet command and return its JSON."""
+        return json.loads(self.fleet(*arguments, "-o", "json"))
+
+    def inspect(self, service: str) -> Mapping[str, Any]:
+        """Return what the engine says of a service's container."""
+        name = self.compose("ps", "--all", "--format", "{{.Name}}", service).strip()
+        found: Mapping[str, Any] = json.loads(self.host.docker("inspect", name))[0]
+        return found
+
+
+@pytest.fixture(scope="module")
+def project(lab: Lab, origin: DockerRegistry) -> Iterator[Project]:
+    """Build the image without any index, and bring the centre up, its images and name being all that is said."""
+    Generation.V26.need()
+    host = lab.host("compose", Generation.V26)
+    debian.load(host)
+    folder = host.machine.folder / "project"
+    folder.mkdir()
+    for name in CONTEXT:
+        shutil.copy(ROOT / name, folder)
+    for name in ("fleet", "migrations"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(debian.wheels(ROOT / "requirements.image.lock"), folder / "dist/wheels")
+    (folder / "docker").mkdir()
+    said = {
+        "BASE_IMAGE": debian.BASE,
+        "POSTGRES_IMAGE": debian.POSTGRES,
+        "REDIS_IMAGE": debian.REDIS,
+        "FLEET_HOST": host.address,
+        "FLEET_DOCKER_CONFIG": "./docker",
+    }
+    (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in said.items()))
+    # The agent's container has this machine's names but not its bundle of authorities; certs.d it reads as Docker does.
+    for name in DOCKER_HUB:
+        host.machine.write(f"/etc/docker/certs.d/{name}/ca.crt", lab.ca.read_text())
+    project = Project(host=host, folder=folder)
+    project.compose("build", "init", timeout_s=900)
+    project.compose("up", "--detach", "--wait", *(LONG_RUNNING - {"agent"}), timeout_s=600)
+    yield project
+    print(project.compose("logs", "--no-color", "--tail", "100", "agent", "controller", "beat"))
+    project.compose("down", "--volumes", "--timeout", "5")
+
+
+@pytest.fixture(scope="module")
+def joined(project: Project) -> Project:
+    """Add the host itself by the command of the README, and start its agent."""
+    join_file = project.folder / "host.join"
+    join_file.touch(mode=0o600)
+    join_file.write_text(project.fleet("host", "add", "here", "--label", "site=lab", "--out", "-"))
+    project.compose("up", "--detach", "agent")
+    eventually(
+        "the agent's first word", lambda: project.ask("host", "ls")["hosts"][0]["state"] == "online", within_s=90
+    )
+    return project
+
+
+def test_everything_runs_and_what_has_a_check_is_healthy(joined: Project) -> None:
+    """Servers and processes are up; the two that are done ended well."""
+    rows = [json.loads(row) for row in joined.compose("ps", "--all", "--format", "json").splitlines()]
+    assert {row["Service"]: row["State"] for row in rows} == {
+        **dict.fromkeys(LONG_RUNNING, "running"),
+        "init": "exited",
+        "migrate": "exited",
+    }
+    assert {row["Service"] for row in rows if row["Health"] == "healthy"} == {"broker", "controller", "database"}
+    assert {row["ExitCode"] for row in rows} == {0}
+
+
+def test_no_secret_stands_in_the_file_the_environment_or_a_command(joined: Project) -> None:
+    """Passwords are in files of volumes alone, and nobody but their readers has those."""
+    secrets = [
+        joined.compose("exec", "-T", "controller", "cat", f"/run/fleet/centre/{name}").strip()
+        for name in ("broker.password", "database.password")
+    ]
+    assert all(len(secret) > 30 for secret in secrets)
+    told = [joined.compose("config"), *(json.dumps(joined.inspect(s)) for s in (*LONG_RUNNING, "init", "migrate"))]
+    assert not any(secret in text for secret in secrets for text in told)
+    holders = {
+        service: {mount["Name"] for mount in joined.inspect(service)["Mounts"] if mount["Type"] == "volume"}
+        for service in (*LONG_RUNNING, "init", "migrate")
+    }
+    assert {service for service, names in holders.items() if "fleet_authority" in names} == {"init"}
+    assert {service for service, names in holders.items() if "fleet_broker-secrets" in names} == {"init", "broker"}
+    assert not holders["agent"] & {"fleet_centre-secrets", "fleet_state"}
+
+
+def test_the_processes_of_fleet_have_few_rights(joined: Project) -> None:
+    """No capability but what a line of the file says, no new privileges, nothing to write but volumes and /tmp."""
+    for service in ("controller", "beat", "agent", "migrate", "init"):
+        config = joined.inspect(service)["HostConfig"]
+        assert (config["ReadonlyRootfs"], config["Privileged"], config["CapDrop"]) == (True, False, ["ALL"])
+        assert config["SecurityOpt"] == ["no-new-privileges:true"]
+    assert joined.inspect("controller")["Config"]["User"] == "10001:10001"
+
+
+def test_the_broker_is_closed_to_whoever_has_no_login(joined: Project) -> None:
+    """Over TLS with the right authority an anonymous client gets NOAUTH, and plainly nothing at all."""
+    tls = ["exec", "-T", "broker", "redis-cli", "--tls", "--cacert", "/run/fleet/broker/ca.crt", "keys", "*"]
+    assert "NOAUTH" in joined.compose(*tls)
+    plain = joined.host.machine.run(
+        "docker-compose", "--project-directory", joined.folder, "exec", "-T", "broker", "redis-cli", "ping", check=False
+    )
+    assert "PONG" not in plain.stdout
+
+
+def test_only_the_broker_is_open_to_the_network(joined: Project) -> None:
+    """The API is published on loopback, the database nowhere."""
+    published = {
+        service: {
+            bind["HostIp"] for binds in joined.inspect(service)["HostConfig"]["PortBindings"].values() for bind in binds
+        }
+        for service in ("broker", "controller", "database")
+    }
+    assert published == {"broker": {"0.0.0.0"}, "controller": {"127.0.0.1"}, "database": set()}
+
+
+def test_an_update_goes_all_the_way(joined: Project, origin: DockerRegistry) -> None:
+    """A newer image is found, pulled by the agent, run, and written down with its source; Fleet's own parts are let be."""
+    before = {service: joined.inspect(service)["Id"] for service in LONG_RUNNING}
+    origin.push("acme/composed", "stable", Recipe(version="1", layers_mib=(0.5,), shares="composed-1"))
+    joined.host.docker("run", "--detach", "--name", "app", "acme/composed:stable")
+    new = origin.push("acme/composed", "stable", Recipe(version="2", layers_mib=(0.5,), shares="composed-2"))
+    names = lambda: [row["name"] for row in joined.ask("ps")["containers"]]  # noqa: E731
+    eventually("the container in the inventory", lambda: "app" in names(), within_s=90, every_s=1)
+    joined.fleet("update", "here", "app", "--timeout", "3m")
+    label = '{{index .Config.Labels "org.opencontainers.image.version"}} {{.State.Running}}'
+    assert joined.host.docker("inspect", "--format", label, "app") == "2 true"
+    (row,) = joined.ask("history", "ls", "--container", "app")["outcomes"]
+    told = joined.ask("history", "show", row["id"])
+    assert (told["update"]["result"], told["update"]["new_digest"]) == ("updated", str(new))
+    assert "registry-1.docker.io" in told["pull"]["mirror"]
+    assert {service: joined.inspect(service)["Id"] for service in LONG_RUNNING} == before
+
+
+def test_a_second_up_keeps_everything(joined: Project) -> None:
+    """The same certificates, the same host, the same history, after all containers were made anew."""
+    before = joined.compose(
+        "exec", "-T", "controller", "sha256sum", "/run/fleet/centre/ca.crt", "/run/fleet/centre/web.crt"
+    )
+    hosts = [row["id"] for row in joined.ask("host", "ls")["hosts"]]
+    joined.compose("up", "--detach", "--wait", "--force-recreate", *(LONG_RUNNING - {"agent"}), timeout_s=600)
+    again = joined.compose(
+        "exec", "-T", "controller", "sha256sum", "/run/fleet/centre/ca.crt", "/run/fleet/centre/web.crt"
+    )
+    assert again == before
+    assert [row["id"] for row in joined.ask("host", "ls")["hosts"]] == hosts
