@@ -9,7 +9,9 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from fleet.errors import FleetError
@@ -22,6 +24,7 @@ from tests.lab.registries import Registry, mirror_options
 from tests.lab.report import heading, history, line, table
 
 WEB, DATABASE = "web", "database"
+SCHEDULE = "nightly"
 _SIZE_MIB = {WEB: (1.5, 0.5), DATABASE: (2.0,)}
 _HOSTS = ((Generation.V20, "oak"), (Generation.V26, "ash"), (Generation.V26_CONTAINERD, "elm"), (Generation.V29, "yew"))
 _LEAST_HOSTS = 3
@@ -84,8 +87,9 @@ def main() -> int:
 def _play(stage: Stage) -> None:
     _show_fleet(stage)
     first = _new_version(stage, "2")
-    _update_by_schedule(stage, stage.hosts[0])
+    _set_schedule(stage, stage.hosts[0])
     _update_by_hand(stage, stage.hosts[1], stage.hosts[2:])
+    _await_schedule(stage, stage.hosts[0])
     _show_round(stage, "first round: the good mirror is the third", first, "2", good=2)
     _roll_back(stage)
     _other_mirrors(stage)
@@ -114,8 +118,8 @@ def _set_up(stage: Stage) -> None:
     stage.centre = centre = lab.centre(redis, database.url)
     centre.start()
     line("Redis with TLS and ACLs, PostgreSQL, and the central processes: web, planner, inbox, beat")
-    for host in stage.hosts:
-        _begin(stage, host)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(partial(_begin, stage), stage.hosts))
     _write_policy(stage, _POLICY)
     _configure(stage)
 
@@ -147,16 +151,28 @@ def _write_policy(stage: Stage, document: dict[str, Any], *subject: str) -> None
 
 def _show_fleet(stage: Stage) -> None:
     wanted = 2 * len(stage.hosts)
-    eventually(
-        f"{wanted} containers in the inventory", lambda: len(stage.fleet.ask("ps")["containers"]) == wanted, within_s=60
-    )
+
+    def known() -> bool:
+        return len(stage.fleet.ask("ps")["containers"]) == wanted
+
+    eventually(f"{wanted} containers in the inventory", known, within_s=90, every_s=1)
     heading("the fleet: one agent a host, and version 1 of two images on each")
     where = ["daemon.json", *["policy"] * (len(stage.hosts) - 2), "/etc/fleet/mirrors.json"]
     rows = []
     for host, source in zip(stage.hosts, where, strict=True):
         facts = host.facts()
-        rows.append([host.name, facts["Version"], facts["ApiVersion"], facts["Driver"], source, host.address])
-    table(["HOST", "ENGINE", "API", "IMAGE STORE", "MIRRORS FROM", "ADDRESS"], rows)
+        rows.append(
+            [
+                host.name,
+                host.generation.release,
+                facts["Version"],
+                facts["ApiVersion"],
+                facts["Driver"],
+                source,
+                host.address,
+            ]
+        )
+    table(["HOST", "ENGINE", "VERSION", "API", "IMAGE STORE", "MIRRORS FROM", "ADDRESS"], rows)
 
 
 # --- what happens ------------------------------------------------------------------------------------------------------
@@ -170,12 +186,17 @@ def _new_version(stage: Stage, version: str) -> dict[str, str]:
     return pushed
 
 
-def _update_by_schedule(stage: Stage, host: Host) -> None:
-    heading(f"beat's schedule updates {host.name}: every minute, by cron")
+def _set_schedule(stage: Stage, host: Host) -> None:
+    heading(f"a schedule is to update {host.name}, every minute by cron")
     every_minute = ["--cron", "* * * * *", "--action", "apply", "--host", host.name]
-    stage.fleet.fleet("schedule", "create", "nightly", *every_minute)
-    eventually(f"the update of {host.name} by the schedule", lambda: _done(stage, host, 2), within_s=120, every_s=0.5)
-    stage.fleet.fleet("schedule", "rm", "nightly")
+    _print(stage.fleet.fleet("schedule", "create", SCHEDULE, *every_minute))
+
+
+def _await_schedule(stage: Stage, host: Host) -> None:
+    heading(f"beat's schedule updates {host.name}")
+    eventually(f"the update of {host.name} by the schedule", lambda: _done(stage, host), within_s=150, every_s=2)
+    _print(stage.fleet.fleet("schedule", "show", SCHEDULE))
+    stage.fleet.fleet("schedule", "rm", SCHEDULE)
 
 
 def _update_by_hand(stage: Stage, host: Host, rest: Sequence[Host]) -> None:
@@ -266,11 +287,12 @@ def _outcomes(stage: Stage, *query: str) -> list[Any]:
     return [stage.fleet.ask("history", "show", row["id"]) for row in rows]
 
 
-def _done(stage: Stage, host: Host, count: int) -> bool:
-    rows = stage.fleet.ask("history", "ls", "--host", host.name)["outcomes"]
+def _done(stage: Stage, host: Host) -> bool:
+    """Tell whether both containers of *host* were updated by the schedule."""
+    rows = stage.fleet.ask("history", "ls", "--host", host.name, "--by", f"schedule:{SCHEDULE}")["outcomes"]
     failed = [row for row in rows if row["result"] not in ("updated", "already_current")]
     _expect(not failed, f"no update of {host.name} fails: {failed}")
-    return len([row for row in rows if row["result"] == "updated"]) >= count
+    return {row["container"] for row in rows if row["result"] == "updated"} == {WEB, DATABASE}
 
 
 def _version(host: Host, app: str) -> str:

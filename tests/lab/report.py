@@ -58,8 +58,13 @@ def named(source: str, names: Mapping[str, str]) -> str:
     return found[0] if found else source or "-"
 
 
+def shortened(text: str, most: int = 100) -> str:
+    """Return *text* without its middle where it is longer than a screen likes."""
+    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 2 :]}"
+
+
 def _attempt(row: Mapping[str, Any], names: Mapping[str, str]) -> list[str]:
-    why = row["reason"] or ("verified" if row["verified"] else "-")
+    why = shortened(row["reason"]) or ("verified" if row["verified"] else "-")
     return [named(row["mirror"], names), row["role"], row["result"], f"{row['bytes']:,}", why]
 
 
