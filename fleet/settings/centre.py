@@ -103,15 +103,6 @@ class InboxSettings(_Group):
     """The longest wait for a broker or database that is away; it begins at one second and doubles."""
 
 
-class HostSettings(_Group):
-    """When a host counts as away."""
-
-    silent_after_s: Seconds = 900.0
-    """Seconds without a word until a host is silent: three heartbeats missed."""
-    condition_after_s: Seconds = 1200.0
-    """Seconds without a word until a person should know: a reboot takes less."""
-
-
 class LogSettings(_Group):
     """What the processes say about themselves."""
 
@@ -134,7 +125,6 @@ class CentreSettings(BaseSettings):
     check: CheckSettings = CheckSettings()
     planner: PlannerSettings = PlannerSettings()
     inbox: InboxSettings = InboxSettings()
-    hosts: HostSettings = HostSettings()
     log: LogSettings = LogSettings()
 
     @classmethod
