@@ -1,0 +1,59 @@
+"""What is not kept for ever: spent message ids, refused messages, old plans, and the details of old pulls."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import Column, ColumnElement, Table, delete, exists, select
+
+from fleet.history.database import Database
+from fleet.history.fact_tables import attempts, commands, mirror_probes
+from fleet.history.inventory_tables import resolves, snapshot_parts
+from fleet.history.partitions import lowest_id
+from fleet.history.road_tables import messages, progress, refused
+from fleet.history.rollout_tables import plans
+
+MESSAGES_FOR = timedelta(days=8)
+"""Longer than a message of a host says that it holds (7 days)."""
+REFUSED_FOR = timedelta(days=30)
+PLANS_FOR = timedelta(days=30)
+"""How long a plan is kept after it was too old to be applied."""
+REQUESTS_FOR = timedelta(days=7)
+PROBES_FOR = timedelta(days=30)
+ATTEMPTS_FOR = timedelta(days=400)
+
+CHUNK = 5000
+"""How many rows go with one transaction: writers never wait long."""
+
+
+def prune(db: Database) -> dict[str, int]:
+    """Delete what is too old to be kept, a little at a time; return how many rows of which table went."""
+    now = db.now()
+    done = exists().where(commands.c.id == progress.c.command_id, commands.c.ended_at.is_(None))
+    gone = {
+        "messages": _delete(db, messages, messages.c.id, messages.c.received_at < now - MESSAGES_FOR),
+        "refused": _delete(db, refused, refused.c.id, refused.c.received_at < now - REFUSED_FOR),
+        "plans": _delete(db, plans, plans.c.id, plans.c.expires_at < now - PLANS_FOR),
+        "resolves": _delete(db, resolves, resolves.c.id, resolves.c.asked_at < now - REQUESTS_FOR),
+        "progress": _delete(db, progress, progress.c.command_id, ~done),
+        "mirror_probes": _delete(db, mirror_probes, mirror_probes.c.id, _before(mirror_probes.c.id, now - PROBES_FOR)),
+        "attempts": _delete(db, attempts, attempts.c.pull_id, _before(attempts.c.pull_id, now - ATTEMPTS_FOR)),
+    }
+    with db.writing() as connection:
+        # Parts that were followed by none for a week belong to a snapshot that will never be whole.
+        old = snapshot_parts.c.received_at < now - REQUESTS_FOR
+        gone["snapshot_parts"] = connection.execute(delete(snapshot_parts).where(old)).rowcount
+    return {table: count for table, count in gone.items() if count}
+
+
+def _before(column: Column[object], at: datetime) -> ColumnElement[bool]:
+    return column < lowest_id(at)
+
+
+def _delete(db: Database, table: Table, key: Column[object], old: ColumnElement[bool]) -> int:
+    """Delete the rows that are *old*, a chunk a transaction; return how many there were."""
+    total = 0
+    while True:
+        with db.writing() as connection:
+            chunk = list(connection.execute(select(key).where(old).order_by(key).limit(CHUNK)).scalars())
+            total += connection.execute(delete(table).where(key.in_(chunk))).rowcount
+        if len(chunk) < CHUNK:
+            return total

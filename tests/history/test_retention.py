@@ -1,0 +1,42 @@
+"""What is too old goes, what is not stays, and the history proper stays for ever."""
+
+import pytest
+
+from fleet.history import queries, retention, tags
+from fleet.history.fact_tables import attempts, pulls, updates
+from fleet.history.inbox import Bad
+from fleet.history.queries import OutcomeFilter
+from fleet.history.road_tables import messages, progress, refused
+from fleet.road.messages import Order, Progress
+from tests.history.conftest import HeldClock
+from tests.history.world import World, container, rows
+
+
+def test_only_what_is_too_old_goes(world: World, clock: HeldClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "CHUNK", 2)
+    agent = world.add_host("web-1", container("web"))
+    world.plan()
+    tags.ask_host(world.db, "docker.io/library/nginx:1.27")
+    world.take_all([Bad(raw=b"x", reason="garbage")] * 3)
+    world.rollout()
+    sent = world.until(Order)
+    (order,) = [each.message for each in sent if isinstance(each.message, Order)]
+    world.take(agent, Progress(command=order.command, phase="pull"))
+    assert retention.prune(world.db) == {}
+    world.deliver(sent)
+    world.run()
+    # Ids of facts are made by this machine's clock, not by the one that the test holds.
+    clock.move(days=9)
+    gone = retention.prune(world.db)
+    assert set(gone) == {"messages", "progress", "resolves"}
+    clock.move(days=23)
+    assert retention.prune(world.db) == {"refused": 3, "plans": 2}
+    clock.move(days=3650)
+    assert retention.prune(world.db) == {"attempts": 2}
+    for table in (messages, refused, progress, attempts):
+        assert rows(world.db, table) == []
+    assert len(rows(world.db, updates)) == len(rows(world.db, pulls)) == 1
+    (row,) = queries.outcomes(world.db, OutcomeFilter()).items
+    detail = queries.outcome(world.db, row.id)
+    assert detail.pull is not None
+    assert detail.pull.attempts == ()
