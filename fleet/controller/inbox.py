@@ -14,7 +14,7 @@ from functools import partial
 
 from fleet.clock import Clock, SystemClock
 from fleet.controller.backoff import Backoff
-from fleet.errors import BadInput, Refused, TimedOut, Untrusted
+from fleet.errors import BadInput, Refused, TimedOut, Unreachable, Untrusted
 from fleet.history import hosts, upgrade
 from fleet.history import inbox as history
 from fleet.history.database import Database
@@ -83,6 +83,8 @@ def _proved(raw: bytes, owner: KeyOwner, now: datetime) -> Taken:
         opened = open_up(raw, keys=owner)
     except (Untrusted, BadInput) as error:
         return Bad(raw=raw, reason=str(error))
+    except Unreachable:
+        raise  # the owner of its key could not be looked up: that says nothing about the message
     except Exception as error:
         # Whatever a host thought of that nobody here did: it must cost its own message and nothing else.
         log.exception("message cannot be read")

@@ -149,6 +149,16 @@ def test_what_nobody_thought_of_costs_its_own_message_alone() -> None:
     assert taken.reason == "cannot read this message: ZeroDivisionError"
 
 
+def test_a_database_that_goes_away_while_a_key_is_looked_up_refuses_nothing() -> None:
+    def away(kid: str) -> None:
+        raise DatabaseUnreachable
+
+    key = SigningKey.generate()
+    sealed = seal(Claim(command=uuid4()), key=key, issuer="a" * 32, audience=CENTRE, clock=SystemClock())
+    with pytest.raises(DatabaseUnreachable):
+        prove([sealed.encode()], away, datetime.now(UTC))
+
+
 def test_the_words_of_a_removed_host_count_no_more(centre: Centre) -> None:
     host = centre.add_host("web-1")
     host.snapshot(nginx())
