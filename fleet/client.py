@@ -24,7 +24,7 @@ from fleet.api.mirrors import Explanation, Mirrors
 from fleet.api.plans import ApplyPlan, MakePlan, Ordered, PlanAnswer, UpdateHost
 from fleet.api.policies import Policies, SetPolicy
 from fleet.api.problems import Problem
-from fleet.api.rollouts import AbortRollout, RolloutAnswer, Rollouts
+from fleet.api.rollouts import RolloutAnswer, Rollouts, StopRollout
 from fleet.api.schedules import ChangeSchedule, CreateSchedule, ScheduleAnswer, Schedules
 from fleet.api.selectors import Selector
 from fleet.api.tokens import CreateToken, TokenCreated, Tokens
@@ -163,9 +163,17 @@ class Client:
         """Return a rollout with its hosts and how far they are."""
         return self._get(RolloutAnswer, f"/rollouts/{_part(id)}")
 
-    def abort_rollout(self, id: str, request: AbortRollout) -> RolloutAnswer:
+    def abort_rollout(self, id: str, request: StopRollout) -> RolloutAnswer:
         """Let a rollout send nothing new."""
         return self._send("POST", RolloutAnswer, f"/rollouts/{_part(id)}/abort", request)
+
+    def pause_rollout(self, id: str, request: StopRollout) -> RolloutAnswer:
+        """Let a rollout send nothing new until it is resumed."""
+        return self._send("POST", RolloutAnswer, f"/rollouts/{_part(id)}/pause", request)
+
+    def resume_rollout(self, id: str) -> RolloutAnswer:
+        """Take a person's hold away."""
+        return self._send("POST", RolloutAnswer, f"/rollouts/{_part(id)}/resume")
 
     # History
 

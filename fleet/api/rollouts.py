@@ -79,7 +79,7 @@ class Rollouts(Answer):
     """What to ask for the page after; None: this is the last."""
 
 
-class AbortRollout(Request):
-    """Send nothing new, and let what is live end."""
+class StopRollout(Request):
+    """Send nothing new: for good, or until it is resumed."""
 
     reason: str = Field(default="", max_length=500)

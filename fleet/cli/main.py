@@ -21,7 +21,7 @@ COMMANDS = {
     "plan": Lazy("fleet.cli.plan:plan", "Show what an update would do.", DO),
     "apply": Lazy("fleet.cli.plan:apply", "Carry a plan out.", DO),
     "update": Lazy("fleet.cli.plan:update", "Bring a host, or one container of it, up to date.", DO),
-    "rollout": Lazy("fleet.cli.rollout:rollout", "Look at rollouts, and stop them.", DO),
+    "rollout": Lazy("fleet.cli.rollout:rollout", "Look at rollouts, pause and stop them.", DO),
     "schedule": Lazy("fleet.cli.schedule:schedule", "Let checks and updates run by the clock.", DO),
     "host": Lazy("fleet.cli.host:host", "Add, look at, rename and remove hosts.", SET),
     "policy": Lazy("fleet.cli.policy:policy", "Say which mirrors hosts use, and how they update.", SET),

@@ -1,6 +1,7 @@
 """``fleet rollout``: orders to the fleet, and how far they are."""
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,9 @@ from fleet.cli.screen import amount, doing
 from fleet.cli.session import Branch, Session, pass_session
 from fleet.cli.waiting import follow
 from fleet.cli.words import NOTHING, Duration, moment, short_id
+
+if TYPE_CHECKING:
+    from fleet.api.rollouts import RolloutAnswer, StopRollout
 
 _COLUMNS = (
     Column("NR", right=True),
@@ -32,7 +36,7 @@ _HOSTS = (
 
 @click.group(cls=Branch)
 def rollout() -> None:
-    """Look at rollouts, and stop them."""
+    """Look at rollouts, pause and stop them."""
 
 
 @rollout.command("ls")
@@ -104,15 +108,43 @@ def watch(ctx: click.Context, id: str, timeout: timedelta | None) -> None:
         ctx.exit(follow(session, client, found.id.hex, timeout))
 
 
+@rollout.command("pause")
+@click.argument("id")
+@click.option("--reason", default="", help="Why, for the others.")
+@pass_session
+def pause(session: Session, id: str, reason: str) -> None:
+    """Send nothing new for rollout ID until it is resumed."""
+    with session.client() as client:
+        _told(session, client.pause_rollout(id, _stop(reason)))
+
+
+@rollout.command("resume")
+@click.argument("id")
+@pass_session
+def resume(session: Session, id: str) -> None:
+    """Let a paused rollout go on."""
+    with session.client() as client:
+        _told(session, client.resume_rollout(id))
+
+
 @rollout.command("abort")
 @click.argument("id")
 @click.option("--reason", default="", help="Why, for the others.")
 @pass_session
 def abort(session: Session, id: str, reason: str) -> None:
     """Send nothing new for rollout ID; what is being recreated may end."""
-    from fleet.api.rollouts import AbortRollout
-
     with session.client() as client:
-        answer = client.abort_rollout(id, build(AbortRollout, reason=reason))
-    if not print_answer(session, answer):
-        click.echo(f"rollout {short_id(answer.rollout.id)} {answer.rollout.state.value}")
+        _told(session, client.abort_rollout(id, _stop(reason)))
+
+
+def _stop(reason: str) -> "StopRollout":
+    from fleet.api.rollouts import StopRollout
+
+    return build(StopRollout, reason=reason)
+
+
+def _told(session: Session, answer: "RolloutAnswer") -> None:
+    if print_answer(session, answer):
+        return
+    held = ", held" if answer.rollout.holds else ""
+    click.echo(f"rollout {short_id(answer.rollout.id)} {answer.rollout.state.value}{held}")

@@ -4,11 +4,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from fleet.api.rollouts import AbortRollout, Rollout, RolloutAnswer, RolloutHost, Rollouts, Wave
+from fleet.api.rollouts import Rollout, RolloutAnswer, RolloutHost, Rollouts, StopRollout, Wave
 from fleet.history import queries
 from fleet.history.pages import PageRequest
 from fleet.history.queries import ProgressRow, RolloutHostRow, RolloutRow
 from fleet.history.rollouts import abort_rollout as abort
+from fleet.history.rollouts import hold_rollout, release_rollout
 from fleet.web.callers import Reader, Writer
 from fleet.web.centre import Centre, ThisCentre
 
@@ -31,10 +32,26 @@ def show_rollout(centre: ThisCentre, _: Reader, id: str) -> RolloutAnswer:
 
 
 @router.post("/{id}/abort")
-def abort_rollout(centre: ThisCentre, caller: Writer, id: str, body: AbortRollout) -> RolloutAnswer:
+def abort_rollout(centre: ThisCentre, caller: Writer, id: str, body: StopRollout) -> RolloutAnswer:
     """Send nothing new; what is being recreated may end."""
     rollout_id = queries.rollout(centre.db, id).rollout.id
     abort(centre.db, rollout_id, reason=body.reason, **caller.by())
+    return _answer(centre, rollout_id.hex)
+
+
+@router.post("/{id}/pause")
+def pause_rollout(centre: ThisCentre, caller: Writer, id: str, body: StopRollout) -> RolloutAnswer:
+    """Send nothing new until it is resumed; what touched no container yet is called off."""
+    rollout_id = queries.rollout(centre.db, id).rollout.id
+    hold_rollout(centre.db, rollout_id, reason=body.reason, **caller.by())
+    return _answer(centre, rollout_id.hex)
+
+
+@router.post("/{id}/resume")
+def resume_rollout(centre: ThisCentre, caller: Writer, id: str) -> RolloutAnswer:
+    """Take a person's hold away; other holds stay."""
+    rollout_id = queries.rollout(centre.db, id).rollout.id
+    release_rollout(centre.db, rollout_id, **caller.by())
     return _answer(centre, rollout_id.hex)
 
 

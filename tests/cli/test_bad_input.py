@@ -7,76 +7,78 @@ import pytest
 from tests.cli.conftest import Fleet
 from tests.controller.centre import ScriptedHost
 
+BAD = (
+    (("host", "show", "nobody"), 5),
+    (("host", "rename", "nobody", "x"), 5),
+    (("host", "rm", "nobody", "--yes"), 5),
+    (("host", "add", "a b"), 1),
+    (("host", "add", "x", "--label", "env"), 1),
+    (("host", "rename", "web-1", "a/b"), 1),
+    (("update", "nobody"), 5),
+    (("update", "web-1", "nobody", "--no-check"), 5),
+    (("plan", "--host", "nobody"), 5),
+    (("plan", "--image", ""), 1),
+    (("apply", "00000000"), 5),
+    (("apply", "missing.json"), 1),
+    (("apply", "/etc/hostname"), 1),
+    (("mirror", "explain", "NGINX"), 1),
+    (("mirror", "explain", "nginx", "--host", "nobody"), 5),
+    (("mirror", "explain", "nginx@sha256:123"), 1),
+    (("schedule", "create", "n", "--cron", "every night"), 1),
+    (("schedule", "create", "n", "--cron", "61 * * * *"), 1),
+    (("schedule", "create", "n", "--cron", "0 3 * * *", "--zone", "Mars/Olympus"), 1),
+    (("schedule", "run", "nobody"), 5),
+    (("schedule", "rm", "nobody"), 5),
+    (("history", "--since", "tomorrow"), 1),
+    (("history", "--page", "nonsense"), 1),
+    (("history", "--rollout", "00000000"), 5),
+    (("history", "show", "00000000"), 5),
+    (("rollout", "show", "#99"), 5),
+    (("rollout", "watch", "00000000"), 5),
+    (("rollout", "abort", "#99"), 5),
+    (("token", "revoke", "nobody"), 5),
+    (("token", "create", "x", "--ttl", "soon"), 1),
+    (("policy", "apply", "-f", "missing.toml"), 1),
+    (("policy", "show", "--host", "nobody"), 5),
+    (("ps", "--label", "env"), 1),
+    (("update", "web-1", "--timeout", "soon"), 1),
+)
+
 
 @pytest.mark.redis
 @pytest.mark.usefixtures("served")
-@pytest.mark.parametrize(
-    ("args", "code"),
-    [
-        (("host", "show", "nobody"), 5),
-        (("host", "rename", "nobody", "x"), 5),
-        (("host", "rm", "nobody", "--yes"), 5),
-        (("host", "add", "a b"), 1),
-        (("host", "add", "x", "--label", "env"), 1),
-        (("host", "rename", "web-1", "a/b"), 1),
-        (("update", "nobody"), 5),
-        (("update", "web-1", "nobody", "--no-check"), 5),
-        (("plan", "--host", "nobody"), 5),
-        (("plan", "--image", ""), 1),
-        (("apply", "00000000"), 5),
-        (("apply", "missing.json"), 1),
-        (("apply", "/etc/hostname"), 1),
-        (("mirror", "explain", "NGINX"), 1),
-        (("mirror", "explain", "nginx", "--host", "nobody"), 5),
-        (("mirror", "explain", "nginx@sha256:123"), 1),
-        (("schedule", "create", "n", "--cron", "every night"), 1),
-        (("schedule", "create", "n", "--cron", "61 * * * *"), 1),
-        (("schedule", "create", "n", "--cron", "0 3 * * *", "--zone", "Mars/Olympus"), 1),
-        (("schedule", "run", "nobody"), 5),
-        (("schedule", "rm", "nobody"), 5),
-        (("history", "--since", "tomorrow"), 1),
-        (("history", "--page", "nonsense"), 1),
-        (("history", "--rollout", "00000000"), 5),
-        (("history", "show", "00000000"), 5),
-        (("rollout", "show", "#99"), 5),
-        (("rollout", "watch", "00000000"), 5),
-        (("rollout", "abort", "#99"), 5),
-        (("token", "revoke", "nobody"), 5),
-        (("token", "create", "x", "--ttl", "soon"), 1),
-        (("policy", "apply", "-f", "missing.toml"), 1),
-        (("policy", "show", "--host", "nobody"), 5),
-        (("ps", "--label", "env"), 1),
-        (("update", "web-1", "--timeout", "soon"), 1),
-    ],
-)
-def test_is_answered_in_one_line(fleet: Fleet, web1: ScriptedHost, args: tuple[str, ...], code: int) -> None:
-    ran = fleet(*args)
-    assert ran.code == code, (ran.out, ran.err)
-    assert ran.out == ""
-    assert ran.err.startswith("cannot "), ran.err
-    assert len(ran.err.splitlines()) == 1
+def test_is_answered_in_one_line(fleet: Fleet, web1: ScriptedHost, subtests: pytest.Subtests) -> None:
+    for args, code in BAD:
+        with subtests.test(args=args):
+            ran = fleet(*args)
+            assert ran.code == code, (ran.out, ran.err)
+            assert ran.out == ""
+            assert ran.err.startswith("cannot "), ran.err
+            assert len(ran.err.splitlines()) == 1
 
 
 @pytest.mark.redis
 @pytest.mark.usefixtures("served")
 class TestPolicyFiles:
-    @pytest.mark.parametrize(
-        "text",
-        [
-            "[[mirrors]\n",
-            '{"mirrors": [',
-            "[1]",
-            '[[mirrors]]\nfor = "docker.io"\n',
-            '[[mirrors]]\nfor = "docker.io"\nurl = "ftp://x"\n',
-            '[[mirrors]]\nfor = "docker.io"\nurl = "https://x"\nshape = "round"\n',
-            'colour = "red"\n',
-        ],
+    BROKEN = (
+        "[[mirrors]\n",
+        '{"mirrors": [',
+        "[1]",
+        '[[mirrors]]\nfor = "docker.io"\n',
+        '[[mirrors]]\nfor = "docker.io"\nurl = "ftp://x"\n',
+        '[[mirrors]]\nfor = "docker.io"\nurl = "https://x"\nshape = "round"\n',
+        'colour = "red"\n',
     )
-    def test_one_that_cannot_be_used_changes_nothing(self, fleet: Fleet, tmp_path: Path, text: str) -> None:
-        (tmp_path / "p").write_text(text)
-        ran = fleet("policy", "apply", "-f", str(tmp_path / "p"))
-        assert (ran.code, ran.err.startswith("cannot ")) == (1, True), ran.err
-        assert "no policy was written" in fleet("policy", "show").err
+
+    def test_one_that_cannot_be_used_changes_nothing(
+        self, fleet: Fleet, tmp_path: Path, subtests: pytest.Subtests
+    ) -> None:
+        for text in self.BROKEN:
+            with subtests.test(text=text):
+                (tmp_path / "p").write_text(text)
+                ran = fleet("policy", "apply", "-f", str(tmp_path / "p"))
+                assert (ran.code, ran.err.startswith("cannot ")) == (1, True), ran.err
+                assert "no policy was written" in fleet("policy", "show").err
 
     def test_a_host_and_a_label_at_once_are_refused(self, fleet: Fleet) -> None:
         ran = fleet("policy", "apply", "-f", "-", "--host", "a", "--label", "b=c")

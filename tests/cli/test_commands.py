@@ -39,7 +39,8 @@ class TestHost:
     def test_the_centre_never_learns_the_secrets(self, fleet: Fleet, centre: Centre, tmp_path: Path) -> None:
         fleet("host", "add", "web-1", "--out", str(tmp_path / "j"))
         joined = JoinFile.read(tmp_path / "j")
-        database = (centre.settings.state_dir / "fleet.db").read_bytes()
+        database = b"".join(file.read_bytes() for file in centre.settings.state_dir.glob("fleet.db*"))
+        assert b"web-1" in database
         assert joined.broker.password.encode() not in database
         assert json.loads(joined.key.private_text())["d"].encode() not in database
 
@@ -137,6 +138,12 @@ class TestUpdate:
         tags.record_resolved(centre.db, IMAGE, OLD, "https://registry-1.docker.io")
         ran = fleet("update", "web-1", "--no-check")
         assert (ran.code, "nothing to update" in ran.err) == (0, True)
+
+    def test_a_rollout_is_paused_and_resumed(self, fleet: Fleet, moved: ScriptedHost) -> None:
+        fleet("update", "web-1", "--no-check", "-d")
+        assert fleet("rollout", "pause", "#1").out.endswith("held\n")
+        assert "held: user" in fleet("rollout", "show", "#1").out
+        assert "held" not in fleet("rollout", "resume", "#1").out
 
     def test_a_rollout_is_aborted(self, fleet: Fleet, moved: ScriptedHost) -> None:
         fleet("update", "web-1", "--no-check", "-d")

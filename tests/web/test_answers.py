@@ -9,43 +9,42 @@ from starlette.testclient import TestClient
 from fleet.web import answers
 from fleet.web.doors import Behind
 
-
-@pytest.mark.parametrize(
-    ("method", "path", "body", "status", "detail"),
-    [
-        ("GET", "/nowhere", None, 404, "cannot find /nowhere"),
-        ("PUT", "/healthz", None, 405, "cannot do that: Method Not Allowed"),
-        ("GET", "/api/v1/history?colour=red", None, 422, "cannot use colour"),
-        ("GET", "/api/v1/history?since=yesterday", None, 422, "cannot use since"),
-        ("GET", "/api/v1/history?limit=0", None, 422, "cannot use limit"),
-        ("GET", "/api/v1/hosts?label=prod", None, 422, "cannot use 'prod' as a label"),
-        ("GET", "/api/v1/hosts/nobody", None, 404, "cannot find"),
-        ("GET", "/api/v1/rollouts/00000000", None, 404, "cannot find"),
-        ("GET", "/api/v1/history/00000000", None, 404, "cannot find"),
-        ("GET", "/api/v1/plans/00000000", None, 404, "cannot find"),
-        ("GET", "/api/v1/mirrors/explain?image=NGINX", None, 422, "cannot use 'NGINX' as an image reference"),
-        ("POST", "/api/v1/hosts", "{", 422, "cannot use the request: it is not JSON"),
-        ("POST", "/api/v1/hosts", '{"name": "a b"}', 422, "cannot use name: a name has"),
-        ("POST", "/api/v1/updates", '{"host": "nobody"}', 404, "cannot find"),
-        ("POST", "/api/v1/plans", '{"selector": {"hosts": ["nobody"]}}', 404, "cannot find"),
-        ("POST", "/api/v1/schedules", '{"name": "n", "cron": "x"}', 422, "cannot use 'x' as a schedule"),
-        ("POST", "/api/v1/schedules", '{"name": "n", "cron": "0 3 * * *", "zone": "Mars"}', 422, "cannot use 'Mars'"),
-        ("PUT", "/api/v1/policies", '{"document": {"mirrors": [{"url": "x"}]}}', 422, "cannot"),
-        ("PUT", "/api/v1/policies", '{"kind": "label", "subject": "x", "document": {}}', 422, "cannot use 'x'"),
-        ("PUT", "/api/v1/policies", '{"kind": "host", "subject": "x", "document": {}}', 404, "cannot find"),
-        ("PUT", "/api/v1/policies", '{"subject": "x", "document": {}}', 422, "cannot name a subject"),
-    ],
+BAD: tuple[tuple[str, str, str | None, int, str], ...] = (
+    ("GET", "/nowhere", None, 404, "cannot find /nowhere"),
+    ("PUT", "/healthz", None, 405, "cannot do that: Method Not Allowed"),
+    ("GET", "/api/v1/history?colour=red", None, 422, "cannot use colour"),
+    ("GET", "/api/v1/history?since=yesterday", None, 422, "cannot use since"),
+    ("GET", "/api/v1/history?limit=0", None, 422, "cannot use limit"),
+    ("GET", "/api/v1/hosts?label=prod", None, 422, "cannot use 'prod' as a label"),
+    ("GET", "/api/v1/hosts/nobody", None, 404, "cannot find"),
+    ("GET", "/api/v1/rollouts/00000000", None, 404, "cannot find"),
+    ("GET", "/api/v1/history/00000000", None, 404, "cannot find"),
+    ("GET", "/api/v1/plans/00000000", None, 404, "cannot find"),
+    ("GET", "/api/v1/mirrors/explain?image=NGINX", None, 422, "cannot use 'NGINX' as an image reference"),
+    ("POST", "/api/v1/hosts", "{", 422, "cannot use the request: it is not JSON"),
+    ("POST", "/api/v1/hosts", '{"name": "a b"}', 422, "cannot use name: a name has"),
+    ("POST", "/api/v1/updates", '{"host": "nobody"}', 404, "cannot find"),
+    ("POST", "/api/v1/plans", '{"selector": {"hosts": ["nobody"]}}', 404, "cannot find"),
+    ("POST", "/api/v1/schedules", '{"name": "n", "cron": "x"}', 422, "cannot use 'x' as a schedule"),
+    ("POST", "/api/v1/schedules", '{"name": "n", "cron": "0 3 * * *", "zone": "Mars"}', 422, "cannot use 'Mars'"),
+    ("PUT", "/api/v1/policies", '{"document": {"mirrors": [{"url": "x"}]}}', 422, "cannot"),
+    ("PUT", "/api/v1/policies", '{"kind": "label", "subject": "x", "document": {}}', 422, "cannot use 'x'"),
+    ("PUT", "/api/v1/policies", '{"kind": "host", "subject": "x", "document": {}}', 404, "cannot find"),
+    ("PUT", "/api/v1/policies", '{"subject": "x", "document": {}}', 422, "cannot name a subject"),
 )
-def test_bad_input_is_a_problem(
-    http: TestClient, method: str, path: str, body: str | None, status: int, detail: str
-) -> None:
-    answer = http.request(method, path, content=body, headers={"Content-Type": "application/json"} if body else {})
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    problem = answer.json()
-    assert problem["status"] == status
-    assert problem["detail"].startswith(detail)
-    assert problem["type"] == f"urn:fleet:problem:{problem['code']}"
+
+
+def test_bad_input_is_a_problem(http: TestClient, subtests: pytest.Subtests) -> None:
+    for method, path, body, status, detail in BAD:
+        with subtests.test(method=method, path=path):
+            headers = {"Content-Type": "application/json"} if body else {}
+            answer = http.request(method, path, content=body, headers=headers)
+            assert answer.status_code == status, answer.text
+            assert answer.headers["content-type"] == "application/problem+json"
+            problem = answer.json()
+            assert problem["status"] == status
+            assert problem["detail"].startswith(detail)
+            assert problem["type"] == f"urn:fleet:problem:{problem['code']}"
 
 
 def test_what_nobody_expected_tells_nothing_of_the_inside() -> None:

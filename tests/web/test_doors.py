@@ -105,6 +105,8 @@ class TestScopes:
         ("POST", "/plans/x/apply", TokenScope.WRITE),
         ("POST", "/updates", TokenScope.WRITE),
         ("POST", "/rollouts/x/abort", TokenScope.WRITE),
+        ("POST", "/rollouts/x/pause", TokenScope.WRITE),
+        ("POST", "/rollouts/x/resume", TokenScope.WRITE),
         ("PUT", "/policies", TokenScope.WRITE),
         ("POST", "/schedules", TokenScope.WRITE),
         ("PATCH", "/schedules/x", TokenScope.WRITE),
@@ -122,6 +124,7 @@ class TestScopes:
         "/plans/x/apply": {},
         "/updates": {"host": "x", "check": False},
         "/rollouts/x/abort": {},
+        "/rollouts/x/pause": {},
         "/policies": {"document": {}},
         "/schedules": {"name": "n", "cron": "bad", "zone": "UTC"},
         "/schedules/x": {"enabled": True},
@@ -182,9 +185,9 @@ class TestScopes:
         secret = http.post("/api/v1/tokens", json={"name": "ci"}).json()["secret"]
         assert secret.startswith("fpat_")
         assert secret not in http.get("/api/v1/tokens").text
-        stored = (centre.settings.state_dir / "fleet.db").read_bytes()
+        stored = b"".join(file.read_bytes() for file in centre.settings.state_dir.glob("fleet.db*"))
         assert secret.encode() not in stored
-        assert hashlib.sha256(secret.encode()).hexdigest()
+        assert hashlib.sha256(secret.encode()).hexdigest().encode() in stored
 
 
 def test_a_unix_socket_has_a_peer() -> None:

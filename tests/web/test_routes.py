@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 import pytest
 from starlette.testclient import TestClient
 
+from fleet.errors import BrokerUnreachable, DatabaseUnreachable
 from fleet.history import tags
 from fleet.road.messages import Heartbeat, HostFacts, Order
+from fleet.settings.centre import CentreSettings
 from fleet.updates.outcome import Result
 from tests.controller.centre import NEW, OLD, Centre, ScriptedHost, nginx
 
@@ -155,30 +157,47 @@ class TestUpdates:
         assert http.get(f"{API}/rollouts/{rollout}").json()["rollout"]["state"] == "aborted"
 
 
+class TestHolding:
+    def test_a_paused_rollout_sends_nothing_until_it_is_resumed(
+        self, http: TestClient, centre: Centre, web1: ScriptedHost
+    ) -> None:
+        _move_tag(centre)
+        rollout = http.post(f"{API}/updates", json={"host": "web-1", "check": False}).json()["rollout_id"]
+        held = http.post(f"{API}/rollouts/{rollout}/pause", json={"reason": "lunch"}).json()
+        assert held["rollout"]["holds"] == ["user"]
+        centre.turn()
+        assert "offer" not in web1.words()
+        resumed = http.post(f"{API}/rollouts/{rollout}/resume").json()
+        assert resumed["rollout"]["holds"] == []
+        centre.turn()
+        assert "offer" in web1.words()
+
+
 class TestHistoryQueries:
-    @pytest.fixture(autouse=True)
-    def _updated(self, http: TestClient, centre: Centre, web1: ScriptedHost) -> None:
+    """All that is asked must hold."""
+
+    QUERIES: tuple[tuple[dict[str, str], int], ...] = (
+        ({}, 1),
+        ({"host": "web-1", "container": "web"}, 1),
+        ({"host": "web-2"}, 0),
+        ({"image": "nginx"}, 1),
+        ({"image": "nginx:2"}, 0),
+        ({"image": NEW}, 1),
+        ({"digest": OLD}, 1),
+        ({"since": "2100-01-01T00:00:00Z"}, 0),
+        ({"until": "2100-01-01T00:00:00Z"}, 1),
+        ({"mirror": "https://nowhere"}, 0),
+    )
+
+    def test_each_query_finds_what_fits(
+        self, http: TestClient, centre: Centre, web1: ScriptedHost, subtests: pytest.Subtests
+    ) -> None:
         _move_tag(centre)
         http.post(f"{API}/updates", json={"host": "web-1", "check": False})
         carry_out(centre, web1)
-
-    @pytest.mark.parametrize(
-        ("query", "count"),
-        [
-            ({}, 1),
-            ({"host": "web-1", "container": "web"}, 1),
-            ({"host": "web-2"}, 0),
-            ({"image": "nginx"}, 1),
-            ({"image": "nginx:2"}, 0),
-            ({"image": NEW}, 1),
-            ({"digest": OLD}, 1),
-            ({"since": "2100-01-01T00:00:00Z"}, 0),
-            ({"until": "2100-01-01T00:00:00Z"}, 1),
-            ({"mirror": "https://nowhere"}, 0),
-        ],
-    )
-    def test_all_that_is_asked_must_hold(self, http: TestClient, query: dict[str, str], count: int) -> None:
-        assert len(http.get(f"{API}/history", params=query).json()["outcomes"]) == count
+        for query, count in self.QUERIES:
+            with subtests.test(query=query):
+                assert len(http.get(f"{API}/history", params=query).json()["outcomes"]) == count
 
     def test_a_cursor_of_nowhere_is_refused(self, http: TestClient) -> None:
         assert http.get(f"{API}/history", params={"page": "nonsense"}).status_code == 422
@@ -278,3 +297,23 @@ class TestDoctor:
         os.utime(centre.settings.state_dir / "planner.tick", (1, 1))
         checks = {check["id"]: check for check in http.get(f"{API}/doctor").json()["checks"]}
         assert checks["scheduler"]["grade"] == "FAIL"
+
+    def test_a_database_that_is_away_hides_what_stands_in_it(
+        self, http: TestClient, centre: Centre, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def away(_db: object) -> None:
+            raise DatabaseUnreachable("cannot use the database: it is away")
+
+        monkeypatch.setattr("fleet.history.upgrade.require_head", away)
+        checks = {check["id"]: check for check in http.get(f"{API}/doctor").json()["checks"]}
+        assert (checks["database"]["grade"], checks["hosts"]["grade"]) == ("FAIL", "SKIP")
+
+    def test_a_broker_that_is_away_fails_and_the_rest_is_looked_at(
+        self, http: TestClient, centre: Centre, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def away(_settings: object) -> None:
+            raise BrokerUnreachable("cannot reach the broker")
+
+        monkeypatch.setattr(CentreSettings, "broker_address", away)
+        checks = {check["id"]: check for check in http.get(f"{API}/doctor").json()["checks"]}
+        assert (checks["broker"]["grade"], checks["hosts"]["grade"]) == ("FAIL", "WARN")
