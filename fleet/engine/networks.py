@@ -36,8 +36,8 @@ def connections(old: Inspect, config: dict[str, Any], host: dict[str, Any], api_
     endpoints = {name: _endpoint(old, networks[name], version, primary=name == primary) for name in sorted(networks)}
     _place_mac(mac, config, endpoints[primary], version)
     if version >= ALL_AT_ONCE:
-        needed = {name: endpoint for name, endpoint in endpoints.items() if endpoint or name != primary}
-        return needed, ()
+        # Where any endpoint is given, the engine joins no network but those that are given.
+        return (endpoints if len(endpoints) > 1 or endpoints[primary] else {}), ()
     first = {primary: endpoints[primary]} if endpoints[primary] else {}
     return first, tuple((name, endpoint) for name, endpoint in endpoints.items() if name != primary)
 

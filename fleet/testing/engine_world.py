@@ -225,7 +225,7 @@ class World:
         if len(given) > 1 and _version(self.api_version) < _ALL_AT_ONCE:
             told = f"Container cannot be connected to network endpoints: {', '.join(sorted(given))}"
             raise EngineError(f"cannot {doing}: {told}", status=400)
-        if not mode.startswith("container:"):
+        if not given and not mode.startswith("container:"):
             given.setdefault("bridge" if mode == "default" else mode, {})
         return {network: dict(endpoint or {}) for network, endpoint in [*given.items(), *spec.connect]}
 

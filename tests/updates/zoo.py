@@ -86,12 +86,21 @@ ZOO: dict[str, Animal] = {
         },
         connect={"front": {"Aliases": ["www"], "IPAMConfig": {"IPv4Address": "10.97.2.9"}}},
     ),
+    "the default network and one more": Animal(connect={"front": {"Aliases": ["www"]}}),
+    "the default network by name and one more": Animal(body=host(NetworkMode="bridge"), connect={"front": {}}),
+    "two networks, a MAC address in the second": Animal(
+        body=host(NetworkMode="front"),
+        connect={"back": {"MacAddress": "02:11:22:33:44:66", "Aliases": ["api"]}},
+    ),
     "a chosen MAC address": Animal(body={"MacAddress": "02:11:22:33:44:55", **host(NetworkMode="back")}),
     "always restarted": Animal(body=host(RestartPolicy={"Name": "always"})),
     "restarted on failure": Animal(body=host(RestartPolicy={"Name": "on-failure", "MaximumRetryCount": 3})),
     "a probe of its own": Animal(
         body={"Healthcheck": GOOD_PROBE | {"StartPeriod": 5 * SECOND_NS}},
-        old={"Healthcheck": GOOD_PROBE | {"Test": ["CMD", "echo"], "Interval": 9 * SECOND_NS, "Retries": 9}},
+        old={
+            "Healthcheck": GOOD_PROBE
+            | {"Test": ["CMD", "echo"], "Interval": 9 * SECOND_NS, "Timeout": 9 * SECOND_NS, "Retries": 9}
+        },
     ),
     "a probe of the image, which changes": Animal(
         old={"Healthcheck": GOOD_PROBE | {"Retries": 7}},
