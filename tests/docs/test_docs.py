@@ -1,0 +1,97 @@
+"""What the documentation shows is there: every link, every command with its options, every make target."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from fleet.cli.main import fleet
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+_FENCED = re.compile(r"```(?:sh|console)\n(.*?)```", re.S)
+_INLINE = re.compile(r"`([^`\n]+)`")
+_LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+
+
+def pages() -> list[object]:
+    """Return the pages by their paths."""
+    return [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES]
+
+
+def lines(page: Path) -> Iterator[str]:
+    """Yield what a person would type: fenced lines, their continuations joined, and inline code."""
+    text = page.read_text()
+    for block in _FENCED.findall(text):
+        for line in block.replace("\\\n", " ").splitlines():
+            yield line.removeprefix("$ ").partition(" #")[0].partition(" >")[0].strip(" ()")
+    yield from _INLINE.findall(re.sub(r"```.*?```", "", text, flags=re.S))
+
+
+def fleet_commands(page: Path) -> Iterator[list[str]]:
+    """Yield the arguments of each ``fleet`` command."""
+    for line in lines(page):
+        for part in re.split(r"&&|;", line):
+            words = shlex.split(part.replace("'", '"')) if part.count('"') % 2 == 0 and part.count("'") % 2 == 0 else []
+            if "fleet" in words and words[0] in ("fleet", "docker"):
+                yield words[words.index("fleet") + 1 :]
+
+
+def known(words: list[str]) -> str:
+    """Return what is unknown in the arguments of one command, empty for nothing."""
+    command: click.Command = fleet
+    context = click.Context(fleet)
+    options = _options(fleet, context)
+    for number, word in enumerate(words):
+        if word.startswith("-") and word != "-":
+            name = word.partition("=")[0]
+            if name not in options | {"-o", "--output", "-h", "--help"} and not name.lstrip("-").isdigit():
+                return f"{name} of {command.name}"
+        elif isinstance(command, click.Group) and number == len([w for w in words[:number] if not w.startswith("-")]):
+            found = command.get_command(context, word)
+            if found is None:
+                return "" if word.isupper() or not command.list_commands(context) else f"{word} of {command.name}"
+            command = found
+            context = click.Context(command, parent=context)
+            options |= _options(command, context)
+    return ""
+
+
+def _options(command: click.Command, context: click.Context) -> set[str]:
+    if isinstance(command, click.Group) and (default := command.get_command(context, "ls")) and command is not fleet:
+        # A group whose command is left out means ls, with its options.
+        return _options(default, click.Context(default, parent=context))
+    return {name for param in command.get_params(context) for name in (*param.opts, *param.secondary_opts)}
+
+
+@pytest.mark.parametrize("page", pages())
+def test_every_link_leads_somewhere(page: Path) -> None:
+    """Files of this repository that a page names are there."""
+    targets = [target for target in _LINK.findall(page.read_text()) if "://" not in target]
+    missing = [target for target in targets if not (page.parent / target).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", pages())
+def test_every_command_is_there(page: Path) -> None:
+    """No page shows a command or an option that the program does not have."""
+    unknown = [(" ".join(words), what) for words in fleet_commands(page) if (what := known(words))]
+    assert unknown == []
+
+
+@pytest.mark.parametrize("page", pages())
+def test_every_make_target_is_there(page: Path) -> None:
+    """And no target that the Makefile does not have."""
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    shown = {m for line in lines(page) for m in re.findall(r"^make ([a-z-]+)", line)}
+    assert shown <= targets
+
+
+def test_commands_are_found_at_all() -> None:
+    """The tests above look at something."""
+    assert len([words for page in PAGES for words in fleet_commands(page)]) > 40
+    assert known(["host", "add", "x", "--nonsense"]) == "--nonsense of add"
+    assert known(["nonsense"]) == "nonsense of fleet"
