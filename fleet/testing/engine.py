@@ -126,6 +126,7 @@ class MemoryEngine:
     def behave(self, container: str, behaviour: Behaviour) -> None:
         """Let one container behave otherwise from now on."""
         with self._changed:
+            self.world.settle()
             self.world.must(container, "change").behaviour = behaviour
 
     def running(self) -> dict[str, Inspect]:

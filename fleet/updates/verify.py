@@ -56,7 +56,7 @@ def _trouble(first: Inspect, seen: Inspect | None) -> str:
     state = seen["State"]
     if not state.get("Running") or state.get("Restarting"):
         return f"cannot keep the new container running: it exited with code {state.get('ExitCode')}{_error(state)}"
-    if seen.get("RestartCount", 0) > first.get("RestartCount", 0) or state["StartedAt"] != first["State"]["StartedAt"]:
+    if seen.get("RestartCount", 0) > 0 or state["StartedAt"] != first["State"]["StartedAt"]:
         return "cannot keep the new container running: it restarted"
     if (state.get("Health") or {}).get("Status") == "unhealthy":
         return f"cannot get the new container healthy: {_last_output(seen)}"
