@@ -37,6 +37,7 @@ daemonize no
 databases 1
 appendonly yes
 appendfsync everysec
+aof-use-rdb-preamble no
 save ""
 maxmemory-policy noeviction
 proto-max-bulk-len 4mb

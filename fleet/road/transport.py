@@ -7,7 +7,7 @@ WATCH, MULTI and plain commands on the host's own keys are used.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import Empty
 from time import monotonic
@@ -26,6 +26,9 @@ _in_hand: set[str] = set()
 started again.
 """
 
+
+begins_to_read: list[Callable[[], None]] = []
+"""Called each time that this process begins to read its queue: at the start, and again when the broker was away."""
 
 _heard: list[float] = []
 """When the broker answered a read last, by the monotonic clock; empty before the first answer."""
@@ -76,7 +79,10 @@ class Channel(stock.Channel):
     def basic_consume(self, queue: str, *args: Any, **kwargs: Any) -> Any:
         """Begin to read *queue*, after what a dead worker left has been put back."""
         cast(QoS, self.qos).restore_left_over()
-        return super().basic_consume(queue, *args, **kwargs)
+        begun = super().basic_consume(queue, *args, **kwargs)
+        for tell in begins_to_read:
+            tell()
+        return begun
 
     def _connparams(self, asynchronous: bool = False) -> Any:
         """Return how connections are made: those of kombu, without redis-py's sleeps between tries."""

@@ -30,10 +30,12 @@ def run_host_worker(
     """Read the host's queue and hand every signed message to *handle*, one at a time, until SIGTERM; then return.
 
     A message is acknowledged when *handle* returns or raises. It must only write the message down: no task outlives
-    anything. *on_ready* is called each time that the worker has begun to read. Must be called in the main thread,
-    since it answers signals.
+    anything. *on_ready* is called each time that the worker begins to read, again whenever the broker was away. A
+    broker that is away, or does not know this login yet, is waited for; raise BrokerUnreachable where it forbids to
+    read. Must be called in the main thread, since it answers signals.
     """
-    _run(deliver_app(broker, host_id, handle), on_ready)
+    transport.begins_to_read[:] = [on_ready] if on_ready else []
+    _run(deliver_app(broker, host_id, handle))
 
 
 def last_heard() -> float | None:
@@ -52,7 +54,7 @@ def run_tick_worker(
 
     Must be called in the main thread.
     """
-    _run(tick_app(broker, tick, others or {}), None)
+    _run(tick_app(broker, tick, others or {}))
 
 
 def run_beat(broker: BrokerAddress, tick_s: float = TICK_S, others: Mapping[str, float] | None = None) -> None:
@@ -86,7 +88,7 @@ def tick_app(broker: BrokerAddress, tick: Callable[[], None], others: Mapping[st
     return finish(app)
 
 
-def _run(app: Celery, on_ready: Callable[[], None] | None) -> None:
+def _run(app: Celery) -> None:
     setup_logging.connect(_leave_logging_alone)
     worker: Any = app.Worker(
         pool="threads",
@@ -96,7 +98,6 @@ def _run(app: Celery, on_ready: Callable[[], None] | None) -> None:
         without_heartbeat=True,
         quiet=True,
         loglevel="WARNING",
-        ready_callback=(lambda consumer: on_ready()) if on_ready else None,
     )
     worker.start()
     if worker.exitcode:

@@ -1,0 +1,108 @@
+"""The single-consumer transport: what a dead worker had in hand is put back once, what a live one has never is."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from fleet.road import names, transport
+from fleet.road.app import host_app
+from fleet.road.broker import BrokerAddress
+from fleet.road.down import Sender
+
+pytestmark = pytest.mark.redis
+
+
+class Consumer:
+    """A connection as the worker's, over which the test takes messages one by one."""
+
+    def __init__(self, broker: BrokerAddress, host_id: str) -> None:
+        self._broker, self._queue = broker, names.host_queue(host_id)
+        self._app = host_app(broker, host_id)
+        self._connection = self._app.connection_for_read()
+        self.channel: Any = self._connection.channel()
+        self._unacked = names.unacked_key(host_id)
+
+    def take(self) -> Any:
+        """Take the next message, without acknowledging it."""
+        return self.channel.basic_get(self._queue)
+
+    def waiting(self) -> int:
+        """Return how many messages wait."""
+        with self._broker.client() as client:
+            return int(client.llen(self._queue))
+
+    def unacked(self) -> int:
+        """Return how many messages are in somebody's hand."""
+        with self._broker.client() as client:
+            return int(client.hlen(self._unacked))
+
+    def consume(self) -> None:
+        """Begin to read, as after every loss of the connection."""
+        self.channel.basic_consume(self._queue, no_ack=False, callback=lambda message: None, consumer_tag="tag")
+
+    def close(self) -> None:
+        """End."""
+        self._connection.release()
+        self._app.close()
+
+
+@pytest.fixture
+def consumer(broker: BrokerAddress, host_id: str) -> Iterator[Consumer]:
+    """Begin with two messages in the queue."""
+    sender = Sender(broker)
+    sender.send_many([(host_id, "one"), (host_id, "two")])
+    sender.close()
+    transport._in_hand.clear()
+    consumer = Consumer(broker, host_id)
+    yield consumer
+    consumer.close()
+
+
+def test_what_this_process_has_in_hand_is_not_put_back_when_it_reads_anew(consumer: Consumer) -> None:
+    consumer.take()
+    consumer.consume()
+    assert (consumer.waiting(), consumer.unacked()) == (1, 1)
+
+
+def test_what_a_dead_process_had_in_hand_is_put_back_in_its_order(consumer: Consumer) -> None:
+    first, second = consumer.take(), consumer.take()
+    transport._in_hand.clear()
+    consumer.consume()
+    assert (consumer.waiting(), consumer.unacked()) == (2, 0)
+    assert [consumer.take().body, consumer.take().body] == [first.body, second.body]
+
+
+def test_what_is_done_with_is_not_put_back(consumer: Consumer) -> None:
+    message = consumer.take()
+    consumer.channel.basic_ack(message.delivery_tag)
+    transport._in_hand.clear()
+    consumer.consume()
+    assert (consumer.waiting(), consumer.unacked()) == (1, 0)
+
+
+def test_what_is_put_back_by_its_task_waits_again(consumer: Consumer) -> None:
+    message = consumer.take()
+    consumer.channel.basic_reject(message.delivery_tag, requeue=True)
+    assert (consumer.waiting(), consumer.unacked()) == (2, 0)
+
+
+def test_nothing_ever_times_out(consumer: Consumer) -> None:
+    consumer.take()
+    consumer.channel.qos.restore_visible()
+    consumer.channel.qos.restore_unacked()
+    assert (consumer.waiting(), consumer.unacked()) == (1, 1)
+
+
+def test_what_was_put_back_says_so(consumer: Consumer) -> None:
+    consumer.take()
+    transport._in_hand.clear()
+    consumer.consume()
+    assert consumer.take().headers["redelivered"] is True
+
+
+def test_every_beginning_to_read_is_told(consumer: Consumer, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(transport, "begins_to_read", [lambda: told.append("reading")])
+    consumer.consume()
+    assert told == ["reading"]
