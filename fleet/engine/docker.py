@@ -6,7 +6,7 @@ The high-level ``images.pull`` of that library reports a failed pull as a succes
 import json
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any, cast
@@ -119,7 +119,8 @@ class DockerEngine:
             for network, endpoint in spec.connect:
                 self._connect(container, network, endpoint)
         except BaseException:
-            self.remove(container, force=True)
+            with suppress(EngineError, EngineUnreachable):
+                self.remove(container, force=True)
             raise
         return container
 
