@@ -43,6 +43,9 @@ maxmemory-policy noeviction
 proto-max-bulk-len 4mb
 loglevel warning
 """
+"""Without the preamble its file holds plain commands, which every server reads: an RDB is refused by those that are older,
+and which server a machine has may change.
+"""
 
 
 def find_server() -> str:

