@@ -15,6 +15,8 @@ from fleet.errors import BadInput, EngineError, EngineUnreachable
 from tests.engine.conftest import Handler, Script
 
 WEB = "a" * 64
+# The docker library leaves the socket of a request that was cut off to the collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.fixture
@@ -23,6 +25,7 @@ def engine(script: Script) -> Iterator[DockerEngine]:
     engine = DockerEngine(script.url, 0.5, SystemClock())
     yield engine
     engine.close()
+    gc.collect()
 
 
 def hang_up(handler: Handler) -> None:
@@ -48,13 +51,11 @@ def test_no_engine_is_unreachable_and_the_text_says_where(tmp_path: Path) -> Non
         engine.ping()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("trouble", [hang, hang_up])
 def test_an_engine_that_answers_nothing_is_unreachable(trouble: object, engine: DockerEngine, script: Script) -> None:
     script.on("POST /containers/web/start", trouble)  # type: ignore[arg-type]
     with pytest.raises(EngineUnreachable, match=r"^cannot start container web: no answer"):
         engine.start("web")
-    gc.collect()  # The docker library leaves the socket of a request that timed out to the collector.
 
 
 def test_a_refusal_has_the_engines_words_and_status(engine: DockerEngine, script: Script) -> None:
