@@ -1,5 +1,6 @@
 """The database's shape: brought to this program's by migrations, and checked before use."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from alembic import command
@@ -26,6 +27,11 @@ def upgrade(db_url: str) -> None:
     Raises Refused where the database was made by a newer program.
     """
     db = Database.open(db_url)
+    if db.dialect == "sqlite":
+        # It holds hashes of tokens and passwords; SQLite itself would let everyone read it. What is wrong with the
+        # place is told when it is opened.
+        with suppress(OSError):
+            Path(str(db.engine.url.database)).touch(mode=0o600)
     try:
         with db.writing() as connection:
             if db.dialect == "postgresql":

@@ -1,7 +1,10 @@
 """Migrations make what the models say, on both databases, and lose nothing of what is there."""
 
+import subprocess
+import sys
 import tomllib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +28,7 @@ from sqlalchemy import (
     text,
 )
 
-from fleet.errors import Refused
+from fleet.errors import BadInput, DatabaseUnreachable, Refused
 from fleet.history.columns import Items, UtcTime, Words
 from fleet.history.database import Database
 from fleet.history.fact_tables import PARTITIONED, audit
@@ -56,6 +59,45 @@ def test_an_upgrade_may_be_run_twice_and_keeps_the_rows(empty_url: str) -> None:
     require_head(db)
     with db.reading() as connection:
         assert len(connection.execute(select(audit)).all()) == 1
+    db.close()
+
+
+def test_two_upgrades_at_once_do_no_harm(empty_url: str) -> None:
+    program = [sys.executable, "-c", f"from fleet.history.upgrade import upgrade; upgrade({empty_url!r})"]
+    running = [subprocess.Popen(program, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [each.communicate(timeout=100)[1] for each in running] == ["", ""]
+    db = Database.open(empty_url)
+    require_head(db)
+    db.close()
+
+
+def test_only_its_owner_reads_an_sqlite_file(tmp_path: Path) -> None:
+    upgrade(f"sqlite:///{tmp_path / 'fleet.db'}")
+    assert [path.stat().st_mode & 0o077 for path in tmp_path.iterdir()] == [0]
+
+
+def test_a_place_that_cannot_hold_a_database_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseUnreachable, match="cannot use the database: unable to open"):
+        upgrade(f"sqlite:///{tmp_path / 'none' / 'fleet.db'}")
+
+
+def test_a_url_that_is_none_is_refused_without_being_quoted() -> None:
+    for url in ("mysql://root:secret@x/y", "secret", "sqlite://", "sqlite:///:memory:"):
+        with pytest.raises(BadInput, match="cannot use") as error:
+            Database.open(url)
+        assert "secret" not in str(error.value)
+
+
+def test_a_server_that_is_away_is_told(tmp_path: Path) -> None:
+    db = Database.open(f"postgresql://postgres@/x?host={tmp_path}")
+    with pytest.raises(DatabaseUnreachable, match="cannot use the database"):
+        db.now()
+
+
+def test_times_are_those_of_the_database_and_aware(empty_url: str) -> None:
+    db = Database.open(empty_url)
+    assert abs(db.now() - datetime.now(UTC)) < timedelta(minutes=1)
+    assert db.now().tzinfo is not None
     db.close()
 
 
