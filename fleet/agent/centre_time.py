@@ -14,7 +14,7 @@ from fleet.updates.journal import write_atomically
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 WRITE_EVERY_S = 60.0
-"""How much newer the proof must be to be written down again."""
+"""How much later it must be for the proof to be written down again."""
 FRESH_AFTER_S = 2.0
 """How long the queue must have been empty for a message to count as just signed."""
 SKEW_S = 300.0
@@ -52,7 +52,7 @@ class CentreTime:
         holds = expires > self.now()
         if issued > proved:
             self._proved, self._at = issued, self._clock.monotonic()
-            self._write()
+        self._write()
         return holds
 
     def now(self) -> datetime:
@@ -78,14 +78,15 @@ class CentreTime:
         return self._empty_since is not None and self._clock.monotonic() - self._empty_since >= FRESH_AFTER_S
 
     def _write(self) -> None:
-        if (self._proved - self._written).total_seconds() < WRITE_EVERY_S:
+        proved = self._proved_now()
+        if (proved - self._written).total_seconds() < WRITE_EVERY_S:
             return
-        proof = {"proved": self._proved.isoformat(), "host_clock": self._clock.now().isoformat()}
+        proof = {"proved": proved.isoformat(), "host_clock": self._clock.now().isoformat()}
         try:
             write_atomically(self._file, json.dumps(proof).encode())
         except OSError:
             return  # the next message tries again
-        self._written = self._proved
+        self._written = proved
 
 
 def _read(file: Path, clock: Clock) -> tuple[datetime, datetime]:

@@ -25,8 +25,7 @@ EngineClient.register("engine")
 def serve(engine: MemoryEngine, address: str) -> Any:
     """Serve *engine* in threads of this process; return the server, whose ``stop_event`` ends it."""
     EngineServer.register("engine", callable=lambda: Facade(engine))
-    server = EngineServer(address=address, authkey=KEY).get_server()
-    return server
+    return EngineServer(address=address, authkey=KEY).get_server()
 
 
 class Facade:

@@ -1,0 +1,130 @@
+"""Taking messages: what is trusted is written down before it is remembered, what is not leaves no trace but a line."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from fleet.agent.centre_time import CentreTime
+from fleet.agent.commands import Commands
+from fleet.agent.problems import Problems
+from fleet.agent.receive import Reactions, Receiver
+from fleet.road.envelope import CENTRE, seal
+from fleet.road.keys import SigningKey
+from fleet.road.messages import Cancel, Claim, Message, Offer, Receipt, Resolve, SendSnapshot
+from fleet.testing.clock import ManualClock
+from fleet.updates.journal import CommandState, Journal
+
+KEY = SigningKey.generate()
+HOST = uuid4().hex
+
+
+class Site:
+    """A receiver, and what it set going."""
+
+    def __init__(self, path: Path, clock: ManualClock) -> None:
+        self.clock = clock
+        self.did: list[tuple[str, Any]] = []
+        self.problems = Problems()
+        self.journal = Journal(path / "journal")
+        self.commands = Commands(self.journal)
+        reactions = Reactions(
+            say=lambda up: self.did.append(("say", up)),
+            put=lambda outcome: self.did.append(("put", outcome)),
+            receipt=lambda id: self.did.append(("receipt", id)),
+            again=lambda: self.did.append(("again", None)),
+            work=lambda: self.did.append(("work", None)),
+            resolve=lambda request: self.did.append(("resolve", request)),
+            send_snapshot=lambda: self.did.append(("snapshot", None)),
+        )
+        self.receiver = Receiver(
+            HOST,
+            {KEY.kid: KEY.public},
+            self.commands,
+            reactions,
+            time=CentreTime(path / "time", clock),
+            problems=self.problems,
+            clock=clock,
+        )
+
+    def sealed(self, message: Message, **how: Any) -> str:
+        """Return what the centre says."""
+        said: dict[str, Any] = {"key": KEY, "issuer": CENTRE, "audience": HOST, "clock": self.clock}
+        return seal(message, **(said | how))
+
+    def hear(self, message: Message, **how: Any) -> list[str]:
+        """Take a message; return what that set going."""
+        self.did.clear()
+        self.receiver.receive(self.sealed(message, **how))
+        return [what for what, _ in self.did]
+
+
+@pytest.fixture
+def site(tmp_path: Path, clock: ManualClock) -> Site:
+    """Begin with an empty journal."""
+    return Site(tmp_path, clock)
+
+
+def test_an_offer_is_written_down_and_claimed(site: Site) -> None:
+    id = uuid4()
+    assert site.hear(Offer(command=id)) == ["say", "work"]
+    assert site.did[0][1] == Claim(command=id)
+    (entry,) = site.journal.commands()
+    assert (entry.id, entry.state) == (id, CommandState.OFFERED)
+
+
+def test_the_same_message_twice_does_nothing(site: Site) -> None:
+    sealed = site.sealed(SendSnapshot())
+    site.receiver.receive(sealed)
+    site.receiver.receive(sealed)
+    assert site.did == [("snapshot", None)]
+
+
+def test_a_message_whose_effect_was_cut_off_is_taken_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    sealed = site.sealed(Offer(command=UUID(int=1)))
+    with monkeypatch.context() as patch:
+        patch.setattr(Commands, "receive", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            site.receiver.receive(sealed)
+    site.receiver.receive(sealed)
+    assert site.journal.command(UUID(int=1)) is not None
+
+
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{"key": SigningKey.generate()}, {"audience": "f" * 32}, {"issuer": "f" * 32}],
+    ids=["stranger", "other", "issuer"],
+)
+def test_what_cannot_be_trusted_sets_nothing_going(
+    site: Site, how: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert site.hear(Offer(command=uuid4()), **how) == []
+    assert site.journal.commands() == []
+    assert "message refused" in caplog.text
+
+
+@pytest.mark.parametrize("garbage", ["", "x", "a.b.c", "\0", "é"])
+def test_garbage_sets_nothing_going(site: Site, garbage: str) -> None:
+    site.receiver.receive(garbage)
+    assert site.did == []
+
+
+def test_what_expired_is_refused_and_told_until_something_else_holds(site: Site) -> None:
+    old = ManualClock(site.clock.now() - timedelta(hours=2))
+    site.hear(SendSnapshot())
+    assert site.hear(Cancel(command=uuid4()), clock=old) == []
+    assert site.problems.lines()[0].startswith("message-expired: cannot take a message that expired at")
+    assert site.hear(SendSnapshot()) == ["snapshot"]
+    assert site.problems.lines() == ()
+
+
+def test_each_word_has_its_reaction(site: Site) -> None:
+    assert site.hear(Resolve(request=uuid4(), reference="nginx:1")) == ["resolve"]
+    assert site.hear(Receipt(ids=(uuid4(), uuid4()))) == ["receipt", "receipt"]
+    assert site.hear(SendSnapshot()) == ["snapshot"]
