@@ -64,7 +64,7 @@ def load(host: Host) -> None:
             (context / entrypoint).write_text(script)
             (context / entrypoint).chmod(0o755)
         (context / "Dockerfile").write_text(f"FROM {BASE}\nCOPY lab-postgres lab-redis /usr/local/bin/\n{text}")
-        build = ["docker", "build", "--quiet", "--tag", name, context]
+        build: list[str | Path] = ["docker", "build", "--quiet", "--tag", name, context]
         host.machine.run(*build, environment={"DOCKER_BUILDKIT": "0"}, timeout_s=120)
 
 

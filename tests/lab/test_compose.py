@@ -40,7 +40,7 @@ class Project:
 
     def compose(self, *arguments: str, timeout_s: float = 300, input: str | None = None) -> str:
         """Say one docker compose command, with the agent's profile, and return what it prints."""
-        at = ["--project-directory", self.folder, "--profile", "agent", "--ansi", "never"]
+        at: list[str | Path] = ["--project-directory", self.folder, "--profile", "agent", "--ansi", "never"]
         return self.host.machine.run("docker-compose", *at, *arguments, timeout_s=timeout_s, input=input).stdout
 
     def fleet(self, *arguments: str) -> str:
@@ -170,8 +170,9 @@ def test_an_update_goes_all_the_way(joined: Project, origin: DockerRegistry) -> 
     origin.push("acme/composed", "stable", Recipe(version="1", layers_mib=(0.5,), shares="composed-1"))
     joined.host.docker("run", "--detach", "--name", "app", "acme/composed:stable")
     new = origin.push("acme/composed", "stable", Recipe(version="2", layers_mib=(0.5,), shares="composed-2"))
-    names = lambda: [row["name"] for row in joined.ask("ps")["containers"]]  # noqa: E731
-    eventually("the container in the inventory", lambda: "app" in names(), within_s=90, every_s=1)
+    eventually(
+        "the container in the inventory", lambda: joined.ask("ps", "--container", "app")["containers"], within_s=90
+    )
     joined.fleet("update", "here", "app", "--timeout", "3m")
     label = '{{index .Config.Labels "org.opencontainers.image.version"}} {{.State.Running}}'
     assert joined.host.docker("inspect", "--format", label, "app") == "2 true"
