@@ -9,9 +9,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from fleet.errors import BadInput
 from fleet.settings import places, sources
-from fleet.settings.centre import LogSettings
+from fleet.settings.centre import CentreSettings, LogSettings
 
-OTHER_TABLES = ("state_dir", "database", "broker", "web", "check", "planner", "inbox", "hosts", "client")
+OTHER_TABLES = (*(name for name in CentreSettings.model_fields if name != "log"), "client")
 """What other programs read from the same file."""
 
 

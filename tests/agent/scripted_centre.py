@@ -1,5 +1,6 @@
 """A centre without SQL: it answers as the real one does, and remembers what hosts said."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from typing import TypeVar
 from uuid import UUID, uuid4
 
 from fleet.clock import Clock, SystemClock
+from fleet.errors import BrokerUnreachable
 from fleet.ids import new_id
 from fleet.images.digest import Digest
 from fleet.images.reference import Reference
@@ -38,6 +40,8 @@ class ScriptedCentre:
     """Whether the ready are told to go."""
     confirming: bool = True
     """Whether outcomes get their receipt."""
+    deaf: int = 0
+    """How many orders and gos are lost from here on."""
 
     def __post_init__(self) -> None:
         password = "secret"
@@ -50,13 +54,17 @@ class ScriptedCentre:
             centre_keys=(self.key.public,),
         )
         self.login = HostLogin(host_id=id, password_sha256=password_hash(password))
-        keeper = AclKeeper(self.broker)
-        keeper.apply([self.login])
-        keeper.close()
+        self.let_in()
         self._sender = Sender(self.broker)
         self._reader = InboxReader(self.broker)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def let_in(self) -> None:
+        """Let the host log in, as the centre does after every restart of the broker."""
+        keeper = AclKeeper(self.broker)
+        keeper.apply([self.login])
+        keeper.close()
 
     def __enter__(self) -> "ScriptedCentre":
         self._thread.start()
@@ -108,21 +116,21 @@ class ScriptedCentre:
     def _run(self) -> None:
         keys = {self.join.key.kid: (self.join.host_id, PublicKey.parse(str(self.join.key.public)))}
         while not self._stop.wait(0.02):
-            raw = self._reader.peek(100)
-            for each in raw:
-                opened = open_up(each, keys=keys.get)
-                self.heard.append(opened)
-                self._answer(opened.message)
-            self._reader.trim(len(raw))
+            with contextlib.suppress(BrokerUnreachable):
+                raw = self._reader.peek(100)
+                for each in raw:
+                    opened = open_up(each, keys=keys.get)
+                    self.heard.append(opened)
+                    self._answer(opened.message)
+                self._reader.trim(len(raw))
 
     def _answer(self, message: Up) -> None:
         match message:
-            case Claim(command=command) if command in self.orders:
-                self.send(self.orders[command])
+            case Claim(command=command):
+                self._order(command)
             case Heartbeat(claims=claims, ready=ready):
                 for command in claims:
-                    if command in self.orders:
-                        self.send(self.orders[command])
+                    self._order(command)
                 for command in ready:
                     self._go(command)
             case Ready(command=command):
@@ -130,9 +138,19 @@ class ScriptedCentre:
             case Outcome(outcome=told) if self.confirming:
                 self.send(Receipt(ids=(told.update_id,)))
 
+    def _order(self, command: UUID) -> None:
+        if command in self.orders and not self._lost():
+            self.send(self.orders[command])
+
     def _go(self, command: UUID) -> None:
-        if self.going:
+        if self.going and not self._lost():
             self.send(Go(command=command))
+
+    def _lost(self) -> bool:
+        if not self.deaf:
+            return False
+        self.deaf -= 1
+        return True
 
 
 def target(container: str, container_id: str, image_id: str, reference: str, digest: str) -> Target:

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from fleet.clock import SystemClock
+from fleet.errors import EngineUnreachable
 from fleet.images.digest import Digest
 from fleet.road.embedded import EmbeddedBroker
-from fleet.road.messages import Claim, Heartbeat, Ready
+from fleet.road.messages import Cancel, Claim, Go, Heartbeat, Progress, Ready, SendSnapshot, Snapshot
 from fleet.testing.engine import MemoryEngine
+from fleet.testing.engine_images import Behaviour
 from fleet.updates.command import Target
 from fleet.updates.outcome import Result
 from tests.agent import engine_server
@@ -115,22 +117,104 @@ def test_an_offer_becomes_an_outcome_by_claim_order_ready_and_go(site: Site) -> 
     assert site.centre.said(Heartbeat)[0].facts.engine_name == "memory"
 
 
-OWN_DEATHS = (
-    "command:offered",
-    "seen",
-    "command:ordered",
-    "command:ready",
-    "command:going",
-    "update:stop",
-    "update:remove",
-    "update:done",
-    "command:done",
+def test_an_outcome_is_said_until_its_receipt_and_no_longer(site: Site) -> None:
+    site.centre.confirming = False
+    process = site.start()
+    command = site.centre.offer(site.newer())
+    site.centre.wait(lambda: site.centre.outcomes(command))
+    process.kill()
+    process.wait()
+    site.centre.confirming = True
+    site.start()
+    site.centre.wait(lambda: len(site.centre.outcomes(command)) >= 2)
+    outbox = site.folder / "state" / "outbox"
+    site.centre.wait(lambda: not list(outbox.iterdir()))
+    assert len({opened.id for opened in site.centre.heard if opened.message in site.centre.outcomes(command)}) == 1
+
+
+def test_what_was_lost_on_the_way_down_is_made_good_by_the_next_heartbeat(site: Site) -> None:
+    """The order and the go are lost here; claim and ready come again with every heartbeat."""
+    site.start()
+    site.centre.deaf = 2
+    wanted = site.newer()
+    command = site.centre.offer(wanted)
+    site.centre.wait(lambda: site.centre.outcomes(command))
+    assert site.centre.deaf == 0
+    assert site.runs(wanted)
+
+
+def test_a_cancel_before_the_go_leaves_the_container_alone(site: Site) -> None:
+    site.centre.going = False
+    site.start()
+    before = site.engine.running()["web"]["Id"]
+    command = site.centre.offer(site.newer())
+    site.centre.wait(lambda: site.centre.said(Ready))
+    site.centre.send(Cancel(command=command))
+    site.centre.send(Go(command=command))
+    told = len(site.centre.said(Snapshot))
+    site.centre.send(SendSnapshot())
+    site.centre.wait(lambda: len(site.centre.said(Snapshot)) > told)
+    assert site.centre.outcomes(command) == []
+    assert site.engine.running()["web"]["Id"] == before
+
+
+def test_an_engine_that_is_away_is_told_and_waited_for(site: Site) -> None:
+    site.engine.fail("*", EngineUnreachable("cannot reach it"), times=1_000_000)
+    site.start()
+    site.centre.wait(lambda: site.centre.said(Heartbeat))
+    assert "engine-away: cannot reach it" in site.centre.said(Heartbeat)[0].facts.problems
+    site.engine.heal()
+    wanted = site.newer()
+    command = site.centre.offer(wanted)
+    site.centre.wait(lambda: site.centre.outcomes(command))
+    assert site.runs(wanted)
+
+
+def test_a_broker_that_was_killed_comes_back_to_an_agent_that_lives(site: Site, broker: EmbeddedBroker) -> None:
+    process = site.start()
+    site.centre.wait(lambda: site.centre.said(Heartbeat))
+    os.kill(broker.pid, signal.SIGKILL)
+    site.centre.wait(lambda: not broker.pid)
+    broker.start()
+    site.centre.let_in()
+    wanted = site.newer()
+    command = site.centre.offer(wanted)
+    site.centre.wait(lambda: site.centre.outcomes(command))
+    assert process.poll() is None
+    assert site.runs(wanted)
+
+
+def test_a_second_agent_in_the_same_state_is_refused(site: Site) -> None:
+    first = site.start()
+    site.centre.wait(lambda: site.centre.said(Heartbeat))
+    assert site.start().wait(60) == 6
+    assert "cannot run two agents" in site.log.read_text()
+    assert first.poll() is None
+    first.kill()
+    first.wait()
+
+
+def test_sigterm_lets_the_container_under_way_come_to_its_end(site: Site) -> None:
+    process = site.start()
+    wanted = site.newer()
+    site.engine.behave("web", Behaviour(stop_takes_s=2.0))
+    command = site.centre.offer(wanted)
+    site.centre.wait(lambda: site.centre.said(Progress) and site.centre.said(Progress)[-1].phase != "pull")
+    process.terminate()
+    assert process.wait(60) == 0
+    assert site.runs(wanted)
+    site.centre.wait(lambda: site.centre.outcomes(command))
+
+
+DEATHS = ("command:offered", "command:ordered", "command:going", "update:stop", "update:done")
+OTHER_DEATHS = ("seen", "command:ready", "command:done", "update:create", "update:release", "update:swap")
+LATE_DEATHS = ("update:start", "update:verify", "update:remove")
+"""The rest, which test_work and tests/updates go through in one process, with every fault of the engine."""
+
+
+@pytest.mark.parametrize(
+    "deaths", [DEATHS, *(pytest.param(deaths, marks=pytest.mark.full) for deaths in (OTHER_DEATHS, LATE_DEATHS))]
 )
-OTHER_DEATHS = ("update:create", "update:release", "update:swap", "update:start", "update:verify")
-"""Those of one update, which tests/updates goes through in one process and with every fault of the engine."""
-
-
-@pytest.mark.parametrize("deaths", [OWN_DEATHS, pytest.param(OTHER_DEATHS, marks=pytest.mark.full)])
 def test_killed_after_any_write_the_next_agent_tells_one_outcome(site: Site, deaths: tuple[str, ...]) -> None:
     """Whatever was written last before a kill -9, there is one outcome, and the container that it tells of runs."""
     process = site.start()
