@@ -30,6 +30,7 @@ _OUTDATED = (
     Column("CHECKED", 3),
     Column("REASON", 4),
 )
+_NONE = "no containers; is an agent running? see: fleet host ls"
 
 
 @click.command(cls=Leaf)
@@ -55,7 +56,7 @@ def ps(session: Session, patterns: tuple[str, ...], selector: "Selector") -> Non
         )
         for c in answer.containers
     ]
-    print_table(session, _PS, rows, "no containers; is an agent running? see: fleet host ls")
+    print_table(session, _PS, rows, _NONE)
 
 
 @click.command(cls=Leaf)
@@ -80,6 +81,12 @@ def outdated(session: Session, selector: "Selector", check: bool) -> None:
         )
         for c in answer.containers
     ]
-    print_table(session, _OUTDATED, rows, f"nothing is outdated; {answer.current} containers are current")
+    print_table(
+        session, _OUTDATED, rows, f"nothing is outdated; {_current(answer.current)}" if answer.current else _NONE
+    )
     if rows:
-        say(f"{answer.current} more are current; see what an update would do with: fleet plan")
+        say(f"{_current(answer.current)}; see what an update would do with: fleet plan")
+
+
+def _current(count: int) -> str:
+    return "1 container is current" if count == 1 else f"{count} containers are current"

@@ -33,14 +33,19 @@ _BAR = 10
 
 def doing(host: "RolloutHost") -> str:
     """Return what a host does at this moment: the phase where one is known, else its state."""
-    if host.state.live and host.phase in _DOING:
+    if host.state.live and host.phase in _DOING and not _is_past(host):
         return _DOING[host.phase]
     return host.state.value
 
 
+def _is_past(host: "RolloutHost") -> bool:
+    """Tell whether the phase is older than the state: the host has its bytes, and told of nothing since."""
+    return host.phase == "pull" and host.state.value in ("ready", "applying")
+
+
 def amount(host: "RolloutHost") -> str:
     """Return ``41.0/65.0 MB`` where bytes are coming."""
-    if not host.bytes or host.phase != "pull":
+    if not host.bytes or host.phase != "pull" or _is_past(host):
         return ""
     if not host.total:
         return size(host.bytes)
@@ -51,7 +56,7 @@ def amount(host: "RolloutHost") -> str:
 
 def source(host: "RolloutHost") -> str:
     """Return the source that serves at this moment, without its scheme."""
-    return host.mirror.partition("://")[2] or host.mirror if host.phase == "pull" else ""
+    return host.mirror.partition("://")[2] or host.mirror if host.phase == "pull" and not _is_past(host) else ""
 
 
 def bar(done: int, total: int, width: int = _BAR) -> str:
@@ -144,7 +149,7 @@ def _drawn(answer: "RolloutAnswer", width: int) -> "Group":
 
 
 def _cells(host: "RolloutHost") -> tuple[str, ...]:
-    pulling = f"{bar(host.bytes, host.total)} {amount(host)}".strip() if host.phase == "pull" else ""
+    pulling = f"{bar(host.bytes, host.total)} {amount(host)}".strip() if doing(host) == _DOING["pull"] else ""
     return (
         f"{_SIGNS.get(host.state.value, _BUSY)} {host.host}",
         host.container or ", ".join(host.containers),

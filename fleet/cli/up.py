@@ -58,8 +58,17 @@ def run(settings: "CentreSettings", engine: str = "") -> None:
         agent = LocalAgent(settings, broker.address, _host_name(), engine, environment)
         kept: dict[str, Kept] = {"broker": broker}
         kept |= {name: centre_process(name, environment) for name in PROCESSES}
-        click.echo(f"fleet runs; it keeps everything in {settings.state_dir}; Ctrl-C ends it", err=True)
+        click.echo(f"fleet keeps everything in {settings.state_dir}; Ctrl-C ends it", err=True)
+        click.echo(f"look around from another terminal with: {_look_around(settings)}", err=True)
         Supervisor({**kept, "agent": agent}).run()
+
+
+def _look_around(settings: "CentreSettings") -> str:
+    """Return the first thing to type: whoever keeps the state elsewhere has to say so there too."""
+    from fleet.settings import places
+
+    socket = settings.socket.absolute()
+    return "fleet ps" if socket == places.socket(places.state_dir()) else f"fleet --server unix://{socket} ps"
 
 
 def _environment(settings: "CentreSettings", broker_url: str) -> Mapping[str, str]:

@@ -39,6 +39,10 @@ class Checked:
     failed: Mapping[str, str] = field(default_factory=dict)
     """Image to reason."""
 
+    def __bool__(self) -> bool:
+        """Tell whether anybody was asked anything."""
+        return bool(self.resolved or self.asked_hosts or self.failed)
+
     def __str__(self) -> str:
         """Return it in a line for people."""
         count = len(self.resolved)

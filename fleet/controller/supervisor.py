@@ -26,6 +26,8 @@ FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
 RETRY_S = 1.0
 """The wait after a start that failed because something else was not ready: the look at it costs next to nothing."""
+TELL_S = 10.0
+"""How long it may fail for the same reason before that is told, once."""
 STEADY_S = 30.0
 """What ran for so long has recovered: its next wait is the first again."""
 STOP_S = 20.0
@@ -108,6 +110,10 @@ class _Watch:
     not_before: float = float("-inf")
     reason: str = ""
     """Why it could not start the last time."""
+    failing_since: float = 0.0
+    """Since when it cannot, for that reason."""
+    told: bool = False
+    """Whether that was told."""
 
 
 class Supervisor:
@@ -160,14 +166,20 @@ class Supervisor:
         try:
             watch.kept.start()
         except FleetError as error:
-            # What needs another child of this machine fails until that is up: told once a reason, tried again soon.
-            if str(error) != watch.reason:
-                log.info("cannot start yet", extra={"child": watch.name, "reason": str(error)})
-            watch.reason, watch.not_before = str(error), now + RETRY_S
+            self._note_failure(watch, str(error), now)
             return
         watch.reason = ""
         watch.running, watch.started = True, now
         log.info("started", extra={"child": watch.name, "child_pid": watch.kept.pid})
+
+    def _note_failure(self, watch: _Watch, reason: str, now: float) -> None:
+        watch.not_before = now + RETRY_S
+        if reason != watch.reason:
+            watch.reason, watch.failing_since, watch.told = reason, now, False
+        # What needs another child of this machine fails until that is up, which is worth no word.
+        if not watch.told and now - watch.failing_since >= TELL_S:
+            log.warning("cannot start yet", extra={"child": watch.name, "reason": reason})
+            watch.told = True
 
     def _note_end(self, watch: _Watch, now: float) -> None:
         watch.running = False

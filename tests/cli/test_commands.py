@@ -168,7 +168,10 @@ class TestLooking:
         tags.record_resolved(centre.db, IMAGE, NEW, "https://registry-1.docker.io")
         assert "outdated" in fleet("outdated").out
         tags.record_resolved(centre.db, IMAGE, OLD, "https://registry-1.docker.io")
-        assert "nothing is outdated; 1 containers are current" in fleet("outdated").err
+        assert "nothing is outdated; 1 container is current" in fleet("outdated").err
+
+    def test_where_nothing_runs_nothing_is_called_current(self, fleet: Fleet) -> None:
+        assert fleet("outdated").err == fleet("ps").err == "no containers; is an agent running? see: fleet host ls\n"
 
     def test_the_history_is_asked_and_shown(self, fleet: Fleet, centre: Centre, moved: ScriptedHost) -> None:
         fleet("update", "web-1", "--no-check", "-d")

@@ -85,6 +85,14 @@ def test_what_cannot_start_is_tried_again(clock: Clock) -> None:
     assert kept.pid == 1
 
 
+def test_what_goes_on_failing_is_told_once(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """At a start everything waits for something else; only a wait that lasts is worth a line."""
+    looks(Puppet(*[BrokerUnreachable()] * 5), clock, 10)
+    assert not [row for row in caplog.records if row.message == "cannot start yet"]
+    looks(Puppet(*[BrokerUnreachable()] * 40), clock, 30)
+    assert len([row for row in caplog.records if row.message == "cannot start yet"]) == 1
+
+
 def test_one_that_cannot_start_holds_up_no_other(clock: Clock) -> None:
     bad, good = Puppet(BrokerUnreachable()), Puppet()
     Supervisor({"bad": bad, "good": good}, clock=clock).look()
