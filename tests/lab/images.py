@@ -6,7 +6,7 @@ import json
 import random
 import ssl
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import httpx2
 
 from fleet.images.digest import Digest
 from fleet.images.platform import Platform
-from fleet.testing.images import LINUX_AMD64, BuiltManifest, build_image, build_index
+from fleet.testing.images import BuiltManifest, build_image, build_index
 
 BUSYBOX = Path("/bin/busybox")
 SECOND_NS = 1_000_000_000
@@ -143,8 +143,3 @@ def _push_blob(client: httpx2.Client, repository: str, digest: Digest, content: 
     # A registry may name itself as it is called inside its network; only the path is ours to follow.
     target = place.raw_path.decode() + ("&" if place.query else "?") + f"digest={digest}"
     client.put(target, content=content).raise_for_status()
-
-
-def platforms(*names: str) -> Sequence[Platform]:
-    """Return the platforms called ``os/architecture[/variant]``."""
-    return [Platform(*name.split("/")) for name in names] or [LINUX_AMD64]
