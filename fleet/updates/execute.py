@@ -85,9 +85,14 @@ def _resume(run: Run) -> UpdateOutcome:
 
 
 def _start_verified(run: Run) -> str:
-    """See that the new container, which was verified before the crash, runs; return empty, or why it does not."""
+    """See that the new container, which was verified before the crash, runs; return empty, or why it does not.
+
+    Where somebody has put another container in its place since, that one is left alone and the update is over.
+    """
     try:
-        new = run.find_new()
+        new, namesake = run.find_new(), run.named(run.target.container)
+        if new is None and namesake is not None and namesake["Id"] != run.target.container_id:
+            return ""
         if new is None:
             return f"cannot find the new {run.target.container} any more, which had been verified"
         if not new["State"].get("Running"):

@@ -305,3 +305,17 @@ def test_a_verified_one_stays_although_the_agent_died_then(site: Site) -> None:
     assert outcome.result is Result.UPDATED
     site.assert_promise(outcome)
     site.assert_tidy()
+
+
+def test_a_verified_one_that_somebody_replaced_since_is_over(site: Site) -> None:
+    """``compose up`` made another one while no agent ran: the update went well, and what runs now is not Fleet's."""
+    site.engine.fail("remove", KillNow)
+    with pytest.raises(KillNow):
+        site.update()
+    site.engine.heal()
+    site.engine.remove("web", force=True)
+    theirs = site.engine.run("web", "app:1", Labels={"whose": "compose"})
+    (outcome,) = results(site)
+    assert outcome.result is Result.UPDATED
+    assert site.engine.running()["web"]["Id"] == theirs
+    assert site.engine.names() == ["bystander", "web"]
