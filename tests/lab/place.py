@@ -1,8 +1,8 @@
-"""The ground that one lab stands on: a number, a folder in memory, a bridge; claimed by a lock, so that labs do not meet."""
+"""The ground that one lab stands on: a number, a folder in memory, a bridge; claimed by a name, so that labs do not meet."""
 
-import fcntl
 import os
 import shutil
+import socket
 import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from fleet.errors import Refused
 
 BASE = Path(os.environ.get("FLEET_LAB_DIR", "/var/tmp/fleet-lab"))
 """Not under /run, which each machine of the lab has for itself; short, since the path of a unix socket may have 107 bytes."""
-MOST = 100
-"""Labs at once; each takes one /24."""
+NUMBERS = range(100, 200)
+"""Labs at once; each takes one /24 of 10.77."""
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -22,8 +22,8 @@ class Place:
     """What belongs to one lab and to nobody else on this machine."""
 
     number: int
-    lock: int
-    """The file descriptor that holds the claim; the kernel lets go of it when this process ends, however it ends."""
+    claim: socket.socket
+    """Holds the number: a name that is known wherever the bridge is, and free again when this process ends, however."""
 
     @property
     def folder(self) -> Path:
@@ -47,25 +47,24 @@ class Place:
 
 def claim() -> Place:
     """Take the first free place, clear what a lab that died has left there, and lay the ground."""
-    BASE.mkdir(parents=True, exist_ok=True)
-    for number in range(1, MOST):
-        lock = os.open(BASE / f"{number}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+    for number in NUMBERS:
+        name = socket.socket(socket.AF_UNIX)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
+            name.bind(f"\0fleet-lab-{number}")
+        except OSError:
+            name.close()
             continue
-        place = Place(number=number, lock=lock)
+        place = Place(number=number, claim=name)
         clear(place)
         _lay(place)
         return place
-    raise Refused(f"cannot start a lab: {MOST} are running under {BASE}")
+    raise Refused(f"cannot start a lab: {len(NUMBERS)} are running on this machine")
 
 
 def release(place: Place) -> None:
     """Remove all that the lab had, and let others have the place."""
     clear(place)
-    os.close(place.lock)
+    place.claim.close()
 
 
 def clear(place: Place) -> None:
@@ -84,7 +83,7 @@ def clear(place: Place) -> None:
 
 
 def _lay(place: Place) -> None:
-    place.folder.mkdir()
+    place.folder.mkdir(parents=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755,size=60%", place.bridge, place.folder], check=True)
     subprocess.run(["ip", "link", "add", place.bridge, "type", "bridge"], check=True)
     subprocess.run(["ip", "addr", "add", f"{place.address(1)}/24", "dev", place.bridge], check=True)
