@@ -124,6 +124,7 @@ class Workshop:
 
     def _recover(self) -> None:
         """Take every update that was in flight to its end, and its outcome to the outbox."""
+        self._engine.ping()
         self.busy = True
         try:
             ended = recover(self._engine, self._journal, self._clock)
