@@ -7,7 +7,7 @@ from fleet.history.fact_tables import attempts, commands, pulls, updates
 from fleet.history.inventory_tables import hosts
 from fleet.history.queries import OutcomeFilter
 from fleet.history.road_tables import outbox
-from fleet.road.messages import Go, Offer, Order, Receipt
+from fleet.road.messages import Go, Offer, Order, Receipt, SendSnapshot
 from fleet.rollouts.spec import RolloutSpec
 from fleet.rollouts.states import CommandState, HostState, RolloutState
 from fleet.updates.outcome import Result
@@ -146,3 +146,17 @@ def test_hosts_are_seen_by_the_centres_clock(world: World, clock: HeldClock) -> 
     (row,) = rows(world.db, hosts)
     assert row["last_seen_at"] == clock.at
     assert row["skew_ms"] == (clock.at.replace(year=2031) - clock.at).total_seconds() * 1000
+
+
+def test_a_message_of_the_outbox_is_leased_and_repeated_until_it_was_sent(world: World, clock: HeldClock) -> None:
+    agent = world.add_host("web-1", container("web"))
+    world.take(agent, world.heartbeat("another snapshot"))
+    first = tick.due_messages(world.db)
+    assert [type(each.message) for each in first] == [SendSnapshot]
+    assert tick.due_messages(world.db) == []
+    clock.move(seconds=31)
+    again = tick.due_messages(world.db)
+    assert again == first
+    tick.mark_sent(world.db, again)
+    clock.move(seconds=31)
+    assert tick.due_messages(world.db) == []
