@@ -2,12 +2,14 @@
 told to end.
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
 from celery import Celery
 from celery.beat import Scheduler, Service
+from celery.exceptions import CPendingDeprecationWarning
 from celery.signals import setup_logging
 
 from fleet.errors import BrokerUnreachable
@@ -90,6 +92,8 @@ def tick_app(broker: BrokerAddress, tick: Callable[[], None], others: Mapping[st
 
 def _run(app: Celery) -> None:
     setup_logging.connect(_leave_logging_alone)
+    # What it warns of at every loss of the broker is what is wanted here: a task that runs goes on.
+    warnings.simplefilter("ignore", CPendingDeprecationWarning)
     worker: Any = app.Worker(
         pool="threads",
         concurrency=1,
