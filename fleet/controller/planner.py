@@ -17,7 +17,7 @@ from fleet.controller.reconciler import Reconciler
 from fleet.controller.resolving import Asking
 from fleet.errors import BadInput, FleetError, Unreachable
 from fleet.history import tick as due
-from fleet.history import upgrade
+from fleet.history import retention, upgrade
 from fleet.history.database import Database
 from fleet.history.schedules import DueSchedule, claim_due
 from fleet.history.tick import Outgoing
@@ -89,10 +89,13 @@ class Planner:
         self._ways.reconciler.reconcile()
 
     def prune(self) -> None:
-        """Make the partitions that will be needed."""
+        """Make the partitions that will be needed, and delete what is not kept for ever."""
         made = upgrade.partitions(self._db)
         if made:
             log.info("partitions made", extra={"partitions": made})
+        gone = {table: rows for table, rows in retention.prune(self._db).items() if rows}
+        if gone:
+            log.info("old rows deleted", extra={"rows": gone})
 
     def _begin_schedules(self) -> None:
         # Claimed only when they can begin: a claim is a lease, and one that waits would run out.
