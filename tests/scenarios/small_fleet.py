@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from tests.lab.lab import Host, Lab
 from tests.lab.machines import Running, eventually
 from tests.lab.registries import DockerRegistry, Registry, ScriptableRegistry
 
+HARBOUR = "harbour.example"
 PATIENCE_S = 120.0
 """How long anything is waited for: long, since other labs may share the machine."""
 API_PORT = 8443
@@ -68,8 +69,12 @@ class App:
 
     def results(self) -> list[str]:
         """Return the results that SQL has of it, oldest first."""
-        sql = f"select result from updates where container = '{self.name}' order by id"
-        return self.fleet.database.ask(sql).split()
+        return self.ask("select u.result from updates u where true order by u.id")
+
+    def ask(self, sql: str) -> list[str]:
+        """Return the rows of a query over its updates, ``u``."""
+        mine = f"u.container = '{self.name}' and u.host_id = (select id from hosts where name = '{self.host.name}')"
+        return self.fleet.database.ask(sql.replace("where true", f"where {mine}")).splitlines()
 
     def order(self) -> str:
         """Let a person order its update, and return the rollout."""
@@ -84,6 +89,9 @@ class App:
     def assert_updated_once(self, version: str) -> None:
         """Assert that it was made and started once more, that *version* runs, and that SQL has one row of it."""
         assert self.results() == ["updated"]
+        assert self.ask(
+            "select count(*) from commands where id in (select u.command_id from updates u where true)"
+        ) == ["1"]
         assert self.version() == version
         assert self.names() == [self.name]
         assert self.count("create") == 2
@@ -99,7 +107,7 @@ class SmallFleet:
         self._numbers = itertools.count(1)
         self._ready: dict[str, list[App]] = {}
         self.origin: DockerRegistry = lab.origin()
-        self.harbour: ScriptableRegistry = lab.scriptable("harbour", ("harbour.example",), tls=True)
+        self.harbour: ScriptableRegistry = lab.scriptable("harbour", (HARBOUR,), tls=True)
         self.redis, self.database = lab.redis(), lab.postgresql()
         self.oak = lab.host("oak", Generation.V20, wait=False)
         self.elm = lab.host("elm", Generation.V26_CONTAINERD, wait=False)
@@ -145,6 +153,16 @@ class SmallFleet:
         eventually(f"the death of the agent of {host.name}", lambda: not agent.alive(), within_s=PATIENCE_S)
         assert agent.wait() == 128 + signal.SIGKILL or agent.wait() == -signal.SIGKILL, agent.tail()
 
+    def child(self, name: str) -> int:
+        """Return the process id of one of the centre's processes; 0 while it does not run."""
+        assert self.centre.controller is not None
+        supervisor = self.centre.controller.pid
+        for pid in Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split():
+            with suppress(FileNotFoundError):
+                if Path(f"/proc/{pid}/cmdline").read_text().split("\0")[-2:] == [name, ""]:
+                    return int(pid)
+        return 0
+
     def set_policy(self, document: dict[str, Any], *subject: str) -> None:
         """Write the policy of the fleet, or of whom *subject* names."""
         file = self.lab.place.folder / "policy.json"
@@ -152,10 +170,14 @@ class SmallFleet:
         self.centre.fleet("policy", "apply", "-f", file, *subject)
 
     def take(self, host: Host) -> App:
-        """Return a container of version 1 on *host* that nobody has used yet, and that the centre knows."""
+        """Return a container of version 1 on *host* that nobody has used yet, and that the centre knows.
+
+        Its image is one of the harbour's, which does whatever it is told to.
+        """
         ready = self._ready.setdefault(host.name, [])
         if not ready:
-            ready += self.begin(host, [f"app-{next(self._numbers)}" for _ in range(_KEPT_READY)])
+            names = [f"app-{next(self._numbers)}" for _ in range(_KEPT_READY)]
+            ready += self.begin(host, names, registry=self.harbour, domain=HARBOUR)
         return ready.pop()
 
     def begin(

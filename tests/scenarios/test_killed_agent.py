@@ -40,7 +40,7 @@ def left_in_spool(app: App) -> int:
 @pytest.mark.parametrize("name", HOSTS)
 def test_killed_in_the_middle_of_a_pull_it_pulls_again(name: str, fleet: SmallFleet) -> None:
     host, registry = fleet.lab.hosts[name], fleet.harbour
-    (app,) = fleet.begin(host, [f"cut-{name}"], registry=registry, domain="harbour.example")
+    app = fleet.take(host)
     new = app.push(Recipe(version="2", layers_mib=(2,), shares=app.name))
     layer = registry.get_json(f"/v2/{app.repository}/manifests/{new}")["layers"][1]["digest"]
     registry.misbehave({"fault": "pause", "kind": "blobs", "tail": layer, "at": CUT_AT})
