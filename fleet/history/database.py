@@ -120,7 +120,9 @@ def _engine(url: URL) -> Engine:
             connect_args={
                 "connect_timeout": CONNECT_TIMEOUT_S,
                 "application_name": "fleet",
-                "options": "-c TimeZone=UTC",
+                # The inbox takes away at the broker what was committed: it must be on the disk, whatever the server's
+                # own default is.
+                "options": "-c TimeZone=UTC -c synchronous_commit=on",
             },
         )
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})

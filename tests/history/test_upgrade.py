@@ -186,6 +186,12 @@ def test_the_wheel_takes_the_migrations_along() -> None:
 
 
 @pytest.mark.postgresql
+def test_what_is_committed_is_on_the_disk_whatever_the_server_says(pg: Database) -> None:
+    """The inbox takes away at the broker what it committed; the tests' own server is told not to wait for the disk."""
+    with pg.reading() as connection:
+        assert connection.exec_driver_sql("SHOW synchronous_commit").scalar_one() == "on"
+
+
 def test_rows_lie_in_the_partition_of_their_month(pg: Database) -> None:
     with pg.writing() as connection:
         connection.execute(insert(audit), [_act()])
