@@ -63,9 +63,9 @@ def _parts(batch: Batch, host_id: UUID, hash: str, part: int) -> int:
 def _finish(batch: Batch, host_id: UUID, hash: str) -> None:
     connection = batch.connection
     gone = (containers.c.host_id == host_id, containers.c.snapshot != hash)
-    ids = list(connection.execute(select(containers.c.id).where(*gone)).scalars())
-    mine = container_digests.c.host_id == host_id
-    connection.execute(delete(container_digests).where(mine, container_digests.c.container_id.in_(ids)))
+    # Chosen by the database: a host may have told of more than one statement can name.
+    theirs = container_digests.c.container_id.in_(select(containers.c.id).where(*gone))
+    connection.execute(delete(container_digests).where(container_digests.c.host_id == host_id, theirs))
     connection.execute(delete(containers).where(*gone))
     connection.execute(delete(snapshot_parts).where(snapshot_parts.c.host_id == host_id))
     connection.execute(update(hosts).where(hosts.c.id == host_id).values(snapshot_hash=hash))

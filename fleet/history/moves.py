@@ -3,10 +3,10 @@
 Locks are taken in one order, so that no two wait for each other: rollouts, commands by id, hosts in rollouts.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Connection, Select, bindparam, insert, select, tuple_, update
@@ -15,6 +15,11 @@ from fleet.history.fact_tables import commands, rollout_events
 from fleet.history.rollout_tables import rollout_hosts
 from fleet.ids import new_id
 from fleet.rollouts.states import CommandState, HostState
+
+T = TypeVar("T")
+
+MOST_NAMED = 10_000
+"""How many rows one statement names: drivers take some ten thousand values at most, and hosts may name more at once."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -100,10 +105,11 @@ def event(
 
 def commands_by_id(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Command]:
     """Return the commands with these ids, locked."""
-    if not ids:
-        return {}
-    query = select(commands).where(commands.c.id.in_(ids)).order_by(commands.c.id).with_for_update()
-    return load_commands(connection, query)
+    found: dict[UUID, Command] = {}
+    for some in pieces(sorted(ids)):
+        query = select(commands).where(commands.c.id.in_(some)).order_by(commands.c.id).with_for_update()
+        found |= load_commands(connection, query)
+    return found
 
 
 def load_commands(connection: Connection, query: Select[Any]) -> dict[UUID, Command]:
@@ -113,11 +119,11 @@ def load_commands(connection: Connection, query: Select[Any]) -> dict[UUID, Comm
 
 def hosts_of(connection: Connection, of: Iterable[Command]) -> dict[tuple[UUID, UUID], HostTry]:
     """Return the hosts in rollouts that these commands are for, locked, by rollout and host."""
-    keys = sorted({(command.rollout_id, command.host_id) for command in of})
-    if not keys:
-        return {}
-    key = (rollout_hosts.c.rollout_id, rollout_hosts.c.host_id)
-    return load_hosts(connection, select(rollout_hosts).where(tuple_(*key).in_(keys)))
+    key = tuple_(rollout_hosts.c.rollout_id, rollout_hosts.c.host_id)
+    found: dict[tuple[UUID, UUID], HostTry] = {}
+    for some in pieces(sorted({(command.rollout_id, command.host_id) for command in of})):
+        found |= load_hosts(connection, select(rollout_hosts).where(key.in_(some)))
+    return found
 
 
 def load_hosts(connection: Connection, query: Select[Any]) -> dict[tuple[UUID, UUID], HostTry]:
@@ -125,6 +131,12 @@ def load_hosts(connection: Connection, query: Select[Any]) -> dict[tuple[UUID, U
     query = query.order_by(rollout_hosts.c.rollout_id, rollout_hosts.c.host_id).with_for_update()
     rows = connection.execute(query).mappings()
     return {(row["rollout_id"], row["host_id"]): HostTry(**row) for row in rows}
+
+
+def pieces(names: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Return *names* in pieces that one statement can hold."""
+    for begin in range(0, len(names), MOST_NAMED):
+        yield names[begin : begin + MOST_NAMED]
 
 
 _COMMAND_COLUMNS = ("state", "sent", "reason", "changed_at", "sent_at", "due_at", "deadline", "ended_at")

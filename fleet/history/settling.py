@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Connection, select
 
 from fleet.history.fact_tables import updates
-from fleet.history.moves import Command, HostTry
+from fleet.history.moves import Command, HostTry, pieces
 from fleet.rollouts.states import CommandState, HostState
 from fleet.rollouts.verdict import settled, verdict
 from fleet.updates.outcome import Result
@@ -38,9 +38,10 @@ def _results(connection: Connection, commands: Sequence[Command]) -> dict[UUID, 
     owner = {UUID(target["update_id"]): each.id for each in commands for target in each.order["targets"]}
     found: dict[UUID, list[tuple[Result, str]]] = {each.id: [] for each in commands}
     # By the ids that the orders name, since an index on anything else would be searched in every partition.
-    query = select(updates.c.id, updates.c.result, updates.c.reason).where(updates.c.id.in_(list(owner)))
-    for id, result, reason in connection.execute(query.order_by(updates.c.id)):
-        found[owner[id]].append((result, reason))
+    query = select(updates.c.id, updates.c.result, updates.c.reason).order_by(updates.c.id)
+    for some in pieces(sorted(owner)):
+        for id, result, reason in connection.execute(query.where(updates.c.id.in_(some))):
+            found[owner[id]].append((result, reason))
     return found
 
 

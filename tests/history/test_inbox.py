@@ -15,6 +15,7 @@ from fleet.history.database import Database
 from fleet.history.fact_tables import attempts, pulls, updates
 from fleet.history.inbox import Bad
 from fleet.history.inventory_tables import hosts
+from fleet.history.moves import commands_by_id
 from fleet.history.queries import OutcomeFilter
 from fleet.history.road_tables import messages, outbox, progress, refused
 from fleet.ids import new_id
@@ -40,6 +41,12 @@ def test_a_message_is_taken_once(world: World) -> None:
     assert world.take_all([beat, beat]).repeated == 1
     assert world.take_all([beat]).repeated == 1
     assert len([row for row in rows(world.db, messages) if row["id"] == beat.id]) == 1
+
+
+def test_a_batch_may_name_more_commands_than_one_statement_holds(world: World) -> None:
+    """Each of five hundred heartbeats names up to two hundred, and drivers take 65,535 values: the inbox would stop."""
+    with world.db.writing() as connection:
+        assert commands_by_id(connection, [uuid4() for _ in range(500 * 200)]) == {}
 
 
 def test_an_outcome_that_is_repeated_is_confirmed_again_and_stands_once(world: World) -> None:
