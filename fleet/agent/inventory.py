@@ -50,6 +50,8 @@ class Inventory:
         self._engine, self._known, self._facts, self._say = engine, known, facts, say
         self._clock, self._problems = clock, problems
         self._asked = False
+        self._mirrors: tuple[MirrorRule, ...] | None = None
+        """The rules at the last look: files of which no event tells."""
         self._changed_first: float | None = None
         self._changed_last = 0.0
         self.hash = ""
@@ -76,7 +78,7 @@ class Inventory:
 
     def step(self, *, look: bool = False) -> None:
         """Look at the engine where that is due, or *look* says so, and send what differs from what was sent."""
-        if not look and self.in_s() > 0:
+        if not look and self.in_s() > 0 and self._facts.mirrors().rules == self._mirrors:
             return
         asked, self._asked, self._changed_first = self._asked, False, None
         try:
@@ -86,7 +88,7 @@ class Inventory:
             self._problems.raise_(ENGINE_AWAY, str(error))
             return
         self._problems.clear(ENGINE_AWAY)
-        mirrors = self._facts.mirrors().rules
+        self._mirrors = mirrors = self._facts.mirrors().rules
         hash = snapshot_hash(containers, mirrors)
         if hash == self.hash and not asked:
             return

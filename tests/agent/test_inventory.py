@@ -8,7 +8,7 @@ import pytest
 
 from fleet.agent.commands import Commands
 from fleet.agent.facts import Facts
-from fleet.agent.heartbeat import Reporter
+from fleet.agent.heartbeat import LOOK_S, Reporter
 from fleet.agent.inventory import SETTLE_S, Inventory, is_telling, parts, watch
 from fleet.agent.outbox import Outbox
 from fleet.agent.problems import Problems
@@ -42,8 +42,8 @@ class Site:
         self.engine.run("web", "nginx:1")
         self.said: list[Up] = []
         self.commands = Commands(Journal(path / "journal"))
-        mirrors = HostMirrors(rules=(MIRROR,), problems=("daemon-json-unreadable: cannot read it",))
-        self.facts = Facts(self.engine, lambda facts: mirrors, self.problems)
+        self.mirrors = HostMirrors(rules=(MIRROR,), problems=("daemon-json-unreadable: cannot read it",))
+        self.facts = Facts(self.engine, lambda facts: self.mirrors, self.problems)
         known = KnownDigests(path / "known.json")
         self.inventory = Inventory(
             self.engine, known, self.facts, self.said.append, clock=clock, problems=self.problems
@@ -129,6 +129,18 @@ def test_events_that_changed_nothing_are_not_told(site: Site) -> None:
     site.step()
     site.inventory.changed()
     assert site.step(10) == []
+
+
+def test_mirrors_that_changed_in_a_file_are_told_at_the_next_look(site: Site) -> None:
+    """No event of the engine tells of a file, and plans show the route by what the centre knows."""
+    site.step()
+    site.mirrors = HostMirrors()
+    assert site.step(site.next_s) == ["snapshot"]
+    (snapshot,) = site.said
+    assert isinstance(snapshot, Snapshot)
+    assert snapshot.mirrors == ()
+    assert site.next_s <= LOOK_S
+    assert site.step(site.next_s) == []
 
 
 def test_the_centre_gets_what_it_asks_for_though_nothing_changed(site: Site) -> None:
