@@ -51,11 +51,13 @@ class Courier:
         self.wake()
 
     def put(self, outcome: Outcome) -> None:
-        """Send *outcome* until its receipt."""
-        self._outbox.put(outcome)
-        with self._lock:
-            self._progress.clear()
-        self.wake()
+        """Send *outcome* until its receipt; raise OSError where it is not on the disk, as the outbox does."""
+        try:
+            self._outbox.put(outcome)
+        finally:
+            with self._lock:
+                self._progress.clear()
+            self.wake()
 
     def receipt(self, update_id: UUID) -> None:
         """Send the outcome of an update no more."""

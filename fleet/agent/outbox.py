@@ -52,6 +52,7 @@ class Outbox:
         self._path, self._clock, self._problems = path, clock, problems
         self._lock = threading.Lock()
         self._waiting: dict[UUID, tuple[Outcome, Due]] = {}
+        self._unwritten: set[UUID] = set()
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         for file in sorted(path.glob("*.json")):
             self._take_up(file)
@@ -64,19 +65,22 @@ class Outbox:
     def put(self, outcome: Outcome) -> None:
         """Keep *outcome* until its receipt; one that is kept already stays as it was.
 
-        Where the disk is full it is kept in memory, and the host says so.
+        Raise OSError where it is kept in memory alone, because the disk is full: it is said all the same, but whoever
+        has it elsewhere must keep it there, and put it once more.
         """
         id = outcome.outcome.update_id
         with self._lock:
-            if id in self._waiting:
-                return
-            self._waiting[id] = (outcome, Due(self._clock))
-            self._write(id, outcome)
+            if id not in self._waiting:
+                self._waiting[id] = (outcome, Due(self._clock))
+                self._unwritten.add(id)
+            if id in self._unwritten:
+                self._write(id, self._waiting[id][0])
 
     def drop(self, id: UUID) -> bool:
         """Forget the outcome of the update *id*: the centre has it; tell whether it was kept."""
         with self._lock:
             self._file(id).unlink(missing_ok=True)
+            self._unwritten.discard(id)
             return self._waiting.pop(id, None) is not None
 
     def due(self) -> list[tuple[UUID, Outcome]]:
@@ -107,7 +111,9 @@ class Outbox:
         except OSError as error:
             self._problems.raise_(UNWRITTEN, f"cannot write {self._path}: {error.strerror}; is the disk full?")
             log.error("outcome kept in memory alone", extra={"update": str(id), "reason": error.strerror})
-        else:
+            raise
+        self._unwritten.discard(id)
+        if not self._unwritten:
             self._problems.clear(UNWRITTEN)
 
     def _take_up(self, file: Path) -> None:

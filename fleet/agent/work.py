@@ -23,7 +23,7 @@ from fleet.images.reference import Reference
 from fleet.road.messages import Outcome, Progress, Up
 from fleet.updates.command import Policy, Target, UpdateCommand, pull_key
 from fleet.updates.execute import recover, recreate_target
-from fleet.updates.journal import CommandEntry, CommandState, Journal
+from fleet.updates.journal import CommandEntry, CommandState, Journal, Stage
 from fleet.updates.observe import DigestTable, observe
 from fleet.updates.outcome import PullOutcome, Result, UpdateOutcome
 from fleet.updates.plan import Action, plan
@@ -66,6 +66,7 @@ class Ways:
     """Where what happens is told."""
 
     put: Callable[[Outcome], None]
+    """Raises OSError where the outcome is not on the disk: then it stays in the journal."""
     say: Callable[[Up], None]
     ready: Callable[[], None]
     """Told when a command became ready: its record says so."""
@@ -139,7 +140,7 @@ class Workshop:
 
     def _carry_out(self, entry: CommandEntry) -> None:
         """Do what is due for one command, and count that it was begun."""
-        if entry.attempts >= MOST_ATTEMPTS:
+        if entry.attempts >= MOST_ATTEMPTS and not self._in_flight(entry):
             self._abandon(entry)
             return
         begun = self._commands.change(entry.id, machine.begun)
@@ -222,6 +223,14 @@ class Workshop:
             result = Result.ALREADY_CURRENT if step.action is Action.ALREADY_CURRENT else Result.SKIPPED
             pull = entry.pulls.get(pull_key(step.target.reference, step.target.digest))
             self._end(entry.id, machine.untouched(step.target, result, step.reason, pull=pull), pull, step.target)
+
+    def _in_flight(self, entry: CommandEntry) -> bool:
+        """Tell whether a container of *entry* may be down until its update is taken to its end."""
+        try:
+            begun = [each for each in self._journal.updates() if each.command == entry.id]
+        except BadInput:
+            return False  # a damaged record says nothing, now or later
+        return any(each.outcome is None and each.stage is not Stage.CREATE for each in begun)
 
     def _abandon(self, entry: CommandEntry) -> None:
         """End a command that ended this process, or failed in a way of its own, too often."""

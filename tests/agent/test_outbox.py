@@ -117,11 +117,15 @@ def test_a_full_disk_loses_no_outcome_and_is_told(site: Site, monkeypatch: pytes
 
     with monkeypatch.context() as patch:
         patch.setattr(module, "write_atomically", full)
-        site.courier.put(outcome())
+        with pytest.raises(OSError, match="No space left"):
+            site.courier.put(outcome())
     assert site.step() == [outcome()]
-    assert site.problems.lines()[0].startswith("outbox-unwritten: cannot write")
     site.courier.put(outcome(2))
+    assert site.problems.lines()[0].startswith("outbox-unwritten: cannot write")
+    assert Site(site.path, site.clock).step() == [outcome(2)]
+    site.courier.put(outcome())
     assert site.problems.lines() == ()
+    assert Site(site.path, site.clock).step() == [outcome(), outcome(2)]
 
 
 def test_a_damaged_outcome_spoils_no_other(site: Site) -> None:

@@ -1,5 +1,6 @@
 """Work: pulled when ordered, recreated when told to go, each target with one outcome, whatever fails on the way."""
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from fleet.agent import outbox
 from fleet.agent.commands import Commands
 from fleet.agent.outbox import Outbox
 from fleet.agent.problems import Problems
@@ -304,6 +306,43 @@ def test_an_engine_that_goes_away_in_the_middle_is_waited_for(site: Site, call: 
         site.clock.advance(60)
     assert len(site.results()) == 1
     assert set(site.engine.running()) == {"web"}
+
+
+def test_an_outcome_stays_in_the_journal_until_the_outbox_has_it_on_the_disk(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a kill after the disk was full for a moment would lose what came of an update."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    site.run("web")
+    site.order("web")
+    site.work()
+    site.tell(Go(command=ID))
+    with monkeypatch.context() as patch:
+        patch.setattr(outbox, "write_atomically", full)
+        assert site.workshop.step() > 0
+    assert [entry.outcome is not None for entry in site.journal.updates()] == [True]
+    site.work()
+    assert site.journal.updates() == []
+    site.begin()
+    assert len(site.outbox) == 1
+    assert site.results() == {"web": Result.UPDATED}
+
+
+def test_an_update_under_way_is_never_abandoned(site: Site) -> None:
+    """An engine that fails again and again between its answers to the ping leaves the old container stopped."""
+    site.run("web")
+    site.order("web")
+    site.work()
+    site.tell(Go(command=ID))
+    site.engine.fail("start", EngineUnreachable("cannot reach it"), times=6 * (MOST_ATTEMPTS + 1))
+    for _ in range(MOST_ATTEMPTS + 3):
+        site.workshop.step()
+        site.clock.advance(60)
+    assert set(site.engine.running()) == {"web"}
+    assert site.results() == {"web": Result.ROLLED_BACK}
 
 
 def test_a_command_that_kills_its_agent_is_abandoned(site: Site) -> None:
