@@ -16,8 +16,8 @@ from fleet.controller.errands import Errands, Threads
 from fleet.controller.reconciler import Reconciler
 from fleet.controller.resolving import Asking
 from fleet.errors import BadInput, FleetError, Unreachable
-from fleet.history import tick as due
 from fleet.history import retention, upgrade
+from fleet.history import tick as due
 from fleet.history.database import Database
 from fleet.history.schedules import DueSchedule, claim_due
 from fleet.history.tick import Outgoing
