@@ -5,10 +5,10 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from fleet.clock import Clock, SystemClock
@@ -45,7 +45,7 @@ class Kept(Protocol):
         ...
 
     def start(self) -> None:
-        """Start it; may raise a FleetError, and is then tried again later."""
+        """Start it; may raise a FleetError or OSError, and is then tried again later."""
         ...
 
     def stop(self) -> None:
@@ -123,7 +123,8 @@ class Supervisor:
         """Prepare to keep *kept*, started in their order and ended in the opposite one."""
         self._clock = clock or SystemClock()
         self._watches = [_Watch(name, each) for name, each in kept.items()]
-        self._wake = threading.Event()
+        # Not an Event: a signal that comes while its lock is held, and sets it, would wait for that lock for ever.
+        self._wake: SimpleQueue[None] = SimpleQueue()
         self._ending = False
 
     def run(self) -> None:
@@ -131,8 +132,8 @@ class Supervisor:
         with self._signals():
             while not self._ending:
                 self.look()
-                self._wake.wait(_LOOK_S)
-                self._wake.clear()
+                with suppress(Empty):
+                    self._wake.get(timeout=_LOOK_S)
             self.stop()
 
     def look(self) -> None:
@@ -160,13 +161,15 @@ class Supervisor:
     def end(self) -> None:
         """Let ``run`` end everything and return."""
         self._ending = True
-        self._wake.set()
+        self._wake.put(None)
 
     def _start(self, watch: _Watch, now: float) -> None:
         try:
             watch.kept.start()
-        except FleetError as error:
-            self._note_failure(watch, str(error), now)
+        except (FleetError, OSError) as error:
+            # A full disk, too, is no reason to end all that still runs.
+            told = str(error) if isinstance(error, FleetError) else f"cannot start it: {error}; is the disk full?"
+            self._note_failure(watch, told, now)
             return
         watch.reason = ""
         watch.running, watch.started = True, now
@@ -195,7 +198,7 @@ class Supervisor:
             self.end()
 
         def wake(*_: object) -> None:
-            self._wake.set()
+            self._wake.put(None)
 
         handlers: dict[signal.Signals, Callable[..., None]] = {
             signal.SIGTERM: end,

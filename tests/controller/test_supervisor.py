@@ -1,5 +1,6 @@
 """What keeps running, and how it ends."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -81,6 +82,14 @@ def test_what_recovered_is_started_again_quickly(clock: Clock) -> None:
 
 def test_what_cannot_start_is_tried_again(clock: Clock) -> None:
     kept = Puppet(BrokerUnreachable(), BrokerUnreachable())
+    assert looks(kept, clock, 5) == 2
+    assert kept.pid == 1
+
+
+def test_a_full_disk_ends_nothing_that_still_runs(clock: Clock) -> None:
+    """The broker and the local agent write files before they start."""
+    full = OSError(errno.ENOSPC, "No space left on device")
+    kept = Puppet(full, full)
     assert looks(kept, clock, 5) == 2
     assert kept.pid == 1
 
