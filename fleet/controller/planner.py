@@ -107,7 +107,13 @@ class Planner:
 
     def _run_schedules(self, claimed: list[DueSchedule]) -> None:
         for each in claimed:
-            schedules.run_due(self._db, each, asking=self._ways.asking, clock=self._clock)
+            try:
+                schedules.run_due(self._db, each, asking=self._ways.asking, clock=self._clock)
+            except Unreachable:
+                raise
+            except Exception:
+                # One schedule that cannot be understood must not keep all others waiting.
+                log.exception("schedule cannot be run", extra={"schedule": each.schedule.name})
 
     def _advance(self, rollout_id: UUID) -> None:
         try:

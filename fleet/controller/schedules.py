@@ -7,7 +7,7 @@ from fleet.clock import Clock
 from fleet.controller import plans
 from fleet.controller.check import check
 from fleet.controller.resolving import Asking
-from fleet.errors import FleetError
+from fleet.errors import BadInput, FleetError
 from fleet.history import schedules
 from fleet.history.containers import containers
 from fleet.history.database import Database
@@ -34,7 +34,13 @@ def run_due(db: Database, due: DueSchedule, *, asking: Asking, clock: Clock | No
         log.warning("schedule failed", extra={"schedule": schedule.name, "reason": result})
     else:
         log.info("schedule ran", extra={"schedule": schedule.name, "result": result})
-    schedules.ran(db, schedule.id, result, _next(schedule, db.now()))
+    try:
+        following: datetime | None = next_run(schedule.cron, schedule.zone, db.now())
+    except BadInput as error:
+        # Its zone is gone from this machine; without a next time it would be due again and again.
+        following, result = None, f"{result}; and it is not due any more: {error}"
+        log.error("schedule ended", extra={"schedule": schedule.name, "reason": str(error)})
+    schedules.ran(db, schedule.id, result, following)
     return result
 
 
@@ -50,7 +56,3 @@ def _do(db: Database, schedule: ScheduleRow, asking: Asking, clock: Clock | None
         return "nothing to update"
     rollout = plans.apply(db, plan.id, by=by, door=DOOR, spec=schedule.spec)
     return f"rollout {short(rollout)} of {count} {'container' if count == 1 else 'containers'}"
-
-
-def _next(schedule: ScheduleRow, now: datetime) -> datetime:
-    return next_run(schedule.cron, schedule.zone, now)

@@ -148,8 +148,8 @@ def claim_due(db: Database, now: datetime) -> list[DueSchedule]:
         return [DueSchedule(schedule=_read(row), due_at=row["next_run_at"]) for row in rows]
 
 
-def ran(db: Database, id: UUID, result: str, next_run_at: datetime) -> None:
-    """Write down what came of a run, and when the next one is."""
+def ran(db: Database, id: UUID, result: str, next_run_at: datetime | None) -> None:
+    """Write down what came of a run, and when the next one is; None: never, until it is resumed."""
     with db.writing() as connection:
         values = {"last_result": prose(result), "last_run_at": db.moment(connection), "leased_until": None}
         connection.execute(update(table).where(table.c.id == id).values(next_run_at=next_run_at, **values))

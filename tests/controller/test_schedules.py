@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from fleet.controller import plans
+from fleet.controller import schedules as running
 from fleet.controller.check import check, check_due
 from fleet.controller.resolving import Asking
+from fleet.errors import BadInput
 from fleet.history import queries, schedules, tags
 from fleet.history.schedules import ScheduleRow
 from fleet.history.words import ScheduleAction
@@ -185,3 +187,18 @@ def test_a_registry_that_answers_nonsense_harms_no_tick(
     known = tags.tag(centre.db, image)
     assert known is not None
     assert (known.digest, "500" in known.reason) == ("", True)
+
+
+def test_a_schedule_whose_zone_is_gone_runs_once_and_says_so(
+    centre: Centre, two: list[ScriptedHost], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Distributions take old names out of their zones; it must not order updates every ten minutes from then on."""
+    schedule(centre, ScheduleAction.CHECK)
+    (due,) = schedules.claim_due(centre.db, centre.db.now())
+
+    def gone(*_: object) -> datetime:
+        raise BadInput("cannot use 'US/Pacific' as a time zone")
+
+    monkeypatch.setattr(running, "next_run", gone)
+    assert "not due any more: cannot use 'US/Pacific'" in running.run_due(centre.db, due, asking=ASKING)
+    assert schedules.claim_due(centre.db, centre.db.now() + timedelta(days=365)) == []
