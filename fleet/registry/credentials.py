@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
+from weakref import WeakKeyDictionary
 
 from fleet.clock import Clock, SystemClock
 from fleet.errors import AuthNeeded, BadInput
@@ -62,7 +63,10 @@ class NoCredentials:
 
 
 class DockerConfig:
-    """Docker's ``config.json``: ``credHelpers`` before ``credsStore`` before ``auths``. Read again when it changes."""
+    """Docker's ``config.json``: ``credHelpers`` before ``credsStore`` before ``auths``. Read again when it changes.
+
+    May be used by several event loops, in several threads.
+    """
 
     def __init__(self, path: Path, *, clock: Clock | None = None, limit_s: float = KEYCHAIN_LIMIT_S) -> None:
         """Take the file's path; ``load`` reads it at once."""
@@ -72,7 +76,8 @@ class DockerConfig:
         self._content: Mapping[str, Any] = {}
         self._stamp: tuple[int, ...] = ()
         self._kept: dict[str, tuple[float, Credentials | None]] = {}
-        self._asking: dict[str, asyncio.Lock] = {}
+        self._asking: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Lock]] = WeakKeyDictionary()
+        """By event loop: a lock belongs to one, and this object is used by several, one after the other and at once."""
 
     @classmethod
     def load(cls, path: Path | None = None, *, clock: Clock | None = None, limit_s: float = KEYCHAIN_LIMIT_S) -> Self:
@@ -113,7 +118,8 @@ class DockerConfig:
         return _credentials(entry) if isinstance(entry, Mapping) else None
 
     async def _from_program(self, program: str, key: str) -> Credentials | None:
-        async with self._asking.setdefault(key, asyncio.Lock()):
+        locks = self._asking.setdefault(asyncio.get_running_loop(), {})
+        async with locks.setdefault(key, asyncio.Lock()):
             until, credentials = self._kept.get(key, (0.0, None))
             if key in self._kept and self._clock.monotonic() < until:
                 return credentials

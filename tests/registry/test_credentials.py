@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,26 @@ def test_layers_at_once_ask_once(tmp_path: Path, program: Program) -> None:
 
     asyncio.run(at_once())
     assert calls.read_text().count("get") == 1
+
+
+def test_every_check_has_an_event_loop_of_its_own_and_they_may_meet(tmp_path: Path, program: Program) -> None:
+    """The centre keeps one configuration for all its checks, and the agent one for its gateway and its resolver."""
+    program("store", f"sleep 0.2; {ANSWER}")
+    clock = HandClock()
+    config = DockerConfig.load(written(tmp_path, credsStore="store"), clock=clock)
+
+    def check(_: int = 0) -> list[Credentials | None]:
+        async def ask() -> list[Credentials | None]:
+            return await asyncio.gather(*(config.for_host("a.lan") for _ in range(3)))
+
+        return asyncio.run(asyncio.wait_for(ask(), 5))
+
+    assert None not in check()
+    clock.sleep(KEPT_S + 1)
+    assert None not in check()
+    clock.sleep(KEPT_S + 1)
+    with ThreadPoolExecutor(3) as threads:
+        assert None not in [found for each in threads.map(check, range(3)) for found in each]
 
 
 @pytest.mark.parametrize(
