@@ -1,6 +1,6 @@
 """One fleet for all scenarios of a session; each brings containers and images of its own."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -29,7 +29,16 @@ def whole_fleet() -> Iterator[SmallFleet]:
 
 
 @pytest.fixture
-def fleet(whole_fleet: SmallFleet) -> Iterator[SmallFleet]:
-    """Give the fleet; where the test fails, its logs are told."""
-    with whole_fleet.telling():
-        yield whole_fleet
+def fleet(whole_fleet: SmallFleet) -> SmallFleet:
+    """Give the fleet."""
+    return whole_fleet
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add the end of every log to the report of a scenario that failed."""
+    report = yield
+    fleet = getattr(item, "funcargs", {}).get("fleet")
+    if report.failed and isinstance(fleet, SmallFleet):
+        report.sections += fleet.logs()
+    return report

@@ -5,10 +5,13 @@ as in a power cut, and the file is gone. All else is as with ``fleet agent``.
 """
 
 import os
+import select
 import signal
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
+from typing import SupportsIndex
 
 from fleet.agent.process import serve, tools_of
 from fleet.errors import FleetError
@@ -20,6 +23,9 @@ from fleet.updates.journal import Journal
 
 def main(join: str) -> int:
     """Be an agent until SIGTERM, or until the write that is named."""
+    if "FAKETIME" in os.environ:
+        # Under libfaketime the call behind time.sleep fails while the monotonic clock is left alone.
+        time.sleep = _sleep
     logs.set_up("agent")
     fatal = Path(os.environ.pop("FLEET_TEST_DEATH"))
 
@@ -36,6 +42,10 @@ def main(join: str) -> int:
         print(error, file=sys.stderr)
         return error.exit_code
     return 0
+
+
+def _sleep(seconds: SupportsIndex | float) -> None:
+    select.select([], [], [], max(float(seconds), 0))
 
 
 if __name__ == "__main__":

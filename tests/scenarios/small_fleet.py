@@ -4,9 +4,9 @@ import itertools
 import json
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ _SETTINGS = {
     "FLEET_INBOX_RETRY_S": "2",
     "FLEET_PLANNER_RECONCILE_S": "2",
 }
-_HEARTBEATS = {"FLEET_AGENT_HEARTBEAT_S": "3"}
+HEARTBEATS = {"FLEET_AGENT_HEARTBEAT_S": "3"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +132,7 @@ class SmallFleet:
     def start_agent(self, host: Host, **environment: str) -> Running:
         """Start the agent of *host*; one that can be told to die."""
         folder = host.machine.folder
-        state = {"FLEET_STATE_DIR": str(folder / "agent"), "FLEET_TEST_DEATH": str(folder / "death"), **_HEARTBEATS}
+        state = {"FLEET_STATE_DIR": str(folder / "agent"), "FLEET_TEST_DEATH": str(folder / "death"), **HEARTBEATS}
         agent = host.machine.start(
             "agent", sys.executable, _MORTAL, folder / "host.join", environment=state | environment
         )
@@ -237,14 +237,6 @@ class SmallFleet:
 
         eventually(f"an agent on {', '.join(sorted(wanted))}", heard, within_s=PATIENCE_S, every_s=0.5)
 
-    def await_heartbeat(self, host: Host) -> None:
-        """Wait until the centre hears of *host* once more."""
-        sql = f"select last_seen_at from hosts where name = '{host.name}'"
-        before = self.database.ask(sql)
-        eventually(
-            f"a heartbeat of {host.name}", lambda: self.database.ask(sql) != before, within_s=PATIENCE_S, every_s=0.5
-        )
-
     def await_state(self, rollout: str, state: str) -> None:
         """Wait until a command of *rollout* is in *state*."""
         sql = f"select state from commands where rollout_id = '{rollout}'"
@@ -258,13 +250,7 @@ class SmallFleet:
         eventually("the end of the rollout", lambda: self.database.ask(sql), within_s=PATIENCE_S, every_s=0.25)
         return self.database.ask(sql)
 
-    @contextmanager
-    def telling(self) -> Iterator[None]:
-        """Print the end of every log where a test fails."""
-        try:
-            yield
-        except BaseException:
-            for running in (self.centre.controller, *self.centre.agents.values()):
-                if running is not None:
-                    print(f"\n--- {running.log}\n{running.tail(40)[-8000:]}")
-            raise
+    def logs(self) -> list[tuple[str, str]]:
+        """Return the end of the log of each process of Fleet, with its name."""
+        running = [one for one in (self.centre.controller, *self.centre.agents.values()) if one is not None]
+        return [(str(one.log), one.tail(40)[-8000:]) for one in running]

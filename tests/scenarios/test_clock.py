@@ -1,6 +1,6 @@
 """A host whose clock is a day off works, and says so."""
 
-import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,5 +52,4 @@ def test_a_day_off(days: int, fleet: SmallFleet) -> None:
     assert f"clock:    {'+' if days > 0 else '-'}86" in shown()
     assert f"s {'ahead of' if days > 0 else way} the centre's" in shown()
     told = fleet.centre.fleet("doctor", check=False)
-    assert f"oak: the clock of oak is {DAY_S // 60} minutes {way}" in told or f"minutes {way}" in told
-    assert os.environ.get("FAKETIME") is None
+    assert re.search(rf"oak: the clock of oak is 14(39|40|41) minutes {way}", told), told

@@ -215,8 +215,9 @@ def test_killed_in_the_middle_of_an_update_it_goes_on_and_forgets_nothing(desk: 
     third = desk.push(name, "3")
     desk.done("update", "desk", name, "--detach")
     assert desk.running is not None
-    desk.kill(*(desk.pids() if whole else [desk.running.pid]))
-    desk.running.wait()
+    if whole:
+        desk.kill(*desk.pids())
+    desk.running.kill()
     eventually("the end of the children", lambda: desk.pids() == [])
     desk.up()
     eventually("the outcome", lambda: len(desk.results(name)) == 2, within_s=PATIENCE_S, every_s=0.3)
