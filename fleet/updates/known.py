@@ -16,6 +16,7 @@ class KnownDigests:
         self._path = path
         self._lock = threading.Lock()
         self._rows = _read(path)
+        self._unwritten = False
 
     def get(self, image_id: str, repository: str) -> Digest | None:
         """Return the digest by which *repository* (``docker.io/library/nginx``) gave this image, None where unknown."""
@@ -29,10 +30,10 @@ class KnownDigests:
         return rows[-1] if rows else ""
 
     def put(self, image_id: str, repository: str, digest: Digest) -> None:
-        """Remember one pull; on the disk before this returns."""
+        """Remember one pull; on the disk before this returns. Raise OSError where the disk is full: then in memory."""
         with self._lock:
             names = self._rows.setdefault(image_id, {})
-            if names.get(repository) != str(digest):
+            if names.get(repository) != str(digest) or self._unwritten:
                 names[repository] = str(digest)
                 self._write()
 
@@ -46,6 +47,7 @@ class KnownDigests:
                 self._write()
 
     def _write(self) -> None:
+        self._unwritten = True
         self._path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self._path.with_name(f"{self._path.name}.new")
         with fresh.open("w") as file:
@@ -53,6 +55,7 @@ class KnownDigests:
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(self._path)
+        self._unwritten = False
 
 
 def _read(path: Path) -> dict[str, dict[str, str]]:

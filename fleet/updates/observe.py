@@ -89,8 +89,9 @@ def _digests(image: Inspect, known: DigestTable, image_id: str, named: str) -> t
     except BadInput:
         return ()
     found = {digest for name, digest in _repo_digests(image) if name == repository}
-    for digest in found:
-        known.put(image_id, repository, Digest.parse(digest))
+    with contextlib.suppress(OSError):  # a full disk only costs the memory, and must not hide what runs
+        for digest in found:
+            known.put(image_id, repository, Digest.parse(digest))
     remembered = known.get(image_id, repository)
     return tuple(sorted(found | ({str(remembered)} if remembered else set())))
 

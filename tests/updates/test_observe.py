@@ -1,5 +1,7 @@
 """A snapshot holds what the centre needs, no secret, and is the same for the same state."""
 
+import errno
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -57,6 +59,19 @@ def test_a_digest_that_the_engine_forgets_is_remembered(engine: MemoryEngine, kn
     for image in engine.world.images.images.values():
         image.digests.clear()
     assert observe(engine, known)[1].digests == (str(DIGEST),)
+
+
+def test_a_full_disk_hides_nothing_and_is_made_good(
+    engine: MemoryEngine, known: KnownDigests, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        assert observe(engine, known)[1].digests == (str(DIGEST),)
+    (image,) = [each.image_id for each in observe(engine, known) if each.name == "web"]
+    assert KnownDigests(tmp_path / "known.json").get(image, "docker.io/library/app") == DIGEST
 
 
 def test_an_image_without_any_digest_was_built_here(engine: MemoryEngine, known: KnownDigests) -> None:
