@@ -88,6 +88,14 @@ class Fetch:
                     return True
             except SourceFailed as error:
                 self._blame(source, error.verdict)
+            except OSError:
+                raise
+            except Exception as error:
+                # Whatever a source thought of that nobody here did: it costs its own turn, and what it gave.
+                self.sink.reset()
+                log.exception("answer of a source cannot be understood", extra={"mirror": source.name})
+                reason = f"its answer cannot be understood ({type(error).__name__})"
+                self._blame(source, Verdict(result=AttemptResult.PROTOCOL, reason=reason))
         return False
 
     def _next(self) -> Source | None:

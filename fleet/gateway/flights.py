@@ -1,6 +1,7 @@
 """One fetch per blob on this host: whoever wants a digest that is on its way waits for the same bytes."""
 
 import asyncio
+import logging
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,8 @@ from fleet.gateway.fetch import Fetch, FetchFailed
 from fleet.gateway.sink import SpoolFile
 from fleet.gateway.wanted import Means, Wanted
 from fleet.images.digest import Digest
+
+log = logging.getLogger(__name__)
 
 RESERVE_BYTES = 64 * 1024 * 1024
 """What is left free on the spool's disk, so that the engine and the journal can go on."""
@@ -71,6 +74,10 @@ class Flights:
             flight.failure = f"cannot keep the layer {flight.digest.short} in {self._spool}: {error.strerror or error}"
         except asyncio.CancelledError:
             flight.failure = "cannot go on: the pull was ended"
+        except Exception as error:
+            # A fault of our own must not pass for proved bytes.
+            log.exception("layer cannot be fetched", extra={"digest": str(flight.digest)})
+            flight.failure = f"cannot get the layer {flight.digest.short}: {type(error).__name__}"
         finally:
             if flight.failure and flight.file is not None:
                 flight.file.close()

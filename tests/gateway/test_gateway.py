@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from fleet.clock import SystemClock
+from fleet.gateway.fetch import Fetch
 from fleet.gateway.server import Gateway
+from fleet.gateway.take import Taking
 from fleet.images.digest import Digest
 from fleet.images.platform import Platform
 from fleet.images.reference import Reference
@@ -138,6 +140,36 @@ def test_the_spool_is_empty_when_the_pull_has_ended(harbour: Harbour, tmp_path: 
     assert len(list((tmp_path / "spool").iterdir())) == 4
     harbour.gateway.end(session)
     assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_an_answer_that_nobody_foresaw_costs_its_source_and_no_proof(
+    harbour: Harbour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some bytes are in the spool by then; they were never proved, so the engine must not see them."""
+    real = Taking._put
+
+    def put(taking: Taking, chunk: bytes, *, sized: bool) -> bool:
+        whole = real(taking, chunk, sized=sized)
+        if taking.wanted.kind == "blobs" and taking.source.name == harbour.mirrors[0].url:
+            raise RuntimeError("what a mirror thought of")
+        return whole
+
+    monkeypatch.setattr(Taking, "_put", put)
+    dock, attempts = harbour.pull()
+    assert set(LAYERS) <= set(dock.blobs.values())
+    assert [a.result for a in attempts] == ["protocol", "served", "unused"]
+    assert "RuntimeError" in attempts[0].reason
+
+
+def test_a_flight_that_breaks_in_a_way_of_its_own_has_failed(harbour: Harbour, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(_: Fetch) -> bool:
+        raise RuntimeError("a fault of our own")
+
+    session, dock = harbour.open()
+    dock.ask("GET", f"/v2/{session.name}/manifests/{harbour.digest}")
+    monkeypatch.setattr(Fetch, "_round", broken)
+    assert dock.ask("GET", f"/v2/{session.name}/blobs/{BIG}")[0] == 404
+    assert session.failure.startswith("cannot get the layer")
 
 
 def test_a_disk_without_room_is_a_named_failure(harbour: Harbour, monkeypatch: pytest.MonkeyPatch) -> None:
