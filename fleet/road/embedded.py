@@ -103,7 +103,8 @@ class EmbeddedBroker:
         config = self._directory / "broker.conf"
         with self._locked() as lock, (self._directory / "broker.log").open("ab") as log:
             # Under the lock alone: the socket may be that of a server which runs.
-            config.write_text(_CONFIG.format(socket=self._socket, directory=self._directory), encoding="utf-8")
+            written = _CONFIG.format(socket=_quoted(self._socket), directory=_quoted(self._directory))
+            config.write_text(written, encoding="utf-8")
             self._socket.unlink(missing_ok=True)
             # The child inherits the lock, so that it is held for as long as the server lives.
             self._child = subprocess.Popen(
@@ -159,6 +160,12 @@ class EmbeddedBroker:
                 time.sleep(0.01)
         self.stop()
         raise BrokerUnreachable(f"cannot start the broker; see {self._directory / 'broker.log'}")
+
+
+def _quoted(path: Path) -> str:
+    """Return *path* as one word of Redis' configuration, whatever stands in it."""
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def die_with_parent(parent: int) -> Callable[[], None]:

@@ -7,11 +7,13 @@ import stat
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from fleet.errors import BadInput, BrokerUnreachable, Refused
+from fleet.road.down import Sender
 from fleet.road.embedded import EmbeddedBroker
 from tests import needs
 
@@ -26,6 +28,14 @@ def test_it_opens_no_port_and_its_socket_is_for_its_owner_alone(short: Path) -> 
     assert stat.S_ISSOCK(mode)
     assert mode & 0o777 == 0o600
     assert (short / "b").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("name", ["my fleet", 'a "b" c', "back\\slash", "50%25"])
+def test_its_folder_may_be_called_anything(short: Path, name: str) -> None:
+    """``fleet up`` keeps everything where a person says, and Redis' configuration splits words at spaces."""
+    with EmbeddedBroker(short / name, server=needs.redis()) as broker, closing(Sender(broker.address)) as sender:
+        sender.send("f" * 32, "sealed")
+        assert sender.waiting("f" * 32) == 1
 
 
 def test_what_waits_survives_a_restart(short: Path) -> None:
