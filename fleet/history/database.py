@@ -134,7 +134,8 @@ def _engine(url: URL) -> Engine:
 def _prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
     # The driver would otherwise begin transactions by its own rules: late, and as readers.
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    # LIKE would otherwise find Anna where anna is asked for, which PostgreSQL does not.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "case_sensitive_like=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 

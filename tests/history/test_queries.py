@@ -55,6 +55,8 @@ def test_outcomes_are_found_by_every_word(filled: World, clock: HeldClock) -> No
     assert _found(filled, outcome=Result.ROLLED_BACK) == edge
     assert _found(filled, by="anna") == everything == _found(filled, by="person:anna")
     assert _found(filled, by="na") == []
+    # Capitals count, on both databases.
+    assert _found(filled, by="Anna") == [] == _found(filled, container="Side*") == _found(filled, mirror="GOOD")
     assert _found(filled, since=clock.now()) == ["web-1/app", "web-1/side_car"]
     assert _found(filled, until=clock.now() - timedelta(hours=2)) == []
     assert _found(filled, rollout=2) == ["web-1/app", "web-1/side_car"]
