@@ -158,7 +158,7 @@ class Agent:
             put=self._courier.put,
             say=self._courier.say,
             ready=self._courier.wake_up,
-            changed=self._engine_changed,
+            changed=self._snapshot_wanted,
         )
         return Workshop(
             self._work,

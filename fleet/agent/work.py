@@ -71,7 +71,7 @@ class Ways:
     ready: Callable[[], None]
     """Told when a command became ready: its record says so."""
     changed: Callable[[], None]
-    """Told when a container was touched."""
+    """Told when the containers of a command have been touched: who asks next must not be told of those before."""
 
 
 class Stopped(Exception):
@@ -186,10 +186,13 @@ class Workshop:
     def _recreate_all(self, entry: CommandEntry) -> None:
         """Recreate the targets in their order; each has its outcome before the next one is begun."""
         self._leave_out(entry)
-        for target in self._left(entry.id):
-            if self.stopping():
-                raise Stopped
-            self._recreate(entry.id, target)
+        try:
+            for target in self._left(entry.id):
+                if self.stopping():
+                    raise Stopped
+                self._recreate(entry.id, target)
+        finally:
+            self._ways.changed()
 
     def _recreate(self, command: UUID, target: Target) -> None:
         entry = self._current(command)
@@ -211,7 +214,6 @@ class Workshop:
             )
         finally:
             self.busy = False
-            self._ways.changed()
         log.info("update ended", extra=_told(command, outcome))
         self._end(command, outcome, pull, target)
 

@@ -84,6 +84,7 @@ class Site:
         self.pulls = Pulls(self.engine, clock)
         self.said: list[Up] = []
         self.put: list[Outcome] = []
+        self.changes = 0
         self.begin()
 
     def begin(self, after_write: Callable[[str], None] | None = None) -> None:
@@ -92,7 +93,7 @@ class Site:
         self.journal = Journal(self.path / "journal", after_write=after_write)
         self.commands = Commands(self.journal)
         self.outbox = Outbox(self.path / "outbox", clock=self.clock, problems=self.problems)
-        ways = Ways(put=self._put, say=self.said.append, ready=lambda: None, changed=lambda: None)
+        ways = Ways(put=self._put, say=self.said.append, ready=lambda: None, changed=self._note_change)
         known = KnownDigests(self.path / "known.json")
         self.workshop = Workshop(
             self.engine,
@@ -104,6 +105,9 @@ class Site:
             clock=self.clock,
             problems=self.problems,
         )
+
+    def _note_change(self) -> None:
+        self.changes += 1
 
     def _put(self, outcome: Outcome) -> None:
         self.put.append(outcome)
@@ -198,6 +202,17 @@ def test_a_go_recreates_every_target_and_ends_the_command(site: Site) -> None:
     assert site.journal.updates() == []
     phases = [said.phase for said in site.said if isinstance(said, Progress) and said.container == "web"]
     assert phases == ["pull", "create", "stop", "start", "verify"]
+
+
+def test_what_runs_is_told_once_a_command_has_touched_it_all(site: Site) -> None:
+    """So that whoever asks after an update is not told of the container before it."""
+    site.run("web", "database")
+    site.order("web", "database")
+    site.work()
+    assert site.changes == 0
+    site.tell(Go(command=ID))
+    site.work()
+    assert site.changes == 1
 
 
 def test_a_pull_that_failed_is_an_outcome_at_once_and_the_others_go_on(site: Site) -> None:
