@@ -56,6 +56,11 @@ def begun(entry: CommandEntry) -> CommandEntry:
     return replace(entry, attempts=entry.attempts + 1)
 
 
+def spared(entry: CommandEntry) -> CommandEntry:
+    """Return the record of a command whose work was put off in good order: that spends no attempt."""
+    return replace(entry, attempts=max(0, entry.attempts - 1))
+
+
 def with_pull(entry: CommandEntry, *, key: str, pull: PullOutcome) -> CommandEntry:
     """Return the record after one pull."""
     return replace(entry, pulls=entry.pulls | {key: pull}, attempts=0)

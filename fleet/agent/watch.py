@@ -24,7 +24,7 @@ class Watch:
         clock: Clock,
         silence_s: float = SILENCE_S,
     ) -> None:
-        """Begin to count now; *end* ends the process, and is not called while it is *busy* with a container."""
+        """Begin to count now; *end* ends the process, and is not called while it is *busy* with a command."""
         self._heard_at, self._busy, self._end = heard_at, busy, end
         self._clock, self._silence_s = clock, silence_s
         self._began = clock.monotonic()

@@ -101,7 +101,7 @@ class Workshop:
         self.stopping: Callable[[], bool] = lambda: False
         """Whether this process ends; set by the owner of the thread."""
         self.busy = False
-        """Whether a container is being recreated, or one is being brought back."""
+        """Whether a command is being carried out, or a container is being brought back: a bad moment to end."""
 
     def step(self) -> float:
         """Do the next thing, and return the seconds until there may be another one."""
@@ -146,10 +146,17 @@ class Workshop:
         begun = self._commands.change(entry.id, machine.begun)
         if begun is None:
             return
-        if begun.state is CommandState.ORDERED:
-            self._pull_all(begun)
-        else:
-            self._recreate_all(begun)
+        self.busy = True
+        try:
+            if begun.state is CommandState.ORDERED:
+                self._pull_all(begun)
+            else:
+                self._recreate_all(begun)
+        except Stopped:
+            self._commands.change(entry.id, machine.spared)
+            raise
+        finally:
+            self.busy = False
 
     def _pull_all(self, entry: CommandEntry) -> None:
         """Bring every image that is needed, and be ready, or done where nothing is left to be recreated."""
@@ -198,22 +205,16 @@ class Workshop:
         entry = self._current(command)
         pull = entry.pulls[pull_key(target.reference, target.digest)]
         log.info("update begins", extra={"command": str(command), "container": target.container})
-        self.busy = True
-        try:
-            outcome = recreate_target(
-                self._engine,
-                self._journal,
-                target,
-                _order(entry).policy,
-                pull,
-                command_id=command,
-                clock=self._clock,
-                progress=lambda phase: self._ways.say(
-                    Progress(command=command, container=target.container, phase=phase)
-                ),
-            )
-        finally:
-            self.busy = False
+        outcome = recreate_target(
+            self._engine,
+            self._journal,
+            target,
+            _order(entry).policy,
+            pull,
+            command_id=command,
+            clock=self._clock,
+            progress=lambda phase: self._ways.say(Progress(command=command, container=target.container, phase=phase)),
+        )
         log.info("update ended", extra=_told(command, outcome))
         self._end(command, outcome, pull, target)
 

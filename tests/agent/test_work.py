@@ -284,6 +284,30 @@ def test_an_end_of_the_process_stops_a_pull_that_the_next_one_takes_up(site: Sit
     assert site.state() is CommandState.READY
 
 
+def test_a_pull_is_a_bad_moment_to_end_and_an_orderly_end_spends_no_attempt(site: Site) -> None:
+    """A broker that is away for long, or a service that is restarted often, is not the command's fault."""
+    site.run("web")
+    site.order("web")
+    stop, busy = [False], []
+
+    def end() -> None:
+        busy.append(site.workshop.busy)
+        stop[0] = True
+
+    site.pulls.during = end
+    for _ in range(MOST_ATTEMPTS + 1):
+        site.begin()
+        stop[0] = False
+        site.workshop.stopping = lambda: stop[0]
+        site.workshop.step()
+    assert busy == [True] * (MOST_ATTEMPTS + 1)
+    assert not site.workshop.busy
+    site.pulls.during = lambda: None
+    site.begin()
+    site.work()
+    assert site.state() is CommandState.READY
+
+
 def test_an_end_of_the_process_begins_no_further_container(site: Site) -> None:
     site.run("web", "db")
     site.order("web", "db")
