@@ -19,7 +19,7 @@ from tests.lab.machines import Running, eventually
 from tests.lab.registries import DockerRegistry, Registry, ScriptableRegistry
 
 HARBOUR = "harbour.example"
-PATIENCE_S = 120.0
+PATIENCE_S = 240.0
 """How long anything is waited for: long, since other labs may share the machine."""
 API_PORT = 8443
 _MORTAL = Path(__file__).with_name("mortal_agent.py")
