@@ -3,13 +3,16 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
+from fleet.api.history import HistoryQuery
+from fleet.client import Client, ServerAddress
+from fleet.errors import Unreachable
 from tests import needs
 from tests.lab.engines import Generation
 from tests.lab.images import Recipe
@@ -17,11 +20,13 @@ from tests.lab.lab import Host, Lab
 from tests.lab.machines import Machine, Running, eventually
 from tests.lab.registries import DockerRegistry
 
+T = TypeVar("T")
+
 FLEET = (sys.executable, "-m", "fleet.cli.main")
 PATIENCE_S = 150.0
 """Python starts seven times here, and the machine may be busy with other labs."""
 CHILDREN = {
-    "broker": "broker.conf",
+    "broker": "/broker/broker.",
     "web": "process web",
     "planner": "process planner",
     "inbox": "process inbox",
@@ -56,7 +61,7 @@ class Desk:
         self.lives += 1
         told = [f"{name}={value}" for name, value in {"FLEET_STATE_DIR": str(self.state), **environment}.items()]
         self.running = running = self.host.machine.start(f"up{self.lives}", "/usr/bin/env", *told, *FLEET, "up")
-        eventually("an online host", lambda: not running.alive() or self._is_online(), within_s=PATIENCE_S, every_s=0.3)
+        eventually("an online host", lambda: not running.alive() or self._is_online(), within_s=PATIENCE_S)
         assert running.alive(), running.tail()
 
     def fleet(self, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
@@ -70,20 +75,31 @@ class Desk:
         return ran.stdout
 
     def ask(self, *arguments: str) -> Any:
-        """Say one command, and return what its JSON says; None where nobody answers."""
-        ran = self.fleet(*arguments, "-o", "json")
-        return json.loads(ran.stdout) if ran.returncode == 0 else None
+        """Say one command, and return what its JSON says."""
+        return json.loads(self.done(*arguments, "-o", "json"))
+
+    def answer(self, question: Callable[[Client], T]) -> T | None:
+        """Ask the API itself, where one waits and asks often; None where nobody answers."""
+        with Client(ServerAddress.parse(str(self.state / "fleet.sock"))) as client:
+            try:
+                return question(client)
+            except Unreachable:
+                return None
+
+    def digest(self, name: str) -> str:
+        """Return what the centre believes that a container runs; empty where it does not know it."""
+        found = self.answer(lambda client: client.containers())
+        return next((row.digests[0] for row in found.containers if row.name == name), "") if found else ""
 
     def run(self, name: str) -> None:
-        """Run a container *name* of an image of that name, and wait until the fleet knows it."""
+        """Run a container *name* of an image of that name."""
         self.push(name, "1")
         self.host.docker("run", "--detach", "--name", name, "--restart", "unless-stopped", f"{name}:1")
 
-        def known() -> bool:
-            found = self.ask("ps")
-            return found is not None and name in [row["name"] for row in found["containers"]]
-
-        eventually(f"container {name} in fleet ps", known, within_s=PATIENCE_S, every_s=0.3)
+    def knows(self, *names: str) -> None:
+        """Wait until the centre knows these containers."""
+        for name in names:
+            eventually(f"{name} in the inventory", lambda name=name: self.digest(name), within_s=PATIENCE_S)  # type: ignore[misc]
 
     def push(self, name: str, version: str) -> str:
         """Push a version of the image under the tag that its container follows; return the digest."""
@@ -101,8 +117,8 @@ class Desk:
 
     def results(self, name: str) -> list[tuple[str, str]]:
         """Return result and new digest of each outcome of a container, newest first."""
-        found = self.ask("history", "ls", "--container", name)
-        return [(row["result"], row["new_digest"]) for row in found["outcomes"]] if found else []
+        found = self.answer(lambda client: client.history(HistoryQuery(container=name)))
+        return [(row.result.value, row.new_digest) for row in found.outcomes] if found else []
 
     def pids(self, words: str = "") -> list[int]:
         """Return the processes of ``fleet up`` whose command line has *words* in it."""
@@ -120,8 +136,8 @@ class Desk:
         self.host.machine.run("kill", "-9", *map(str, pids), check=False)
 
     def _is_online(self) -> bool:
-        found = self.ask("host", "ls")
-        return found is not None and [row["state"] for row in found["hosts"]] == ["online"]
+        found = self.answer(lambda client: client.hosts())
+        return found is not None and [host.state for host in found.hosts] == ["online"]
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +163,11 @@ def the_desk(solo_lab: Lab, bare_path: str) -> Iterator[Desk]:
     origin = solo_lab.registries["origin"]
     assert isinstance(origin, DockerRegistry)
     desk = Desk(solo_lab.host("desk", Generation.V20), origin)
+    names = ["web", "parent", "whole", *(f"after-{child}" for child in CHILDREN)]
+    for name in names:
+        desk.run(name)
     desk.up(PATH=bare_path)
+    desk.knows(*names)
     policy = desk.host.machine.folder / "policy.json"
     policy.write_text(json.dumps({"verify": {"settle_ms": 200}}))
     desk.done("policy", "apply", "-f", policy)
@@ -167,12 +187,11 @@ def desk(the_desk: Desk) -> Iterator[Desk]:
 
 def test_it_finds_the_containers_plans_applies_and_remembers(desk: Desk) -> None:
     """Each command that the README names, in its order; nothing was set up but ``fleet up`` itself."""
-    desk.run("web")
     assert [line.split()[:4] for line in desk.done("ps", "desk").splitlines() if " web " in line] == [
         ["desk", "web", "web:1", "running"]
     ]
-    old, new = desk.ask("ps")["containers"], desk.push("web", "2")
-    before = next(row["digests"][0] for row in old if row["name"] == "web")
+    listed = {row["name"]: row for row in desk.ask("ps")["containers"]}
+    before, new = listed["web"]["digests"][0], desk.push("web", "2")
     change = f"{before[7:19]} -> {new[7:19]}"
     outdated = next(line for line in desk.done("outdated", "--check").splitlines() if " web " in line)
     assert "outdated" in outdated
@@ -190,6 +209,7 @@ def test_it_finds_the_containers_plans_applies_and_remembers(desk: Desk) -> None
     told = desk.done("history", "show", row.split()[0])
     assert "via https://registry-1.docker.io" in told
     assert f"new digest: {new}" in told
+    eventually("the new digest in the inventory", lambda: desk.digest("web") == new)
     assert [line for line in desk.done("outdated").splitlines() if " web " in line] == []
 
 
@@ -208,9 +228,9 @@ def test_killed_in_the_middle_of_an_update_it_goes_on_and_forgets_nothing(desk: 
     """The second life has Debian's older Redis, as on a machine where somebody has installed that meanwhile."""
     needs.redis()
     name = "whole" if whole else "parent"
-    desk.run(name)
     second = desk.push(name, "2")
     desk.done("update", "desk", name)
+    eventually("the new digest in the inventory", lambda: desk.digest(name) == second)
     history = desk.ask("history", "ls")
     third = desk.push(name, "3")
     desk.done("update", "desk", name, "--detach")
@@ -220,7 +240,7 @@ def test_killed_in_the_middle_of_an_update_it_goes_on_and_forgets_nothing(desk: 
     desk.running.kill()
     eventually("the end of the children", lambda: desk.pids() == [])
     desk.up()
-    eventually("the outcome", lambda: len(desk.results(name)) == 2, within_s=PATIENCE_S, every_s=0.3)
+    eventually("the outcome", lambda: len(desk.results(name)) == 2, within_s=PATIENCE_S)
     assert desk.results(name) == [("updated", third), ("updated", second)]
     assert desk.version(name) == "3 true"
     assert desk.creations(name) == 3
@@ -231,7 +251,6 @@ def test_killed_in_the_middle_of_an_update_it_goes_on_and_forgets_nothing(desk: 
 @pytest.mark.parametrize("child", CHILDREN)
 def test_a_child_that_is_killed_comes_back_and_the_next_update_works(desk: Desk, child: str) -> None:
     name = f"after-{child}"
-    desk.run(name)
     victims = desk.pids(CHILDREN[child])
     assert len(victims) == 1
     desk.kill(*victims)
@@ -241,7 +260,7 @@ def test_a_child_that_is_killed_comes_back_and_the_next_update_works(desk: Desk,
         return len(found) == 1 and found != victims
 
     eventually(f"another {child}", back, within_s=PATIENCE_S)
-    eventually("an answer", lambda: desk.ask("ps") is not None, within_s=PATIENCE_S)
+    eventually("an answer", lambda: desk.digest(name), within_s=PATIENCE_S)
     new = desk.push(name, "2")
     assert "completed" in desk.done("update", "desk", name, "--timeout", "2m")
     assert desk.version(name) == "2 true"
