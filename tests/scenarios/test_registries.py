@@ -100,7 +100,7 @@ def children(registry: Registry, app: App, index: Digest) -> dict[str, str]:
     return {row["platform"]["architecture"]: row["digest"] for row in document["manifests"]}
 
 
-@pytest.mark.parametrize("name", ["oak", "elm"])
+@pytest.mark.parametrize("name", ["oak", pytest.param("elm", marks=pytest.mark.full)])
 def test_of_a_tag_with_two_platforms_the_index_is_pinned_and_the_right_one_pulled(name: str, fleet: SmallFleet) -> None:
     host = fleet.lab.hosts[name]
 
@@ -119,3 +119,18 @@ def test_of_a_tag_with_two_platforms_the_index_is_pinned_and_the_right_one_pulle
     asked = {access.place.tail for access in fleet.origin.asked("manifests", client=host.address)}
     assert by_platform["amd64"] in asked
     assert by_platform["arm64"] not in asked
+
+
+@pytest.mark.full
+@pytest.mark.xfail(reason="a pull brings the host's own platform alone; the update fails before anything is touched")
+def test_a_container_of_another_platform_than_its_host_keeps_that_platform(fleet: SmallFleet) -> None:
+    """It runs by emulation; both platforms have the same programs here, so that it runs without."""
+
+    def recipe(version: str) -> Recipe:
+        return Recipe(version=version, layers_mib=(0.25,), shares=f"foreign-{version}", platforms=(AMD64, ARM64))
+
+    (app,) = fleet.begin(fleet.oak, ["foreign"], recipe=recipe("1"), options=("--platform", "linux/arm64"))
+    app.push(recipe("2"))
+    assert app.update() == "completed", app.ask("select u.reason from updates u where true")
+    app.assert_updated_once("2")
+    assert json.loads(app.host.docker("image", "inspect", app.reference))[0]["Architecture"] == "arm64"

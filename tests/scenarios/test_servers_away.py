@@ -53,6 +53,7 @@ def test_redis_killed_and_started_again_without_its_users(fleet: SmallFleet) -> 
     assert "host-" in fleet.redis.ask("ACL", "LIST")
 
 
+@pytest.mark.full
 def test_redis_killed_with_all_that_it_held(fleet: SmallFleet) -> None:
     with updates_under_way(fleet):
         fleet.redis.kill()

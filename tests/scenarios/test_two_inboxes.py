@@ -11,8 +11,8 @@ from tests.lab.centre import FLEET
 from tests.lab.machines import eventually
 from tests.scenarios.small_fleet import PATIENCE_S, SmallFleet
 
-MESSAGES = 1_200
-"""More than two batches of an inbox."""
+MESSAGES = 600
+"""Thirty batches, as these inboxes are set."""
 
 
 def speak(join: Path, count: int) -> None:
