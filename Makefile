@@ -32,7 +32,7 @@ demo: install system ## Set everything up and run the main job on real engines (
 .PHONY: test
 test: install system ## Run linters, types, floors and the tests, with the chosen part of the long matrices (root)
 	$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest -m "not full"
+	$(BIN)/python -m pytest -m "not full" --durations=25
 
 .PHONY: test-full
 test-full: install ## Run everything, every engine generation and every long matrix
