@@ -49,7 +49,7 @@ def _checks(centre: Centre) -> Iterator[Check]:
             continue  # looked at above, where it passes too
         yield from map(_condition, mine)
         if not mine:
-            yield Check(id=kind.code, grade=Grade.PASS, text=f"not found: {kind.title[0].lower()}{kind.title[1:]}")
+            yield Check(id=kind.code, grade=Grade.PASS, text=f"not the case: {kind.title[0].lower()}{kind.title[1:]}")
 
 
 def _database(centre: Centre) -> Check:
