@@ -3,6 +3,7 @@
 Counted by the engines' own events, the rows in SQL, and what runs in the end.
 """
 
+import base64
 import os
 import signal
 import time
@@ -44,6 +45,12 @@ def updates_under_way(fleet: SmallFleet) -> Iterator[list[App]]:
         app.assert_updated_once("2")
 
 
+def waiting(fleet: SmallFleet) -> str:
+    """Return what the messages say that wait in the inbox's list."""
+    sealed = fleet.redis.ask("LRANGE", "fleet.inbox", "0", "-1").split()
+    return "".join(base64.urlsafe_b64decode(one.split(".")[1] + "==").decode() for one in sealed if "." in one)
+
+
 def test_redis_killed_and_started_again_without_its_users(fleet: SmallFleet) -> None:
     """Users that were set by command are gone with it; the planner sets them again, and the hosts come back."""
     with updates_under_way(fleet):
@@ -77,8 +84,8 @@ def test_redis_flushed_with_an_outcome_in_it(fleet: SmallFleet) -> None:
     try:
         outbox = fleet.oak.machine.folder / "agent/outbox"
         eventually("an outcome in the outbox", lambda: list(outbox.glob("*.json")), within_s=PATIENCE_S)
-        waiting = int(fleet.redis.ask("LLEN", "fleet.inbox"))
-        eventually("one more message", lambda: int(fleet.redis.ask("LLEN", "fleet.inbox")) > waiting, within_s=30)
+        (update,) = [file.stem for file in outbox.glob("*.json")]
+        eventually("the outcome in the inbox", lambda: update in waiting(fleet), within_s=PATIENCE_S)
         fleet.redis.ask("FLUSHALL")
         assert app.results() == []
     finally:
@@ -94,10 +101,19 @@ def test_redis_flushed_with_an_order_in_it(fleet: SmallFleet) -> None:
     app = fleet.take(fleet.oak)
     app.push(Recipe(version="2", shares=app.name))
     agent = fleet.centre.agents["oak"]
+    id = fleet.database.ask("select replace(id::text, '-', '') from hosts where name = 'oak'")
+
+    def listens() -> bool:
+        clients = [row.split() for row in fleet.redis.ask("CLIENT", "LIST").splitlines()]
+        return any(f"user=host-{id}" in client and "flags=b" in client for client in clients)
+
+    eventually("a host that listens", listens, within_s=PATIENCE_S)
     agent.send(signal.SIGSTOP)
     try:
+        # What it asked for before it froze is still given to it, out of the broker's hands.
+        eventually("a host that does not listen", lambda: not listens(), within_s=PATIENCE_S)
         rollout = app.order()
-        fleet.await_state(rollout, "offered")
+        eventually("its offer", lambda: fleet.redis.ask("LLEN", f"host.{id}") == "1", within_s=PATIENCE_S)
         fleet.redis.ask("FLUSHALL")
     finally:
         agent.send(signal.SIGCONT)
