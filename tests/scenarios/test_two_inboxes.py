@@ -12,7 +12,7 @@ from tests.lab.machines import eventually
 from tests.scenarios.small_fleet import PATIENCE_S, SmallFleet
 
 MESSAGES = 600
-"""Thirty batches, as these inboxes are set."""
+"""A hundred and twenty batches, as these inboxes are set."""
 
 
 def speak(join: Path, count: int) -> None:
@@ -39,13 +39,14 @@ def test_lose_nothing(fleet: SmallFleet, tmp_path: Path) -> None:
     centre.stop()
     speak(join, MESSAGES)
     assert int(fleet.redis.ask("LLEN", "fleet.inbox")) >= MESSAGES
-    fast = {"FLEET_INBOX_BATCH": "20"}
+    fast = {"FLEET_INBOX_BATCH": "5"}
     both = [
         centre.machine.start(f"inbox-{n}", *FLEET, "controller", "--only", "inbox", environment=fast) for n in (1, 2)
     ]
     eventually("the first messages", taken, within_s=PATIENCE_S, every_s=0.01)
     working = next(one for one in both if "inbox reads" in one.tail(1000))
     working.kill()
+    assert 0 < taken() < MESSAGES
     (other,) = [one for one in both if one is not working]
     eventually("every message", lambda: taken() == MESSAGES, within_s=PATIENCE_S, every_s=0.5)
     eventually("an empty list", lambda: int(fleet.redis.ask("LLEN", "fleet.inbox")) == 0, within_s=PATIENCE_S)
