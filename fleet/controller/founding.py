@@ -8,6 +8,7 @@ from pathlib import Path
 from fleet.errors import BadInput
 from fleet.road.acl import password_hash
 from fleet.road.authority import Authority, Certified
+from fleet.updates.files import write_atomically
 
 LOGIN = "centre"
 """The centre's own user at the broker."""
@@ -95,12 +96,7 @@ class _Founding:
 
 def _write(file: Path, content: bytes, mode: int) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    fresh = file.with_name(f".{file.name}.new")
-    fresh.unlink(missing_ok=True)
-    fresh.touch(mode=SECRET)
-    fresh.write_bytes(content)
-    fresh.chmod(mode)
-    fresh.replace(file)
+    write_atomically(file, content, mode=mode)
 
 
 def _users(password: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fleet.errors import BadInput, Refused
 from fleet.road.keys import PublicKey, SigningKey
+from fleet.updates.files import write_atomically
 
 PRIVATE = "centre.key"
 """Mode 0600; read by the planner alone."""
@@ -53,10 +54,8 @@ def _published(state: Path) -> tuple[PublicKey, ...]:
 
 
 def _publish(state: Path, keys: tuple[PublicKey, ...]) -> None:
-    fresh = state / f".{PUBLIC}"
-    fresh.write_text(json.dumps([json.loads(str(key)) for key in keys]) + "\n", encoding="utf-8")
-    fresh.chmod(0o644)
-    fresh.replace(state / PUBLIC)
+    text = json.dumps([json.loads(str(key)) for key in keys]) + "\n"
+    write_atomically(state / PUBLIC, text.encode(), mode=0o644)
 
 
 @contextmanager

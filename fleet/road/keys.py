@@ -1,7 +1,6 @@
 """Ed25519 keys: made where they are used, written 0600, named by their thumbprint (RFC 7638)."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,6 +8,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
 from fleet.errors import BadInput
+from fleet.updates.files import write_atomically
 
 
 class PublicKey:
@@ -91,15 +91,7 @@ def write_private(path: Path, text: str) -> None:
     """Write *text* to *path* with mode 0600 and at once: readers see the old content or the new, also after a power
     cut.
     """
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    _sync_directory(path.parent)
+    write_atomically(path, text.encode())
 
 
 def read_private(path: Path) -> str:
@@ -112,14 +104,6 @@ def read_private(path: Path) -> str:
     if mode & 0o077:
         raise BadInput(f"cannot use {path}: others may read it, so its secrets are void; run: chmod 600 {path}")
     return text
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _jwk(text: str) -> dict[str, Any]:

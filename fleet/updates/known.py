@@ -1,11 +1,11 @@
 """Which digest an image id was pulled by: kept by this agent, because a graphdriver engine forgets it when a name goes."""
 
 import json
-import os
 import threading
 from pathlib import Path
 
 from fleet.images.digest import Digest
+from fleet.updates.files import write_atomically
 
 
 class KnownDigests:
@@ -49,12 +49,7 @@ class KnownDigests:
     def _write(self) -> None:
         self._unwritten = True
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self._path.with_name(f"{self._path.name}.new")
-        with fresh.open("w") as file:
-            json.dump(self._rows, file)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._path)
+        write_atomically(self._path, json.dumps(self._rows).encode())
         self._unwritten = False
 
 
