@@ -2,17 +2,13 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from fleet.errors import BadInput
 from fleet.settings import places, sources
 from fleet.settings.centre import CentreSettings, LogSettings
-
-OTHER_TABLES = (*(name for name in CentreSettings.model_fields if name != "log"), "client")
-"""What other programs read from the same file."""
 
 
 class AgentGroup(BaseModel):
@@ -32,30 +28,16 @@ class AgentGroup(BaseModel):
     """Seconds between two heartbeats: the centre calls a host silent after three of them."""
 
 
-class AgentSettings(BaseSettings):
+class AgentSettings(sources.ProcessSettings):
     """Everything that may be set about the agent."""
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    other_tables: ClassVar[tuple[str, ...]] = (
+        *(name for name in CentreSettings.model_fields if name != "log"),
+        "client",
+    )
 
     agent: AgentGroup = AgentGroup()
     log: LogSettings = LogSettings()
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read what was given, then the environment, then the file."""
-        environ = sources.environment()
-        return (
-            init_settings,
-            sources.Mapped(settings_cls, sources.from_environment(settings_cls, environ)),
-            sources.Mapped(settings_cls, sources.from_file(settings_cls, environ, OTHER_TABLES)),
-        )
 
     @classmethod
     def read(cls, **given: str) -> Self:

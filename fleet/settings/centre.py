@@ -2,18 +2,14 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from fleet.errors import BadInput
 from fleet.road.broker import BrokerAddress
 from fleet.settings import places, sources
-
-OTHER_TABLES = ("agent", "client")
-"""Tables of the same file that other programs read."""
 
 Seconds = Annotated[float, Field(gt=0, le=30 * 86400)]
 
@@ -112,10 +108,10 @@ class LogSettings(_Group):
     """``auto``: for people on a terminal, JSON lines elsewhere."""
 
 
-class CentreSettings(BaseSettings):
+class CentreSettings(sources.ProcessSettings):
     """Every setting of the centre, by subject."""
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    other_tables: ClassVar[tuple[str, ...]] = ("agent", "client")
 
     state_dir: Path = Field(default_factory=places.state_dir)
     """Keys, and for one machine also the database and the broker; must survive restarts."""
@@ -126,23 +122,6 @@ class CentreSettings(BaseSettings):
     planner: PlannerSettings = PlannerSettings()
     inbox: InboxSettings = InboxSettings()
     log: LogSettings = LogSettings()
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read what was given, then the environment, then the file."""
-        environ = sources.environment()
-        return (
-            init_settings,
-            sources.Mapped(settings_cls, sources.from_environment(settings_cls, environ)),
-            sources.Mapped(settings_cls, sources.from_file(settings_cls, environ, OTHER_TABLES)),
-        )
 
     @classmethod
     def read(cls, **given: object) -> Self:

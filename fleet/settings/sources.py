@@ -9,11 +9,11 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from fleet.errors import BadInput
 from fleet.settings.places import CONFIG_FILE
@@ -40,6 +40,32 @@ class Mapped(PydanticBaseSettingsSource):
     def __call__(self) -> Section:
         """Return all values."""
         return self._values
+
+
+class ProcessSettings(BaseSettings):
+    """The settings of one kind of process: what was given, then the environment, then the file."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    other_tables: ClassVar[tuple[str, ...]] = ()
+    """Tables of the same file that other programs read."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put our own sources in the place of the library's."""
+        environ = environment()
+        return (
+            init_settings,
+            Mapped(settings_cls, from_environment(settings_cls, environ)),
+            Mapped(settings_cls, from_file(settings_cls, environ, cls.other_tables)),
+        )
 
 
 def read(settings: type[SettingsT], given: Mapping[str, Any] | None = None) -> SettingsT:
