@@ -17,6 +17,10 @@ from fleet.updates.outcome import Result, Tier
 
 BY_ID: dict[str, Any] = {"postgresql_partition_by": "RANGE (id)"}
 _OPEN = sql("ended_at IS NULL")
+FAILURES = (Result.FAILED, Result.ROLLED_BACK, Result.ROLLBACK_FAILED, Result.ABANDONED)
+"""The results that mean that an update went wrong."""
+IS_FAILURE = "result IN ({})".format(", ".join(f"'{result}'" for result in FAILURES))
+_FAILED = sql(IS_FAILURE)
 
 commands = Table(
     "commands",
@@ -88,6 +92,7 @@ attempts = Table(
     time("recorded_at", "when the centre wrote it down"),
     PrimaryKeyConstraint("pull_id", "seq"),
     Index(None, "mirror", "pull_id"),
+    Index(None, "recorded_at"),
     comment="one row a pull and source tried; bytes * 1000 / duration_ms is its speed",
     postgresql_partition_by="RANGE (pull_id)",
 )
@@ -132,6 +137,10 @@ updates = Table(
     Index(None, "mirror", "id"),
     Index(None, "result", "id"),
     Index(None, "recorded_at"),
+    Index(None, "asked_by", "id"),
+    Index(None, "host_id", "container", "id"),
+    # Failures are few: a small index finds all of one image at once, among millions that went well.
+    Index("ix_updates_failures", "repository", "id", sqlite_where=_FAILED, postgresql_where=_FAILED),
     comment="one row a container and command: the history proper",
     **BY_ID,
 )
