@@ -1,18 +1,20 @@
 """What came of updates, with the pulls they needed and every source tried: asked in the words that people use."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime, tzinfo
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, Select, select
+from sqlalchemy import Connection, RowMapping, select
 
 from fleet.history.database import Database
 from fleet.history.fact_tables import attempts, pulls, updates
 from fleet.history.inventory_tables import hosts
+from fleet.history.language import Query
 from fleet.history.lookup import find
-from fleet.history.outcome_filter import OutcomeFilter, conditions
-from fleet.history.pages import FIRST, Page, PageRequest, page_of
+from fleet.history.outcome_filter import OutcomeFilter
+from fleet.history.outcome_pages import page_of
+from fleet.history.pages import FIRST, Page, PageRequest
 from fleet.history.words import Purpose
 from fleet.mirrors.attempt import AttemptResult
 from fleet.mirrors.source import Role
@@ -101,26 +103,34 @@ class OutcomeDetail:
     pull: PullRow | None
 
 
-def outcomes(db: Database, filter: OutcomeFilter, page: PageRequest = FIRST) -> Page[OutcomeRow]:
-    """Return what came of updates, newest first; raises BadInput for a filter that cannot be used."""
+def outcomes(
+    db: Database, asked: Query | OutcomeFilter, page: PageRequest = FIRST, *, zone: tzinfo = UTC
+) -> Page[OutcomeRow]:
+    """Return what came of updates, newest first; raises BadInput for what cannot be used.
+
+    *zone* is that of times which were written without one. A page may hold fewer rows than were wanted and still have a
+    next one: a page reads so much and no more.
+    """
+    query = asked.query() if isinstance(asked, OutcomeFilter) else asked
     with db.reading() as connection:
-        query = _SELECT.where(*conditions(connection, filter))
-        return page_of(connection, query, updates.c.id, page, _read)
+        found = page_of(connection, query, page, db.moment(connection), zone)
+        return Page(items=tuple(read_outcomes(connection, found.rows)), next=found.next)
 
 
 def outcome(db: Database, id: UUID | str) -> OutcomeDetail:
     """Return one outcome with its pull and attempts, by its id or its last 8 hex digits; raises NotFound."""
     with db.reading() as connection:
         found = find(connection, updates, id, what="outcome")
-        row = _read(connection.execute(_SELECT.where(updates.c.id == found["id"])).mappings().one())
+        (row,) = read_outcomes(connection, [found])
         return OutcomeDetail(outcome=row, pull=_pull(connection, row.pull_id))
 
 
-_SELECT: Select[Any] = select(updates, hosts.c.name.label("host")).join(hosts, hosts.c.id == updates.c.host_id)
-
-
-def _read(row: RowMapping) -> OutcomeRow:
-    return OutcomeRow(**row)
+def read_outcomes(connection: Connection, rows: Sequence[RowMapping]) -> Iterator[OutcomeRow]:
+    """Yield rows of ``updates`` with the names of their hosts."""
+    wanted = {row["host_id"] for row in rows}
+    query = select(hosts.c.id, hosts.c.name).where(hosts.c.id.in_(wanted))
+    names: dict[UUID, str] = {row.id: row.name for row in connection.execute(query)}
+    return (OutcomeRow(host=names.get(row["host_id"], ""), **row) for row in rows)
 
 
 def _pull(connection: Connection, id: UUID | None) -> PullRow | None:

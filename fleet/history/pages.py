@@ -44,8 +44,7 @@ def page_of(
     read: Callable[[RowMapping], T],
 ) -> Page[T]:
     """Return one page of *query*, by *key* downwards; raises BadInput for a limit or cursor that cannot be used."""
-    if not 1 <= page.limit <= MOST:
-        raise BadInput(f"cannot return {page.limit} rows at once; ask for 1 to {MOST}")
+    checked_limit(page)
     if page.cursor:
         query = query.where(key < _id(page.cursor))
     # One more than wanted tells whether another page follows.
@@ -53,6 +52,13 @@ def page_of(
     kept = rows[: page.limit]
     more = len(rows) > page.limit
     return Page(items=tuple(read(row) for row in kept), next=kept[-1][key.key or "id"].hex if more else "")
+
+
+def checked_limit(page: PageRequest) -> int:
+    """Return how many rows are wanted; raises BadInput where that is none, or too many."""
+    if not 1 <= page.limit <= MOST:
+        raise BadInput(f"cannot return {page.limit} rows at once; ask for 1 to {MOST}")
+    return page.limit
 
 
 def _id(cursor: str) -> UUID:

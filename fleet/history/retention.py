@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Column, ColumnElement, Table, delete, exists, select
 
 from fleet.history.database import Database
+from fleet.history.days import close_days
 from fleet.history.fact_tables import attempts, commands, mirror_probes
 from fleet.history.inventory_tables import resolves, snapshot_parts
 from fleet.history.partitions import lowest_id
@@ -25,7 +26,12 @@ CHUNK = 5000
 
 
 def prune(db: Database) -> dict[str, int]:
-    """Delete what is too old to be kept, a little at a time; return how many rows of which table went."""
+    """Close the days that are over, and delete what is too old to be kept, a little at a time.
+
+    Return how many rows of which table went.
+    """
+    # What days came to is summed before anything of them goes.
+    close_days(db)
     now = db.now()
     done = exists().where(commands.c.id == progress.c.command_id, commands.c.ended_at.is_(None))
     gone = {

@@ -1,0 +1,92 @@
+"""Close the days that are over: what each came to is written down once, and long questions read that."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Integer, case, cast, func, insert, select
+
+from fleet.history.database import Database
+from fleet.history.day_tables import days, mirror_days
+from fleet.history.fact_tables import FAILURES, attempts, updates
+from fleet.history.query_bounds import closed_until, day_of, midnight
+from fleet.mirrors.attempt import AttemptResult
+
+GRACE = timedelta(minutes=10)
+"""Longer than a batch of the inbox takes to be committed after the time that stands in its rows."""
+
+NO_FAILURE = (AttemptResult.SERVED, AttemptResult.UNUSED, AttemptResult.BREAKER_OPEN)
+
+
+def close_days(db: Database) -> int:
+    """Close every day that is over, each in a transaction of its own; return how many were."""
+    closed = 0
+    while True:
+        with db.writing() as connection:
+            day = _next(connection)
+            if day is None or midnight(day) + timedelta(days=1) + GRACE > db.moment(connection):
+                return closed
+            _close(connection, day, db.moment(connection))
+        closed += 1
+
+
+def mirror_sums(begin: datetime, end: datetime | None) -> Any:
+    """Select, by mirror, what the attempts came to that were written down from *begin* to before *end*."""
+    a = attempts.c
+    served = a.result == AttemptResult.SERVED
+    when = [a.recorded_at >= begin, *([a.recorded_at < end] if end is not None else [])]
+    return (
+        select(
+            a.mirror,
+            func.count().label("pulls"),
+            _count(served).label("served"),
+            _count(a.result.not_in(NO_FAILURE)).label("failures"),
+            _count(a.result == AttemptResult.BREAKER_OPEN).label("passed_over"),
+            _count(served & (a.seq > 0)).label("fallbacks"),
+            _sum(a.bytes).label("bytes"),
+            _sum(a.duration_ms).label("duration_ms"),
+            _sum(a.requests).label("requests"),
+        )
+        .where(*when, a.result != AttemptResult.UNUSED)
+        .group_by(a.mirror)
+    )
+
+
+def _next(connection: Connection) -> str | None:
+    """Return the first day that is not closed; None where nothing was ever written down."""
+    closed = closed_until(connection)
+    if closed is not None:
+        return day_of(closed)
+    firsts = [connection.execute(select(func.min(t.c.recorded_at))).scalar() for t in (updates, attempts)]
+    return min((day_of(first) for first in firsts if first is not None), default=None)
+
+
+def _close(connection: Connection, day: str, now: datetime) -> None:
+    begin, end = midnight(day), midnight(day) + timedelta(days=1)
+    of_day = (
+        select(updates.c.id, updates.c.result)
+        .where(updates.c.recorded_at >= begin, updates.c.recorded_at < end)
+        .cte("of_day")
+        .prefix_with("MATERIALIZED")
+    )
+    lowest = select(of_day.c.id).order_by(of_day.c.id).limit(1).scalar_subquery()
+    highest = select(of_day.c.id).order_by(of_day.c.id.desc()).limit(1).scalar_subquery()
+    sums = select(
+        lowest.label("lowest_id"),
+        highest.label("highest_id"),
+        func.count().label("updates"),
+        _count(of_day.c.result.in_(FAILURES)).label("failures"),
+    ).select_from(of_day)
+    row = connection.execute(sums).mappings().one()
+    connection.execute(insert(days), {"day": day, "closed_at": now, **row})
+    of_mirrors = connection.execute(mirror_sums(begin, end)).mappings().all()
+    if of_mirrors:
+        connection.execute(insert(mirror_days), [{"day": day, **each} for each in of_mirrors])
+
+
+def _count(condition: Any) -> Any:
+    return cast(func.coalesce(func.sum(case((condition, 1), else_=0)), 0), Integer)
+
+
+def _sum(column: Any) -> Any:
+    # PostgreSQL's sum of big integers is numeric.
+    return cast(func.coalesce(func.sum(column), 0), column.type)

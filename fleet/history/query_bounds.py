@@ -1,0 +1,74 @@
+"""Between which ids the rows lie that were written down in a time, so that a scan knows where to end.
+
+Ids are the time at which something was asked, rows are written down when it was done: an agent that was away for weeks
+brings old ids. So the bounds are read from what was really written, day by day (``days``), and from the open days.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from uuid import UUID
+
+from sqlalchemy import Connection, select
+
+from fleet.history.day_tables import days
+from fleet.history.fact_tables import updates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """The ids between which rows can lie, both included; None: no bound."""
+
+    low: UUID | None = None
+    high: UUID | None = None
+    empty: bool = False
+    """Nothing was written down in the time."""
+
+
+def bounds(connection: Connection, since: datetime | None, until: datetime | None) -> Bounds:
+    """Return the bounds of the updates that were written down from *since* to before *until*."""
+    closed = closed_until(connection)
+    low = _lowest(connection, since, closed) if since is not None else None
+    if since is not None and low is None:
+        return Bounds(empty=True)
+    if until is None or closed is None or until > closed:
+        return Bounds(low=low)
+    high = connection.execute(
+        select(days.c.highest_id)
+        .where(days.c.day <= day_of(until), days.c.highest_id.is_not(None))
+        .order_by(days.c.highest_id.desc())
+        .limit(1)
+    ).scalar()
+    return Bounds(low=low, high=high, empty=high is None)
+
+
+def closed_until(connection: Connection) -> datetime | None:
+    """Return the midnight up to which every day is closed; None: none is."""
+    last = connection.execute(select(days.c.day).order_by(days.c.day.desc()).limit(1)).scalar()
+    return None if last is None else midnight(last) + timedelta(days=1)
+
+
+def day_of(at: datetime) -> str:
+    """Return the day, in UTC, of an instant."""
+    return at.astimezone(UTC).date().isoformat()
+
+
+def midnight(day: str) -> datetime:
+    """Return the instant with which a day begins."""
+    return datetime.combine(datetime.fromisoformat(day).date(), time(), tzinfo=UTC)
+
+
+def _lowest(connection: Connection, since: datetime, closed: datetime | None) -> UUID | None:
+    closed_days = (
+        select(days.c.lowest_id)
+        .where(days.c.day >= day_of(since), days.c.lowest_id.is_not(None))
+        .order_by(days.c.lowest_id)
+        .limit(1)
+    )
+    # Materialized: PostgreSQL would otherwise hope to meet such a row soon when it reads all ids from the first on.
+    begins = since if closed is None else max(since, closed)
+    open_days = select(updates.c.id).where(updates.c.recorded_at >= begins).cte("open_days").prefix_with("MATERIALIZED")
+    found = [
+        connection.execute(closed_days).scalar(),
+        connection.execute(select(open_days.c.id).order_by(open_days.c.id).limit(1)).scalar(),
+    ]
+    return min((id for id in found if id is not None), default=None)

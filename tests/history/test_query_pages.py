@@ -1,0 +1,195 @@
+"""Each query gives what a naive scan over the rows gives, in pages that neither lose nor repeat a row."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from random import Random
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+from fleet.errors import BadInput
+from fleet.history import outcome_pages, queries, query_ways
+from fleet.history.database import Database
+from fleet.history.days import close_days
+from fleet.history.fact_tables import FAILURES
+from fleet.history.language import FAILURE, Query, Term, Word
+from fleet.history.language_parse import parse
+from fleet.history.language_times import Ago
+from fleet.history.outcome_queries import OutcomeRow
+from fleet.history.pages import PageRequest
+from fleet.images.reference import Reference
+from fleet.updates.outcome import Result
+from tests.history.conftest import HeldClock
+from tests.history.facts import (
+    ASKERS,
+    CONTAINERS,
+    DIGESTS,
+    HOSTS,
+    IMAGES,
+    MIRRORS,
+    Facts,
+    insert_updates,
+    new_update,
+    write_facts,
+)
+
+ROWS = 100
+
+
+@pytest.fixture
+def facts(db: Database, clock: HeldClock, monkeypatch: pytest.MonkeyPatch) -> Facts:
+    """Some rows, and windows so small that every page meets their end."""
+    monkeypatch.setattr(outcome_pages, "WINDOW", 11)
+    return write_facts(db, ROWS, seed=7, now=clock.now())
+
+
+def walk(db: Database, query: Query, limit: int = 4, meanwhile: Callable[[], None] = lambda: None) -> list[OutcomeRow]:
+    """Return the rows of all pages; *meanwhile* is called between them."""
+    found: list[OutcomeRow] = []
+    cursor = ""
+    while True:
+        page = queries.outcomes(db, query, PageRequest(limit=limit, cursor=cursor))
+        assert len(page.items) <= limit
+        found += page.items
+        if not page.next:
+            return found
+        assert page.next != cursor
+        cursor = page.next
+        meanwhile()
+
+
+def _values(word: Word, facts: Facts) -> list[str]:
+    known: dict[Word, list[str]] = {
+        Word.HOST: [*HOSTS, "web-*", "*1", "nobody", str(facts.hosts["db"]), "edge?1"],
+        Word.IMAGE: ["nginx", *IMAGES, "ghcr.io/acme/app", f"nginx@{DIGESTS[1]}", "busybox"],
+        Word.CONTAINER: [*CONTAINERS, "*_car", "a*", "none"],
+        Word.DIGEST: [*DIGESTS, DIGESTS[0][:20], DIGESTS[1].removeprefix("sha256:")[:12], "0" * 64],
+        Word.MIRROR: [*MIRRORS[1:], "lan", "mirror_1", "mirrorx1", "HARBOR"],
+        Word.OUTCOME: [FAILURE, *(result.value for result in Result)],
+        Word.ROLLOUT: ["1", "#41", "99", str(facts.rollouts[2]), facts.rollouts[1].hex[-8:]],
+        Word.BY: [*ASKERS, "anna", "nightly", "nobody"],
+        Word.TEXT: ["port 80", "10%", "of_it", 'said "no"', "nginx", "harbor", "App", "never"],
+    }
+    return known[word]
+
+
+def _queries(facts: Facts) -> some.SearchStrategy[Query]:
+    def terms(word: Word) -> some.SearchStrategy[Term]:
+        if word in (Word.SINCE, Word.UNTIL):
+            return some.integers(0, 11 * 24).map(lambda hours: Term(word=word, when=Ago(seconds=hours * 3600)))
+        values = some.lists(some.sampled_from(_values(word, facts)), min_size=1, max_size=3).map(tuple)
+        return some.builds(Term, word=some.just(word), values=values, negated=some.booleans())
+
+    return some.lists(some.sampled_from(list(Word)).flatmap(terms), max_size=3).map(lambda t: Query(terms=tuple(t)))
+
+
+def fits(row: dict[str, Any], term: Term, facts: Facts, clock: HeldClock) -> bool:
+    """Tell whether a row fits a term, by the words of the documentation and without SQL."""
+    if isinstance(term.when, Ago):
+        at = clock.now() - timedelta(seconds=term.when.seconds)
+        return bool(row["recorded_at"] >= at) if term.word is Word.SINCE else bool(row["recorded_at"] < at)
+    return any(_means(row, term.word, value, facts) for value in term.values) != term.negated
+
+
+def _means(row: dict[str, Any], word: Word, value: str, facts: Facts) -> bool:
+    match word:
+        case Word.HOST:
+            name = next(name for name, id in facts.hosts.items() if id == row["host_id"])
+            return _glob(name, value) or str(row["host_id"]) == value
+        case Word.IMAGE:
+            wanted = Reference.parse(value)
+            tag = wanted.tag is None or row["image"] == f"{wanted.name}:{wanted.tag}"
+            digest = wanted.digest is None or row["new_digest"] == str(wanted.digest)
+            return bool(row["repository"] == wanted.name and tag and digest)
+        case Word.CONTAINER:
+            return _glob(row["container"], value)
+        case Word.DIGEST:
+            begins = value if ":" in value else f"sha256:{value}"
+            return any(row[name].startswith(begins) for name in ("old_digest", "new_digest"))
+        case Word.MIRROR:
+            return value in row["mirror"]
+        case Word.OUTCOME:
+            return row["result"] in (FAILURES if value == FAILURE else (value,))
+        case Word.ROLLOUT:
+            number = next(number for number, id in facts.rollouts.items() if id == row["rollout_id"])
+            return value in (str(number), f"#{number}", str(row["rollout_id"]), row["rollout_id"].hex[-8:])
+        case Word.BY:
+            return str(row["asked_by"]).endswith(value if ":" in value else f":{value}")
+        case Word.TEXT:
+            return any(value in row[name] for name in ("reason", "container", "image", "mirror"))
+    raise AssertionError(word)
+
+
+def _glob(name: str, value: str) -> bool:
+    return re.fullmatch(re.escape(value).replace(r"\*", ".*").replace(r"\?", "."), name) is not None
+
+
+def test_each_query_gives_what_a_naive_scan_gives(db: Database, facts: Facts, clock: HeldClock) -> None:
+    @settings(max_examples=25, deadline=None)
+    @given(_queries(facts))
+    def check(query: Query) -> None:
+        wanted = [row["id"] for row in facts.updates if all(fits(row, term, facts, clock) for term in query.terms)]
+        assert [row.id for row in walk(db, query, 11)] == sorted(wanted, reverse=True), str(query)
+
+    check()
+    assert close_days(db) >= 9
+    check()
+
+
+def test_no_page_loses_or_repeats_a_row_while_others_are_written(db: Database, facts: Facts, clock: HeldClock) -> None:
+    """What was there when the walk began comes once; what comes later comes once or not at all."""
+    random = Random(3)
+    late: list[UUID] = []
+
+    def write() -> None:
+        clock.move(seconds=1)
+        rows = [new_update(random, facts, clock.now() - timedelta(days=random.choice((0, 0, 5)))) for _ in range(2)]
+        for row in rows:
+            row["recorded_at"] = clock.now()
+        insert_updates(db, rows)
+        late.extend(row["id"] for row in rows)
+
+    query = parse("-outcome:skipped since:8d")
+    before = {row["id"] for row in facts.updates if all(fits(row, term, facts, clock) for term in query.terms)}
+    seen = [row.id for row in walk(db, query, meanwhile=write)]
+    assert len(late) > 20
+    assert len(seen) == len(set(seen))
+    assert seen == sorted(seen, reverse=True)
+    assert set(seen) - set(late) == before
+
+
+def test_what_is_too_much_for_indexes_is_looked_at_row_by_row(
+    db: Database, facts: Facts, clock: HeldClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query_ways, "MOST_BRANCHES", 1)
+    monkeypatch.setattr(query_ways, "MOST_MIRRORS", 1)
+    for text in ("host:web-*", "mirror:lan", f"digest:{DIGESTS[0][:20]}", "by:anna", "outcome:failure", "rollout:1,2"):
+        query = parse(text)
+        wanted = [row["id"] for row in facts.updates if all(fits(row, term, facts, clock) for term in query.terms)]
+        assert [row.id for row in walk(db, query)] == sorted(wanted, reverse=True), text
+
+
+def test_relative_times_mean_the_same_on_every_page(db: Database, facts: Facts, clock: HeldClock) -> None:
+    query = parse("since:9d")
+    wanted = {row["id"] for row in facts.updates if all(fits(row, term, facts, clock) for term in query.terms)}
+    seen = walk(db, query, meanwhile=lambda: clock.move(hours=3))
+    assert {row.id for row in seen} == wanted
+
+
+def test_a_cursor_that_is_none_is_refused(db: Database) -> None:
+    for cursor in ("x", "0" * 31, f"{'0' * 32}-zz", f"{'0' * 32}-{'f' * 40}"):
+        with pytest.raises(BadInput, match="as a cursor"):
+            queries.outcomes(db, Query(), PageRequest(cursor=cursor))
+
+
+def test_times_without_a_zone_are_those_of_whoever_asks(db: Database, facts: Facts) -> None:
+    query, page = parse("since:2026-11-25T11:00"), PageRequest(limit=1000)
+    in_paris = queries.outcomes(db, query, page, zone=ZoneInfo("Europe/Paris")).items
+    written = queries.outcomes(db, parse("since:2026-11-25T11:00[Europe/Paris]"), page).items
+    assert in_paris == written
+    assert len(written) > len(queries.outcomes(db, query, page).items)
