@@ -77,6 +77,17 @@ def pulled(entry: CommandEntry, now: datetime) -> CommandEntry:
     return replace(entry, state=CommandState.READY if left else CommandState.DONE, attempts=0, changed_at=now)
 
 
+def unsaid(entry: CommandEntry, now: datetime) -> CommandEntry:
+    """Return the record of a command whose go was given to an agent that has ended: what is left of it asks once more.
+
+    Hours may lie between; meanwhile a person may have held the rollout, or a window may have closed.
+    """
+    if entry.state is not CommandState.GOING:
+        return entry
+    state = CommandState.READY if _targets(entry) else CommandState.DONE
+    return replace(entry, state=state, changed_at=now)
+
+
 def without(entry: CommandEntry, ended: Sequence[Target], now: datetime) -> CommandEntry:
     """Return the record after *ended*: those targets have an outcome that is written down elsewhere."""
     gone = {target.update_id for target in ended}
@@ -98,7 +109,7 @@ def due(entries: Sequence[CommandEntry]) -> CommandEntry | None:
 
 def ready(entry: CommandEntry) -> Ready:
     """Return what a command in the state READY has to say."""
-    needed = {pull_key(target.reference, target.digest) for target in _targets(entry)}
+    needed = {pull_key(target) for target in _targets(entry)}
     pulls = tuple(pull for key, pull in entry.pulls.items() if pull.ok and key in needed)
     return Ready(command=entry.id, pulls=pulls)
 
@@ -154,7 +165,7 @@ def _told_to_go(go: Go, entry: CommandEntry | None, now: datetime) -> Step:
     if entry is None:
         return Step(note="go for an unknown command")
     if entry.state is CommandState.READY:
-        return Step(entry=replace(entry, state=CommandState.GOING, attempts=0, changed_at=now))
+        return Step(entry=replace(entry, state=CommandState.GOING, changed_at=now))
     if entry.state in (CommandState.OFFERED, CommandState.ORDERED):
         return Step(note="go before the bytes were there")
     return Step(again=True)
@@ -176,7 +187,7 @@ def _read(order: Order) -> UpdateCommand:
     """Return the command of *order*; raise BadInput where it names what cannot be."""
     command = order.update_command()
     for target in command.targets:
-        if pull_key(target.reference, target.digest) not in command.pull_ids:
+        if pull_key(target) not in command.pull_ids:
             raise BadInput(f"cannot carry the order out: it names no pull for {target.reference}")
     return command
 

@@ -19,6 +19,7 @@ from fleet.clock import Clock
 from fleet.engine.protocol import Engine
 from fleet.errors import BadInput, EngineUnreachable, FleetError
 from fleet.images.digest import Digest
+from fleet.images.platform import Platform
 from fleet.images.reference import Reference
 from fleet.road.messages import Outcome, Progress, Up
 from fleet.updates.command import Policy, Target, UpdateCommand, pull_key
@@ -49,6 +50,7 @@ class Pulls(Protocol):
         digest: Digest,
         *,
         pull_id: UUID,
+        platform: Platform | None,
         policy: Policy,
         progress: Callable[[PullProgress], None],
         stop: Callable[[], bool],
@@ -135,8 +137,17 @@ class Workshop:
             record = self._journal.update(outcome.update_id)
             log.info("update taken up", extra=_told(command, outcome))
             self._end(command, outcome, record.pull if record else None, record.target if record else None)
+        self._ask_again()
         self._pulls.open()
         self._recovered = True
+
+    def _ask_again(self) -> None:
+        """Take back every go that an earlier agent was given: the centre is to judge anew what was not begun."""
+        going = self._commands.in_state(CommandState.GOING)
+        for entry in going:
+            self._commands.change(entry.id, partial(machine.unsaid, now=self._clock.now()))
+        if going:
+            self._ways.ready()
 
     def _carry_out(self, entry: CommandEntry) -> None:
         """Do what is due for one command, and count that it was begun."""
@@ -162,7 +173,7 @@ class Workshop:
         """Bring every image that is needed, and be ready, or done where nothing is left to be recreated."""
         self._leave_out(entry)
         for target in self._left(entry.id):
-            key = pull_key(target.reference, target.digest)
+            key = pull_key(target)
             pull = self._pull(entry.id, target, key)
             if not pull.ok:
                 reason = f"cannot update {target.container}: its image was not pulled: {pull.reason}"
@@ -180,6 +191,7 @@ class Workshop:
             target.reference,
             target.digest,
             pull_id=order.pull_ids[key],
+            platform=target.platform,
             policy=order.policy,
             progress=lambda made: self._ways.say(_pulling(command, target.container, made)),
             stop=lambda: self._unwanted(command),
@@ -203,7 +215,7 @@ class Workshop:
 
     def _recreate(self, command: UUID, target: Target) -> None:
         entry = self._current(command)
-        pull = entry.pulls[pull_key(target.reference, target.digest)]
+        pull = entry.pulls[pull_key(target)]
         log.info("update begins", extra={"command": str(command), "container": target.container})
         outcome = recreate_target(
             self._engine,
@@ -224,7 +236,7 @@ class Workshop:
             if step.action is Action.UPDATE or self._journal.update(step.target.update_id) is not None:
                 continue
             result = Result.ALREADY_CURRENT if step.action is Action.ALREADY_CURRENT else Result.SKIPPED
-            pull = entry.pulls.get(pull_key(step.target.reference, step.target.digest))
+            pull = entry.pulls.get(pull_key(step.target))
             self._end(entry.id, machine.untouched(step.target, result, step.reason, pull=pull), pull, step.target)
 
     def _in_flight(self, entry: CommandEntry) -> bool:

@@ -1,6 +1,6 @@
 """Write a command for each host whose turn has come: with ids of its updates and pulls, pinned digests and policy."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -8,11 +8,13 @@ from uuid import UUID
 from sqlalchemy import Connection, RowMapping, insert, select
 
 from fleet.history.fact_tables import commands
+from fleet.history.inventory_tables import containers, hosts
 from fleet.history.moves import HostTry, load_hosts, save_hosts
 from fleet.history.policies import effective_for
 from fleet.history.rollout_tables import rollout_hosts
 from fleet.ids import new_id
 from fleet.images.digest import Digest
+from fleet.images.platform import Platform
 from fleet.images.reference import Reference
 from fleet.road.messages import Order
 from fleet.rollouts.policy import with_times
@@ -29,9 +31,10 @@ def dispatch(connection: Connection, rollout: RowMapping, host_ids: Sequence[UUI
     policies = effective_for(connection, host_ids)
     mine = (rollout_hosts.c.rollout_id == rollout["id"], rollout_hosts.c.host_id.in_(host_ids))
     tries = load_hosts(connection, select(rollout_hosts).where(*mine))
+    foreign = _foreign(connection, host_ids)
     rows = []
     for host in tries.values():
-        order = _order(host, _with_times(policies[host.host_id].policy, spec))
+        order = _order(host, _with_times(policies[host.host_id].policy, spec), foreign)
         rows.append(_row(rollout, host, order, now, now + timedelta(milliseconds=spec.tries.dispatch_ttl_ms)))
         host.command_id = order.id
         host.not_before = None
@@ -45,15 +48,26 @@ def _with_times(policy: Policy, spec: RolloutSpec) -> Policy:
     return with_times(policy, pull_timeout_ms=tries.pull_timeout_ms, apply_timeout_ms=tries.apply_timeout_ms)
 
 
-def _order(host: HostTry, policy: Policy) -> UpdateCommand:
+def _foreign(connection: Connection, host_ids: Sequence[UUID]) -> dict[str, str]:
+    """Return container id -> platform for the containers that these hosts only emulate."""
+    own = hosts.c.os + "/" + hosts.c.architecture
+    other = (hosts.c.architecture != "", containers.c.platform != "", containers.c.platform != own)
+    query = select(containers.c.id, containers.c.platform).join(hosts, hosts.c.id == containers.c.host_id)
+    rows = connection.execute(
+        query.where(containers.c.host_id.in_(host_ids), *other, ~containers.c.platform.startswith(own + "/"))
+    )
+    return {row.id: row.platform for row in rows}
+
+
+def _order(host: HostTry, policy: Policy, foreign: Mapping[str, str]) -> UpdateCommand:
     # The command's own id first: ids of its facts sort after it.
     id = new_id()
-    targets = tuple(_target(each) for each in host.targets)
-    keys = dict.fromkeys(pull_key(target.reference, target.digest) for target in targets)
+    targets = tuple(_target(each, foreign.get(each["container_id"], "")) for each in host.targets)
+    keys = dict.fromkeys(pull_key(target) for target in targets)
     return UpdateCommand(id=id, targets=targets, policy=policy, pull_ids={key: new_id() for key in keys})
 
 
-def _target(pinned: dict[str, Any]) -> Target:
+def _target(pinned: dict[str, Any], platform: str) -> Target:
     old = pinned.get("old_digest") or ""
     return Target(
         update_id=new_id(),
@@ -63,6 +77,7 @@ def _target(pinned: dict[str, Any]) -> Target:
         reference=Reference.parse(pinned["reference"]),
         digest=Digest.parse(pinned["digest"]),
         old_digest=Digest.parse(old) if old else None,
+        platform=Platform.parse(platform) if platform else None,
     )
 
 

@@ -8,6 +8,7 @@ from fleet.history.moves import Command
 from fleet.history.plain import name, prose
 from fleet.history.words import Purpose
 from fleet.images.reference import Reference
+from fleet.updates.command import split_pull_key
 from fleet.updates.outcome import Attempt, PullOutcome
 
 MOST_ATTEMPTS = 200
@@ -68,7 +69,7 @@ def _wanted(command: Command, pull_id: UUID) -> tuple[str, str] | None:
     """Return image and digest of a pull that the command named: what the host says of them is not asked."""
     for key, id in command.order["pull_ids"].items():
         if UUID(id) == pull_id:
-            repository, _, digest = key.partition("@")
+            repository, digest = split_pull_key(key)
             for target in command.order["targets"]:
                 reference = Reference.parse(target["reference"])
                 if (reference.name, target["digest"]) == (repository, digest):

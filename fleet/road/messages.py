@@ -6,12 +6,21 @@ Outcome, Resolved, Progress, Heartbeat, Snapshot. A field is added only with a v
 """
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    model_serializer,
+)
 
 from fleet.images.digest import Digest
+from fleet.images.platform import Platform
 from fleet.images.reference import Reference
 from fleet.mirrors.source import MirrorRule
 from fleet.updates.command import Policy, Target, UpdateCommand
@@ -56,6 +65,14 @@ class OrderTarget(BaseModel):
     reference: str
     digest: str
     old_digest: str = ""
+    platform: str = ""
+    """``os/architecture[/variant]`` where it is not the machine's own."""
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave the platform out where there is none to name: agents that never heard of it read the order all the same."""
+        written: dict[str, Any] = write(self)
+        return written if self.platform else {key: value for key, value in written.items() if key != "platform"}
 
 
 class Order(Message):
@@ -79,13 +96,14 @@ class Order(Message):
                 reference=str(t.reference),
                 digest=str(t.digest),
                 old_digest=str(t.old_digest or ""),
+                platform=str(t.platform or ""),
             )
             for t in command.targets
         )
         return cls(command=command.id, targets=targets, policy=command.policy, pull_ids=command.pull_ids)
 
     def update_command(self) -> UpdateCommand:
-        """Return the command that this message carries; raises BadInput where a reference or digest is none."""
+        """Return the command that this message carries; raises BadInput where a name in it is none."""
         targets = tuple(
             Target(
                 update_id=t.update_id,
@@ -95,6 +113,7 @@ class Order(Message):
                 reference=Reference.parse(t.reference),
                 digest=Digest.parse(t.digest),
                 old_digest=Digest.parse(t.old_digest) if t.old_digest else None,
+                platform=Platform.parse(t.platform) if t.platform else None,
             )
             for t in self.targets
         )

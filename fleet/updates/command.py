@@ -5,6 +5,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from fleet.images.digest import Digest
+from fleet.images.platform import Platform
 from fleet.images.reference import Reference
 from fleet.mirrors.source import MirrorRule
 
@@ -59,6 +60,8 @@ class Target:
     """What the reference resolved to: an index digest, or a manifest digest where there is no index."""
     old_digest: Digest | None = None
     """The digest that the container ran when the plan was made, where it was known."""
+    platform: Platform | None = None
+    """The platform of its image where the machine only emulates it; None: the machine's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +72,16 @@ class UpdateCommand:
     targets: tuple[Target, ...]
     policy: Policy
     pull_ids: dict[str, UUID]
-    """For each distinct ``reference@digest`` of the targets (see :func:`pull_key`), the id of its pull's history row."""
+    """For each distinct image of the targets (see :func:`pull_key`), the id of its pull's history row."""
 
 
-def pull_key(reference: Reference, digest: Digest) -> str:
-    """Return the key of *pull_ids*: the canonical name with the digest, without the tag."""
-    return f"{reference.name}@{digest}"
+def pull_key(target: Target) -> str:
+    """Return the key in *pull_ids* of what *target* needs: name and digest, without the tag, and a foreign platform."""
+    key = f"{target.reference.name}@{target.digest}"
+    return f"{key}#{target.platform}" if target.platform else key
+
+
+def split_pull_key(key: str) -> tuple[str, str]:
+    """Return the canonical repository and the digest that a :func:`pull_key` names."""
+    repository, _, rest = key.partition("@")
+    return repository, rest.partition("#")[0]

@@ -46,13 +46,15 @@ async def engine_auth(
     return {"username": found.username, "password": found.password}
 
 
-def adopt(engine: Engine, reference: Reference, digest: Digest, *, limit_s: float = ADOPT_S) -> bool:
+def adopt(
+    engine: Engine, reference: Reference, digest: Digest, *, platform: str = "", limit_s: float = ADOPT_S
+) -> bool:
     """Make a classic image store remember *digest*, by a pull that finds every byte there; tell whether it did.
 
     The engine asks its own registry for that, as nobody and within *limit_s* seconds: where that fails, Fleet's own
     table knows the digest.
     """
-    pull = EnginePull(engine, by_digest(reference, digest))
+    pull = EnginePull(engine, by_digest(reference, digest), platform=platform)
     if not pull.ended(limit_s):
         pull.stop()
     if not pull.ended(0) or pull.error is not None:

@@ -12,6 +12,7 @@ from fleet.gateway.fetch import FetchFailed
 from fleet.gateway.limits import Limits
 from fleet.gateway.server import DEFAULT_PORT, Gateway
 from fleet.images.digest import Digest
+from fleet.images.platform import Platform
 from fleet.images.reference import Reference
 from fleet.mirrors.announce import PULLED, announce
 from fleet.mirrors.sources import HostMirrors
@@ -70,14 +71,15 @@ class Puller:
         digest: Digest,
         *,
         pull_id: UUID,
+        platform: Platform | None = None,
         policy: Policy,
         progress: Callable[[PullProgress], None],
         stop: Callable[[], bool] = never,
     ) -> PullOutcome:
         """Bring *digest* of *reference* to the engine under the user's name, and return what came of it.
 
-        A failure is an outcome; EngineUnreachable alone is raised. Until the new image is whole, the old one keeps its
-        name.
+        *platform* is the engine's own unless it is given. A failure is an outcome; EngineUnreachable alone is raised.
+        Until the new image is whole, the old one keeps its name.
         """
         began = self._clock.monotonic()
         until = began + policy.pull_timeout_ms / 1000
@@ -85,7 +87,14 @@ class Puller:
         def watch(state: Callable[[], PullProgress]) -> Watch:
             return Watch(clock=self._clock, until=until, stop=stop, tell=lambda: progress(state()))
 
-        errand = Errand(engine=self._engine, known=self._known, reference=reference, digest=digest, watch=watch)
+        errand = Errand(
+            engine=self._engine,
+            known=self._known,
+            reference=reference,
+            digest=digest,
+            platform=platform,
+            watch=watch,
+        )
         reason = ""
         try:
             self._carry_out(errand, policy)

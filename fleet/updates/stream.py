@@ -9,11 +9,13 @@ from fleet.engine.protocol import Engine, PullEvent
 class EnginePull:
     """Begins at once; the engine's lines are read until it ends or is stopped."""
 
-    def __init__(self, engine: Engine, reference: str, *, auth: Mapping[str, str] | None = None) -> None:
-        """Pull *reference*; *auth* as the engine's own ``pull`` takes it."""
+    def __init__(
+        self, engine: Engine, reference: str, *, auth: Mapping[str, str] | None = None, platform: str = ""
+    ) -> None:
+        """Pull *reference*; *auth* and *platform* as the engine's own ``pull`` takes them."""
         self.error: Exception | None = None
         """What the engine's pull raised, once it has ended."""
-        self._engine, self._reference, self._auth = engine, reference, auth
+        self._engine, self._reference, self._auth, self._platform = engine, reference, auth, platform
         self._layers: dict[str, tuple[int, int]] = {}
         self._stop = threading.Event()
         self._ended = threading.Event()
@@ -34,7 +36,7 @@ class EnginePull:
 
     def _read(self) -> None:
         try:
-            lines = self._engine.pull(self._reference, auth=self._auth)
+            lines = self._engine.pull(self._reference, auth=self._auth, platform=self._platform)
             for line in lines:
                 self._count(line)
                 if self._stop.is_set():

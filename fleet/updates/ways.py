@@ -41,6 +41,8 @@ class Errand:
     known: KnownDigests
     reference: Reference
     digest: Digest
+    platform: Platform | None
+    """None: the engine's own."""
     watch: Callable[[Callable[[], PullProgress]], Watch]
     """Makes the patience of this pull, given what tells how far it is."""
     tier: Tier = Tier.LOOPBACK
@@ -49,10 +51,23 @@ class Errand:
     attempts: tuple[Attempt, ...] = ()
 
     def present(self) -> Inspect | None:
-        """Return the image where the engine has it already, by its own memory or by ours."""
-        found = self.engine.image(by_digest(self.reference, self.digest))
+        """Return the image where the engine has it already for this platform, by its own memory or by ours."""
         known = self.known.image_id(self.reference.name, self.digest)
-        return found or (self.engine.image(known) if known else None)
+        names = filter(None, (by_digest(self.reference, self.digest), known))
+        found = (self.engine.image(name) for name in names)
+        return next((image for image in found if image is not None and self._fits(image)), None)
+
+    def wanted_platform(self) -> Platform:
+        """Return the platform that is wanted."""
+        facts = self.engine.facts()
+        return self.platform or Platform.parse(f"{facts.os}/{facts.architecture}")
+
+    def _fits(self, image: Inspect) -> bool:
+        """Tell whether *image* is built for the platform: one digest of an index names an image for each of them."""
+        if not image.get("Architecture"):
+            return True
+        built = Platform(image.get("Os") or "linux", image["Architecture"], image.get("Variant") or "")
+        return self.wanted_platform().matches(built)
 
     def take_over(self, image: Inspect) -> None:
         """Give the image the user's name, and remember its digest."""
@@ -79,7 +94,7 @@ def by_engine(errand: Errand, credentials: CredentialSource) -> None:
     errand.tier = Tier.DAEMON
     name, facts = by_digest(errand.reference, errand.digest), errand.engine.facts()
     auth = asyncio.run(engine_auth(errand.reference, facts, credentials))
-    pull = EnginePull(errand.engine, name, auth=auth)
+    pull = EnginePull(errand.engine, name, auth=auth, platform=str(errand.platform or ""))
     try:
         errand.watch(pull_progress(pull)).wait(pull.ended, lambda _: pull.stop())
     finally:
@@ -106,10 +121,11 @@ def _serve(errand: Errand, gateway: Gateway, session: Session, name: str) -> Non
     """Fetch the manifests, let the engine pull the rest, prove what it has, and give it the user's name."""
     engine, watch = errand.engine, errand.watch(lambda: _progress(session))
     facts = engine.facts()
-    prepared = gateway.submit(session.prepare(Platform.parse(f"{facts.os}/{facts.architecture}")))
+    prepared = gateway.submit(session.prepare(errand.wanted_platform()))
     watch.wait(lambda s: bool(futures.wait([prepared], s).done), lambda reason: gateway.abort(session, reason))
     prepared.result()
-    pull = EnginePull(engine, name, auth={"username": USER, "password": session.secret})
+    auth, platform = {"username": USER, "password": session.secret}, str(errand.platform or "")
+    pull = EnginePull(engine, name, auth=auth, platform=platform)
 
     def give_up(reason: str) -> None:
         gateway.abort(session, reason)
@@ -123,7 +139,7 @@ def _serve(errand: Errand, gateway: Gateway, session: Session, name: str) -> Non
         raise Refused(f"cannot trust the engine's image for {errand.reference.familiar}: it is not {errand.digest}")
     errand.take_over(image)
     if not facts.containerd_store:
-        adopt(engine, errand.reference, errand.digest)
+        adopt(engine, errand.reference, errand.digest, platform=platform)
 
 
 def _progress(session: Session) -> PullProgress:

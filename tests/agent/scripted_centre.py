@@ -90,7 +90,7 @@ class ScriptedCentre:
 
     def offer(self, *targets: Target, policy: Policy = FAST) -> UUID:
         """Offer a command; the order follows its claim."""
-        pulls = {pull_key(target.reference, target.digest): new_id() for target in targets}
+        pulls = {pull_key(target): new_id() for target in targets}
         command = UpdateCommand(id=new_id(), targets=targets, policy=policy, pull_ids=pulls)
         self.orders[command.id] = Order.of(command)
         self.send(Offer(command=command.id))

@@ -36,7 +36,7 @@ def target(number: int = 1, reference: str = "nginx:1") -> Target:
 def order(*targets: Target) -> Order:
     """Return an order of them."""
     targets = targets or (target(),)
-    pulls = {pull_key(each.reference, each.digest): UUID(int=7) for each in targets}
+    pulls = {pull_key(each): UUID(int=7) for each in targets}
     return Order.of(UpdateCommand(id=ID, targets=targets, policy=Policy(), pull_ids=pulls))
 
 
@@ -61,7 +61,7 @@ def entry(state: CommandState) -> CommandEntry:
         return after(Offer(command=ID)) or found
     if state is CommandState.ORDERED:
         return found
-    pulled = machine.pulled(machine.with_pull(found, key=pull_key(target().reference, DIGEST), pull=pull()), NOW)
+    pulled = machine.pulled(machine.with_pull(found, key=pull_key(target()), pull=pull()), NOW)
     if state is CommandState.READY:
         return pulled
     going = machine.step(Go(command=ID), pulled, NOW).entry

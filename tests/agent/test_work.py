@@ -16,6 +16,7 @@ from fleet.agent.work import MOST_ATTEMPTS, Ways, Workshop
 from fleet.errors import EngineUnreachable
 from fleet.ids import new_id
 from fleet.images.digest import Digest
+from fleet.images.platform import Platform
 from fleet.images.reference import Reference
 from fleet.road.messages import Cancel, Go, Order, Outcome, Progress, Up
 from fleet.testing.clock import ManualClock
@@ -51,13 +52,14 @@ class Pulls:
         digest: Digest,
         *,
         pull_id: UUID,
+        platform: Platform | None,
         policy: Policy,
         progress: Callable[[PullProgress], None],
         stop: Callable[[], bool],
     ) -> PullOutcome:
         """Bring the image, or fail, or be stopped."""
         self.engine.ping()
-        self.made.append(reference.familiar)
+        self.made.append(reference.familiar + (f" {platform}" if platform else ""))
         progress(PullProgress(bytes=5, total=10, source="https://mirror.example"))
         self.during()
         reason = "cannot go on: stopped" if stop() else "cannot pull" if reference.familiar in self.fails else ""
@@ -85,6 +87,8 @@ class Site:
         self.said: list[Up] = []
         self.put: list[Outcome] = []
         self.changes = 0
+        self.goes = False
+        """Whether the centre answers each ready with a go."""
         self.begin()
 
     def begin(self, after_write: Callable[[str], None] | None = None) -> None:
@@ -93,7 +97,7 @@ class Site:
         self.journal = Journal(self.path / "journal", after_write=after_write)
         self.commands = Commands(self.journal)
         self.outbox = Outbox(self.path / "outbox", clock=self.clock, problems=self.problems)
-        ways = Ways(put=self._put, say=self.said.append, ready=lambda: None, changed=self._note_change)
+        ways = Ways(put=self._put, say=self.said.append, ready=self._answer, changed=self._note_change)
         known = KnownDigests(self.path / "known.json")
         self.workshop = Workshop(
             self.engine,
@@ -108,6 +112,15 @@ class Site:
 
     def _note_change(self) -> None:
         self.changes += 1
+
+    def _answer(self) -> None:
+        if self.goes:
+            self.tell(Go(command=ID))
+
+    def go(self) -> None:
+        """Give the go, and again to an agent that asks again."""
+        self.goes = True
+        self.tell(Go(command=ID))
 
     def _put(self, outcome: Outcome) -> None:
         self.put.append(outcome)
@@ -134,7 +147,7 @@ class Site:
             )
             for name in names
         )
-        pulls = {pull_key(each.reference, each.digest): new_id() for each in targets}
+        pulls = {pull_key(each): new_id() for each in targets}
         command = UpdateCommand(id=ID, targets=targets, policy=Policy(), pull_ids=pulls)
         self.tell(Order.of(command))
 
@@ -153,6 +166,8 @@ class Site:
         for deaths in range(50):
             self.begin(after_write)
             try:
+                if self.state() is CommandState.READY:
+                    self._answer()  # to the heartbeat of the agent's start
                 self.work()
             except KillNow:
                 continue
@@ -308,7 +323,8 @@ def test_a_pull_is_a_bad_moment_to_end_and_an_orderly_end_spends_no_attempt(site
     assert site.state() is CommandState.READY
 
 
-def test_an_end_of_the_process_begins_no_further_container(site: Site) -> None:
+def test_an_end_of_the_process_begins_no_further_container_and_the_next_asks_for_its_go(site: Site) -> None:
+    """Meanwhile the rollout may have been held, or its window have closed: the old go is worth nothing."""
     site.run("web", "db")
     site.order("web", "db")
     site.work()
@@ -317,6 +333,10 @@ def test_an_end_of_the_process_begins_no_further_container(site: Site) -> None:
     site.workshop.step()
     assert site.results() == {"web": Result.UPDATED}
     site.begin()
+    site.work()
+    assert site.state() is CommandState.READY
+    assert site.results() == {"web": Result.UPDATED}
+    site.tell(Go(command=ID))
     site.work()
     assert site.results() == {"web": Result.UPDATED, "db": Result.UPDATED}
 
@@ -398,6 +418,16 @@ def test_a_command_that_kills_its_agent_is_abandoned(site: Site) -> None:
     assert "3 times" in site.put[0].outcome.reason
 
 
+def test_a_go_that_kills_its_agent_each_time_is_abandoned_though_it_is_given_anew(site: Site) -> None:
+    site.run("web")
+    site.order("web")
+    site.work()
+    site.go()
+    site.engine.fail("container_ids", KillNow(), times=MOST_ATTEMPTS)
+    assert site.live(lambda: site.state() is CommandState.DONE) == MOST_ATTEMPTS
+    assert site.results() == {"web": Result.ABANDONED}
+
+
 def test_work_that_fails_in_an_unforeseen_way_is_abandoned_too(site: Site) -> None:
     site.run("web")
     site.order("web")
@@ -425,7 +455,7 @@ def test_a_command_that_goes_on_a_little_each_time_is_not_abandoned(site: Site) 
             raise KillNow
 
     site.live(lambda: site.state() is CommandState.READY)
-    site.tell(Go(command=ID))
+    site.go()
     deaths = site.live(lambda: site.state() is CommandState.DONE, die_after_each)
     assert deaths == len(names)
     assert set(site.results().values()) == {Result.UPDATED}
@@ -445,7 +475,7 @@ def test_killed_after_any_write_there_is_one_outcome_each_and_all_run(site: Site
 
     site.live(lambda: site.state() is CommandState.READY, die_once)
     site.begin()
-    site.tell(Go(command=ID))
+    site.go()
     deaths = site.live(lambda: site.state() is CommandState.DONE, die_once)
     assert deaths <= 1
     results = site.results()

@@ -1,5 +1,7 @@
 """One command from offer to receipt, by the rows that it leaves behind."""
 
+from dataclasses import replace
+
 import pytest
 
 from fleet.history import queries, tick
@@ -160,3 +162,26 @@ def test_a_message_of_the_outbox_is_leased_and_repeated_until_it_was_sent(world:
     tick.mark_sent(world.db, again)
     clock.move(seconds=31)
     assert tick.due_messages(world.db) == []
+
+
+def test_a_container_that_its_host_only_emulates_keeps_its_platform_and_has_a_pull_of_its_own(world: World) -> None:
+    foreign = replace(container("foreign"), platform="linux/arm64")
+    variant = replace(container("variant"), platform="linux/amd64/v3")
+    world.add_host("web-1", container("own"), foreign, variant)
+    world.rollout()
+    (sent,) = world.until(Order)
+    assert isinstance(sent.message, Order)
+    assert {each.container: each.platform for each in sent.message.targets} == {
+        "own": "",
+        "foreign": "linux/arm64",
+        "variant": "",
+    }
+    assert len(sent.message.pull_ids) == 2
+    world.deliver([sent])
+    world.run()
+    assert {(row["digest"], row["ok"]) for row in rows(world.db, pulls)} == {(digest_of("nginx:1.27 new"), True)}
+    assert {row["container"]: row["result"] for row in rows(world.db, updates)} == {
+        "own": "updated",
+        "foreign": "updated",
+        "variant": "updated",
+    }
