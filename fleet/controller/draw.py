@@ -1,7 +1,7 @@
 """How containers stand to their tags, and the plan that follows: pure, and as the agents themselves would decide."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from itertools import groupby
@@ -15,6 +15,7 @@ from fleet.history.tags import TagRow
 from fleet.images.digest import Digest
 from fleet.images.reference import Reference
 from fleet.rollouts.plan import LeftOut, PlanDocument, PlannedContainer, PlannedHost
+from fleet.rollouts.stops import Stop, freezing, keeping
 from fleet.updates.command import Policy, Target, UpdateCommand
 from fleet.updates.plan import Action
 from fleet.updates.plan import plan as plan_on_host
@@ -82,18 +83,47 @@ def stand(container: ContainerRow, tag: TagRow | None) -> ContainerStanding:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """What people said shall not be updated at this moment."""
+
+    stops: Sequence[Stop] = ()
+    labels: Mapping[UUID, Mapping[str, str]] = field(default_factory=dict)
+    """The labels of each host."""
+
+    def freeze(self, container: ContainerRow) -> Stop | None:
+        """Return the freeze that the container's host is under, None: none."""
+        return freezing(self.stops, container.host, self.labels.get(container.host_id, {}))
+
+    def keep(self, standing: ContainerStanding, *, frozen: bool = True) -> ContainerStanding:
+        """Return *standing*, not to be updated where something holds it; a freeze counts unless *frozen* is allowed."""
+        if not self.stops or not standing.updatable:
+            return standing
+        c = standing.container
+        labels = self.labels.get(c.host_id, {})
+        held = keeping(self.stops, c.host, labels, c.name, c.image, standing.new_digest)
+        held = held or (None if frozen else self.freeze(c))
+        return replace(standing, updatable=False, reason=held.words) if held else standing
+
+
+NOTHING_STOPPED = Stopped()
+
+
 def draw(
     containers: Sequence[ContainerRow],
     tags: Mapping[str, TagRow],
     policies: Mapping[UUID, EffectivePolicy],
     *,
     away: Mapping[UUID, datetime | None] = MappingProxyType({}),
+    stopped: Stopped = NOTHING_STOPPED,
+    frozen: bool = True,
 ) -> PlanDocument:
     """Return the plan that brings *containers* to their *tags*; *away* names silent hosts and when they were heard of.
 
-    What an agent would leave alone is left out here already, with the agent's own reason.
+    What an agent would leave alone is left out here already, with the agent's own reason; so is what is *stopped*, but
+    for frozen hosts where *frozen* allows them: those are warned about.
     """
-    standings = [stand(c, tags.get(c.image)) for c in containers if c.host_id in policies]
+    standings = [stopped.keep(stand(c, tags.get(c.image)), frozen=frozen) for c in containers if c.host_id in policies]
     chosen = [s for s in standings if s.updatable]
     left_out = [
         LeftOut(host=s.container.host, container=s.container.name, reason=s.reason)
@@ -103,7 +133,7 @@ def draw(
     return PlanDocument(
         hosts=tuple(_planned(chosen, policies)),
         left_out=tuple(left_out),
-        warnings=tuple(_warnings(chosen, tags, away)),
+        warnings=(*_warnings(chosen, tags, away), *_frozen(chosen, stopped)),
     )
 
 
@@ -191,6 +221,15 @@ def _warnings(
         yield f"cannot tell which digest runs now, so the host decides: {_listed(unsure)}"
     for image in sorted({s.container.image for s in chosen if tags[s.container.image].reason}):
         yield f"the last check of {image} failed, so an older answer is planned: {tags[image].reason}"
+
+
+def _frozen(chosen: Sequence[ContainerStanding], stopped: Stopped) -> Iterable[str]:
+    by_stop: dict[str, set[str]] = {}
+    for standing in chosen:
+        if stop := stopped.freeze(standing.container):
+            by_stop.setdefault(stop.words, set()).add(standing.container.host)
+    for words, names in sorted(by_stop.items()):
+        yield f"{words}; until then the updates wait of: {_listed(sorted(names))}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -5,13 +5,14 @@ from uuid import UUID
 
 from fleet.clock import Clock
 from fleet.controller.check import check as check_tags
-from fleet.controller.draw import ContainerStanding, stand
+from fleet.controller.draw import ContainerStanding, Stopped, stand
 from fleet.controller.draw import draw as draw
 from fleet.controller.resolving import Asking
 from fleet.errors import NotFound
-from fleet.history import hosts, plans, policies, tags
+from fleet.history import hosts, plans, policies, stops, tags
 from fleet.history.containers import ContainerRow, containers
 from fleet.history.database import Database
+from fleet.history.hosts import HostRow
 from fleet.history.plans import PlanRow
 from fleet.rollouts.selector import Selector
 from fleet.rollouts.spec import RolloutSpec
@@ -21,22 +22,32 @@ WAIT_FOR_HOSTS_S = 10.0
 
 
 def make_plan(
-    db: Database, selector: Selector, *, by: str, asking: Asking | None = None, clock: Clock | None = None
+    db: Database,
+    selector: Selector,
+    *,
+    by: str,
+    asking: Asking | None = None,
+    frozen: bool = True,
+    clock: Clock | None = None,
 ) -> PlanRow:
     """Draw a plan for what *selector* takes, keep it for 24 hours, and return it.
 
-    With *asking*, the tags are asked for first; without, what was last seen is taken. Raise NotFound where the selector
-    names a host that there is not.
+    With *asking*, the tags are asked for first; without, what was last seen is taken. Frozen hosts are planned with a
+    warning, since their turn comes when the freeze ends, unless *frozen* is False. What is held, snoozed or skipped is
+    left out. Raise NotFound where the selector names a host that there is not.
     """
     _known_hosts(db, selector)
     if asking is not None:
         check_tags(db, _followed(containers(db, selector)), asking=asking, wait_s=WAIT_FOR_HOSTS_S, clock=clock)
     now = db.now()
+    known = hosts.hosts(db)
     document = draw(
         containers(db, selector),
         tags.tags(db),
         policies.effective_policies(db),
-        away={host.id: host.last_seen_at for host in hosts.hosts(db) if host.silent(now)},
+        away={host.id: host.last_seen_at for host in known if host.silent(now)},
+        stopped=stopped_of(db, known),
+        frozen=frozen,
     )
     return plans.save_plan(db, selector=selector, document=document, by=by)
 
@@ -77,7 +88,16 @@ def outdated(db: Database, selector: Selector) -> list[ContainerStanding]:
     """Return how the containers that *selector* takes stand to their tags, by host and name; nothing is asked for."""
     _known_hosts(db, selector)
     known = tags.tags(db)
-    return [stand(container, known.get(container.image)) for container in containers(db, selector)]
+    stopped = stopped_of(db, hosts.hosts(db))
+    rows = containers(db, selector)
+    return [stopped.keep(stand(container, known.get(container.image))) for container in rows]
+
+
+def stopped_of(db: Database, known: Iterable[HostRow]) -> Stopped:
+    """Return what people said shall not be updated at this moment, over the hosts that are *known*."""
+    now = db.now()
+    holding = tuple(stop for stop in stops.stops(db) if stop.holds_at(now))
+    return Stopped(stops=holding, labels={host.id: host.labels for host in known})
 
 
 def _known_hosts(db: Database, selector: Selector) -> None:

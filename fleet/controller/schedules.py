@@ -1,4 +1,4 @@
-"""What a schedule does when it is due: look, or look, plan and apply; and when it is due next."""
+"""What a schedule does when it is due: look, or tell, or look, plan and apply; and when it is due next."""
 
 import logging
 from datetime import datetime
@@ -11,6 +11,7 @@ from fleet.errors import BadInput, FleetError
 from fleet.history import schedules
 from fleet.history.containers import containers
 from fleet.history.database import Database
+from fleet.history.plans import PlanRow
 from fleet.history.schedules import DueSchedule, ScheduleRow
 from fleet.history.words import ScheduleAction
 from fleet.ids import short
@@ -20,6 +21,9 @@ log = logging.getLogger(__name__)
 
 DOOR = "schedule"
 
+MOST_MISSED = 10_000
+"""How many missed runs are counted at once: a week of one that runs every minute."""
+
 
 def run_due(db: Database, due: DueSchedule, *, asking: Asking, clock: Clock | None = None) -> str:
     """Do what one claimed schedule says, write down what came of it and when it is due next, and return the former.
@@ -27,20 +31,40 @@ def run_due(db: Database, due: DueSchedule, *, asking: Asking, clock: Clock | No
     A failure is a result like any other: the schedule goes on.
     """
     schedule = due.schedule
-    try:
-        result = _do(db, schedule, asking, clock)
-    except FleetError as error:
-        result = str(error)
-        log.warning("schedule failed", extra={"schedule": schedule.name, "reason": result})
-    else:
-        log.info("schedule ran", extra={"schedule": schedule.name, "result": result})
+    times = due_times(schedule.cron, schedule.zone, due.due_at, db.now())
+    begins = schedule.late is None or db.now() - times[-1] <= schedule.late
+    missed = times[:-1] if begins else times
+    result = _result(db, schedule, asking, clock) if begins else f"missed: it was due at {times[-1]:%Y-%m-%d %H:%M} UTC"
     try:
         following: datetime | None = next_run(schedule.cron, schedule.zone, db.now())
     except BadInput as error:
         # Its zone is gone from this machine; without a next time it would be due again and again.
         following, result = None, f"{result}; and it is not due any more: {error}"
         log.error("schedule ended", extra={"schedule": schedule.name, "reason": str(error)})
-    schedules.ran(db, schedule.id, result, following)
+    if missed:
+        log.warning("runs missed", extra={"schedule": schedule.name, "runs": len(missed)})
+    schedules.ran(db, schedule.id, result, following, missed=missed, began=begins)
+    return result
+
+
+def due_times(cron: str, zone: str, due_at: datetime, now: datetime) -> list[datetime]:
+    """Return every time from *due_at* to *now* at which a run was due: one that begins now stands for the last alone."""
+    times = [due_at]
+    try:
+        while len(times) < MOST_MISSED and (following := next_run(cron, zone, times[-1])) <= now:
+            times.append(following)
+    except BadInput:
+        pass  # it never fires again
+    return times
+
+
+def _result(db: Database, schedule: ScheduleRow, asking: Asking, clock: Clock | None) -> str:
+    try:
+        result = _do(db, schedule, asking, clock)
+    except FleetError as error:
+        log.warning("schedule failed", extra={"schedule": schedule.name, "reason": str(error)})
+        return str(error)
+    log.info("schedule ran", extra={"schedule": schedule.name, "result": result})
     return result
 
 
@@ -50,9 +74,19 @@ def _do(db: Database, schedule: ScheduleRow, asking: Asking, clock: Clock | None
         rows = containers(db, schedule.selector)
         images = {row.image for row in rows if row.image and row.state == "running"}
         return str(check(db, images, asking=asking, wait_s=plans.WAIT_FOR_HOSTS_S, clock=clock))
-    plan = plans.make_plan(db, schedule.selector, by=by, asking=asking, clock=clock)
+    tells = schedule.action is ScheduleAction.TELL
+    plan = plans.make_plan(db, schedule.selector, by=by, asking=None if tells else asking, frozen=False, clock=clock)
     count = plan.document.containers
     if not count:
-        return "nothing to update"
+        held = next((left.reason for left in plan.document.left_out if left.reason.startswith("frozen")), "")
+        return f"nothing to update: {held}" if held else "nothing to update"
+    if tells:
+        of = f"{count} {'container' if count == 1 else 'containers'} on {_hosts(plan)}"
+        return f"plan {short(plan.id)} of {of}; carry it out with: fleet apply {short(plan.id)}"
     rollout = plans.apply(db, plan.id, by=by, door=DOOR, spec=schedule.spec)
     return f"rollout {short(rollout)} of {count} {'container' if count == 1 else 'containers'}"
+
+
+def _hosts(plan: PlanRow) -> str:
+    count = sum(1 for host in plan.document.hosts if host.containers)
+    return f"{count} {'host' if count == 1 else 'hosts'}"

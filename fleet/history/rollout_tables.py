@@ -3,9 +3,10 @@
 from sqlalchemy import ForeignKey, Index, Table
 from sqlalchemy import text as sql
 
-from fleet.history.columns import METADATA, document, flag, items, number, text, time, uid, words
+from fleet.history.columns import METADATA, big, document, flag, items, number, text, time, uid, words
 from fleet.history.words import PolicyKind, ScheduleAction
 from fleet.rollouts.states import LIVE, HostState, RolloutState, WaveState
+from fleet.rollouts.stops import StopKind
 
 IS_LIVE = "state IN ({})".format(", ".join(f"'{state}'" for state in LIVE))
 
@@ -83,6 +84,9 @@ schedules = Table(
     time("last_run_at", "when it last ran", nullable=True),
     text("last_result", "what came of the last run, for people"),
     time("leased_until", "until when a planner that runs it keeps others away", nullable=True),
+    big("late_ms", "how late a run may begin, milliseconds; later it is missed; null: however late", nullable=True),
+    number("missed", "how many runs never began; null: none", nullable=True),
+    time("last_missed_at", "when the latest of them was due", nullable=True),
     Index("uq_schedules_name", "name", unique=True),
     Index(None, "next_run_at"),
     comment="what is done by the clock",
@@ -112,4 +116,27 @@ policies = Table(
     text("changed_by", "who wrote it last"),
     time("changed_at", "when it was written last"),
     comment="what hosts may do and how, as people wrote it",
+)
+
+stops = Table(
+    "stops",
+    METADATA,
+    uid("id", "UUIDv7", primary_key=True),
+    words("kind", StopKind, "what is stopped"),
+    document("selector", "which hosts, containers and images; empty: all"),
+    text("digest", "the digest that is not wanted; empty but for a skip"),
+    text("reason", "why, for people"),
+    text("created_by", "who said so"),
+    time("created_at", "when"),
+    time("begins_at", "from when on it holds"),
+    time("ends_at", "until when it holds; null: until it is lifted", nullable=True),
+    text("lifted_by", "who lifted it; empty: nobody"),
+    time("lifted_at", "when it was lifted; null: it was not", nullable=True),
+    Index(
+        "ix_stops_open",
+        "id",
+        sqlite_where=sql("lifted_at IS NULL"),
+        postgresql_where=sql("lifted_at IS NULL"),
+    ),
+    comment="what people said shall not be updated for now",
 )

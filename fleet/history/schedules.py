@@ -1,11 +1,12 @@
 """What is done by the clock."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, delete, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from fleet.errors import BadInput, Refused
@@ -43,6 +44,12 @@ class ScheduleRow:
     next_run_at: datetime | None
     last_run_at: datetime | None
     last_result: str
+    late: timedelta | None = None
+    """How late a run may begin; later it is missed. None: however late."""
+    missed: int = 0
+    """How many runs never began."""
+    last_missed_at: datetime | None = None
+    """When the latest of them was due."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +70,14 @@ def create_schedule(
     action: ScheduleAction,
     selector: Selector,
     spec: RolloutSpec | None = None,
+    late: timedelta | None = None,
     by: str,
     door: str,
 ) -> ScheduleRow:
-    """Create a schedule; raises BadInput for a cron or zone that cannot be used, Refused where the name is taken."""
+    """Create a schedule; raises BadInput for a cron or zone that cannot be used, Refused where the name is taken.
+
+    A run that begins later than *late* after its time is missed instead; None: it is made good however late.
+    """
     if not name or len(name) > _LONGEST_NAME or not name.isprintable():
         raise BadInput(f"cannot use {name[:40]!r} as a schedule's name; give 1 to {_LONGEST_NAME} printable characters")
     with db.writing() as connection:
@@ -84,6 +95,8 @@ def create_schedule(
             "created_at": now,
             "next_run_at": next_run(cron, zone, now),
             "last_result": "",
+            "late_ms": None if late is None else round(late.total_seconds() * 1000),
+            "missed": 0,
         }
         try:
             connection.execute(insert(table).values(row))
@@ -148,11 +161,26 @@ def claim_due(db: Database, now: datetime) -> list[DueSchedule]:
         return [DueSchedule(schedule=_read(row), due_at=row["next_run_at"]) for row in rows]
 
 
-def ran(db: Database, id: UUID, result: str, next_run_at: datetime | None) -> None:
-    """Write down what came of a run, and when the next one is; None: never, until it is resumed."""
+def ran(
+    db: Database,
+    id: UUID,
+    result: str,
+    next_run_at: datetime | None,
+    *,
+    missed: Sequence[datetime] = (),
+    began: bool = True,
+) -> None:
+    """Write down what came of a run, and when the next one is; None: never, until it is resumed.
+
+    *missed* are the times at which a run was due and never began, in order; *began* is False where this one is among
+    them.
+    """
     with db.writing() as connection:
-        values = {"last_result": prose(result), "last_run_at": db.moment(connection), "leased_until": None}
-        connection.execute(update(table).where(table.c.id == id).values(next_run_at=next_run_at, **values))
+        values: dict[str, Any] = {"last_result": prose(result), "leased_until": None, "next_run_at": next_run_at}
+        values |= {"last_run_at": db.moment(connection)} if began else {}
+        if missed:
+            values |= {"missed": func.coalesce(table.c.missed, 0) + len(missed), "last_missed_at": missed[-1]}
+        connection.execute(update(table).where(table.c.id == id).values(values))
 
 
 def _change(
@@ -174,7 +202,9 @@ def _find(connection: Connection, name_or_id: str | UUID, *, lock: bool = False)
 
 
 def _read(row: RowMapping) -> ScheduleRow:
-    values = {name: value for name, value in row.items() if name != "leased_until"}
+    values = {name: value for name, value in row.items() if name not in ("leased_until", "late_ms")}
+    values["late"] = None if row["late_ms"] is None else timedelta(milliseconds=row["late_ms"])
+    values["missed"] = row["missed"] or 0
     values["selector"] = Selector.parse(row["selector"])
     values["spec"] = None if row["spec"] is None else RolloutSpec.parse(row["spec"])
     return ScheduleRow(**values)

@@ -29,7 +29,9 @@ class ScheduleAction(StrEnum):
     """What a schedule does when it is due."""
 
     CHECK = "check"
-    """Look for newer digests and tell."""
+    """Look for newer digests."""
+    TELL = "tell"
+    """Draw a plan of what is known, keep it, and tell of it; nothing is asked of registries, nothing is updated."""
     APPLY = "apply"
     """Look, plan and apply."""
 
