@@ -35,10 +35,12 @@ test: install system ## Run linters, types, floors and the tests, with the chose
 	$(BIN)/python -m pytest -m "not full" --durations=25
 
 .PHONY: test-full
-test-full: install ## Run everything, every engine generation and every long matrix
+test-full: install ## Run everything, every engine generation and every long matrix, and write docs/test-full.md
 	scripts/install-engines packages 20.10 26.1 29
 	$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest
+	mkdir -p dist
+	$(BIN)/python -m pytest --durations=25 --junitxml=dist/test-full.xml; result=$$?; \
+	$(BIN)/python scripts/write_test_tables.py dist/test-full.xml "$$(git describe --always --dirty)" && exit $$result
 
 .PHONY: test-fast
 test-fast: install ## Run what needs no root, no engine and no server
