@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, and_, exists, func, insert, or_, select, text, update
+from sqlalchemy import Connection, RowMapping, and_, exists, func, insert, not_, or_, select, text, update
 
 from fleet.history.dispatch import dispatch
 from fleet.history.fact_tables import rollout_events
@@ -13,6 +13,7 @@ from fleet.history.hosts import SILENT_AFTER
 from fleet.history.inventory_tables import hosts
 from fleet.history.moves import event
 from fleet.history.rollout_tables import rollout_hosts, rollouts, waves
+from fleet.history.stops import frozen, holding
 from fleet.rollouts.advance import (
     Begin,
     Candidate,
@@ -89,6 +90,7 @@ def _candidates(
         .join(hosts, hosts.c.id == rollout_hosts.c.host_id)
         .where(rollout_hosts.c.rollout_id == rollout_id, rollout_hosts.c.wave.in_(open_waves))
         .where(rollout_hosts.c.state == HostState.PENDING, hosts.c.last_seen_at > now - SILENT_AFTER, ~busy)
+        .where(not_(frozen(holding(connection, now))))
         .where(or_(rollout_hosts.c.not_before.is_(None), rollout_hosts.c.not_before <= now))
         .order_by(rollout_hosts.c.wave, rollout_hosts.c.position)
         .limit(most)

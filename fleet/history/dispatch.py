@@ -12,6 +12,7 @@ from fleet.history.inventory_tables import containers, hosts
 from fleet.history.moves import HostTry, load_hosts, save_hosts
 from fleet.history.policies import effective_for
 from fleet.history.rollout_tables import rollout_hosts
+from fleet.history.stopping import without_held
 from fleet.ids import new_id
 from fleet.images.digest import Digest
 from fleet.images.platform import Platform
@@ -24,7 +25,10 @@ from fleet.updates.command import Policy, Target, UpdateCommand, pull_key
 
 
 def dispatch(connection: Connection, rollout: RowMapping, host_ids: Sequence[UUID], now: datetime) -> None:
-    """Write the commands of these hosts of one rollout, and move the hosts on; all of them must be pending."""
+    """Write the commands of these hosts of one rollout, and move the hosts on; all of them must be pending.
+
+    Containers that people hold, snooze or skip are left out; a host of which nothing is left is skipped.
+    """
     if not host_ids:
         return
     spec = RolloutSpec.parse(rollout["spec"])
@@ -32,14 +36,20 @@ def dispatch(connection: Connection, rollout: RowMapping, host_ids: Sequence[UUI
     mine = (rollout_hosts.c.rollout_id == rollout["id"], rollout_hosts.c.host_id.in_(host_ids))
     tries = load_hosts(connection, select(rollout_hosts).where(*mine))
     foreign = _foreign(connection, host_ids)
+    free = without_held(connection, tries.values(), now)
     rows = []
     for host in tries.values():
-        order = _order(host, _with_times(policies[host.host_id].policy, spec), foreign)
+        targets, held = free[host.host_id]
+        if not targets:
+            host.move(HostState.SKIPPED, now, reason=held)
+            continue
+        order = _order(targets, _with_times(policies[host.host_id].policy, spec), foreign)
         rows.append(_row(rollout, host, order, now, now + timedelta(milliseconds=spec.tries.dispatch_ttl_ms)))
         host.command_id = order.id
         host.not_before = None
         host.move(HostState.DISPATCHED, now)
-    connection.execute(insert(commands), rows)
+    if rows:
+        connection.execute(insert(commands), rows)
     save_hosts(connection, tries.values())
 
 
@@ -59,15 +69,15 @@ def _foreign(connection: Connection, host_ids: Sequence[UUID]) -> dict[str, str]
     return {row.id: row.platform for row in rows}
 
 
-def _order(host: HostTry, policy: Policy, foreign: Mapping[str, str]) -> UpdateCommand:
+def _order(pinned: Sequence[Mapping[str, Any]], policy: Policy, foreign: Mapping[str, str]) -> UpdateCommand:
     # The command's own id first: ids of its facts sort after it.
     id = new_id()
-    targets = tuple(_target(each, foreign.get(each["container_id"], "")) for each in host.targets)
+    targets = tuple(_target(each, foreign.get(each["container_id"], "")) for each in pinned)
     keys = dict.fromkeys(pull_key(target) for target in targets)
     return UpdateCommand(id=id, targets=targets, policy=policy, pull_ids={key: new_id() for key in keys})
 
 
-def _target(pinned: dict[str, Any], platform: str) -> Target:
+def _target(pinned: Mapping[str, Any], platform: str) -> Target:
     old = pinned.get("old_digest") or ""
     return Target(
         update_id=new_id(),

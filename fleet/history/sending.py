@@ -9,6 +9,7 @@ from fleet.history.fact_tables import commands
 from fleet.history.moves import Command, HostTry, hosts_of, load_commands, save_commands, save_hosts
 from fleet.history.outgoing import post_all, posted
 from fleet.history.rollout_tables import rollouts
+from fleet.history.stopping import what_stops
 from fleet.road.messages import Cancel, Down, Go, Offer, Order
 from fleet.rollouts.release import Answer, look_again
 from fleet.rollouts.spec import RolloutSpec
@@ -32,12 +33,14 @@ def due_commands(
     taken = select(commands).where(*due, mine).order_by(commands.c.due_at).limit(limit)
     loaded = load_commands(connection, taken.with_for_update(skip_locked=True))
     tries = hosts_of(connection, loaded.values())
+    stopped = what_stops(connection, loaded.values(), now)
     found: list[tuple[Command, Down]] = []
     cancels = []
     for command in loaded.values():
         rollout = looked[command.rollout_id]
         holds = frozenset(Hold(hold) for hold in rollout.holds)
-        answer = look_again(command.state, rollout.state, holds)
+        why = stopped.get(command.id) or _why(rollout.state)
+        answer = look_again(command.state, rollout.state, holds, stopped=command.id in stopped)
         host = tries.get((command.rollout_id, command.host_id))
         if answer is Answer.SEND:
             found.append((command, _send(command, host, RolloutSpec.parse(rollout.spec), now, lease_until)))
@@ -45,8 +48,8 @@ def due_commands(
             command.due(lease_until)
         else:
             if command.state is not CommandState.PENDING:
-                cancels.append(posted(command.host_id, Cancel(command=command.id, reason=_why(rollout.state)), now))
-            _call_off(command, host, rollout.state, now)
+                cancels.append(posted(command.host_id, Cancel(command=command.id, reason=why), now))
+            _call_off(command, host, rollout.state, why, now)
     save_commands(connection, loaded.values())
     save_hosts(connection, tries.values())
     post_all(connection, cancels)
@@ -90,13 +93,13 @@ def _step(command: Command, host: HostTry | None, state: CommandState, now: date
         host.move(HOST_STATE[state], now)
 
 
-def _call_off(command: Command, host: HostTry | None, rollout: RolloutState, now: datetime) -> None:
+def _call_off(command: Command, host: HostTry | None, rollout: RolloutState, why: str, now: datetime) -> None:
     """End a command that touched nothing: its host waits for another turn, or has none where the rollout is over."""
     mine = host is not None and host.command_id == command.id and host.state.live
     if host is not None and mine:
         end = HostState.PENDING if rollout is RolloutState.RUNNING else HostState.CANCELLED
-        host.move(end, now, reason=_why(rollout))
-    command.move(CommandState.CANCELLED, now, reason=_why(rollout))
+        host.move(end, now, reason=why)
+    command.move(CommandState.CANCELLED, now, reason=why)
 
 
 def _why(rollout: RolloutState) -> str:

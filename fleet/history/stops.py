@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, false, insert, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, false, insert, or_, select, text, true, update
 
 from fleet.errors import Refused
 from fleet.history import audit
@@ -17,6 +17,9 @@ from fleet.history.rollout_tables import stops as table
 from fleet.ids import new_id
 from fleet.rollouts.selector import Selector
 from fleet.rollouts.stops import Stop, StopKind, check_stop
+
+_LOOKING = 0x666C65657473
+"""The key of the advisory lock of those who send by the stops that they see on PostgreSQL."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,9 @@ def create_stop(
 ) -> StopRow:
     """Stop something from now on; what touched no container yet is called off. Raise BadInput for what means nothing."""
     with db.writing() as connection:
+        # Whoever looks at stops to send a message has sent it before this one holds, or sees it.
+        if db.dialect == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOOKING})
         now = db.moment(connection)
         check_stop(kind, selector, digest, ends_at, now)
         row: dict[str, Any] = {
@@ -91,6 +97,12 @@ def holding(connection: Connection, now: datetime) -> list[StopRow]:
     return [_read(row) for row in connection.execute(query.order_by(table.c.id)).mappings()]
 
 
+def look(connection: Connection) -> None:
+    """Let no new stop be written until this transaction, which is to send by what it sees, has ended."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": _LOOKING})
+
+
 def frozen(stops: list[StopRow]) -> ColumnElement[bool]:
     """Return the condition, over ``hosts``, that a host is under one of *stops*."""
     return or_(false(), *(_takes(stop.selector) for stop in stops if stop.kind is StopKind.FREEZE))
@@ -98,8 +110,10 @@ def frozen(stops: list[StopRow]) -> ColumnElement[bool]:
 
 def _takes(selector: Selector) -> ColumnElement[bool]:
     names = or_(*(hosts.c.name.like(_like(glob), escape="\\") for glob in selector.hosts)) if selector.hosts else true()
+    # A host without the label is not under it: false and unknown is false, where unknown alone would be neither.
+    there = (hosts.c.labels[key].as_string().is_not(None) for key in selector.labels)
     labels = (hosts.c.labels[key].as_string().like(_like(glob), escape="\\") for key, glob in selector.labels.items())
-    return and_(names, *labels)
+    return and_(names, *there, *labels)
 
 
 def _like(glob: str) -> str:

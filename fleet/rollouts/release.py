@@ -16,9 +16,14 @@ class Answer(StrEnum):
     """The command ends; no container was touched for it."""
 
 
-def look_again(command: CommandState, rollout: RolloutState, holds: frozenset[Hold]) -> Answer:
-    """Return whether the next message of a command, which is in *command*, may go out."""
-    if rollout is RolloutState.RUNNING and not holds:
+def look_again(
+    command: CommandState, rollout: RolloutState, holds: frozenset[Hold], *, stopped: bool = False
+) -> Answer:
+    """Return whether the next message of a command, which is in *command*, may go out.
+
+    *stopped* says that its host is frozen, or that a container in it is held, snoozed or skipped.
+    """
+    if rollout is RolloutState.RUNNING and not holds and not stopped:
         return Answer.SEND
     if command is CommandState.APPLYING:
         # The host may be at it already; a go that was lost must not be repeated now.

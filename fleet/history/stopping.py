@@ -1,0 +1,68 @@
+"""Where stops are honoured once a plan is a rollout: before a host is dispatched, and before each of its messages."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, select
+
+from fleet.history.inbox_pulls import tagged
+from fleet.history.inventory_tables import hosts
+from fleet.history.moves import Command, HostTry, pieces
+from fleet.history.stops import StopRow, holding, look
+from fleet.images.reference import Reference
+from fleet.rollouts.stops import freezing, keeping
+
+
+def what_stops(connection: Connection, commands: Iterable[Command], now: datetime) -> dict[UUID, str]:
+    """Return, for each of *commands* whose host is frozen or one of whose containers is held, in words what stops it."""
+    look(connection)
+    stops = holding(connection, now)
+    if not stops:
+        return {}
+    commands = list(commands)
+    known = _known(connection, {command.host_id for command in commands})
+    found = {}
+    for command in commands:
+        name, labels = known.get(command.host_id, ("", {}))
+        stop = freezing(stops, name, labels) or next(
+            (held for each in command.order["targets"] if (held := _keeps(stops, name, labels, each))), None
+        )
+        if stop is not None:
+            found[command.id] = stop.words
+    return found
+
+
+def without_held(
+    connection: Connection, tries: Iterable[HostTry], now: datetime
+) -> dict[UUID, tuple[tuple[dict[str, Any], ...], str]]:
+    """Return, for each host's id, what it may update of what the plan pinned for it, and what holds the rest."""
+    stops = holding(connection, now)
+    tries = list(tries)
+    known = _known(connection, {each.host_id for each in tries}) if stops else {}
+    found = {}
+    for each in tries:
+        name, labels = known.get(each.host_id, ("", {}))
+        held = [_keeps(stops, name, labels, target) for target in each.targets]
+        free = tuple(target for target, stop in zip(each.targets, held, strict=True) if stop is None)
+        found[each.host_id] = (free, next((stop.words for stop in held if stop), ""))
+    return found
+
+
+def _keeps(stops: list[StopRow], host: str, labels: Mapping[str, str], target: Mapping[str, Any]) -> StopRow | None:
+    stop = keeping(stops, host, labels, target["container"], _image(target), target["digest"])
+    return stop if isinstance(stop, StopRow) else None
+
+
+def _image(target: Mapping[str, Any]) -> str:
+    """Return the canonical image; an order names it as the user wrote it."""
+    return str(target.get("image") or tagged(Reference.parse(target["reference"])))
+
+
+def _known(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, tuple[str, Mapping[str, str]]]:
+    found: dict[UUID, tuple[str, Mapping[str, str]]] = {}
+    for some in pieces(sorted(ids)):
+        query = select(hosts.c.id, hosts.c.name, hosts.c.labels).where(hosts.c.id.in_(some))
+        found |= {row.id: (row.name, row.labels) for row in connection.execute(query)}
+    return found
