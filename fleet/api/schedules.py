@@ -27,6 +27,12 @@ class Schedule(Part):
     next_run_at: datetime | None = None
     last_run_at: datetime | None = None
     last_result: str = ""
+    late_ms: int | None = None
+    """How late a run may begin; later it is missed. None: however late."""
+    missed: int = 0
+    """How many runs never began."""
+    last_missed_at: datetime | None = None
+    """When the latest of them was due."""
 
 
 class ScheduleAnswer(Answer):
@@ -53,6 +59,8 @@ class CreateSchedule(Request):
     action: ScheduleAction = ScheduleAction.CHECK
     selector: Selector = Selector()
     spec: dict[str, Any] | None = None
+    late_ms: int | None = Field(default=None, gt=0, le=366 * 86_400_000)
+    """How late a run may begin; later it is missed. None: it is made good however late."""
 
 
 class ChangeSchedule(Request):

@@ -1,5 +1,6 @@
 """``fleet schedule``: checks and updates by the clock."""
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -8,7 +9,8 @@ from fleet.cli.building import build
 from fleet.cli.console import Column, clean, print_answer, print_table
 from fleet.cli.select import selecting
 from fleet.cli.session import Branch, Session, pass_session
-from fleet.cli.words import NOTHING, moment
+from fleet.cli.spec import read_spec
+from fleet.cli.words import NOTHING, Duration, moment
 
 if TYPE_CHECKING:
     from fleet.api.schedules import ScheduleAnswer
@@ -21,6 +23,7 @@ _COLUMNS = (
     Column("ZONE", 1),
     Column("NEXT"),
     Column("LAST", 3),
+    Column("MISSED", 4, right=True),
     Column("RESULT", 2),
 )
 
@@ -34,15 +37,28 @@ def schedule() -> None:
 @click.argument("name")
 @click.option("--cron", required=True, help="Five fields: '0 3 * * 1-5'.")
 @click.option("--zone", default="UTC", show_default=True, help="Time zone, such as Europe/Berlin.")
-@click.option("--action", type=click.Choice(["check", "apply"]), default="check", show_default=True,
-              help="Look and tell, or look and update.")  # fmt: skip
+@click.option("--action", type=click.Choice(["check", "tell", "apply"]), default="check", show_default=True,
+              help="Look at the registries, tell what is outdated, or look and update.")  # fmt: skip
+@click.option("--late", type=Duration(), help="Miss a run that cannot begin within this time, such as 2h.")
+@click.option("--spec", type=click.Path(), help="A file with the waves and limits of the rollouts; - for stdin.")
 @selecting
 @pass_session
-def create(session: Session, name: str, cron: str, zone: str, action: str, selector: "Selector") -> None:
+def create(
+    session: Session,
+    name: str,
+    cron: str,
+    zone: str,
+    action: str,
+    late: timedelta | None,
+    spec: str | None,
+    selector: "Selector",
+) -> None:
     """Let NAME run by the clock."""
     from fleet.api.schedules import CreateSchedule
 
-    request = build(CreateSchedule, name=name, cron=cron, zone=zone, action=action, selector=selector)
+    late_ms = None if late is None else round(late.total_seconds() * 1000)
+    more = {"late_ms": late_ms, "spec": read_spec(spec) if spec else None}
+    request = build(CreateSchedule, name=name, cron=cron, zone=zone, action=action, selector=selector, **more)
     with session.client() as client:
         _show(session, client.create_schedule(request))
 
@@ -63,6 +79,7 @@ def ls(session: Session) -> None:
             s.zone,
             moment(s.next_run_at) if s.enabled else "paused",
             moment(s.last_run_at),
+            str(s.missed),
             s.last_result or NOTHING,
         )
         for s in answer.schedules
@@ -137,3 +154,5 @@ def _show(session: Session, answer: "ScheduleAnswer") -> None:
         click.echo(f"  next {moment(at)}")
     if s.last_run_at:
         click.echo(f"  last {moment(s.last_run_at)}: {clean(s.last_result) or NOTHING}")
+    if s.missed:
+        click.echo(f"  missed {s.missed} {'run' if s.missed == 1 else 'runs'}, the last at {moment(s.last_missed_at)}")

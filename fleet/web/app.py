@@ -20,12 +20,13 @@ from fleet.web import (
     policies,
     rollouts,
     schedules,
+    stops,
     tokens,
 )
 from fleet.web.centre import Centre, ThisCentre
 from fleet.web.doors import LARGEST_REQUEST
 
-ROOMS = (hosts, containers, plans, rollouts, history, mirrors, policies, schedules, tokens, doctor)
+ROOMS = (hosts, containers, plans, rollouts, history, mirrors, policies, schedules, stops, tokens, doctor)
 
 DESCRIPTION = """Fleet keeps the containers of many plain Docker hosts up to date.
 

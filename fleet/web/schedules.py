@@ -1,6 +1,6 @@
 """The routes of schedules."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from fastapi import APIRouter
 
@@ -38,6 +38,7 @@ def create_schedule(centre: ThisCentre, caller: Writer, body: CreateSchedule) ->
         action=body.action,
         selector=selector_of(body.selector),
         spec=RolloutSpec.parse(body.spec) if body.spec is not None else None,
+        late=timedelta(milliseconds=body.late_ms) if body.late_ms is not None else None,
         **caller.by(),
     )
     return _answer(centre, row)
@@ -100,4 +101,7 @@ def _schedule(row: ScheduleRow) -> Schedule:
         next_run_at=row.next_run_at,
         last_run_at=row.last_run_at,
         last_result=row.last_result,
+        late_ms=None if row.late is None else round(row.late.total_seconds() * 1000),
+        missed=row.missed,
+        last_missed_at=row.last_missed_at,
     )

@@ -10,11 +10,12 @@ from fleet.controller import schedules as running
 from fleet.controller.check import check, check_due
 from fleet.controller.resolving import Asking
 from fleet.errors import BadInput
-from fleet.history import queries, schedules, tags
+from fleet.history import queries, schedules, stops, tags
 from fleet.history.schedules import ScheduleRow
 from fleet.history.words import ScheduleAction
 from fleet.registry.credentials import NoCredentials
 from fleet.rollouts.selector import Selector
+from fleet.rollouts.stops import StopKind
 from fleet.testing.faults import Fault
 from fleet.testing.gatekeeper import Access
 from fleet.testing.registry import ScriptedRegistry
@@ -202,3 +203,56 @@ def test_a_schedule_whose_zone_is_gone_runs_once_and_says_so(
     monkeypatch.setattr(running, "next_run", gone)
     assert "not due any more: cannot use 'US/Pacific'" in running.run_due(centre.db, due, asking=ASKING)
     assert schedules.claim_due(centre.db, centre.db.now() + timedelta(days=365)) == []
+
+
+def due(centre: Centre, ago: timedelta, **more: object) -> schedules.DueSchedule:
+    """Return a claim of an hourly schedule that was due for the first time so long ago."""
+    schedules.create_schedule(
+        centre.db,
+        name="hourly",
+        cron="0 * * * *",
+        zone="UTC",
+        action=ScheduleAction.CHECK,
+        selector=Selector(),
+        by="person:anna",
+        door="socket",
+        **more,  # type: ignore[arg-type]
+    )
+    now = centre.db.now()
+    first = running.next_run("0 * * * *", "UTC", now - ago)
+    return schedules.DueSchedule(schedule=schedules.schedule(centre.db, "hourly"), due_at=first)
+
+
+def test_runs_that_never_began_are_counted_and_one_makes_them_good(centre: Centre) -> None:
+    claimed = due(centre, timedelta(hours=5))
+    running.run_due(centre.db, claimed, asking=ASKING)
+    row = schedules.schedule(centre.db, "hourly")
+    assert (row.missed, row.last_result, row.last_run_at is not None) == (4, "0 tags checked, 0 moved", True)
+    assert row.last_missed_at is not None
+    assert row.next_run_at is not None
+    assert row.next_run_at - row.last_missed_at == timedelta(hours=2)
+
+
+def test_a_run_that_is_too_late_is_missed(centre: Centre, monkeypatch: pytest.MonkeyPatch) -> None:
+    claimed = due(centre, timedelta(hours=5), late=timedelta(microseconds=1000))
+    running.run_due(centre.db, claimed, asking=ASKING)
+    row = schedules.schedule(centre.db, "hourly")
+    assert (row.missed, row.last_run_at) == (5, None)
+    assert row.last_result.startswith("missed: it was due at ")
+
+
+def test_a_schedule_that_tells_keeps_a_plan_and_updates_nothing(centre: Centre, two: list[ScriptedHost]) -> None:
+    check(centre.db, asking=ASKING)
+    schedule(centre, ScheduleAction.TELL)
+    centre.turn()
+    told = schedules.schedule(centre.db, "nightly").last_result
+    assert "of 2 containers on 2 hosts; carry it out with: fleet apply" in told
+    assert queries.rollouts(centre.db).items == ()
+
+
+def test_a_schedule_leaves_frozen_hosts_out_and_says_so(centre: Centre, two: list[ScriptedHost]) -> None:
+    stops.create_stop(centre.db, StopKind.FREEZE, Selector(), reason="Black Friday", by=BY, door=DOOR)
+    schedule(centre, ScheduleAction.APPLY)
+    centre.turn()
+    assert schedules.schedule(centre.db, "nightly").last_result == f"nothing to update: frozen by {BY}: Black Friday"
+    assert queries.rollouts(centre.db).items == ()
