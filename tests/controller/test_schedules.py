@@ -14,6 +14,7 @@ from fleet.history import queries, schedules, stops, tags
 from fleet.history.schedules import ScheduleRow
 from fleet.history.words import ScheduleAction
 from fleet.registry.credentials import NoCredentials
+from fleet.rollouts.cron import next_run
 from fleet.rollouts.selector import Selector
 from fleet.rollouts.stops import StopKind
 from fleet.testing.faults import Fault
@@ -219,7 +220,7 @@ def due(centre: Centre, ago: timedelta, **more: object) -> schedules.DueSchedule
         **more,  # type: ignore[arg-type]
     )
     now = centre.db.now()
-    first = running.next_run("0 * * * *", "UTC", now - ago)
+    first = next_run("0 * * * *", "UTC", now - ago)
     return schedules.DueSchedule(schedule=schedules.schedule(centre.db, "hourly"), due_at=first)
 
 
