@@ -24,10 +24,10 @@ from fleet.api.mirrors import Explanation, Mirrors
 from fleet.api.plans import ApplyPlan, MakePlan, Ordered, PlanAnswer, UpdateHost
 from fleet.api.policies import Policies, SetPolicy
 from fleet.api.problems import Problem
+from fleet.api.questions import AuditPage, Chain, Changed, ComparedAnswer, DurationsAnswer, MirrorDays, WhoRuns
 from fleet.api.rollouts import RolloutAnswer, Rollouts, StopRollout
 from fleet.api.schedules import ChangeSchedule, CreateSchedule, ScheduleAnswer, Schedules
 from fleet.api.selectors import Selector
-from fleet.api.stops import CreateStop, StopAnswer, Stops
 from fleet.api.tokens import CreateToken, TokenCreated, Tokens
 from fleet.errors import AuthNeeded, BadInput, FleetError, Unreachable
 
@@ -194,6 +194,43 @@ class Client:
         """Return one update in full, by its id or the last 8 digits of it."""
         return self._get(UpdateAnswer, f"/history/{_part(id)}")
 
+    def who_runs(self, wanted: str) -> Iterator[WhoRuns]:
+        """Yield every page of those who run a digest or an image."""
+        page = ""
+        while True:
+            query = [("wanted", wanted), *([("page", page)] if page else [])]
+            answer = self._get(WhoRuns, "/history/who-runs", query)
+            yield answer
+            if not answer.next_page:
+                return
+            page = answer.next_page
+
+    def changes(self, host: str, since: str, until: str = "") -> Changed:
+        """Return what changed on a host between two times, written as in a query."""
+        return self._get(Changed, "/history/changes", _given(host=host, since=since, until=until))
+
+    def chain(self, host: str, container: str, *, limit: int = 50, page: str = "") -> Chain:
+        """Return what a container was brought to, newest first."""
+        return self._get(Chain, "/history/chain", _given(host=host, container=container, limit=limit, page=page))
+
+    def mirror_days(self, mirror: str = "", since: str = "", until: str = "") -> MirrorDays:
+        """Return how the sources did, day by day."""
+        return self._get(MirrorDays, "/history/mirrors", _given(mirror=mirror, since=since, until=until))
+
+    def durations(self, query: str = "") -> DurationsAnswer:
+        """Return how long the phases of the newest updates took that a query asks for."""
+        return self._get(DurationsAnswer, "/history/durations", _given(q=query))
+
+    def compared(self) -> ComparedAnswer:
+        """Return how pulls through mirrors compare with pulls from the origin."""
+        return self._get(ComparedAnswer, "/history/compared")
+
+    def audit(
+        self, *, who: str = "", subject: str = "", action: str = "", limit: int = 50, page: str = ""
+    ) -> AuditPage:
+        """Return one page of who did what, newest first."""
+        return self._get(AuditPage, "/audit", _given(who=who, subject=subject, action=action, limit=limit, page=page))
+
     # Mirrors and policies
 
     def mirrors(self, host: str | None = None) -> Mirrors:
@@ -237,20 +274,6 @@ class Client:
     def run_schedule(self, name: str) -> ScheduleAnswer:
         """Let a schedule be due now."""
         return self._send("POST", ScheduleAnswer, f"/schedules/{_part(name)}/run")
-
-    # Stops
-
-    def stops(self) -> Stops:
-        """Return the freezes, holds, snoozes and skips that hold."""
-        return self._get(Stops, "/stops")
-
-    def create_stop(self, request: CreateStop) -> StopAnswer:
-        """Let something not be updated for now."""
-        return self._send("POST", StopAnswer, "/stops", request)
-
-    def lift_stop(self, id: str) -> StopAnswer:
-        """Lift a stop."""
-        return self._send("DELETE", StopAnswer, f"/stops/{_part(id)}")
 
     # Tokens, doctor
 
@@ -369,6 +392,11 @@ def _selected(selector: Selector | None) -> list[tuple[str, Any]]:
         "container": selector.containers,
     }
     return labels + [(name, value) for name, values in patterns.items() for value in values]
+
+
+def _given(**query: Any) -> list[tuple[str, Any]]:
+    """Return the parameters that are not empty."""
+    return [(name, value) for name, value in query.items() if value != ""]
 
 
 def _part(name: str) -> str:

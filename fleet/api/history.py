@@ -17,6 +17,8 @@ LARGEST_PAGE = 500
 class HistoryQuery(Request):
     """What to look for; everything given must hold."""
 
+    q: str | None = Field(default=None, max_length=2000)
+    """A query in the words of the history: ``host:web-1 -outcome:updated since:2h``."""
     host: str | None = None
     """A host's name or id."""
     image: str | None = None

@@ -8,9 +8,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection, insert, select
 
+from fleet.errors import BadInput
 from fleet.history.database import Database
 from fleet.history.fact_tables import audit
 from fleet.history.pages import FIRST, Page, PageRequest, page_of
+from fleet.history.query_terms import asker
 from fleet.ids import new_id
 
 
@@ -58,7 +60,16 @@ def note(
     connection.execute(insert(audit), row)
 
 
-def acts(db: Database, page: PageRequest = FIRST) -> Page[AuditRow]:
-    """Return what was done, newest first."""
+def acts(
+    db: Database, page: PageRequest = FIRST, *, who: str = "", subject: str = "", action: str = ""
+) -> Page[AuditRow]:
+    """Return what was done, newest first: by *who* (``person:anna``, or ``anna``), to *subject*, of kind *action*."""
+    asked = [
+        *([audit.c.who.in_(asker(who))] if who else []),
+        *([audit.c.subject == subject] if subject else []),
+        *([audit.c.action == action] if action else []),
+    ]
+    if "\0" in who + subject + action:
+        raise BadInput("cannot look for a text with a NUL in it")
     with db.reading() as connection:
-        return page_of(connection, select(audit), audit.c.id, page, lambda row: AuditRow(**row))
+        return page_of(connection, select(audit).where(*asked), audit.c.id, page, lambda row: AuditRow(**row))

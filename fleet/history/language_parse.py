@@ -138,12 +138,17 @@ class _Reader:
         return BadQuery(self.text, self.at if place is None else place, reason)
 
 
+def is_digest(text: str) -> bool:
+    """Tell whether *text* is a digest, or enough of one to look for it."""
+    return _DIGEST.fullmatch(text) is not None
+
+
 def _image(value: str) -> None:
     Reference.parse(value)
 
 
 def _digest(value: str) -> None:
-    if not _DIGEST.fullmatch(value):
+    if not is_digest(value):
         raise BadInput("expected a digest, or at least 12 hex digits of it")
 
 

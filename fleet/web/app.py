@@ -11,6 +11,7 @@ from fleet.history.database import Database
 from fleet.settings.centre import CentreSettings
 from fleet.web import (
     answers,
+    audit,
     containers,
     doctor,
     history,
@@ -18,15 +19,16 @@ from fleet.web import (
     mirrors,
     plans,
     policies,
+    questions,
     rollouts,
     schedules,
-    stops,
     tokens,
 )
 from fleet.web.centre import Centre, ThisCentre
 from fleet.web.doors import LARGEST_REQUEST
 
-ROOMS = (hosts, containers, plans, rollouts, history, mirrors, policies, schedules, stops, tokens, doctor)
+# The questions stand before the history: `/history/{id}` would take their paths.
+ROOMS = (hosts, containers, plans, rollouts, questions, history, audit, mirrors, policies, schedules, tokens, doctor)
 
 DESCRIPTION = """Fleet keeps the containers of many plain Docker hosts up to date.
 

@@ -1,24 +1,30 @@
 """The routes of the history."""
 
-from typing import Annotated, Any
-from uuid import UUID
+from datetime import datetime
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 
 from fleet.api.history import HistoryPage, HistoryQuery, OutcomeRow, Pull, Update, UpdateAnswer
 from fleet.history import queries
+from fleet.history.language import Query as Language
+from fleet.history.language import Term, Word
+from fleet.history.language_parse import parse
+from fleet.history.language_times import Instant
 from fleet.history.pages import PageRequest
-from fleet.history.queries import OutcomeFilter
 from fleet.web.callers import Reader
-from fleet.web.centre import Centre, ThisCentre
+from fleet.web.centre import ThisCentre
 
 router = APIRouter(prefix="/history", tags=["history"])
 
 
 @router.get("")
 def list_history(centre: ThisCentre, _: Reader, query: Annotated[HistoryQuery, Query()]) -> HistoryPage:
-    """List what came of updates, newest first; everything given must hold."""
-    page = queries.outcomes(centre.db, _filter(centre, query), PageRequest(limit=query.limit, cursor=query.page or ""))
+    """List what came of updates, newest first; everything given must hold.
+
+    A page may hold fewer rows than were asked for, or none, and still have a next one.
+    """
+    page = queries.outcomes(centre.db, _query(query), PageRequest(limit=query.limit, cursor=query.page or ""))
     return HistoryPage(
         outcomes=tuple(OutcomeRow.model_validate(row) for row in page.items), next_page=page.next or None
     )
@@ -32,9 +38,17 @@ def show_outcome(centre: ThisCentre, _: Reader, id: str) -> UpdateAnswer:
     return UpdateAnswer(update=Update.model_validate(found.outcome), pull=pull)
 
 
-def _filter(centre: Centre, query: HistoryQuery) -> OutcomeFilter:
-    given: dict[str, Any] = query.model_dump(exclude_none=True, exclude={"limit", "page", "rollout"})
+def _query(asked: HistoryQuery) -> Language:
+    """Return the query that was written, and what was given in parts beside it."""
+    given = asked.model_dump(exclude_none=True, exclude={"q", "limit", "page"})
     if str(given.get("image", "")).startswith("sha256:"):
         given["digest"] = given.pop("image")
-    rollout: UUID | None = queries.rollout(centre.db, query.rollout).rollout.id if query.rollout else None
-    return OutcomeFilter(**given, rollout=rollout)
+    parts = [_term(Word(name), value) for name, value in given.items() if value != ""]
+    written = parse(asked.q or "")
+    return Language(terms=(*written.terms, *parse(" ".join(map(str, parts))).terms))
+
+
+def _term(word: Word, value: str | datetime) -> Term:
+    if isinstance(value, datetime):
+        return Term(word=word, when=Instant(moment=value))
+    return Term(word=word, values=(value,))

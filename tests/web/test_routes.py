@@ -187,6 +187,10 @@ class TestHistoryQueries:
         ({"since": "2100-01-01T00:00:00Z"}, 0),
         ({"until": "2100-01-01T00:00:00Z"}, 1),
         ({"mirror": "https://nowhere"}, 0),
+        ({"q": "host:web-1 -outcome:failure since:1h"}, 1),
+        ({"q": "-host:web-1"}, 0),
+        ({"q": "image:nginx", "host": "web-1"}, 1),
+        ({"q": "image:nginx", "host": "web-2"}, 0),
     )
 
     def test_each_query_finds_what_fits(

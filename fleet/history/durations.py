@@ -1,0 +1,135 @@
+"""How long updates take, phase by phase, and how pulls through mirrors compare with pulls from the origin.
+
+Both look at the newest rows that fit, a bounded number of them, and say how many these were.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, tzinfo
+from math import ceil
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from fleet.history.database import Database
+from fleet.history.fact_tables import attempts, pulls
+from fleet.history.language import Query
+from fleet.history.outcome_pages import Search
+from fleet.mirrors.attempt import AttemptResult
+from fleet.mirrors.source import Role
+
+LOOKED_AT = 5000
+"""How many of the newest rows are looked at."""
+
+PHASES = ("pull_ms", "create_ms", "stop_ms", "start_ms", "verify_ms", "rollback_ms", "downtime_ms")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseRow:
+    """How long one phase took, in milliseconds, over the updates that reached it."""
+
+    phase: str
+    updates: int
+    p50_ms: int
+    p95_ms: int
+    most_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Durations:
+    """How long updates take."""
+
+    phases: tuple[PhaseRow, ...]
+    looked_at: int
+    """How many updates this was counted over: the newest that fit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedRow:
+    """How the pulls did that one role served."""
+
+    role: Role
+    pulls: int
+    bytes: int
+    p50_ms: int
+    p95_ms: int
+    bytes_per_s: int
+    """All bytes over all time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """Pulls that a mirror served beside those that the origin served."""
+
+    rows: tuple[ComparedRow, ...]
+    looked_at: int
+
+
+def durations(db: Database, query: Query, *, zone: tzinfo = UTC) -> Durations:
+    """Return how long the phases of the newest updates took that *query* asks for."""
+    with db.reading() as connection:
+        search = Search.of(connection, query, db.moment(connection), zone)
+        rows = _newest(connection, search) if search is not None else []
+    rows = list({row.id: row for row in rows}.values())
+    phases = (_phase(phase, sorted(row[i] for row in rows if row[i] is not None)) for i, phase in enumerate(PHASES))
+    return Durations(phases=tuple(phase for phase in phases if phase.updates), looked_at=len(rows))
+
+
+def compared(db: Database) -> Compared:
+    """Return how the newest pulls did, by the role of the source that served the most bytes of each."""
+    newest = (
+        select(pulls.c.id, pulls.c.mirror, pulls.c.bytes, pulls.c.duration_ms, pulls.c.ok)
+        .order_by(pulls.c.id.desc())
+        .limit(LOOKED_AT)
+        .subquery("newest")
+    )
+    query = (
+        select(newest.c.bytes, newest.c.duration_ms, attempts.c.role)
+        .join(attempts, (attempts.c.pull_id == newest.c.id) & (attempts.c.mirror == newest.c.mirror))
+        .where(newest.c.ok, attempts.c.result == AttemptResult.SERVED)
+    )
+    with db.reading() as connection:
+        rows = connection.execute(query).all()
+    groups = ((role, [row for row in rows if row.role is role]) for role in Role)
+    return Compared(rows=tuple(_compared(role, group) for role, group in groups if group), looked_at=len(rows))
+
+
+def percentile(values: Sequence[int], part: float) -> int:
+    """Return the least of *values*, which are sorted, that *part* of them do not exceed."""
+    return values[max(0, ceil(part * len(values)) - 1)]
+
+
+def _newest(connection: Connection, search: Search) -> list[Any]:
+    """Return the phases of the newest rows that fit, so many of each branch."""
+    rows: list[Any] = []
+    for branch in search.branches:
+        seen = search.window(branch, None).limit(LOOKED_AT // len(search.branches)).subquery("seen")
+        found = select(*(seen.c[phase] for phase in PHASES), seen.c.id).where(*search.rest(seen.c))
+        rows += connection.execute(found).all()
+    return rows
+
+
+def _phase(phase: str, values: list[int]) -> PhaseRow:
+    name = phase.removesuffix("_ms")
+    if not values:
+        return PhaseRow(phase=name, updates=0, p50_ms=0, p95_ms=0, most_ms=0)
+    return PhaseRow(
+        phase=name,
+        updates=len(values),
+        p50_ms=percentile(values, 0.5),
+        p95_ms=percentile(values, 0.95),
+        most_ms=values[-1],
+    )
+
+
+def _compared(role: Role, rows: Sequence[Any]) -> ComparedRow:
+    times = sorted(row.duration_ms for row in rows)
+    total = sum(row.bytes for row in rows)
+    return ComparedRow(
+        role=role,
+        pulls=len(rows),
+        bytes=total,
+        p50_ms=percentile(times, 0.5),
+        p95_ms=percentile(times, 0.95),
+        bytes_per_s=total * 1000 // max(1, sum(times)),
+    )

@@ -1,0 +1,31 @@
+"""The route of the audit: it is read, and nothing of it is ever changed through this door."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from fleet.api.history import LARGEST_PAGE
+from fleet.api.questions import Act, AuditPage
+from fleet.history import audit
+from fleet.history.pages import PageRequest
+from fleet.web.callers import Reader
+from fleet.web.centre import ThisCentre
+
+router = APIRouter(prefix="/audit", tags=["audit"])
+
+Text = Annotated[str, Query(max_length=600)]
+
+
+@router.get("")
+def list_acts(
+    centre: ThisCentre,
+    _: Reader,
+    who: Text = "",
+    subject: Text = "",
+    action: Text = "",
+    limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = 50,
+    page: Text = "",
+) -> AuditPage:
+    """List who did what, through which door, newest first; everything given must hold."""
+    found = audit.acts(centre.db, PageRequest(limit=limit, cursor=page), who=who, subject=subject, action=action)
+    return AuditPage(acts=tuple(Act.model_validate(row) for row in found.items), next_page=found.next or None)
