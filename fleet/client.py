@@ -28,6 +28,7 @@ from fleet.api.questions import AuditPage, Chain, Changed, ComparedAnswer, Durat
 from fleet.api.rollouts import RolloutAnswer, Rollouts, StopRollout
 from fleet.api.schedules import ChangeSchedule, CreateSchedule, ScheduleAnswer, Schedules
 from fleet.api.selectors import Selector
+from fleet.api.stops import CreateStop, StopAnswer, Stops
 from fleet.api.tokens import CreateToken, TokenCreated, Tokens
 from fleet.errors import AuthNeeded, BadInput, FleetError, Unreachable
 
@@ -274,6 +275,20 @@ class Client:
     def run_schedule(self, name: str) -> ScheduleAnswer:
         """Let a schedule be due now."""
         return self._send("POST", ScheduleAnswer, f"/schedules/{_part(name)}/run")
+
+    # Stops
+
+    def stops(self) -> Stops:
+        """Return the freezes, holds, snoozes and skips that hold."""
+        return self._get(Stops, "/stops")
+
+    def create_stop(self, request: CreateStop) -> StopAnswer:
+        """Let something not be updated for now."""
+        return self._send("POST", StopAnswer, "/stops", request)
+
+    def lift_stop(self, id: str) -> StopAnswer:
+        """Lift a stop."""
+        return self._send("DELETE", StopAnswer, f"/stops/{_part(id)}")
 
     # Tokens, doctor
 

@@ -22,13 +22,28 @@ from fleet.web import (
     questions,
     rollouts,
     schedules,
+    stops,
     tokens,
 )
 from fleet.web.centre import Centre, ThisCentre
 from fleet.web.doors import LARGEST_REQUEST
 
 # The questions stand before the history: `/history/{id}` would take their paths.
-ROOMS = (hosts, containers, plans, rollouts, questions, history, audit, mirrors, policies, schedules, tokens, doctor)
+ROOMS = (
+    hosts,
+    containers,
+    plans,
+    rollouts,
+    questions,
+    history,
+    audit,
+    mirrors,
+    policies,
+    schedules,
+    stops,
+    tokens,
+    doctor,
+)
 
 DESCRIPTION = """Fleet keeps the containers of many plain Docker hosts up to date.
 
