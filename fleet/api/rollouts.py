@@ -69,6 +69,8 @@ class RolloutAnswer(Answer):
     waves: tuple[Wave, ...] = ()
     hosts: tuple[RolloutHost, ...] = ()
     spec: dict[str, Any] = Field(default_factory=dict)
+    frozen: str = ""
+    """The freeze that every host whose turn is still to come is under, in words; empty: there is none."""
 
 
 class Rollouts(Answer):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PENDING = 10
 """The exit code of ``plan --exit-code`` where something would be changed."""
 
-_ASKING, _PLANNING = "asking the registries", "planning"
+ASKING, PLANNING = "asking the registries", "planning"
 _COLUMNS = (
     Column("HOST"),
     Column("CONTAINER"),
@@ -49,7 +49,7 @@ def plan(ctx: click.Context, selector: "Selector", out: str | None, check: bool,
     session = ctx.ensure_object(Session)
     with session.client() as client:
         request = build(MakePlan, selector=selector, check=check)
-        with working(session, _ASKING if check else _PLANNING):
+        with working(session, ASKING if check else PLANNING):
             answer = client.make_plan(request)
     if out:
         _write(Path(out), answer)
@@ -69,7 +69,7 @@ def apply(ctx: click.Context, plan: str, detach: bool, timeout: timedelta | None
     with session.client() as client:
         id = _checked_id(client, plan)
         ordered = client.apply_plan(id)
-        ctx.exit(_carry_out(session, client, ordered, detach, timeout))
+        ctx.exit(carry_out(session, client, ordered, detach, timeout))
 
 
 @click.command(cls=Leaf)
@@ -87,12 +87,12 @@ def update(
     session = ctx.ensure_object(Session)
     with session.client() as client:
         request = build(UpdateHost, host=host, container=container, check=check)
-        with working(session, _ASKING if check else _PLANNING):
+        with working(session, ASKING if check else PLANNING):
             ordered = client.update(request)
-        ctx.exit(_carry_out(session, client, ordered, detach, timeout))
+        ctx.exit(carry_out(session, client, ordered, detach, timeout))
 
 
-def _carry_out(session: Session, client: "Client", ordered: "Ordered", detach: bool, timeout: timedelta | None) -> int:
+def carry_out(session: Session, client: "Client", ordered: "Ordered", detach: bool, timeout: timedelta | None) -> int:
     """Show what was ordered, and follow it to its end; return the exit code."""
     if not session.json:
         _show_targets(session, ordered.plan)

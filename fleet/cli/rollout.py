@@ -6,14 +6,18 @@ from typing import TYPE_CHECKING
 import click
 
 from fleet.cli.building import build
-from fleet.cli.console import Column, clean, paint, print_answer, print_table
+from fleet.cli.console import Column, clean, paint, print_answer, print_table, working
+from fleet.cli.plan import ASKING, PLANNING, carry_out
 from fleet.cli.screen import amount, doing
+from fleet.cli.select import selecting
 from fleet.cli.session import Branch, Session, pass_session
-from fleet.cli.waiting import follow
+from fleet.cli.spec import read_spec
+from fleet.cli.waiting import follow, waiting
 from fleet.cli.words import NOTHING, Duration, moment, short_id
 
 if TYPE_CHECKING:
     from fleet.api.rollouts import RolloutAnswer, StopRollout
+    from fleet.api.selectors import Selector
 
 _COLUMNS = (
     Column("NR", right=True),
@@ -37,6 +41,36 @@ _HOSTS = (
 @click.group(cls=Branch)
 def rollout() -> None:
     """Look at rollouts, pause and stop them."""
+
+
+@rollout.command("start")
+@selecting
+@click.option("--spec", type=click.Path(), help="A file with its waves and limits, TOML or JSON; - for stdin.")
+@click.option("--check/--no-check", default=True, help="Ask the registries first (default), or take the last check.")
+@click.option("--reason", default="", help="Why, for the others.")
+@waiting
+@click.pass_context
+def start(
+    ctx: click.Context,
+    selector: "Selector",
+    spec: str | None,
+    check: bool,
+    reason: str,
+    detach: bool,
+    timeout: timedelta | None,
+) -> None:
+    """Plan, and carry the plan out in waves; exit 3 where some hosts failed, 6 where it waits for a person."""
+    from fleet.api.plans import ApplyPlan, MakePlan, Ordered
+
+    session = ctx.ensure_object(Session)
+    told = build(ApplyPlan, spec=read_spec(spec) if spec else None, reason=reason)
+    with session.client() as client:
+        request = build(MakePlan, selector=selector, check=check)
+        with working(session, ASKING if check else PLANNING):
+            plan = client.make_plan(request).plan
+        if not plan.changes:
+            ctx.exit(carry_out(session, client, Ordered(plan=plan), detach, timeout))
+        ctx.exit(carry_out(session, client, client.apply_plan(plan.id.hex, told), detach, timeout))
 
 
 @rollout.command("ls")

@@ -24,6 +24,7 @@ LOOK_S = 1.0
 PATIENCE = 30
 """How often in a row the server may be away before the watch gives up; the rollout goes on all the same."""
 SOME_FAILED = 3
+REFUSED = 6
 INTERRUPTED = 130
 
 _RESULTS = (
@@ -45,7 +46,10 @@ def waiting(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def follow(session: Session, client: "Client", id: str, timeout: timedelta | None) -> int:
-    """Show the rollout until it ends; return the exit code. Ctrl-C ends the watch alone, and says so."""
+    """Show the rollout until it ends, or waits for a person or a freeze; return the exit code.
+
+    Ctrl-C ends the watch alone, and says so.
+    """
     short = id[-8:]
     try:
         answer = _watch(session, client, id, timeout)
@@ -53,6 +57,8 @@ def follow(session: Session, client: "Client", id: str, timeout: timedelta | Non
         say(f"detached: rollout {short} goes on; stop it with: fleet rollout abort {short}")
         return INTERRUPTED
     outcomes = _outcomes(client, answer)
+    if answer.rollout.ended_at is None:
+        return _told_held(session, answer)
     if session.json:
         print_json({**answer.document(), "outcomes": [o.model_dump(mode="json") for o in outcomes]})
     else:
@@ -75,13 +81,29 @@ def _watch(session: Session, client: "Client", id: str, timeout: timedelta | Non
                     raise
                 screen.note(str(e))
             else:
-                if answer.rollout.ended_at is not None:
+                if answer.rollout.ended_at is not None or waits(answer):
                     return answer
             if ends is not None and time.monotonic() >= ends:
                 raise TimedOut(
                     f"cannot wait any longer: rollout {id[-8:]} goes on; watch it with: fleet rollout watch {id[-8:]}"
                 )
             time.sleep(LOOK_S)
+
+
+def waits(answer: "RolloutAnswer") -> str:
+    """Return why nothing of the rollout goes on until a person does something or a freeze ends; empty: it goes on."""
+    if any(host.state.live for host in answer.hosts):
+        return ""
+    held = ", ".join(hold.value for hold in answer.rollout.holds)
+    return f"held: {held}" if held else answer.frozen
+
+
+def _told_held(session: Session, answer: "RolloutAnswer") -> int:
+    short = short_id(answer.rollout.id)
+    if session.json:
+        print_json(answer.document())
+    say(f"rollout {short} waits, {waits(answer)}; it is not over, see: fleet rollout show {short}")
+    return REFUSED
 
 
 def _screen(session: Session) -> AbstractContextManager[Any]:

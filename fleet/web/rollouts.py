@@ -5,11 +5,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from fleet.api.rollouts import Rollout, RolloutAnswer, RolloutHost, Rollouts, StopRollout, Wave
+from fleet.controller.plans import stopped_of
 from fleet.history import queries
+from fleet.history.hosts import hosts
 from fleet.history.pages import PageRequest
-from fleet.history.queries import ProgressRow, RolloutHostRow, RolloutRow
+from fleet.history.queries import ProgressRow, RolloutDetail, RolloutHostRow, RolloutRow
 from fleet.history.rollouts import abort_rollout as abort
 from fleet.history.rollouts import hold_rollout, release_rollout
+from fleet.rollouts.states import WAITING
+from fleet.rollouts.stops import freezing
 from fleet.web.callers import Reader, Writer
 from fleet.web.centre import Centre, ThisCentre
 
@@ -63,7 +67,19 @@ def _answer(centre: Centre, id: str) -> RolloutAnswer:
         waves=tuple(Wave.model_validate(wave) for wave in detail.waves),
         hosts=tuple(_host(row, doing.get(row.host_id)) for row in detail.hosts),
         spec=detail.rollout.spec.document(),
+        frozen=_frozen(centre, detail),
     )
+
+
+def _frozen(centre: Centre, detail: RolloutDetail) -> str:
+    """Return in words what freezes every host that waits; empty where one may go on, or none waits."""
+    waiting = {row.host_id for row in detail.hosts if row.state in WAITING}
+    if not waiting or detail.rollout.ended_at is not None:
+        return ""
+    stopped = stopped_of(centre.db, (row for row in hosts(centre.db) if row.id in waiting))
+    names = {row.host_id: row.host for row in detail.hosts}
+    found = [freezing(stopped.stops, names[id], labels) for id, labels in stopped.labels.items()]
+    return next((stop.words for stop in found if stop), "") if found and all(found) else ""
 
 
 def _rollout(row: RolloutRow) -> Rollout:
