@@ -1,99 +1,18 @@
 """What a rollout does next: a pure function of what is known about it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from uuid import UUID
 
-from fleet.rollouts.spec import RolloutSpec
-from fleet.rollouts.states import LIVE, Hold, HostState, RolloutState, WaveState
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A pending host whose turn may have come."""
-
-    host_id: UUID
-    wave: int
-    position: int
-    """Its place in the rollout's order."""
-    reachable: bool = True
-    """Whether it has been heard of lately."""
-    busy: bool = False
-    """Whether it has a live try in another rollout."""
-    not_before: datetime | None = None
-    """When its next try may begin; None: at once."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WaveFacts:
-    """One wave, and how many of its hosts are in which state."""
-
-    number: int
-    state: WaveState
-    counts: Mapping[HostState, int] = field(default_factory=dict)
-
-    def count(self, *states: HostState) -> int:
-        """Return how many hosts of the wave are in one of *states*."""
-        return sum(self.counts.get(state, 0) for state in states)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RolloutFacts:
-    """What is known of one rollout. Hosts are counted, not listed, so that its size costs a tick nothing."""
-
-    id: UUID
-    spec: RolloutSpec
-    state: RolloutState
-    created_at: datetime
-    waves: tuple[WaveFacts, ...]
-    candidates: tuple[Candidate, ...] = ()
-    """Pending hosts of open waves; may be a part of them, but not empty while one could be dispatched."""
-    holds: frozenset[Hold] = frozenset()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Begin:
-    """Let the planned rollout run."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenWave:
-    """Let the hosts of this wave be dispatched."""
-
-    number: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dispatch:
-    """Write a command for this host."""
-
-    host_id: UUID
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WithdrawPending:
-    """Cancel every host that is still pending."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndWave:
-    """Every host of this wave ended."""
-
-    number: int
-    state: WaveState
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finish:
-    """The rollout is over."""
-
-    state: RolloutState
-
-
-Decision = Begin | OpenWave | Dispatch | WithdrawPending | EndWave | Finish
+from fleet.rollouts.decisions import Begin as Begin
+from fleet.rollouts.decisions import Decision as Decision
+from fleet.rollouts.decisions import Dispatch as Dispatch
+from fleet.rollouts.decisions import EndWave as EndWave
+from fleet.rollouts.decisions import Finish as Finish
+from fleet.rollouts.decisions import OpenWave as OpenWave
+from fleet.rollouts.decisions import WithdrawPending as WithdrawPending
+from fleet.rollouts.facts import Candidate as Candidate
+from fleet.rollouts.facts import RolloutFacts as RolloutFacts
+from fleet.rollouts.facts import WaveFacts as WaveFacts
+from fleet.rollouts.states import LIVE, WAITING, HostState, RolloutState, WaveState
 
 
 def advance(facts: RolloutFacts, now: datetime) -> tuple[Decision, ...]:
@@ -146,7 +65,7 @@ def _wind_down(facts: RolloutFacts, end: RolloutState, reason: str) -> tuple[Dec
 
 
 def _all_ended(wave: WaveFacts) -> bool:
-    return wave.count(HostState.PENDING, *LIVE) == 0
+    return wave.count(*WAITING, *LIVE) == 0
 
 
 def _end_wave(wave: WaveFacts) -> tuple[Decision, ...]:

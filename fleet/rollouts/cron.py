@@ -1,11 +1,11 @@
 """When a schedule runs: cron expressions in a time zone, right over the changes of daylight saving."""
 
 from datetime import UTC, datetime
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 
 from fleet.errors import BadInput
+from fleet.rollouts.windows import zone_named
 
 
 def next_run(cron: str, zone: str, after: datetime) -> datetime:
@@ -15,7 +15,7 @@ def next_run(cron: str, zone: str, after: datetime) -> datetime:
     at the first (Debian's rules). Raises BadInput for an expression or zone that cannot be used, and for an expression
     that never fires.
     """
-    for at in _simulated(cron, after.astimezone(_zone(zone))):
+    for at in _simulated(cron, after.astimezone(zone_named(zone))):
         if (instant := at.astimezone(UTC)) > after:
             return instant
     raise BadInput(_bad(cron, "it never fires"))
@@ -39,13 +39,6 @@ def _simulated(cron: str, start: datetime) -> CronSim:
         return CronSim(cron, start)
     except CronSimError as broken:
         raise BadInput(_bad(cron, str(broken))) from None
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise BadInput(f"cannot use {name[:80]!r} as a time zone; give a name such as Europe/Berlin or UTC") from None
 
 
 def _bad(cron: str, why: str) -> str:

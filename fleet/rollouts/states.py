@@ -6,12 +6,16 @@ from enum import StrEnum
 class RolloutState(StrEnum):
     """How far a rollout is."""
 
+    DRAFT = "draft"
+    """It is being written; nothing is pinned, and nothing follows from it."""
     PLANNED = "planned"
     """Its hosts and digests are pinned; nothing was sent yet."""
     RUNNING = "running"
     """Hosts are being dispatched."""
     ABORTING = "aborting"
     """A person stopped it: nothing new is sent, what is live may end."""
+    ROLLING_BACK = "rolling_back"
+    """It failed, or a person said so: nothing new is sent, and a rollout of its own brings the old digests back."""
     COMPLETED = "completed"
     """Every host ended, and none failed."""
     COMPLETED_WITH_FAILURES = "completed_with_failures"
@@ -20,11 +24,24 @@ class RolloutState(StrEnum):
     """A person stopped it, and nothing is live any more."""
     EXPIRED = "expired"
     """Its time was over before every host had its turn."""
+    SUPERSEDED = "superseded"
+    """A newer rollout of the same images took over."""
+    ROLLED_BACK = "rolled_back"
+    """Its way back has ended; how well, the rollout that was the way back tells."""
 
     @property
     def ended(self) -> bool:
         """Whether nothing about the rollout changes any more."""
-        return self not in (RolloutState.PLANNED, RolloutState.RUNNING, RolloutState.ABORTING)
+        return self not in _GOES_ON
+
+
+_GOES_ON = (
+    RolloutState.DRAFT,
+    RolloutState.PLANNED,
+    RolloutState.RUNNING,
+    RolloutState.ABORTING,
+    RolloutState.ROLLING_BACK,
+)
 
 
 class WaveState(StrEnum):
@@ -34,10 +51,25 @@ class WaveState(StrEnum):
     """Earlier waves come first."""
     OPEN = "open"
     """Its hosts may be dispatched."""
+    SOAKING = "soaking"
+    """Enough of its hosts succeeded, and are watched for a while."""
     PASSED = "passed"
-    """Every host of it ended, and none failed."""
+    """Its gate was met and its soak served; without a gate: every host of it ended, and none failed."""
     FAILED = "failed"
-    """Every host of it ended or was withdrawn, and at least one failed or never had its turn."""
+    """Its gate failed; without a gate: every host of it ended or was withdrawn, and at least one failed or never had
+    its turn."""
+    WAIVED = "waived"
+    """A person let the rollout go on although the gate was not met."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the gate has spoken, or a person in its place."""
+        return self in (WaveState.PASSED, WaveState.FAILED, WaveState.WAIVED)
+
+    @property
+    def cleared(self) -> bool:
+        """Whether later waves may be opened, and what is left of this one may go on."""
+        return self in (WaveState.PASSED, WaveState.WAIVED)
 
 
 class Hold(StrEnum):
@@ -45,6 +77,20 @@ class Hold(StrEnum):
 
     USER = "user"
     """A person paused it."""
+    APPROVAL = "approval"
+    """The next wave waits for a person's approval."""
+    GATE_FAILED = "gate_failed"
+    """A wave failed; a person retries or waives it, aborts, or rolls back."""
+    INCONCLUSIVE = "inconclusive"
+    """A wave's deadline passed and its gate is neither met nor failed; a person retries or waives it."""
+    BUDGET = "budget"
+    """More hosts failed over all waves than the budget allows."""
+    MIRROR_OUTAGE = "mirror_outage"
+    """One try after the other ended because bytes could not be had."""
+    ENGINE_ERROR = "engine_error"
+    """One try after the other ended because an engine could not be used."""
+    SUPERSEDED = "superseded"
+    """A newer rollout of the same images was planned; goes away by itself where that one ends before it begins."""
 
 
 class HostState(StrEnum):
@@ -52,6 +98,8 @@ class HostState(StrEnum):
 
     PENDING = "pending"
     """Its turn has not come, or comes again."""
+    PARKED = "parked"
+    """It is silent; its turn comes when it is heard of again, within the time to catch up."""
     DISPATCHED = "dispatched"
     """A command exists for it and has been, or is about to be, offered."""
     PULLING = "pulling"
@@ -64,6 +112,8 @@ class HostState(StrEnum):
     """Every target of it runs the pinned digest."""
     FAILED = "failed"
     """At least one target does not, or the last try ran out of time."""
+    REGRESSED = "regressed"
+    """It succeeded, and does not run the pinned digest well any more; counts as a failure."""
     SKIPPED = "skipped"
     """The host found a reason to touch none of its targets."""
     CANCELLED = "cancelled"
@@ -77,11 +127,33 @@ class HostState(StrEnum):
     @property
     def ended(self) -> bool:
         """Whether the host needs nothing more from this rollout."""
-        return self is not HostState.PENDING and self not in LIVE
+        return self not in WAITING and self not in LIVE
 
 
 LIVE = (HostState.DISPATCHED, HostState.PULLING, HostState.READY, HostState.APPLYING)
 """The states of a host in which a try is under way."""
+
+WAITING = (HostState.PENDING, HostState.PARKED)
+"""The states of a host whose turn is still to come."""
+
+BAD = (HostState.FAILED, HostState.REGRESSED)
+"""The states of a host that count as failures."""
+
+GONE = (HostState.SKIPPED, HostState.CANCELLED)
+"""The states of a host that the gate does not count at all."""
+
+
+class FailureClass(StrEnum):
+    """Whose fault a failed try is."""
+
+    RELEASE = "release"
+    """The new version did not start, or was not healthy."""
+    INFRASTRUCTURE = "infrastructure"
+    """The bytes could not be had: mirrors, registry, network, disk."""
+    ENGINE = "engine"
+    """The engine refused or could not be reached."""
+    TIMEOUT = "timeout"
+    """No outcome came in time."""
 
 
 class CommandState(StrEnum):

@@ -63,7 +63,7 @@ def test_what_is_no_selector_is_refused(document: Any) -> None:
         Selector.parse(document)
 
 
-@pytest.mark.parametrize("document", [{"max_parallel": 0}, {"waves": []}, {"nope": 1}, {"version": 2}, None])
+@pytest.mark.parametrize("document", [{"max_parallel": 0}, {"waves": []}, {"nope": 1}, {"version": 3}, None])
 def test_what_is_no_spec_is_refused(document: Any) -> None:
     with pytest.raises(BadInput, match="cannot use"):
         RolloutSpec.parse(document)

@@ -1,0 +1,128 @@
+"""What ``advance`` is told of one rollout: counts and a few candidates, so that its size costs a tick nothing.
+
+Each field that an older caller does not know has the value under which nothing new follows from it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from fleet.rollouts.spec import RolloutSpec
+from fleet.rollouts.states import Hold, HostState, RolloutState, WaveState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A pending host whose turn may have come."""
+
+    host_id: UUID
+    wave: int
+    position: int
+    """Its place in the rollout's order."""
+    reachable: bool = True
+    """Whether it has been heard of lately."""
+    busy: bool = False
+    """Whether it has a live try in another rollout."""
+    stopped: bool = False
+    """Whether a freeze of the fleet, or a quarantine, keeps it as it is."""
+    unavailable: bool = False
+    """Whether it is unhealthy already, so that trying it takes no more of any cap."""
+    name: str = ""
+    """For the selectors of freezes."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """For caps, and for the selectors of freezes."""
+    zone: str = "UTC"
+    """Its time zone, for windows in the host's own time."""
+    not_before: datetime | None = None
+    """When its next try may begin; None: at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaveFacts:
+    """One wave, and how many of its hosts are in which state."""
+
+    number: int
+    state: WaveState
+    counts: Mapping[HostState, int] = field(default_factory=dict)
+    opened_at: datetime | None = None
+    active_ms: int = 0
+    """Its active time up to *active_since*, or in all where that is None."""
+    active_since: datetime | None = None
+    """Since when its active time runs; None: it stands still."""
+    soak_since: datetime | None = None
+    """Since when it soaks; None: its gate was not met, or is not any more."""
+    regressed_at: datetime | None = None
+    """When a host of it last became regressed; None: none did."""
+    approved: bool = False
+    prefetched: bool = True
+    """Whether its hosts were told to pull ahead."""
+    silent: int = 0
+    """How many of its pending hosts are silent."""
+    returned: int = 0
+    """How many of its parked hosts were heard of again."""
+    overdue: int = 0
+    """How many of its parked hosts, still silent, have been parked for longer than they may catch up."""
+    quarantined: int = 0
+    """How many of its pending and parked hosts are in quarantine."""
+
+    def count(self, *states: HostState) -> int:
+        """Return how many hosts of the wave are in one of *states*."""
+        return sum(self.counts.get(state, 0) for state in states)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapFacts:
+    """How many hosts with one value of one label may be away at once, over all rollouts, and how many are."""
+
+    label: str
+    value: str
+    limit: int
+    unavailable: int
+    """Hosts with this value that are live in any rollout, or unhealthy: failed or regressed at their latest try."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Superseding:
+    """A newer rollout of the same images to hosts of this one."""
+
+    id: UUID
+    begun: bool
+    """Whether it has begun; before that, this one is only held."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutFacts:
+    """What is known of one rollout. Hosts are counted, not listed, so that its size costs a tick nothing."""
+
+    id: UUID
+    spec: RolloutSpec
+    state: RolloutState
+    created_at: datetime
+    waves: tuple[WaveFacts, ...]
+    """By number, as many as the spec has."""
+    candidates: tuple[Candidate, ...] = ()
+    """Pending hosts of waves that are not pending; may be a part, but not empty while one could be dispatched."""
+    holds: frozenset[Hold] = frozenset()
+    caps: tuple[CapFacts, ...] = ()
+    """Those that the candidates' labels meet."""
+    zones: frozenset[str] = frozenset()
+    """The time zones of its hosts; needed only where a window is in the host's own."""
+    dispatched_last_minute: int = 0
+    forgiven: int = 0
+    """Failures over all waves that a person has seen and accepted."""
+    late: int = 0
+    """Hosts that the selector takes, came after the plan, and are not in the rollout."""
+    infrastructure_in_a_row: int = 0
+    """How many of the latest tries, since the hold was last lifted, ended one after the other for want of bytes."""
+    engine_in_a_row: int = 0
+    """The same, for engines that could not be used."""
+    superseded_by: Superseding | None = None
+    is_way_back: bool = False
+    """Whether it is the way back of another; it is never itself rolled back."""
+    way_back: RolloutState | None = None
+    """Where the rollout stands that is the way back of this one; None: it was not made."""
+
+    def count(self, *states: HostState) -> int:
+        """Return how many hosts of all waves are in one of *states*."""
+        return sum(wave.count(*states) for wave in self.waves)
