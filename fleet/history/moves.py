@@ -78,6 +78,9 @@ class HostTry:
     reason: str
     not_before: datetime | None
     changed_at: datetime
+    failure: str | None = None
+    """Whose fault the latest failed try is; None: none failed."""
+    parked_at: datetime | None = None
     events: list[dict[str, Any]] = field(default_factory=list)
 
     def move(self, state: HostState, now: datetime, *, reason: str = "") -> None:
@@ -140,7 +143,7 @@ def pieces(names: Sequence[T]) -> Iterator[Sequence[T]]:
 
 
 _COMMAND_COLUMNS = ("state", "sent", "reason", "changed_at", "sent_at", "due_at", "deadline", "ended_at")
-_HOST_COLUMNS = ("state", "tries", "command_id", "reason", "not_before", "changed_at")
+_HOST_COLUMNS = ("state", "tries", "command_id", "reason", "not_before", "changed_at", "failure", "parked_at")
 
 
 def save_commands(connection: Connection, loaded: Iterable[Command]) -> None:

@@ -33,6 +33,14 @@ class WaveRow:
     opened_at: datetime | None
     ended_at: datetime | None
     counts: dict[HostState, int]
+    soak_since: datetime | None = None
+    """Since when it soaks; None: its gate is not met, or it needs none."""
+    approved_by: str | None = None
+    decided_by: str | None = None
+    """Who waived or last retried it."""
+    reason: str | None = None
+    evidence: dict[str, int] | None = None
+    """The numbers that its gate was judged by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +59,11 @@ class RolloutRow:
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    way_back_of: UUID | None = None
+    """The rollout that this one undoes."""
+    superseded_by: UUID | None = None
+    forgiven: int | None = None
+    counted_from: datetime | None = None
     counts: dict[HostState, int]
     """How many of its hosts are in which state."""
 
@@ -70,6 +83,9 @@ class RolloutHostRow:
     reason: str
     not_before: datetime | None
     changed_at: datetime
+    failure: str | None = None
+    """Whose fault the latest failed try is; None: none failed."""
+    parked_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +127,11 @@ def rollout(db: Database, id_or_number: UUID | int | str) -> RolloutDetail:
                 state=wave.state,
                 opened_at=wave.opened_at,
                 ended_at=wave.ended_at,
+                soak_since=wave.soak_since,
+                approved_by=wave.approved_by,
+                decided_by=wave.decided_by,
+                reason=wave.reason,
+                evidence=wave.evidence,
                 counts=by_wave.get((row["id"], wave.number), {}),
             )
             for wave in connection.execute(query)

@@ -24,6 +24,10 @@ rollouts = Table(
     time("created_at", "when it was made"),
     time("started_at", "when it began to run", nullable=True),
     time("ended_at", "when it was over", nullable=True),
+    uid("way_back_of", "the rollout that this one undoes; null: it undoes none", nullable=True),
+    uid("superseded_by", "a newer rollout of the same images to the same hosts; null: none", nullable=True),
+    number("forgiven", "failures over all waves that a person saw and accepted; null: none", nullable=True),
+    time("counted_from", "tries that ended before this do not count as failures in a row; null: all do", nullable=True),
     Index("uq_rollouts_number", "number", unique=True),
     Index(
         "ix_rollouts_active",
@@ -31,6 +35,7 @@ rollouts = Table(
         sqlite_where=sql("ended_at IS NULL"),
         postgresql_where=sql("ended_at IS NULL"),
     ),
+    Index("ix_rollouts_way_back_of", "way_back_of"),
     comment="orders to the fleet; even one update of one container is one",
 )
 
@@ -42,6 +47,15 @@ waves = Table(
     words("state", WaveState, "how far it is"),
     time("opened_at", "when its hosts could first be dispatched", nullable=True),
     time("ended_at", "when its last host ended", nullable=True),
+    big("active_ms", "its active time up to active_since, or in all, milliseconds; null: none", nullable=True),
+    time("active_since", "since when its active time runs; null: it stands still", nullable=True),
+    time("soak_since", "since when it soaks; null: its gate is not met", nullable=True),
+    text("approved_by", "who approved it; null: nobody", nullable=True),
+    time("approved_at", "when it was approved", nullable=True),
+    time("prefetched_at", "when its hosts were told to pull ahead; null: they were not", nullable=True),
+    text("decided_by", "who waived or last retried it; null: nobody", nullable=True),
+    text("reason", "why it ended as it did, or why it was waived; null: there is nothing to say", nullable=True),
+    document("evidence", "the numbers that its gate was judged by; null: it was not judged", nullable=True),
     comment="the waves of each rollout",
 )
 
@@ -59,11 +73,14 @@ rollout_hosts = Table(
     text("reason", "why it failed, waits again, was skipped or withdrawn"),
     time("not_before", "when its next try may begin; null: at once", nullable=True),
     time("changed_at", "when its state last changed"),
+    text("failure", "whose fault the latest failed try is; null: none failed", nullable=True),
+    time("parked_at", "when it was parked; null: it is not parked", nullable=True),
     # The rule that two orders never meet on one host, over all rollouts, kept by the database itself.
     Index(
         "uq_rollout_hosts_live_host", "host_id", unique=True, sqlite_where=sql(IS_LIVE), postgresql_where=sql(IS_LIVE)
     ),
     Index("ix_rollout_hosts_wave", "rollout_id", "wave", "state", "position"),
+    Index("ix_rollout_hosts_host", "host_id", "rollout_id"),
     comment="the hosts of each rollout, in exactly one state each",
 )
 
@@ -116,6 +133,16 @@ policies = Table(
     text("changed_by", "who wrote it last"),
     time("changed_at", "when it was written last"),
     comment="what hosts may do and how, as people wrote it",
+)
+
+caps = Table(
+    "caps",
+    METADATA,
+    text("label", "the label by whose values hosts are counted", primary_key=True),
+    text("most", "how many hosts of one value may be away at once, over all rollouts: 3, or 25%"),
+    text("changed_by", "who wrote it last"),
+    time("changed_at", "when it was written last"),
+    comment="how many hosts may be away at once",
 )
 
 stops = Table(
