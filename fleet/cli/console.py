@@ -98,7 +98,7 @@ def print_table(session: Session, columns: Sequence[Column], rows: Iterable[Sequ
     if sys.stdout.isatty():
         _print_fitted(session, columns, cells)
     else:
-        _print_plain(columns, cells)
+        print_plain(columns, cells)
 
 
 def clean(text: str) -> str:
@@ -166,7 +166,9 @@ def _print_fitted(session: Session, columns: Sequence[Column], rows: Sequence[Se
     console.print(table)
 
 
-def _print_plain(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+def print_plain(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    """Print every column in full, whatever listens."""
+    rows = [[clean(cell) for cell in row] for row in rows]
     lines = [[c.title for c in columns], *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
     for line in lines:

@@ -1,16 +1,22 @@
 """``fleet history``: what was updated, when, by whom, through which mirror, and what came of it."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from fleet.cli import questions
+from fleet.cli.asking import Asking, is_term, understood
 from fleet.cli.building import build
-from fleet.cli.console import Column, clean, paint, print_answer, print_table, say
-from fleet.cli.session import Branch, Leaf, Session, pass_session
+from fleet.cli.console import Column, clean, paint, print_answer, print_json, print_table, say
+from fleet.cli.listing import CSV, JSONL, print_items
+from fleet.cli.session import Branch, Session, pass_session
 from fleet.cli.words import NOTHING, Moment, change, familiar, moment, seconds, short_id, size
+from fleet.errors import BadInput
 
 if TYPE_CHECKING:
-    from fleet.api.history import Pull, Update
+    from fleet.api.history import HistoryQuery, OutcomeRow, Pull, Update
+    from fleet.client import Client
 
 _COLUMNS = (
     Column("ID"),
@@ -23,6 +29,7 @@ _COLUMNS = (
     Column("IMAGE", 3),
     Column("DOWN", 4, right=True),
     Column("BY", 5),
+    Column("REASON", 6),
 )
 _ATTEMPTS = (
     Column("SOURCE"),
@@ -41,8 +48,8 @@ class _History(Branch):
     """A group that asks when no command is named."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Run ``ls`` where the first word is an option, or where there is none."""
-        if not args or (args[0].startswith("-") and args[0] not in ("-h", "--help")):
+        """Run ``ls`` where the first word is an option or a term of a query, or where there is none."""
+        if not args or (args[0] not in ("-h", "--help") and (args[0].startswith("-") or is_term(args[0]))):
             args = ["ls", *args]
         return super().parse_args(ctx, args)
 
@@ -52,7 +59,8 @@ def history() -> None:
     """Ask what was updated, when, and through which mirror. Without a command: ls."""
 
 
-@history.command("ls", cls=Leaf)
+@history.command("ls", cls=Asking)
+@click.argument("query", nargs=-1)
 @click.option("--since", type=Moment(), help="Not before: 2h (ago), 2026-11-25, or RFC 3339.")
 @click.option("--until", type=Moment(), help="Not after.")
 @click.option("--host", metavar="NAME", help="On this host.")
@@ -64,34 +72,72 @@ def history() -> None:
 @click.option("--by", metavar="WHO", help="Asked by this person, schedule or rollout.")
 @click.option("--rollout", metavar="ID", help="Of this rollout.")
 @click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="How many.")
+@click.option("--all", "everything", is_flag=True, help="All that fit, for -o jsonl or -o csv.")
 @click.option("--page", metavar="CURSOR", help="Go on where the page before ended.")
 @pass_session
-def ls(session: Session, /, **query: Any) -> None:
-    """List outcomes, newest first; all that is given must hold."""
-    from fleet.api.history import HistoryQuery
+def ls(session: Session, /, query: tuple[str, ...], everything: bool, **given: Any) -> None:
+    """List outcomes, newest first; all that is given must hold.
 
+    QUERY is made of host: image: container: digest: mirror: outcome: rollout: by: since: until: and of text; a comma
+    means or, a minus means not: 'image:nginx -outcome:updated since:2d[Europe/Paris] "port is taken"'.
+    """
+    from fleet.api.history import LARGEST_PAGE, HistoryQuery
+
+    if everything and session.output not in (JSONL, CSV):
+        raise BadInput("cannot print everything in this form; add -o jsonl or -o csv, which write it as it comes")
+    if everything:
+        given["limit"] = LARGEST_PAGE
+    asked = build(HistoryQuery, q=understood(query), **given)
     with session.client() as client:
-        answer = client.history(build(HistoryQuery, **query))
-    if print_answer(session, answer):
-        return
-    rows = [
-        (
-            short_id(o.id),
-            moment(o.recorded_at),
-            o.host,
-            o.container,
-            o.result.value,
-            change(o.old_digest, o.new_digest),
-            o.mirror or NOTHING,
-            familiar(o.image),
-            seconds(o.downtime_ms),
-            o.asked_by,
-        )
-        for o in answer.outcomes
-    ]
-    print_table(session, _COLUMNS, rows, "nothing in the history fits")
-    if answer.next_page:
-        say(f"there is more; go on with: --page {answer.next_page}")
+        outcomes = Outcomes(client, asked, everything=everything)
+        if session.json:
+            found = [outcome.model_dump(mode="json") for outcome in outcomes]
+            print_json({"schema": "v1", "outcomes": found, "next_page": outcomes.next_page})
+            return
+        print_items(session, _COLUMNS, outcomes, _cells, "nothing in the history fits")
+    if outcomes.next_page and not everything:
+        say(f"there is more; go on with: --page {outcomes.next_page}")
+
+
+class Outcomes:
+    """Outcomes as they come, page by page, some of which may be short or empty; so many at most."""
+
+    def __init__(self, client: "Client", asked: "HistoryQuery", *, everything: bool) -> None:
+        """Take what *asked* wants, or all that fits."""
+        self._client = client
+        self._asked = asked
+        self._everything = everything
+        self.next_page: str | None = asked.page
+        """What to go on with, once the outcomes were read; None: there is no more."""
+
+    def __iter__(self) -> "Iterator[OutcomeRow]":
+        """Yield outcomes; the next page is asked for how many are still wanted."""
+        left = self._asked.limit
+        while left:
+            asked = self._asked.model_copy(update={"page": self.next_page, "limit": left})
+            page = self._client.history(asked)
+            self.next_page = page.next_page
+            yield from page.outcomes
+            if not self._everything:
+                left -= len(page.outcomes)
+            if self.next_page is None:
+                return
+
+
+def _cells(o: "OutcomeRow") -> tuple[str, ...]:
+    return (
+        short_id(o.id),
+        moment(o.recorded_at),
+        o.host,
+        o.container,
+        o.result.value,
+        change(o.old_digest, o.new_digest),
+        o.mirror or NOTHING,
+        familiar(o.image),
+        seconds(o.downtime_ms),
+        o.asked_by,
+        o.reason or NOTHING,
+    )
 
 
 @history.command("show")
@@ -161,3 +207,11 @@ def _show_pull(session: Session, pull: "Pull") -> None:
         for a in pull.attempts
     ]
     print_table(session, _ATTEMPTS, rows, "no source was asked")
+
+
+history.add_command(questions.who_runs)
+history.add_command(questions.changes)
+history.add_command(questions.chain)
+history.add_command(questions.mirrors)
+history.add_command(questions.durations)
+history.add_command(questions.compared)

@@ -93,6 +93,13 @@ class DayStart:
 When = Ago | Instant | Local | DayStart
 
 
+def localized(when: When, now: datetime, zone: tzinfo | None) -> When:
+    """Return *when* as an instant where its zone is that of whoever asks; whoever answers need not know the zone."""
+    if zone is None or isinstance(when, Ago | Instant) or when.zone:
+        return when
+    return Instant(moment=when.at(now, zone))
+
+
 def read_when(text: str) -> When:
     """Read a time; raise BadInput, whose text says only what is wrong, for what is none."""
     if text == "now":

@@ -13,7 +13,7 @@ from fleet.history.language_parse import parse
 from fleet.history.language_times import Instant
 from fleet.history.pages import PageRequest
 from fleet.web.callers import Reader
-from fleet.web.centre import ThisCentre
+from fleet.web.centre import Centre, ThisCentre
 
 router = APIRouter(prefix="/history", tags=["history"])
 
@@ -24,7 +24,7 @@ def list_history(centre: ThisCentre, _: Reader, query: Annotated[HistoryQuery, Q
 
     A page may hold fewer rows than were asked for, or none, and still have a next one.
     """
-    page = queries.outcomes(centre.db, _query(query), PageRequest(limit=query.limit, cursor=query.page or ""))
+    page = queries.outcomes(centre.db, _query(centre, query), PageRequest(limit=query.limit, cursor=query.page or ""))
     return HistoryPage(
         outcomes=tuple(OutcomeRow.model_validate(row) for row in page.items), next_page=page.next or None
     )
@@ -38,11 +38,14 @@ def show_outcome(centre: ThisCentre, _: Reader, id: str) -> UpdateAnswer:
     return UpdateAnswer(update=Update.model_validate(found.outcome), pull=pull)
 
 
-def _query(asked: HistoryQuery) -> Language:
+def _query(centre: Centre, asked: HistoryQuery) -> Language:
     """Return the query that was written, and what was given in parts beside it."""
     given = asked.model_dump(exclude_none=True, exclude={"q", "limit", "page"})
     if str(given.get("image", "")).startswith("sha256:"):
         given["digest"] = given.pop("image")
+    if asked.rollout:
+        # Whoever names one rollout wants to know that there is none; in a query, no row fits it.
+        given["rollout"] = str(queries.rollout(centre.db, asked.rollout).rollout.id)
     parts = [_term(Word(name), value) for name, value in given.items() if value != ""]
     written = parse(asked.q or "")
     return Language(terms=(*written.terms, *parse(" ".join(map(str, parts))).terms))

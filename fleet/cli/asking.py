@@ -1,0 +1,49 @@
+"""Queries as they are typed: taken from the words of the command line, and read before anything is sent."""
+
+import re
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import click
+
+from fleet.cli.console import say
+from fleet.cli.listing import Listing
+
+
+class Asking(Listing):
+    """A command that takes a query: a term with a minus is no option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the terms with a minus behind the options."""
+        terms = [word for word in args if _NEGATED.match(word)]
+        if terms and "--" not in args:
+            args = [*(word for word in args if word not in terms), "--", *terms]
+        return super().parse_args(ctx, args)
+
+
+_TERM = re.compile(r'[a-z]+:|"|.*\s')
+_NEGATED = re.compile(r'-(?:[a-z]{2,}:|")')
+
+
+def is_term(word: str) -> bool:
+    """Tell whether *word* is part of a query, where a command could stand as well."""
+    return _TERM.match(word) is not None
+
+
+def understood(words: tuple[str, ...]) -> str | None:
+    """Return the query that was typed, its local times made instants; point at a mistake on a terminal."""
+    from fleet.history.language import BadQuery
+    from fleet.history.language_parse import parse
+    from fleet.history.language_times import localized
+
+    text = " ".join(words)
+    try:
+        query = parse(text)
+    except BadQuery as error:
+        if sys.stderr.isatty():
+            say(error.pointer)
+        raise
+    now = datetime.now(UTC)
+    terms = (replace(t, when=localized(t.when, now, now.astimezone().tzinfo)) if t.when else t for t in query.terms)
+    return str(replace(query, terms=tuple(terms))) or None

@@ -1,0 +1,48 @@
+"""``fleet audit``: who did what, through which door. It is only read."""
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from fleet.cli.console import Column, print_answer, say
+from fleet.cli.listing import Listing, print_items
+from fleet.cli.session import Session, pass_session
+from fleet.cli.words import NOTHING, moment
+
+if TYPE_CHECKING:
+    from fleet.api.questions import Act
+
+_COLUMNS = (
+    Column("WHEN"),
+    Column("WHO"),
+    Column("DOOR", 2),
+    Column("ACTION"),
+    Column("SUBJECT"),
+    Column("DETAILS", 3),
+)
+
+
+@click.command("audit", cls=Listing)
+@click.option(
+    "--who", metavar="WHO", default="", help="By person:NAME, token:NAME, schedule:NAME, or NAME of any kind."
+)
+@click.option("--subject", metavar="NAME", default="", help="To this host, schedule, token, ...")
+@click.option("--action", metavar="WORDS", default="", help="Of this kind, such as: host add")
+@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="How many.")
+@click.option("--page", metavar="CURSOR", default="", help="Go on where the page before ended.")
+@pass_session
+def audit(session: Session, who: str, subject: str, action: str, limit: int, page: str) -> None:
+    """List who did what, through which door, newest first."""
+    with session.client() as client:
+        answer = client.audit(who=who, subject=subject, action=action, limit=limit, page=page)
+    if print_answer(session, answer):
+        return
+    print_items(session, _COLUMNS, answer.acts, _cells, "nobody did anything that fits")
+    if answer.next_page:
+        say(f"there is more; go on with: --page {answer.next_page}")
+
+
+def _cells(act: "Act") -> tuple[str, ...]:
+    details = json.dumps(act.details, ensure_ascii=False) if act.details else NOTHING
+    return moment(act.at), act.who, act.door, act.action, act.subject, details

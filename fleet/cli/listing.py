@@ -1,0 +1,87 @@
+"""Lists in five forms: a table for the terminal, all of its columns, one JSON document, JSON lines, and CSV.
+
+JSON lines and CSV are written page by page, as they come: a whole history goes through in little memory.
+"""
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from fleet.cli.console import Column, print_plain, print_table, say
+from fleet.cli.session import Leaf, Session
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+P = TypeVar("P", bound="BaseModel")
+
+TABLE, WIDE, JSON, JSONL, CSV = FORMATS = ("table", "wide", "json", "jsonl", "csv")
+
+
+class Listing(Leaf):
+    """A leaf that prints a list, in the form that is wanted."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        """Let ``-o`` take every form."""
+        super().__init__(*args, **more)
+        for param in self.params:
+            if "--output" in param.opts:
+                param.type = click.Choice(FORMATS)
+
+
+def print_items(
+    session: Session,
+    columns: Sequence[Column],
+    items: Iterable[P],
+    cells: Callable[[P], Sequence[str]],
+    empty: str,
+) -> None:
+    """Print *items* in any form but ``json``: a row of *cells* each, or all that the API says of each."""
+    if session.output == JSONL:
+        for item in items:
+            click.echo(item.model_dump_json())
+    elif session.output == CSV:
+        _print_csv(items)
+    elif session.output == WIDE:
+        rows = [cells(item) for item in items]
+        print_plain(columns, rows) if rows else say(empty)
+    else:
+        print_table(session, columns, (cells(item) for item in items), empty)
+
+
+def _print_csv(items: Iterable["BaseModel"]) -> None:
+    """Write a line of names and a line an item; lists and objects stand as JSON in their cell."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    began = False
+    for item in items:
+        document = item.model_dump(mode="json")
+        if not began:
+            writer.writerow(document)
+            began = True
+        writer.writerow([json.dumps(v) if isinstance(v, list | dict) else v for v in document.values()])
+
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+BAR = 20
+"""How long the longest bar is, in signs."""
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """Return one block a value, the highest for the greatest, a dot for none; empty where stdout takes no such signs."""
+    if not _draws():
+        return ""
+    most = max(values, default=0)
+    return "".join(_BLOCKS[max(0, round(value / most * len(_BLOCKS)) - 1)] if value else "·" for value in values)
+
+
+def bar(value: float, most: float) -> str:
+    """Return a bar as long as *value* is beside *most*; empty where stdout takes no such signs."""
+    return "█" * max(1, round(value / most * BAR)) if _draws() and value and most else ""
+
+
+def _draws() -> bool:
+    return sys.stdout.isatty() and (sys.stdout.encoding or "").lower().startswith("utf")

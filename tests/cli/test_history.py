@@ -1,0 +1,113 @@
+"""What people ask the history at the command line, over a real server, and in which forms it answers."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from fleet.cli import listing
+from fleet.cli.asking import is_term
+from fleet.history import tags
+from tests.cli.conftest import Fleet
+from tests.controller.centre import NEW, OLD, Centre, ScriptedHost
+from tests.web.test_routes import IMAGE, carry_out
+
+pytestmark = [pytest.mark.redis, pytest.mark.usefixtures("served")]
+
+
+@pytest.fixture
+def updated(centre: Centre, web1: ScriptedHost, fleet: Fleet) -> ScriptedHost:
+    """A host whose one container was updated."""
+    tags.record_resolved(centre.db, IMAGE, NEW, "https://registry-1.docker.io")
+    fleet("update", "web-1", "--no-check", "--detach")
+    carry_out(centre, web1)
+    return web1
+
+
+class TestQueries:
+    @pytest.mark.parametrize(
+        ("words", "found"),
+        [
+            (("host:web-1",), 1),
+            (("host:web-1 -outcome:failure since:1h",), 1),
+            (("-host:web-1",), 0),
+            (("-outcome:failure", "host:web-*"), 1),
+            (("ls", "nginx"), 1),
+            (("ls", '-"nginx"', "-o", "table"), 0),
+            (("--host", "web-1", "outcome:updated"), 1),
+            (("since:today[Asia/Tokyo],",), None),
+            (("until:1990-01-01",), 0),
+        ],
+    )
+    def test_a_query_may_stand_with_options_and_with_a_minus(
+        self, fleet: Fleet, updated: ScriptedHost, words: tuple[str, ...], found: int | None
+    ) -> None:
+        ran = fleet("history", *words)
+        if found is None:
+            assert (ran.code, ran.err.startswith("cannot understand the query")) == (1, True)
+        else:
+            assert (ran.code, max(0, len(ran.lines) - 1)) == (0, found), ran.err
+
+    def test_a_mistake_is_told_before_anything_is_sent(self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("FLEET_SOCKET", "/nowhere")
+        ran = fleet("history", "host:web-1 mirorr:x")
+        assert (ran.code, ran.err.count("\n")) == (1, 1)
+        assert "character 12: there is no word mirorr; did you mean mirror?" in ran.err
+
+    def test_a_word_that_is_no_term_is_a_command(self) -> None:
+        assert not is_term("shwo")
+        assert all(map(is_term, ("host:x", '"text"', "two words")))
+
+
+class TestForms:
+    def test_json_lines_and_csv_hold_what_the_api_says(self, fleet: Fleet, updated: ScriptedHost) -> None:
+        (line,) = fleet("history", "ls", "-o", "jsonl", "--all").lines
+        (row,) = csv.DictReader(io.StringIO(fleet("history", "ls", "-o", "csv", "--all").out))
+        (whole,) = json.loads(fleet("history", "ls", "-o", "json").out)["outcomes"]
+        assert json.loads(line) == whole
+        assert list(row) == list(whole)
+        assert (row["host"], row["old_digest"], row["new_digest"]) == ("web-1", OLD, NEW)
+
+    def test_wide_shows_every_column(self, fleet: Fleet, updated: ScriptedHost) -> None:
+        assert "REASON" in fleet("history", "ls", "-o", "wide").lines[0]
+
+    def test_everything_is_only_printed_as_it_comes(self, fleet: Fleet) -> None:
+        ran = fleet("history", "ls", "--all")
+        assert (ran.code, "-o jsonl" in ran.err) == (1, True)
+
+    def test_pictures_are_for_terminals(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert (listing.sparkline([1, 2]), listing.bar(1, 2)) == ("", "")
+        monkeypatch.setattr(listing, "_draws", lambda: True)
+        assert listing.sparkline([0, 1, 4, 8]) == "·▁▄█"
+        assert listing.bar(1, 2) == "█" * 10
+        assert listing.bar(0, 2) == ""
+
+
+class TestQuestions:
+    def test_what_changed_and_the_way_back_are_shown(self, fleet: Fleet, updated: ScriptedHost) -> None:
+        changed = fleet("history", "changes", "web-1", "--since", "1h")
+        assert changed.lines[1].split()[:2] == ["web-1", "web"]
+        chain = fleet("history", "chain", "web-1", "web")
+        assert len(chain.lines) == 2
+        assert OLD in chain.err or "fleet undo web-1 web" in chain.err
+
+    def test_who_runs_is_a_list_or_a_matrix(self, fleet: Fleet, updated: ScriptedHost) -> None:
+        listed = fleet("history", "who-runs", "nginx")
+        assert listed.lines[1].split()[:2] == ["web-1", "web"]
+        matrix = fleet("history", "who-runs", "nginx", "--matrix")
+        assert matrix.lines[0].split()[0] == "HOST"
+        assert matrix.lines[1].split() == ["web-1", "web"]
+        assert "no host runs" in fleet("history", "who-runs", "redis").err
+
+    def test_mirrors_durations_and_comparison_answer(self, fleet: Fleet, updated: ScriptedHost) -> None:
+        assert fleet("history", "durations", "-outcome:failure").lines[0].startswith("PHASE")
+        for words in (("mirrors",), ("compared",), ("mirrors", "nowhere", "--since", "yesterday")):
+            assert fleet("history", *words).code == 0
+        refused = fleet("history", "mirrors", "--since", "soon")
+        assert (refused.code, "expected something like 2h" in refused.err) == (1, True)
+
+    def test_the_audit_is_listed(self, fleet: Fleet, updated: ScriptedHost) -> None:
+        listed = fleet("audit", "--action", "host add")
+        assert "web-1" in listed.out
+        assert "nobody" in fleet("audit", "--who", "stranger").err
