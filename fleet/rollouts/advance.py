@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+from fleet.rollouts import deadline, ending, judging
 from fleet.rollouts.decisions import Begin as Begin
 from fleet.rollouts.decisions import Decision as Decision
 from fleet.rollouts.decisions import Dispatch as Dispatch
@@ -9,70 +10,65 @@ from fleet.rollouts.decisions import EndWave as EndWave
 from fleet.rollouts.decisions import Finish as Finish
 from fleet.rollouts.decisions import OpenWave as OpenWave
 from fleet.rollouts.decisions import WithdrawPending as WithdrawPending
+from fleet.rollouts.dispatching import dispatches
 from fleet.rollouts.facts import Candidate as Candidate
 from fleet.rollouts.facts import RolloutFacts as RolloutFacts
 from fleet.rollouts.facts import WaveFacts as WaveFacts
-from fleet.rollouts.states import LIVE, WAITING, HostState, RolloutState, WaveState
+from fleet.rollouts.gate import tally
+from fleet.rollouts.holding import holds
+from fleet.rollouts.states import LIVE, WAITING, RolloutState
+from fleet.rollouts.waiting import keep_house
 
 
 def advance(facts: RolloutFacts, now: datetime) -> tuple[Decision, ...]:
     """Return what to do next, in this order; empty when there is nothing until something changes.
 
-    Carrying the decisions out and asking again reaches a fixpoint: every decision but Dispatch brings a rollout
-    nearer its end, and a dispatched host is no candidate.
+    Carrying the decisions out and asking again reaches a fixpoint: each decision takes away its own reason. Total:
+    every facts have an answer.
     """
-    if facts.state.ended:
+    if facts.state.ended or facts.state is RolloutState.DRAFT:
         return ()
     if facts.state is RolloutState.ABORTING:
-        return _wind_down(facts, RolloutState.ABORTED, "the rollout was aborted")
-    if now >= facts.created_at + timedelta(milliseconds=facts.spec.expires_ms):
-        return _wind_down(facts, RolloutState.EXPIRED, "the rollout expired before its turn")
+        return ending.wind_down(facts, RolloutState.ABORTED, "the rollout was aborted")
+    if facts.state is RolloutState.ROLLING_BACK:
+        return ending.go_back(facts)
+    if ending.expired(facts, now):
+        return ending.wind_down(facts, RolloutState.EXPIRED, "the rollout expired before its turn")
+    if facts.superseded_by is not None and facts.superseded_by.begun:
+        reason = f"rollout {facts.superseded_by.id} of the same images took over"
+        return ending.wind_down(facts, RolloutState.SUPERSEDED, reason, skipped=True)
     if facts.state is RolloutState.PLANNED:
-        return () if facts.holds else (Begin(),)
+        return holds(facts) or (() if facts.holds or _too_young(facts, now) else (Begin(),))
     return _run(facts, now)
 
 
 def _run(facts: RolloutFacts, now: datetime) -> tuple[Decision, ...]:
-    for wave in facts.waves:
-        if wave.state is WaveState.PENDING:
-            return () if facts.holds else (OpenWave(number=wave.number),)
-        if wave.state is WaveState.OPEN:
-            return _end_wave(wave) if _all_ended(wave) else _dispatches(facts, wave, now)
-    return (Finish(state=_verdict(facts)),)
+    wave = judging.current(facts)
+    # What stops the rollout is looked at before what lets it go on.
+    if wave is not None and (failed := judging.failure(facts, wave)):
+        return failed
+    if stopping := holds(facts):
+        return stopping
+    if told := keep_house(facts) or _clocks(facts, now) or dispatches(facts, now):
+        return told
+    if wave is None or _nothing_left(facts):
+        return ending.finish(facts)
+    return judging.judge(facts, wave, now)
 
 
-def _dispatches(facts: RolloutFacts, wave: WaveFacts, now: datetime) -> tuple[Decision, ...]:
-    if facts.holds:
-        return ()
-    free = facts.spec.max_parallel - sum(each.count(*LIVE) for each in facts.waves)
-    able = [c for c in facts.candidates if c.wave == wave.number and _may_go(c, now)]
-    able.sort(key=lambda c: c.position)
-    return tuple(Dispatch(host_id=c.host_id) for c in able[: max(free, 0)])
+def _clocks(facts: RolloutFacts, now: datetime) -> tuple[Decision, ...]:
+    return tuple(each for wave in facts.waves for each in deadline.clock(facts, wave, now))
 
 
-def _may_go(candidate: Candidate, now: datetime) -> bool:
-    waited = candidate.not_before is None or now >= candidate.not_before
-    return candidate.reachable and not candidate.busy and waited
+def _nothing_left(facts: RolloutFacts) -> bool:
+    """Tell whether no host is left for any wave that has not ended, so that no gate can be asked for anything."""
+    shut = [wave for wave in facts.waves if not wave.state.ended]
+    gated = any(facts.spec.waves[wave.number].gate is not None for wave in shut)
+    failed = any(not w.state.cleared and w.state.ended and facts.spec.waves[w.number].gate for w in facts.waves)
+    rests = not facts.count(*WAITING, *LIVE)
+    return gated and rests and not failed and not any(tally(wave).counted for wave in shut)
 
 
-def _wind_down(facts: RolloutFacts, end: RolloutState, reason: str) -> tuple[Decision, ...]:
-    if any(wave.count(HostState.PENDING) for wave in facts.waves):
-        return (WithdrawPending(reason=reason),)
-    if any(wave.count(*LIVE) for wave in facts.waves):
-        return ()
-    open_waves = [wave for wave in facts.waves if wave.state in (WaveState.PENDING, WaveState.OPEN)]
-    return (*(end_ for wave in open_waves for end_ in _end_wave(wave)), Finish(state=end))
-
-
-def _all_ended(wave: WaveFacts) -> bool:
-    return wave.count(*WAITING, *LIVE) == 0
-
-
-def _end_wave(wave: WaveFacts) -> tuple[Decision, ...]:
-    bad = wave.count(HostState.FAILED, HostState.CANCELLED)
-    return (EndWave(number=wave.number, state=WaveState.FAILED if bad else WaveState.PASSED),)
-
-
-def _verdict(facts: RolloutFacts) -> RolloutState:
-    failed = any(wave.state is WaveState.FAILED for wave in facts.waves)
-    return RolloutState.COMPLETED_WITH_FAILURES if failed else RolloutState.COMPLETED
+def _too_young(facts: RolloutFacts, now: datetime) -> bool:
+    age = timedelta(milliseconds=facts.spec.min_release_age_ms)
+    return facts.first_seen_at is not None and now < facts.first_seen_at + age

@@ -118,6 +118,8 @@ class RolloutFacts:
     engine_in_a_row: int = 0
     """The same, for engines that could not be used."""
     superseded_by: Superseding | None = None
+    first_seen_at: datetime | None = None
+    """When the centre first saw the youngest of its digests; None: the release may be of any age."""
     is_way_back: bool = False
     """Whether it is the way back of another; it is never itself rolled back."""
     way_back: RolloutState | None = None
