@@ -1,0 +1,117 @@
+"""What a person should know before a rollout is begun: each warning is a sentence, and none of them stops it."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from fleet.rollouts.caps import Cap, never_met
+from fleet.rollouts.dispatching import times_of
+from fleet.rollouts.size import rounded_up
+from fleet.rollouts.spec import RolloutSpec
+from fleet.rollouts.windows import HOST_ZONE
+
+LOOK_AHEAD = timedelta(days=14)
+"""A rollout that can begin on a host at no instant of this time is warned about."""
+
+_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedPart:
+    """What of a container is worth a warning."""
+
+    container: str
+    healthcheck: bool | None = None
+    """Whether its image or spec has a health check; None: not known."""
+    stateful: bool = False
+    """Whether it writes to a volume or to a directory of the host."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedOn:
+    """One host of the plan."""
+
+    host: str
+    labels: dict[str, str] = field(default_factory=dict)
+    zone: str = "UTC"
+    silent: bool = False
+    parts: tuple[PlannedPart, ...] = ()
+
+
+def warnings(
+    spec: RolloutSpec,
+    hosts: Sequence[PlannedOn],
+    now: datetime,
+    caps: Iterable[Cap] = (),
+    fleet: Sequence[PlannedOn] = (),
+) -> tuple[str, ...]:
+    """Return the warnings about a plan; *fleet* is every host there is, which percentages of caps are of."""
+    return (
+        *_parts(hosts),
+        *_silent(hosts),
+        *_never(spec, hosts, now),
+        *_waves(spec, hosts),
+        *never_met(caps, _by_value(fleet or hosts)),
+    )
+
+
+def _parts(hosts: Sequence[PlannedOn]) -> list[str]:
+    unwatched = [f"{host.host}/{part.container}" for host in hosts for part in host.parts if part.healthcheck is False]
+    stateful = [f"{host.host}/{part.container}" for host in hosts for part in host.parts if part.stateful]
+    found = []
+    if unwatched:
+        found.append(f"{_named(unwatched)}: no health check, so that running is all that can be verified")
+    if stateful:
+        found.append(f"{_named(stateful)}: has data of its own, which does not go back with the image")
+    return found
+
+
+def _silent(hosts: Sequence[PlannedOn]) -> list[str]:
+    names = [host.host for host in hosts if host.silent]
+    return [f"{_named(names)}: silent now, and updated only when heard of again"] if names else []
+
+
+def _never(spec: RolloutSpec, hosts: Sequence[PlannedOn], now: datetime) -> list[str]:
+    if not spec.windows and not spec.freezes:
+        return []
+    times = times_of(spec)
+    in_own = any(window.zone == HOST_ZONE for window in spec.windows)
+    known: dict[object, bool] = {}
+    names = []
+    for host in hosts:
+        mine = times.for_host(host.host, host.labels)
+        key = (host.zone if in_own else "", mine.freezes)
+        looked = tuple(map(repr, key))
+        if looked not in known:
+            known[looked] = mine.next_admissible(now, now + LOOK_AHEAD, host.zone) is not None
+        if not known[looked]:
+            names.append(host.host)
+    if not names:
+        return []
+    return [f"{_named(names)}: no window admits it within 14 days; look at the windows, their cut-off, and the freezes"]
+
+
+def _waves(spec: RolloutSpec, hosts: Sequence[PlannedOn]) -> list[str]:
+    found, left = [], len(hosts)
+    for number, wave in enumerate(spec.waves):
+        # How many hosts a selector takes is not known by their number alone.
+        size = rounded_up(wave.size, len(hosts), left) if wave.selector is None else 0
+        least = wave.gate.min_successes if wave.gate is not None else 0
+        if wave.selector is None and size and size < least:
+            found.append(f"wave {number + 1} has {size} hosts and asks for {least} successes; it can never pass")
+        left -= size
+    return found
+
+
+def _by_value(hosts: Iterable[PlannedOn]) -> dict[str, dict[str, int]]:
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for host in hosts:
+        for label, value in host.labels.items():
+            counts[label][value] += 1
+    return {label: dict(values) for label, values in counts.items()}
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
