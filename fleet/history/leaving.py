@@ -10,7 +10,7 @@ from fleet.history.inventory_tables import container_digests, containers, snapsh
 from fleet.history.moves import load_commands, load_hosts, save_commands, save_hosts
 from fleet.history.road_tables import outbox, progress
 from fleet.history.rollout_tables import rollout_hosts
-from fleet.rollouts.states import LIVE, CommandState, HostState
+from fleet.rollouts.states import LIVE, WAITING, CommandState, HostState
 
 _WHY = "the host was removed"
 
@@ -22,7 +22,7 @@ def leave(connection: Connection, host_id: UUID, now: datetime) -> None:
     for command in open_.values():
         command.move(CommandState.CANCELLED, now, reason=_WHY)
     save_commands(connection, open_.values())
-    waiting = rollout_hosts.c.state.in_((HostState.PENDING, *LIVE))
+    waiting = rollout_hosts.c.state.in_((*WAITING, *LIVE))
     tries = load_hosts(connection, select(rollout_hosts).where(rollout_hosts.c.host_id == host_id, waiting))
     for each in tries.values():
         # Once it had the go, only the host knows what became of it.

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, func, insert, select, text, update
+from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from fleet.errors import Refused
 from fleet.history import audit
@@ -13,23 +13,22 @@ from fleet.history.database import Database
 from fleet.history.fact_tables import rollout_events
 from fleet.history.lookup import find
 from fleet.history.moves import event
+from fleet.history.numbers import next_number
 from fleet.history.rollout_tables import plans as table
 from fleet.history.rollout_tables import rollout_hosts, rollouts, waves
 from fleet.history.staleness import what_moved
+from fleet.history.wave_hosts import host_row
 from fleet.ids import new_id
 from fleet.rollouts.plan import PlanDocument, PlannedHost
 from fleet.rollouts.selector import Selector
 from fleet.rollouts.spec import RolloutSpec
-from fleet.rollouts.states import HostState, RolloutState, WaveState
+from fleet.rollouts.states import RolloutState, WaveState
 
 HOLDS_FOR = timedelta(hours=24)
 """How long a plan may be applied."""
 
 _NAMED = 5
 """How many of the things that moved are named."""
-
-_NUMBERS = 0x666C65656E75
-"""The key of the advisory lock under which rollouts get their numbers on PostgreSQL."""
 
 _DEFAULT = RolloutSpec()
 
@@ -83,7 +82,7 @@ def apply_plan(
         now = db.moment(connection)
         _check(connection, row, now)
         rollout_id = new_id()
-        number = _number(connection)
+        number = next_number(connection)
         connection.execute(
             insert(rollouts).values(
                 id=rollout_id,
@@ -120,12 +119,6 @@ def _check(connection: Connection, row: PlanRow, now: datetime) -> None:
         raise Refused(f"cannot apply this plan: {named}; make a new one with: fleet plan")
 
 
-def _number(connection: Connection) -> int:
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _NUMBERS})
-    return (connection.execute(select(func.max(rollouts.c.number))).scalar() or 0) + 1
-
-
 def _host(rollout_id: UUID, position: int, host: PlannedHost, now: datetime) -> dict[str, object]:
     targets = [
         {
@@ -139,19 +132,7 @@ def _host(rollout_id: UUID, position: int, host: PlannedHost, now: datetime) -> 
         }
         for each in host.containers
     ]
-    return {
-        "rollout_id": rollout_id,
-        "host_id": host.host_id,
-        "wave": 0,
-        "position": position,
-        "state": HostState.PENDING,
-        "targets": targets,
-        "tries": 0,
-        "command_id": None,
-        "reason": "",
-        "not_before": None,
-        "changed_at": now,
-    }
+    return host_row(rollout_id, host.host_id, 0, position, targets, now)
 
 
 def _read(row: RowMapping) -> PlanRow:

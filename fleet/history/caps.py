@@ -1,0 +1,109 @@
+"""How many hosts with one value of a label may be away at once, over all rollouts."""
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, or_, select
+
+from fleet.errors import BadInput, NotFound
+from fleet.history import audit
+from fleet.history.database import Database
+from fleet.history.inventory_tables import hosts
+from fleet.history.rollout_tables import caps as table
+from fleet.history.rollout_tables import rollout_hosts
+from fleet.history.upsert import insert_or_update
+from fleet.rollouts.size import rounded_down
+from fleet.rollouts.states import BAD, LIVE, HostState
+
+_MOST = re.compile(r"[0-9]{1,9}|(100|[0-9]{1,2})%")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapRow:
+    """One cap, as a person wrote it."""
+
+    label: str
+    most: str
+    """``3``, or ``25%`` of the hosts with the same value."""
+    changed_by: str
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cap:
+    """One value of a capped label, and how many of its hosts are away."""
+
+    label: str
+    value: str
+    limit: int
+    unavailable: int
+    """Live in any rollout, or failed at their latest try."""
+
+
+def set_cap(db: Database, label: str, most: str, *, by: str, door: str) -> None:
+    """Let at most *most* hosts with the same value of *label* be away at once; raise BadInput for what is no number."""
+    if not label or len(label) > 255 or not label.isprintable():
+        raise BadInput(f"cannot use {label[:80]!r} as a label")
+    if not _MOST.fullmatch(most):
+        raise BadInput(f"cannot use {most[:40]!r} as a cap; give a number such as 1, or whole percent such as 25%")
+    with db.writing() as connection:
+        now = db.moment(connection)
+        row = {"label": label, "most": most, "changed_by": by, "changed_at": now}
+        insert_or_update(connection, table, [row], ("label",))
+        audit.note(connection, now, by=by, door=door, action="cap set", subject=label, details={"most": most})
+
+
+def drop_cap(db: Database, label: str, *, by: str, door: str) -> None:
+    """Take a cap away; raise NotFound."""
+    with db.writing() as connection:
+        if not connection.execute(delete(table).where(table.c.label == label)).rowcount:
+            raise NotFound(f"cannot find a cap of {label[:80]!r}")
+        audit.note(connection, db.moment(connection), by=by, door=door, action="cap rm", subject=label)
+
+
+def caps(db: Database) -> list[CapRow]:
+    """Return the caps, by label."""
+    with db.reading() as connection:
+        return [CapRow(**row) for row in connection.execute(select(table).order_by(table.c.label)).mappings()]
+
+
+def caps_of(connection: Connection, now: datetime) -> list[Cap]:
+    """Return each value of each capped label, with how many of its hosts are away at *now*."""
+    found = []
+    for row in connection.execute(select(table.c.label, table.c.most)):
+        value = hosts.c.labels[row.label].as_string()
+        there = (hosts.c.removed_at.is_(None), value.is_not(None))
+        query = select(value.label("value"), func.count().label("hosts")).where(*there).group_by(value)
+        gone = query.where(or_(live(), unhealthy()))
+        away: dict[str, int] = dict(connection.execute(gone).tuples().all())
+        size = row.most if row.most.endswith("%") else int(row.most)
+        found += [
+            Cap(label=row.label, value=name, limit=rounded_down(size, count), unavailable=away.get(name, 0))
+            for name, count in connection.execute(query).tuples()
+        ]
+    return found
+
+
+def full_values(caps: Sequence[Cap]) -> dict[str, list[str]]:
+    """Return, by label, the values of which not one host more may be away."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for cap in caps:
+        if cap.unavailable >= cap.limit:
+            found[cap.label].append(cap.value)
+    return dict(found)
+
+
+def live() -> ColumnElement[bool]:
+    """Return the condition, over ``hosts``, that a try is under way on a host."""
+    c = rollout_hosts.alias("live_one").c
+    return exists().where(c.host_id == hosts.c.id, c.state.in_(LIVE))
+
+
+def unhealthy() -> ColumnElement[bool]:
+    """Return the condition, over ``hosts``, that a host failed at its latest try, in whatever rollout."""
+    bad, later = rollout_hosts.alias("bad"), rollout_hosts.alias("later")
+    ok = (later.c.host_id == bad.c.host_id, later.c.rollout_id > bad.c.rollout_id, later.c.state == HostState.SUCCEEDED)
+    return exists().where(bad.c.host_id == hosts.c.id, bad.c.state.in_(BAD), ~exists().where(*ok))

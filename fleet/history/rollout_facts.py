@@ -1,0 +1,240 @@
+"""What ``advance`` is told of one rollout: its waves, their counts, and the few hosts whose turn may have come."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, exists, false, func, not_, or_, select
+
+from fleet.history.caps import Cap, caps_of, full_values, unhealthy
+from fleet.history.fact_tables import commands
+from fleet.history.hosts import SILENT_AFTER
+from fleet.history.inventory_tables import hosts, images
+from fleet.history.late_joiners import late_hosts
+from fleet.history.quarantine import in_quarantine
+from fleet.history.rollout_tables import rollout_hosts, rollouts, waves
+from fleet.history.stops import frozen, holding
+from fleet.rollouts.facts import Candidate, CapFacts, RolloutFacts, Superseding, WaveFacts
+from fleet.rollouts.spec import LateJoiners, RolloutSpec
+from fleet.rollouts.states import BAD, LIVE, WAITING, FailureClass, Hold, HostState, RolloutState, WaveState
+from fleet.rollouts.windows import HOST_ZONE
+
+ZONE_LABEL = "timezone"
+"""The label of a host that names its time zone, for windows in its own time; without it the zone is UTC."""
+
+_LOOKED_BACK = 200
+"""How many of the latest tries are looked at to count failures in a row."""
+
+_COUNTS = select(rollout_hosts.c.wave, rollout_hosts.c.state, func.count().label("hosts"))
+
+
+def facts_of(connection: Connection, row: RowMapping, now: datetime) -> RolloutFacts:
+    """Return what is known of the rollout in *row* at *now*."""
+    spec = RolloutSpec.parse(row["spec"])
+    id = row["id"]
+    known = _waves(connection, row, spec, now)
+    failed = any(wave.count(*BAD) for wave in known)
+    caps = caps_of(connection, now)
+    open_ = [wave.number for wave in known if wave.state is not WaveState.PENDING]
+    candidates = _candidates(connection, row, open_, spec.max_parallel, caps, now)
+    infrastructure, engine = _in_a_row(connection, row)
+    return RolloutFacts(
+        id=id,
+        spec=spec,
+        state=row["state"],
+        created_at=row["created_at"],
+        waves=known,
+        candidates=candidates,
+        holds=frozenset(Hold(hold) for hold in row["holds"]),
+        caps=_met(caps, candidates),
+        zones=_zones(connection, row, spec),
+        dispatched_last_minute=_dispatched(connection, id, now),
+        forgiven=(row["forgiven"] or 0) if failed else 0,
+        late=len(late_hosts(connection, row)) if spec.late_joiners is LateJoiners.CONVERGE else 0,
+        infrastructure_in_a_row=infrastructure,
+        engine_in_a_row=engine,
+        superseded_by=_superseding(connection, row),
+        first_seen_at=_first_seen_at(connection, row) if spec.min_release_age_ms else None,
+        is_way_back=row["way_back_of"] is not None,
+        way_back=_way_back(connection, id),
+    )
+
+
+def silent(now: datetime) -> ColumnElement[bool]:
+    """Return the condition, over ``hosts``, that a host has not been heard of lately."""
+    return func.coalesce(hosts.c.last_seen_at <= now - SILENT_AFTER, True)
+
+
+def of_wave(rollout_id: UUID, number: int, *states: HostState) -> ColumnElement[bool]:
+    """Return the condition, over ``rollout_hosts``, of one wave's hosts in some states."""
+    c = rollout_hosts.c
+    return and_(c.rollout_id == rollout_id, c.wave == number, c.state.in_(states))
+
+
+def _waves(connection: Connection, row: RowMapping, spec: RolloutSpec, now: datetime) -> tuple[WaveFacts, ...]:
+    mine = rollout_hosts.c.rollout_id == row["id"]
+    counts: dict[int, dict[HostState, int]] = defaultdict(dict)
+    for host in connection.execute(_COUNTS.where(mine).group_by(rollout_hosts.c.wave, rollout_hosts.c.state)):
+        counts[host.wave][host.state] = host.hosts
+    query = select(waves).where(waves.c.rollout_id == row["id"]).order_by(waves.c.number)
+    found = connection.execute(query).mappings().all()
+    return tuple(_wave(connection, row, wave, counts[wave["number"]], spec, now) for wave in found)
+
+
+def _wave(
+    connection: Connection,
+    row: RowMapping,
+    wave: RowMapping,
+    counts: Mapping[HostState, int],
+    spec: RolloutSpec,
+    now: datetime,
+) -> WaveFacts:
+    id, number = row["id"], wave["number"]
+    waits = any(counts.get(state) for state in WAITING) and wave["state"] is not WaveState.PENDING
+    parks = spec.offline.park and waits
+    long = timedelta(milliseconds=spec.offline.catch_up_ms)
+    parked = of_wave(id, number, HostState.PARKED)
+    return WaveFacts(
+        number=number,
+        state=wave["state"],
+        counts=counts,
+        opened_at=wave["opened_at"],
+        active_ms=wave["active_ms"] or 0,
+        active_since=wave["active_since"],
+        soak_since=wave["soak_since"],
+        regressed_at=_regressed_at(connection, id, number) if counts.get(HostState.REGRESSED) else None,
+        approved=wave["approved_at"] is not None,
+        silent=_count(connection, of_wave(id, number, HostState.PENDING), silent(now)) if parks else 0,
+        returned=_count(connection, parked, ~silent(now)) if parks else 0,
+        overdue=_count(connection, parked, silent(now), rollout_hosts.c.parked_at <= now - long) if parks else 0,
+        quarantined=_count(connection, of_wave(id, number, *WAITING), in_quarantine(row, spec)) if waits else 0,
+    )
+
+
+def _count(connection: Connection, *conditions: ColumnElement[bool]) -> int:
+    joined = rollout_hosts.join(hosts, hosts.c.id == rollout_hosts.c.host_id)
+    return connection.execute(select(func.count()).select_from(joined).where(*conditions)).scalar_one()
+
+
+def _regressed_at(connection: Connection, id: UUID, number: int) -> datetime | None:
+    query = select(func.max(rollout_hosts.c.changed_at)).where(of_wave(id, number, HostState.REGRESSED))
+    found: datetime | None = connection.execute(query).scalar()
+    return found
+
+
+def _candidates(
+    connection: Connection,
+    row: RowMapping,
+    open_waves: Sequence[int],
+    most: int,
+    caps: Sequence[Cap],
+    now: datetime,
+) -> tuple[Candidate, ...]:
+    """Return the first pending hosts of waves that were opened, but for those that surely cannot be dispatched now."""
+    if not open_waves:
+        return ()
+    c = rollout_hosts.c
+    other = rollout_hosts.alias("other")
+    busy = exists().where(and_(other.c.host_id == c.host_id, other.c.state.in_(LIVE)))
+    query = (
+        select(c.host_id, c.wave, c.position, c.not_before, hosts.c.name, hosts.c.labels)
+        .add_columns(unhealthy().label("unavailable"))
+        .join(hosts, hosts.c.id == c.host_id)
+        .where(c.rollout_id == row["id"], c.wave.in_(open_waves), c.state == HostState.PENDING)
+        .where(hosts.c.last_seen_at > now - SILENT_AFTER, ~busy, not_(frozen(holding(connection, now))))
+        .where(or_(c.not_before.is_(None), c.not_before <= now))
+        .where(or_(unhealthy(), not_(_full(caps))))
+        .order_by(c.wave, c.position)
+        .limit(most)
+    )
+    return tuple(_candidate(dict(found)) for found in connection.execute(query).mappings())
+
+
+def _candidate(found: dict[str, Any]) -> Candidate:
+    found["unavailable"] = bool(found["unavailable"])
+    return Candidate(**found, zone=found["labels"].get(ZONE_LABEL, "UTC"))
+
+
+def _full(caps: Sequence[Cap]) -> ColumnElement[bool]:
+    """Return the condition, over ``hosts``, that one more host away would be more than a cap allows."""
+    full = [hosts.c.labels[label].as_string().in_(values) for label, values in full_values(caps).items()]
+    return func.coalesce(or_(false(), *full), False)
+
+
+def _met(caps: Sequence[Cap], candidates: Sequence[Candidate]) -> tuple[CapFacts, ...]:
+    values = {(label, value) for candidate in candidates for label, value in candidate.labels.items()}
+    return tuple(
+        CapFacts(label=cap.label, value=cap.value, limit=cap.limit, unavailable=cap.unavailable)
+        for cap in caps
+        if (cap.label, cap.value) in values
+    )
+
+
+def _zones(connection: Connection, row: RowMapping, spec: RolloutSpec) -> frozenset[str]:
+    if not any(window.zone == HOST_ZONE for window in spec.windows):
+        return frozenset()
+    zone = func.coalesce(hosts.c.labels[ZONE_LABEL].as_string(), "UTC")
+    query = select(zone).join(rollout_hosts, hosts.c.id == rollout_hosts.c.host_id).distinct()
+    waiting = rollout_hosts.c.state.in_((*WAITING, *LIVE))
+    return frozenset(connection.execute(query.where(rollout_hosts.c.rollout_id == row["id"], waiting)).scalars())
+
+
+def _dispatched(connection: Connection, id: UUID, now: datetime) -> int:
+    lately = (commands.c.rollout_id == id, commands.c.created_at > now - timedelta(minutes=1))
+    return connection.execute(select(func.count()).select_from(commands).where(*lately)).scalar_one()
+
+
+def _in_a_row(connection: Connection, row: RowMapping) -> tuple[int, int]:
+    """Return how many of the latest tries ended one after the other for want of bytes, and for want of an engine."""
+    c = rollout_hosts.c
+    mine = c.rollout_id == row["id"]
+    of_concern = c.failure.in_((FailureClass.INFRASTRUCTURE.value, FailureClass.ENGINE.value))
+    if connection.execute(select(c.host_id).where(mine, of_concern).limit(1)).first() is None:
+        return 0, 0
+    query = select(c.state, c.failure).where(mine, or_(c.failure.is_not(None), c.state == HostState.SUCCEEDED))
+    if row["counted_from"] is not None:
+        query = query.where(c.changed_at > row["counted_from"])
+    latest = connection.execute(query.order_by(c.changed_at.desc(), c.host_id).limit(_LOOKED_BACK)).all()
+    classes = [None if found.state is HostState.SUCCEEDED else found.failure for found in latest]
+    return _leading(classes, FailureClass.INFRASTRUCTURE), _leading(classes, FailureClass.ENGINE)
+
+
+def _leading(classes: Sequence[str | None], wanted: FailureClass) -> int:
+    count = 0
+    for each in classes:
+        if each != wanted.value:
+            break
+        count += 1
+    return count
+
+
+def _superseding(connection: Connection, row: RowMapping) -> Superseding | None:
+    if row["superseded_by"] is None:
+        return None
+    query = select(rollouts.c.id, rollouts.c.state, rollouts.c.started_at)
+    newer = connection.execute(query.where(rollouts.c.id == row["superseded_by"])).one()
+    if newer.started_at is None and newer.state.ended:
+        return None
+    return Superseding(id=newer.id, begun=newer.started_at is not None)
+
+
+def _first_seen_at(connection: Connection, row: RowMapping) -> datetime | None:
+    """Return when the centre first saw the youngest digest of a rollout that has not begun."""
+    if row["state"] is not RolloutState.PLANNED:
+        return None
+    pinned = connection.execute(
+        select(rollout_hosts.c.targets).where(rollout_hosts.c.rollout_id == row["id"])
+    ).scalars()
+    wanted = {(target["image"], target["digest"]) for targets in pinned for target in targets}
+    query = select(images.c.image, images.c.digest, images.c.first_seen_at)
+    seen = connection.execute(query.where(images.c.image.in_({image for image, _ in wanted})))
+    return max((at for image, digest, at in seen if (image, digest) in wanted), default=None)
+
+
+def _way_back(connection: Connection, id: UUID) -> RolloutState | None:
+    found: RolloutState | None = connection.execute(
+        select(rollouts.c.state).where(rollouts.c.way_back_of == id).order_by(rollouts.c.id.desc()).limit(1)
+    ).scalar()
+    return found
