@@ -7,9 +7,10 @@ sources together are wrong, each source is tried alone, and the proved bytes the
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from fleet.gateway.sink import Segment, Sink
+from fleet.gateway.ahead import Ahead, Stretch
+from fleet.gateway.sink import Segment, Sink, SpoolFile
 from fleet.gateway.take import Taking
 from fleet.gateway.verdict import SourceFailed, Verdict, failed
 from fleet.gateway.wanted import Means, Wanted
@@ -37,6 +38,10 @@ _PASSING = frozenset(
 """What may go well in the next round. A timeout is not among them: it would cost its ten seconds once more."""
 
 
+_NO_PARTS = frozenset({400, 405, 416, 501})
+"""What servers answer that do not know the Range header, instead of ignoring it."""
+
+
 class FetchFailed(Exception):
     """No source could give it; the text begins with "cannot"."""
 
@@ -59,10 +64,21 @@ class Fetch:
     """The shortest Retry-After of this round."""
     _defied: bool = False
     """Whether all breakers were ignored already."""
+    _ahead: Ahead | None = None
+    """What is fetched beside the bytes whose turn it is; None where everything comes in one piece."""
+    _whole_only: set[str] = field(default_factory=set)
+    """Sources that know no parts."""
 
     async def run(self) -> None:
         """Fill the sink with the proved bytes; raise FetchFailed where no source gives them, OSError for a full disk."""
         self._alone = self.wanted.whole
+        self._ahead = self._cut()
+        try:
+            await self._rounds()
+        finally:
+            self._give_up_ahead()
+
+    async def _rounds(self) -> None:
         idle = 0
         for _ in range(MOST_ROUNDS + self.wanted.cap // _PROGRESS_BYTES):
             before, self._rest_s = self.sink.size, 0.0
@@ -81,9 +97,9 @@ class Fetch:
         while source := self._next():
             self._tried.add(source.name)
             if self._alone:
-                self.sink.reset()
+                self._start_anew()
             try:
-                await Taking(source=source, wanted=self.wanted, sink=self.sink, means=self.means).run(self._another)
+                await self._take(source)
                 if self._proved(source):
                     return True
             except SourceFailed as error:
@@ -92,11 +108,84 @@ class Fetch:
                 raise
             except Exception as error:
                 # Whatever a source thought of that nobody here did: it costs its own turn, and what it gave.
-                self.sink.reset()
+                self._start_anew()
                 log.exception("answer of a source cannot be understood", extra={"mirror": source.name})
                 reason = f"its answer cannot be understood ({type(error).__name__})"
                 self._blame(source, Verdict(result=AttemptResult.PROTOCOL, reason=reason))
         return False
+
+    async def _take(self, source: Source) -> None:
+        """Read what is missing from *source*, piece after piece; raise SourceFailed where it gives less."""
+        resumed = True
+        while True:
+            if self._ahead is not None:
+                await self._ahead.join()
+                if self.sink.size == self.wanted.size:
+                    return
+                verdict = self._ahead.verdict(source)
+                if verdict and (verdict.result is not AttemptResult.SLOW or self._another(source)):
+                    raise SourceFailed(verdict)
+            try:
+                await self._taking(source, resumed=resumed).run(self._another)
+            except SourceFailed as error:
+                if self.sink.size or error.verdict.status not in _NO_PARTS or source.name in self._whole_only:
+                    raise
+                # It was asked for the first part, and does not know what that is.
+                self._whole_only.add(source.name)
+                continue
+            if self.wanted.size is None or self.sink.size >= self.wanted.size:
+                return
+            resumed = False
+
+    def _taking(self, source: Source, *, resumed: bool) -> Taking:
+        taking = Taking(source=source, wanted=self.wanted, sink=self.sink, means=self.means, resumed=resumed)
+        ahead = self._ahead
+        if ahead is None or source.name in self._whole_only:
+            return taking
+        return replace(taking, until=ahead.turn(self.sink.size), flowing=lambda: ahead.send_out(source))
+
+    def _cut(self) -> Ahead | None:
+        """Return how this is cut into pieces, None where it is too small for that."""
+        wanted, limits, file = self.wanted, self.means.limits, self.sink
+        if (
+            wanted.whole
+            or wanted.size is None
+            or wanted.size < 2 * limits.piece_bytes
+            or not isinstance(file, SpoolFile)
+        ):
+            return None
+
+        async def fetch(source: Source, stretch: Stretch) -> None:
+            taking = Taking(
+                source=source,
+                wanted=wanted,
+                sink=stretch,
+                means=self.means,
+                until=stretch.piece.end,
+                resumed=False,
+                exact=True,
+            )
+            await taking.run(lambda _: True)
+
+        return Ahead(
+            file=file,
+            size=wanted.size,
+            piece_bytes=limits.piece_bytes,
+            fetch=fetch,
+            spare=self.means.spare,
+            connections=limits.connections - 1,
+            failed=lambda source, verdict: self.means.ledger.failed(source.name, verdict),
+        )
+
+    def _start_anew(self) -> None:
+        """Forget all bytes; from now on they come in one piece, so that each source answers for its own."""
+        self._give_up_ahead()
+        self.sink.reset()
+
+    def _give_up_ahead(self) -> None:
+        if self._ahead is not None:
+            self._ahead.stop()
+            self._ahead = None
 
     def _next(self) -> Source | None:
         """Return the next source to ask in this round."""
@@ -147,7 +236,7 @@ class Fetch:
         if verdict.result is AttemptResult.NOT_FOUND:
             means.breakers.missing(name, str(self.wanted.digest), verdict.reason)
         if verdict.result is AttemptResult.WRONG_BYTES:
-            self.sink.reset()
+            self._start_anew()
         if not self._may_recover(verdict):
             self._useless[name] = verdict.reason
         fields = {

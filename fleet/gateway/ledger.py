@@ -31,12 +31,12 @@ class Ledger:
         self.latest = ""
         """The source that gave bytes last."""
 
-    def asked(self, source: str, offset: int) -> None:
-        """Take note of a request, which goes on at *offset* where another source broke off."""
+    def asked(self, source: str, resumed_at: int = 0) -> None:
+        """Take note of a request; *resumed_at* is where it goes on after one that broke off."""
         tally = self._of(source)
         tally.requests += 1
-        if offset:
-            tally.resumed_at.append(offset)
+        if resumed_at:
+            tally.resumed_at.append(resumed_at)
 
     def answered(self, source: str, status: int) -> None:
         """Take note of the status that a source answered with."""

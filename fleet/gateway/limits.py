@@ -17,6 +17,19 @@ class Limits:
     """Over how long the speed is measured; with the time that a first byte takes it stays below 12 seconds."""
     header_hold_s: float = 20.0
     """How long the engine waits for a header: within it a failure is a clean 404. Newer engines give up at 30 seconds."""
+    piece_bytes: int = 16 * 1024 * 1024
+    """A blob of two such pieces or more is fetched in pieces, several at a time."""
+    connections: int = 4
+    """For one blob: as many as a browser opens to a server, so that no mirror takes it for an attack."""
+    spare_connections: int = 9
+    """For all blobs together, beside one for each."""
+    flowing_bytes: int = 512 * 1024
+    """How much of a piece tells how fast it comes."""
+    fast_bytes_s: float = 512 * 1024
+    """Only what comes faster than this gets more connections: a thin line is not to be shared until each is below the
+    floor."""
+    prefetched: int = 3
+    """How many layers are fetched before the engine asks for them; it takes three at a time itself."""
     pause_s: float = 0.5
     """Before all sources are asked once more."""
     longest_retry_after_s: float = 10.0

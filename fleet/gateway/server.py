@@ -60,6 +60,7 @@ class Gateway:
             credentials=credentials, limits=self._limits, clock=clock, proxies=proxies, certs=certs
         )
         self._breakers = Breakers(clock)
+        self._spare = asyncio.Semaphore(self._limits.spare_connections)
         self._via = f"1.1 fleet-{secrets.token_hex(8)}"
         self._sessions: list[Session] = []
         self._loop: asyncio.AbstractEventLoop
@@ -111,6 +112,7 @@ class Gateway:
             ledger=Ledger(),
             limits=self._limits,
             clock=self._clock,
+            spare=self._spare,
             via=self._via,
         )
         session = Session(reference=reference, digest=digest, means=means, flights=self._flights)

@@ -110,7 +110,7 @@ class Session:
         blobs = {blob.digest: blob.size for manifest in images for blob in manifest.blobs}
         read = sum(len(manifest.raw) for manifest in held)
         files = [flight.file for flight in list(self._boarded.values())]
-        got = sum(file.size for file in files if file is not None)
+        got = sum(file.here for file in files if file is not None)
         return read + got, read + sum(blobs.values()) if images else None, self.means.ledger.latest
 
     def config_digests(self) -> frozenset[str]:

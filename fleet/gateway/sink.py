@@ -1,5 +1,6 @@
 """Where fetched bytes go until they are proved: on disk for blobs, in memory for manifests."""
 
+import asyncio
 import hashlib
 import os
 from dataclasses import dataclass
@@ -113,25 +114,47 @@ class MemorySink(_Account):
 
 
 class SpoolFile(_Account):
-    """Holds a blob in a file of its own, which is gone when it is closed."""
+    """Holds a blob in a file of its own, which is gone when it is closed.
+
+    Bytes may be laid down ahead of their turn; they count once those before them are there.
+    """
 
     def __init__(self, digest: Digest, path: Path) -> None:
         """Create the file; raise OSError where that fails."""
         super().__init__(digest)
         self._path = path
+        self._ahead: dict[int, Segment] = {}
+        """By its start, what was laid down ahead."""
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
 
     def append(self, chunk: bytes, source: str) -> None:
         """Take in more bytes; raise OSError where the disk is full."""
-        view, at = memoryview(chunk), self._size
-        while view:
-            written = os.pwrite(self._file, view, at)
-            view, at = view[written:], at + written
+        self._write(chunk, self._size)
         self._take(chunk, source)
+
+    @property
+    def here(self) -> int:
+        """Bytes so far, with those ahead."""
+        return self._size + sum(segment.end - max(segment.start, self._size) for segment in self._ahead.values())
+
+    def lay(self, chunk: bytes, at: int, source: str) -> None:
+        """Lay down bytes ahead, from *at* on; raise OSError where the disk is full."""
+        self._write(chunk, at)
+        before = next((segment for segment in self._ahead.values() if segment.end == at), None)
+        start = before.start if before is not None and before.source == source else at
+        self._ahead[start] = Segment(source=source, start=start, end=at + len(chunk))
+
+    async def absorb(self) -> None:
+        """Count what was laid down ahead and whose turn has come."""
+        while (segment := self._ahead.pop(self._size, None)) is not None:
+            while self._size < segment.end:
+                self._take(self.read(self._size, min(READ_BYTES, segment.end - self._size)), segment.source)
+                await asyncio.sleep(0)
 
     def reset(self) -> None:
         """Forget all bytes."""
         os.ftruncate(self._file, 0)
+        self._ahead.clear()
         self._forget()
 
     def read(self, start: int, count: int) -> bytes:
@@ -145,6 +168,12 @@ class SpoolFile(_Account):
             hasher.update(chunk)
             at += len(chunk)
         return hasher.hexdigest()
+
+    def _write(self, chunk: bytes, at: int) -> None:
+        view = memoryview(chunk)
+        while view:
+            written = os.pwrite(self._file, view, at)
+            view, at = view[written:], at + written
 
     def close(self) -> None:
         """Give the disk space back."""

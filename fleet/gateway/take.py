@@ -3,16 +3,29 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from fleet.clock import since_ms
 from fleet.errors import FleetError
 from fleet.gateway.pace import Pace
-from fleet.gateway.sink import Sink
 from fleet.gateway.verdict import SourceFailed, failed, of_answer, of_error
 from fleet.gateway.wanted import Means, Wanted
 from fleet.mirrors.attempt import AttemptResult
 from fleet.mirrors.source import Source
 from fleet.registry.answer import Answer
+
+
+class Sink(Protocol):
+    """Takes bytes in order."""
+
+    @property
+    def size(self) -> int:
+        """Where in the whole the bytes so far end."""
+        ...
+
+    def append(self, chunk: bytes, source: str) -> None:
+        """Take in more bytes; raise OSError where there is no room."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +36,14 @@ class Taking:
     wanted: Wanted
     sink: Sink
     means: Means
+    until: int | None = None
+    """Where the bytes end that are asked for; None: with the whole."""
+    resumed: bool = True
+    """Whether it goes on where another request broke off, if it does not begin at the start."""
+    exact: bool = False
+    """Whether an answer with other bytes than those asked for is of no use."""
+    flowing: Callable[[], None] = lambda: None
+    """Told once the asked part of a larger whole comes fast."""
 
     async def run(self, another: Callable[[Source], bool]) -> None:
         """Read what is still missing; raise SourceFailed where the source gives less.
@@ -32,7 +53,7 @@ class Taking:
         means, name, offset = self.means, self.source.name, self.sink.size
         began = means.clock.monotonic()
         means.breakers.asking(name)
-        means.ledger.asked(name, offset)
+        means.ledger.asked(name, offset if self.resumed else 0)
         client = means.upstreams.client(self.source, self.wanted.reference, means.table.insecure)
         try:
             async with client.open(
@@ -43,7 +64,9 @@ class Taking:
                 headers=self._headers(offset),
             ) as answer:
                 means.ledger.answered(name, answer.status)
-                if wrong := of_answer(answer, offset=offset, now=means.clock.now()) or self._misfit(answer, offset):
+                ranged = "Range" in self._headers(offset)
+                wrong = of_answer(answer, offset=offset, ranged=ranged, now=means.clock.now())
+                if wrong := wrong or self._misfit(answer, offset):
                     raise wrong
                 await self._read(answer, began, another, skip=offset if answer.status == 200 else 0)
         except FleetError as error:
@@ -59,14 +82,22 @@ class Taking:
                 means.ledger.ended(name, since_ms(means.clock, began))
 
     def _headers(self, offset: int) -> Mapping[str, str]:
-        ranged = {"Range": f"bytes={offset}-"} if offset else {}
-        return {"Via": self.means.via, **ranged}
+        if self.until is not None:
+            return {"Via": self.means.via, "Range": f"bytes={offset}-{self.until - 1}"}
+        return {"Via": self.means.via, **({"Range": f"bytes={offset}-"} if offset else {})}
+
+    def _end(self, answer: Answer) -> int | None:
+        """Return where the bytes of *answer* end, None where nobody knows."""
+        return self.until if self.until is not None and answer.status == 206 else self.wanted.size
 
     def _misfit(self, answer: Answer, offset: int) -> SourceFailed | None:
         """Return what is wrong where the announced size cannot be that of the bytes that are missing."""
-        if self.wanted.size is None or answer.length is None:
+        if self.exact and answer.status != 206:
+            return failed(AttemptResult.PROTOCOL, "it does not give a part of a layer alone", status=answer.status)
+        end = self._end(answer)
+        if end is None or answer.length is None:
             return None
-        expected = self.wanted.size - (offset if answer.status == 206 else 0)
+        expected = end - (offset if answer.status == 206 else 0)
         if answer.length == expected:
             return None
         return failed(
@@ -78,6 +109,7 @@ class Taking:
     async def _read(self, answer: Answer, began: float, another: Callable[[Source], bool], *, skip: int) -> None:
         """Take the body's bytes, but for the first *skip*, as long as they come fast enough."""
         limits, clock, name = self.means.limits, self.means.clock, self.source.name
+        end, first, told = self._end(answer), self.sink.size, answer.status != 206 or self.until is None
         chunks = aiter(answer.chunks())
         left_s = limits.patience.first_byte_s - (clock.monotonic() - began)
         pace: Pace | None = None
@@ -95,17 +127,21 @@ class Taking:
                 pace = Pace(now, floor_bytes_s=limits.floor_bytes_s, window_s=limits.floor_window_s)
             pace.add(now, len(chunk))
             chunk, skip = chunk[skip:], max(skip - len(chunk), 0)
-            if chunk and self._put(chunk, sized=answer.length is not None):
+            if chunk and self._put(chunk, end, sized=answer.length is not None):
                 return
+            if not told and self.sink.size - first >= limits.flowing_bytes:
+                told = True
+                if self.sink.size - first >= limits.fast_bytes_s * (now - began):
+                    self.flowing()
             if pace.too_slow(now) and another(self.source):
                 raise failed(AttemptResult.SLOW, "it was slower than the floor", status=answer.status)
-        if self.wanted.size is not None and self.sink.size < self.wanted.size:
-            raise failed(AttemptResult.CUT, f"it ended after {self.sink.size} of {self.wanted.size} bytes")
+        if end is not None and self.sink.size < end:
+            raise failed(AttemptResult.CUT, f"it ended after {self.sink.size} of {end} bytes")
 
-    def _put(self, chunk: bytes, *, sized: bool) -> bool:
-        """Keep *chunk*; return whether all bytes are here and nothing that may come counts."""
-        wanted, room = self.wanted, self.wanted.cap - self.sink.size
-        if wanted.size is None and len(chunk) > room:
-            raise failed(AttemptResult.PROTOCOL, f"it sent more than {wanted.cap} bytes")
+    def _put(self, chunk: bytes, end: int | None, *, sized: bool) -> bool:
+        """Keep *chunk*; return whether all bytes up to *end* are here and nothing that may come counts."""
+        room = (self.wanted.cap if end is None else end) - self.sink.size
+        if end is None and len(chunk) > room:
+            raise failed(AttemptResult.PROTOCOL, f"it sent more than {self.wanted.cap} bytes")
         self.sink.append(chunk[:room], self.source.name)
-        return len(chunk) > room or (self.sink.size == wanted.size and not sized)
+        return len(chunk) > room or (self.sink.size == end and not sized)

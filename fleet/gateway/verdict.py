@@ -48,10 +48,10 @@ def failed(result: AttemptResult, reason: str, *, status: int = 0) -> SourceFail
     return SourceFailed(Verdict(result=result, reason=reason, status=status))
 
 
-def of_answer(answer: Answer, *, offset: int, now: datetime) -> SourceFailed | None:
+def of_answer(answer: Answer, *, offset: int, ranged: bool, now: datetime) -> SourceFailed | None:
     """Return what is wrong with *answer* to a request for the bytes from *offset* on, None where it can be read."""
     status = answer.status
-    if status == 200 or (status == 206 and _begins_at(answer, offset)):
+    if status == 200 or (status == 206 and ranged and _begins_at(answer, offset)):
         return None
     if status == 206:
         return failed(AttemptResult.PROTOCOL, "it answered with another range than was asked for", status=status)
@@ -81,4 +81,4 @@ def of_error(error: FleetError, *, patient: bool) -> SourceFailed:
 def _begins_at(answer: Answer, offset: int) -> bool:
     """Tell whether a 206 holds the bytes from *offset* on, by its Content-Range (``bytes 100-199/200``)."""
     unit, _, rest = answer.headers.get("content-range", "").strip().partition(" ")
-    return offset > 0 and unit.lower() == "bytes" and rest.partition("-")[0].strip() == str(offset)
+    return unit.lower() == "bytes" and rest.partition("-")[0].strip() == str(offset)

@@ -1,5 +1,6 @@
 """What is fetched, and what fetching needs."""
 
+import asyncio
 from dataclasses import dataclass
 
 from fleet.clock import Clock
@@ -39,5 +40,7 @@ class Means:
     ledger: Ledger
     limits: Limits
     clock: Clock
+    spare: asyncio.Semaphore
+    """The connections that may be had beside one for each blob."""
     via: str
     """The value of the Via header, by which a request that comes back is known."""

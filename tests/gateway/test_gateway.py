@@ -148,8 +148,8 @@ def test_an_answer_that_nobody_foresaw_costs_its_source_and_no_proof(
     """Some bytes are in the spool by then; they were never proved, so the engine must not see them."""
     real = Taking._put
 
-    def put(taking: Taking, chunk: bytes, *, sized: bool) -> bool:
-        whole = real(taking, chunk, sized=sized)
+    def put(taking: Taking, chunk: bytes, end: int | None, *, sized: bool) -> bool:
+        whole = real(taking, chunk, end, sized=sized)
         if taking.wanted.kind == "blobs" and taking.source.name == harbour.mirrors[0].url:
             raise RuntimeError("what a mirror thought of")
         return whole

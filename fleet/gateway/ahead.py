@@ -1,0 +1,137 @@
+"""The pieces of one large blob that are fetched beside the one whose turn it is, over connections of their own.
+
+A source that gives so much a connection gives that several times. What was fetched ahead waits in the file until the
+bytes before it are there; who fails ahead is not asked ahead again, and whoever has the turn goes on from there.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from fleet.gateway.sink import SpoolFile
+from fleet.gateway.verdict import SourceFailed, Verdict
+from fleet.mirrors.attempt import AttemptResult
+from fleet.mirrors.source import Source
+
+log = logging.getLogger(__name__)
+
+_AS_BAD_FOR_ALL = frozenset(
+    {AttemptResult.TIMEOUT, AttemptResult.STALLED, AttemptResult.UNREACHABLE, AttemptResult.SLOW}
+)
+"""What would happen to the next request too, and would cost its seconds once more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes from *start* up to *end*."""
+
+    start: int
+    end: int
+
+
+class Stretch:
+    """Takes in the bytes of one piece, in order, at their place in the blob's file; a sink to whoever fetches them."""
+
+    def __init__(self, file: SpoolFile, piece: Piece) -> None:
+        self._file, self.piece = file, piece
+        self.size = piece.start
+        """Where in the blob the bytes so far end."""
+
+    def append(self, chunk: bytes, source: str) -> None:
+        """Take in more bytes; raise OSError where there is no room."""
+        self._file.lay(chunk, self.size, source)
+        self.size += len(chunk)
+
+
+Fetcher = Callable[[Source, Stretch], Awaitable[None]]
+"""Fills a stretch from a source; raises SourceFailed where it gives less."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Ahead:
+    """What is fetched ahead of one blob; belongs to whoever fetches the blob, and ends with ``stop``."""
+
+    file: SpoolFile
+    size: int
+    piece_bytes: int
+    fetch: Fetcher
+    spare: "asyncio.Semaphore"
+    """How many more connections the gateway may have for this."""
+    connections: int
+    """The most for one blob."""
+    failed: Callable[[Source, Verdict], None]
+    """Told of what a source failed by, where nobody else will find out."""
+    _taken: set[int] = field(default_factory=set)
+    _running: dict[int, "asyncio.Task[None]"] = field(default_factory=dict)
+    """By the start of the piece."""
+    _verdicts: dict[str, Verdict] = field(default_factory=dict)
+    _barred: set[str] = field(default_factory=set)
+    """Sources that are not asked ahead again."""
+    _stopped: bool = False
+
+    def turn(self, offset: int) -> int:
+        """Return where the piece ends that goes on at *offset*; nobody fetches it ahead from now on."""
+        start = self._start(offset)
+        self._taken.add(start)
+        return min(start + self.piece_bytes, self.size)
+
+    def send_out(self, source: Source) -> None:
+        """Begin to fetch the next pieces from *source*, over as many connections as there may be."""
+        while len(self._running) < self.connections and not self.spare.locked():
+            piece = self._next()
+            if piece is None or self._stopped or source.name in self._barred:
+                return
+            self._taken.add(piece.start)
+            self._running[piece.start] = asyncio.create_task(self._run(source, piece))
+
+    async def join(self) -> None:
+        """Wait for who fetches what comes next, and take in what is there."""
+        while (size := self.file.size) < self.size:
+            task = self._running.get(self._start(size))
+            if task is not None:
+                await asyncio.wait({task})
+            await self.file.absorb()
+            if self.file.size == size:
+                return
+
+    def verdict(self, source: Source) -> Verdict | None:
+        """Return what *source* failed by ahead, once, where it would fail by it again."""
+        return self._verdicts.pop(source.name, None)
+
+    def stop(self) -> None:
+        """End every request, and begin none."""
+        self._stopped = True
+        for task in self._running.values():
+            task.cancel()
+
+    def _start(self, offset: int) -> int:
+        """Return where the piece begins that *offset* is in."""
+        return offset - offset % self.piece_bytes
+
+    def _next(self) -> Piece | None:
+        free = (
+            start
+            for start in range(self._start(self.file.size), self.size, self.piece_bytes)
+            if start not in self._taken
+        )
+        start = next(free, None)
+        return None if start is None else Piece(start, min(start + self.piece_bytes, self.size))
+
+    async def _run(self, source: Source, piece: Piece) -> None:
+        try:
+            async with self.spare:
+                await self.fetch(source, Stretch(self.file, piece))
+        except SourceFailed as error:
+            self._barred.add(source.name)
+            if error.verdict.result in _AS_BAD_FOR_ALL:
+                self._verdicts[source.name] = error.verdict
+            else:
+                self.failed(source, error.verdict)
+        except Exception as error:
+            # A full disk, or an answer that nobody foresaw: whoever has the turn meets that too, and says so.
+            log.info("nothing more is fetched ahead", extra={"mirror": source.name, "reason": repr(error)})
+            self._barred.add(source.name)
+        finally:
+            self._running.pop(piece.start, None)
+        self.send_out(source)

@@ -1,0 +1,151 @@
+"""A large blob comes in pieces, several at a time, and each byte once, whatever a source does in the middle."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleet.clock import SystemClock
+from fleet.gateway.server import Gateway
+from fleet.images.digest import Digest
+from fleet.registry.proxies import Proxies
+from fleet.testing.faults import Fault
+from fleet.testing.registry import ScriptedRegistry
+from tests.gateway.docking import PullFailed
+from tests.gateway.harbour import QUICK, Harbour, Logins, served
+
+PIECE = 128 * 1024
+LAYER = os.urandom(7 * PIECE + 1000)
+BIG = str(Digest.of(LAYER))
+IN_PIECES = replace(QUICK, piece_bytes=PIECE, flowing_bytes=10_000, fast_bytes_s=1.0)
+
+
+@pytest.fixture
+def harbour(tmp_path: Path) -> Iterator[Harbour]:
+    """Start an origin and two mirrors with an image of one large layer, and a gateway that cuts it into eight pieces."""
+    with ScriptedRegistry() as origin, ScriptedRegistry() as one, ScriptedRegistry() as two:
+        (digest,) = {r.shelf.add_image("org/app", "1", layers=[LAYER]) for r in (origin, one, two)}
+        logins = Logins()
+        gateway = Gateway(
+            tmp_path / "spool",
+            credentials=logins,
+            clock=SystemClock(),
+            port=0,
+            limits=IN_PIECES,
+            proxies=Proxies(),
+            certs=(),
+        )
+        gateway.start()
+        try:
+            yield Harbour(gateway, origin, [one, two], digest, logins)
+        finally:
+            gateway.close()
+
+
+def parts(registry: ScriptedRegistry) -> list[tuple[int, int]]:
+    """Return the parts of the layer that were asked for, by their starts."""
+    texts = [entry.headers.get("range", "") for entry in registry.log if entry.tail == BIG]
+    pairs = [text.removeprefix("bytes=").partition("-")[::2] for text in texts if text]
+    return sorted((int(first), int(last) + 1) for first, last in pairs)
+
+
+def test_each_piece_is_asked_for_once(harbour: Harbour) -> None:
+    (one, two), origin = harbour.mirrors, harbour.origin
+    dock, attempts = harbour.pull()
+    assert LAYER in dock.blobs.values()
+    starts = range(0, len(LAYER), PIECE)
+    assert parts(one) == [(start, min(start + PIECE, len(LAYER))) for start in starts]
+    assert [a.result for a in attempts] == ["served", "unused", "unused"]
+    assert attempts[0].bytes == served(one)
+    assert attempts[0].resumed_at == ()
+    assert (served(two), served(origin)) == (0, 0)
+
+
+def test_several_are_on_their_way_at_once(harbour: Harbour) -> None:
+    """The first stands still after a while; the three connections beside it bring all that comes after."""
+    one = harbour.mirrors[0]
+    one.faults.add(Fault.STALL, tail=BIG, at=60_000, times=1)
+    _, attempts = harbour.pull()
+    assert len(parts(one)) == 8
+    assert parts(harbour.mirrors[1]) == [(60_000, PIECE)]
+    assert attempts[0].bytes == served(one)
+    assert attempts[1].bytes == served(harbour.mirrors[1]) == PIECE - 60_000
+
+
+def test_a_line_that_is_not_fast_is_not_shared(harbour: Harbour) -> None:
+    harbour.gateway._limits = replace(IN_PIECES, fast_bytes_s=1e12)
+    one = harbour.mirrors[0]
+    one.faults.add(Fault.STALL, tail=BIG, at=60_000, times=1)
+    harbour.pull()
+    assert len(parts(one)) == 1
+    assert len(parts(harbour.mirrors[1])) == 8
+
+
+FAULTS: list[tuple[str, dict[str, Any]]] = [
+    ("cut", {"at": 50_000}),
+    ("cut", {"at": 50_000, "after": 1}),
+    ("cut", {"at": 50_000, "after": 2, "times": 1}),
+    ("stall", {"at": 50_000}),
+    ("stall", {"at": 0, "after": 1}),
+    ("stall", {"at": 50_000, "after": 3}),
+    ("hang", {"after": 1}),
+    ("close", {"after": 2}),
+    ("zero_bytes", {"after": 1}),
+    ("slow", {"rate": 1000}),
+    ("slow", {"rate": 1000, "after": 2}),
+    ("wrong_bytes", {}),
+    ("wrong_bytes", {"after": 2, "times": 1}),
+    ("wrong_prefix", {"at": 70_000, "times": 1}),
+    ("no_range", {}),
+    ("chunked", {}),
+    ("endless", {}),
+    ("status", {"status": 416}),
+    ("status", {"status": 404, "after": 1}),
+    ("status", {"status": 429, "retry_after": "30", "after": 1}),
+    ("status", {"status": 503, "after": 1}),
+    ("token_expires", {"at": 60_000, "times": 2}),
+]
+
+
+NOTHING_TWICE = {"cut", "stall", "hang", "close", "zero_bytes", "chunked", "status", "token_expires"}
+"""After these faults no byte need be fetched again."""
+
+
+@pytest.mark.parametrize("failing", ["the first mirror", pytest.param("all but the origin", marks=pytest.mark.full)])
+@pytest.mark.parametrize(("fault", "rule"), FAULTS)
+def test_a_fault_in_any_piece_changes_who_gives_the_bytes_and_nothing_else(
+    harbour: Harbour, fault: str, rule: dict[str, Any], failing: str
+) -> None:
+    for mirror in harbour.mirrors[: 1 if failing == "the first mirror" else 2]:
+        mirror.faults.add(Fault(fault), tail=BIG, **rule)
+    dock, attempts = harbour.pull()
+    assert LAYER in dock.blobs.values()
+    assert sum(attempt.bytes for attempt in attempts) == sum(len(received) for received in dock.blobs.values())
+    for attempt, registry in zip(attempts, [*harbour.mirrors, harbour.origin], strict=True):
+        assert attempt.bytes <= served(registry)
+        if fault in NOTHING_TWICE:
+            assert attempt.bytes == served(registry)
+
+
+@pytest.mark.parametrize("status", [400, 405, 416, 501])
+def test_a_source_that_refuses_parts_gives_the_whole(harbour: Harbour, status: int) -> None:
+    one = harbour.mirrors[0]
+    one.faults.add(Fault.STATUS, tail=BIG, status=status, times=1)
+    _, attempts = harbour.pull()
+    assert [a.result for a in attempts] == ["served", "unused", "unused"]
+    assert attempts[0].bytes == served(one)
+    assert [entry.headers.get("range") for entry in one.log if entry.tail == BIG][-1] is None
+
+
+def test_where_every_source_fails_the_engine_gets_nothing(harbour: Harbour) -> None:
+    for registry in (*harbour.mirrors, harbour.origin):
+        registry.faults.add(Fault.WRONG_BYTES, tail=BIG)
+    session, dock = harbour.open()
+    with pytest.raises(PullFailed, match="404"):
+        dock.pull(session.name, str(harbour.digest))
+    harbour.gateway.end(session)
+    assert LAYER not in dock.blobs.values()
+    assert session.failure.startswith("cannot get the layer")
