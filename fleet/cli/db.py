@@ -1,14 +1,32 @@
-"""``fleet db``: the database of this machine's centre, brought up to date."""
+"""``fleet db``: the database of this machine's centre: its shape, its copies, what is kept, and what was refused."""
+
+import getpass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from fleet.cli.console import print_json
+from fleet.cli.console import Column, clean, paint, print_json, print_table, say
 from fleet.cli.session import Branch, Session, pass_session
+from fleet.cli.words import NOTHING, Duration, moment, short_id, size
+from fleet.errors import FleetError, Refused
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from fleet.history.database import Database
+    from fleet.history.garbage import GarbageRow
+
+_STATS = (Column("TABLE"), Column("ROWS", right=True), Column("BYTES", right=True))
+_CHECKS = (Column("RESULT"), Column("CHECK"), Column("WHAT"))
+_GARBAGE = (Column("ID"), Column("WHEN"), Column("HOST"), Column("SIZE", 1, right=True), Column("REASON"))
 
 
 @click.group(cls=Branch)
 def db() -> None:
-    """Bring the database's schema up to date. Reads the settings of the centre (FLEET_DATABASE_URL)."""
+    """Look after the database: its shape, backups, what is kept. Reads the centre's settings (FLEET_DATABASE_URL)."""
 
 
 @db.command("upgrade")
@@ -21,26 +39,191 @@ def upgrade(session: Session) -> None:
     settings = CentreSettings.read()
     settings.prepare_state()
     shape.upgrade(settings.database_url)
-    if session.json:
-        print_json({"schema": "v1", "done": True})
-    else:
-        click.echo("the database has the shape of this program")
+    _done(session, "the database has the shape of this program")
 
 
 @db.command("current")
 @pass_session
 def current(session: Session) -> None:
     """Say whether the database has the shape of this program; exit 6 where it has not."""
-    from fleet.history.database import Database
     from fleet.history.upgrade import require_head
-    from fleet.settings.centre import CentreSettings
 
-    database = Database.open(CentreSettings.read().database_url)
-    try:
+    with _opened() as database:
         require_head(database)
-    finally:
-        database.close()
     if session.json:
         print_json({"schema": "v1", "current": True})
     else:
         click.echo("the database has the shape of this program")
+
+
+@db.command("check")
+@pass_session
+def check(session: Session) -> None:
+    """Look whether the database is whole; exit 1 where it is not. Reads all of an SQLite file."""
+    from fleet.history import stats as looking
+
+    with _opened() as database:
+        found = looking.check(database)
+    if session.json:
+        print_json({"schema": "v1", "checks": [{"name": c.name, "ok": c.ok, "text": c.text} for c in found]})
+    else:
+        rows = [("PASS" if c.ok else "FAIL", c.name, c.text) for c in found]
+        print_table(session, _CHECKS, rows, "")
+    if not all(c.ok for c in found):
+        raise FleetError(
+            "cannot vouch for the database: see what failed above; a backup is restored by: fleet db restore"
+        )
+
+
+@db.command("stats")
+@pass_session
+def stats(session: Session) -> None:
+    """Show rows and bytes by table; on PostgreSQL the rows are the server's estimate."""
+    from fleet.history import stats as looking
+
+    with _opened() as database:
+        found, whole = looking.stats(database), looking.whole_bytes(database)
+    if session.json:
+        tables = [{"table": t.table, "rows": t.rows, "bytes": t.bytes} for t in found]
+        print_json({"schema": "v1", "tables": tables, "bytes": whole})
+        return
+    rows = [(t.table, str(t.rows), size(t.bytes)) for t in found if t.rows]
+    print_table(session, _STATS, [*rows, ("all", NOTHING, size(whole))], "")
+
+
+@db.command("backup")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@pass_session
+def backup(session: Session, file: Path) -> None:
+    """Write a copy of the database to the new FILE, while it is used; on PostgreSQL by pg_dump.
+
+    The signing key and passwords of the centre are not in it: copy the state directory too.
+    """
+    from fleet.history.backup import back_up
+
+    with _opened() as database:
+        written = back_up(database, file)
+        _record(database, "db backup", str(file), bytes=written)
+    _done(session, f"{size(written)} written to {file}")
+
+
+@db.command("restore")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@pass_session
+def restore(session: Session, file: Path) -> None:
+    """Fill the empty database with the backup FILE; one that is not empty is refused."""
+    from fleet.history.backup import restore as bring_back
+    from fleet.history.upgrade import require_head
+    from fleet.settings.centre import CentreSettings
+
+    CentreSettings.read().prepare_state()
+    with _opened() as database:
+        bring_back(database, file)
+        try:
+            require_head(database)
+        except Refused:
+            say("the backup is of an earlier version; bring it up to date with: fleet db upgrade")
+        else:
+            _record(database, "db restore", str(file))
+    _done(session, f"restored from {file}")
+
+
+@db.command("prune")
+@click.option(
+    "--keep",
+    type=Duration(),
+    help="Also give up updates, pulls and commands asked longer ago, such as 730d; by default they are kept for ever.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_session
+def prune(session: Session, keep: "timedelta | None", yes: bool) -> None:
+    """Delete what is not kept for ever, as the planner does each day. The audit always stays."""
+    from fleet.history import retention
+
+    if keep is not None and not yes:
+        if not session.may_ask():
+            raise Refused("cannot give up facts unasked; add --yes")
+        click.confirm(f"Give up all that was asked more than {keep.days} days ago?", abort=True, err=True)
+    with _opened() as database:
+        gone = retention.prune(database)
+        if keep is not None:
+            for table, count in retention.prune_facts(database, keep).items():
+                gone[table] = gone.get(table, 0) + count
+            _record(database, "db prune", f"{keep.days}d", **gone)
+    if session.json:
+        print_json({"schema": "v1", "gone": gone})
+    else:
+        told = ", ".join(f"{count} of {table}" for table, count in gone.items())
+        click.echo(f"gone: {told}" if told else "nothing was too old")
+
+
+@db.command("garbage")
+@click.argument("id", required=False)
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many.")
+@pass_session
+def garbage(session: Session, id: str | None, limit: int) -> None:
+    """List the messages of hosts that were refused, or show the first bytes of one; they are kept for 30 days."""
+    from fleet.history import garbage as refused
+    from fleet.history.pages import PageRequest
+
+    with _opened() as database:
+        if id is not None:
+            _show_garbage(session, refused.one_garbage(database, id))
+            return
+        found = refused.garbage(database, PageRequest(limit=limit)).items
+    if session.json:
+        print_json({"schema": "v1", "refused": [_garbage_document(row) for row in found]})
+        return
+    rows = [
+        (short_id(g.id), moment(g.received_at), g.host or "not proved", size(g.size_bytes), g.reason) for g in found
+    ]
+    print_table(session, _GARBAGE, rows, "nothing was refused")
+
+
+def _show_garbage(session: Session, row: "GarbageRow") -> None:
+    if session.json:
+        print_json({"schema": "v1", "refused": [_garbage_document(row)]})
+        return
+    click.echo(
+        f"{short_id(row.id)}, {moment(row.received_at)}, from {clean(row.host) or 'a sender that proved nothing'}"
+    )
+    click.echo(f"{paint(session, 'failed', 'refused')}: {clean(row.reason)}")
+    shown = clean(row.raw.decode(errors="replace"))
+    click.echo(f"{len(row.raw)} of {row.size_bytes} bytes:\n{shown}")
+
+
+def _garbage_document(row: "GarbageRow") -> dict[str, Any]:
+    return {
+        "id": str(row.id),
+        "host": row.host or None,
+        "reason": row.reason,
+        "raw": row.raw.decode(errors="replace"),
+        "size_bytes": row.size_bytes,
+        "received_at": row.received_at.isoformat(),
+    }
+
+
+@contextmanager
+def _opened() -> "Iterator[Database]":
+    from fleet.history.database import Database
+    from fleet.settings.centre import CentreSettings
+
+    database = Database.open(CentreSettings.read().database_url)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def _record(database: "Database", action: str, subject: str, **details: Any) -> None:
+    from fleet.history import audit
+
+    who = f"person:{getpass.getuser()}"
+    audit.record(database, by=who, door="command line", action=action, subject=subject, details=details)
+
+
+def _done(session: Session, text: str) -> None:
+    if session.json:
+        print_json({"schema": "v1", "done": True})
+    else:
+        click.echo(text)

@@ -39,7 +39,7 @@ COMMANDS = {
     "controller": Lazy("fleet.cli.controller:controller", "Run the processes of the centre.", RUN),
     "agent": Lazy("fleet.cli.agent:agent", "Run the agent of this host.", RUN),
     "init": Lazy("fleet.cli.init:init", "Make certificates and passwords for a centre with servers of its own.", RUN),
-    "db": Lazy("fleet.cli.db:db", "Bring the database's schema up to date.", RUN),
+    "db": Lazy("fleet.cli.db:db", "Look after the database: shape, backups, what is kept.", RUN),
     "healthcheck": Lazy("fleet.cli.about:healthcheck", "Exit 0 only when the server answers.", RUN),
     "version": Lazy("fleet.cli.about:version", "Print the version.", RUN),
 }

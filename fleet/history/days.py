@@ -22,7 +22,7 @@ def close_days(db: Database) -> int:
     closed = 0
     while True:
         with db.writing() as connection:
-            day = _next(connection)
+            day = open_day(connection)
             if day is None or midnight(day) + timedelta(days=1) + GRACE > db.moment(connection):
                 return closed
             _close(connection, day, db.moment(connection))
@@ -51,12 +51,13 @@ def mirror_sums(begin: datetime, end: datetime | None) -> Any:
     )
 
 
-def _next(connection: Connection) -> str | None:
-    """Return the first day that is not closed; None where nothing was ever written down."""
+def open_day(connection: Connection) -> str | None:
+    """Return the first day with facts that is not closed; None where there is none. Days without any are passed over."""
     closed = closed_until(connection)
-    if closed is not None:
-        return day_of(closed)
-    firsts = [connection.execute(select(func.min(t.c.recorded_at))).scalar() for t in (updates, attempts)]
+    firsts = []
+    for table in (updates, attempts):
+        open_facts = [table.c.recorded_at >= closed] if closed is not None else []
+        firsts.append(connection.execute(select(func.min(table.c.recorded_at)).where(*open_facts)).scalar())
     return min((day_of(first) for first in firsts if first is not None), default=None)
 
 

@@ -1,10 +1,12 @@
 """Partitions of the fact tables on PostgreSQL: one a month by the time in the id, made ahead, and dropped when old."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import Connection, Table, inspect
 
+from fleet.errors import DatabaseUnreachable
 from fleet.history.database import Database
 from fleet.history.fact_tables import PARTITIONED
 
@@ -43,6 +45,61 @@ def _make(connection: Connection, table: Table, name: str, begin: datetime, end:
         f"ALTER TABLE {table.name} ATTACH PARTITION {name} FOR VALUES FROM ('{low}') TO ('{high}')",
     ):
         connection.exec_driver_sql(statement)
+
+
+LOCK_WAIT_MS = 200
+"""How long a dropped partition's table is waited for; others wait behind it, so it is short, and tried again later."""
+
+_LOCK_NOT_AVAILABLE = "55P03"
+
+
+def drop_before(db: Database, table: Table, before: datetime) -> dict[str, int]:
+    """Drop the partitions of *table* on PostgreSQL that end at *before* or earlier; return their names and rows.
+
+    One that is in use, or holds a command that has not ended, is left for the next time.
+    """
+    if db.dialect != "postgresql":
+        return {}
+    with db.reading() as connection:
+        there = inspect(connection).get_table_names()
+    old = [name for name in sorted(there) if (end := _end(table, name)) is not None and end <= before]
+    held = {name: _rows(db, name) for name in old}
+    return {name: rows for name, rows in held.items() if _drop(db, table, name)}
+
+
+def _end(table: Table, name: str) -> datetime | None:
+    """Return when the month of a partition ends; None where *name* is no partition of *table*."""
+    month = re.fullmatch(rf"{table.name}_(\d{{4}})(\d{{2}})", name)
+    return _month(datetime(int(month[1]), int(month[2]), 1, tzinfo=UTC) + timedelta(days=32)) if month else None
+
+
+def _rows(db: Database, name: str) -> int:
+    with db.reading() as connection:
+        return int(connection.exec_driver_sql(f"SELECT count(*) FROM {name}").scalar_one())  # noqa: S608
+
+
+def _drop(db: Database, table: Table, name: str) -> bool:
+    try:
+        with db.writing() as connection:
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_WAIT_MS}ms'")
+            # Not CONCURRENTLY: PostgreSQL refuses that where there is a default partition.
+            connection.exec_driver_sql(f"ALTER TABLE {table.name} DETACH PARTITION {name}")
+            if "ended_at" in table.c:
+                query = f"SELECT EXISTS (SELECT FROM {name} WHERE ended_at IS NULL)"  # noqa: S608
+                if connection.exec_driver_sql(query).scalar_one():
+                    raise _StillOpen
+            connection.exec_driver_sql(f"DROP TABLE {name}")
+    except _StillOpen:
+        return False
+    except DatabaseUnreachable as error:
+        if getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) == _LOCK_NOT_AVAILABLE:
+            return False
+        raise
+    return True
+
+
+class _StillOpen(Exception):
+    """A command in the partition has not ended."""
 
 
 def lowest_id(at: datetime) -> UUID:

@@ -2,13 +2,13 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Column, ColumnElement, Table, delete, exists, select
+from sqlalchemy import Column, ColumnElement, Table, delete, exists, select, true
 
 from fleet.history.database import Database
 from fleet.history.days import close_days
-from fleet.history.fact_tables import attempts, commands, mirror_probes
+from fleet.history.fact_tables import attempts, commands, mirror_probes, pulls, rollout_events, updates
 from fleet.history.inventory_tables import resolves, snapshot_parts
-from fleet.history.partitions import lowest_id
+from fleet.history.partitions import drop_before, lowest_id
 from fleet.history.road_tables import messages, progress, refused
 from fleet.history.rollout_tables import plans
 
@@ -20,6 +20,9 @@ PLANS_FOR = timedelta(days=30)
 REQUESTS_FOR = timedelta(days=7)
 PROBES_FOR = timedelta(days=30)
 ATTEMPTS_FOR = timedelta(days=400)
+
+FACTS = (updates, pulls, attempts, commands, rollout_events)
+"""What is kept for ever unless a person says for how long; not the audit."""
 
 CHUNK = 5000
 """How many rows go with one transaction: writers never wait long."""
@@ -40,14 +43,38 @@ def prune(db: Database) -> dict[str, int]:
         "plans": _delete(db, plans, plans.c.id, plans.c.expires_at < now - PLANS_FOR),
         "resolves": _delete(db, resolves, resolves.c.id, resolves.c.asked_at < now - REQUESTS_FOR),
         "progress": _delete(db, progress, progress.c.command_id, ~done),
-        "mirror_probes": _delete(db, mirror_probes, mirror_probes.c.id, _before(mirror_probes.c.id, now - PROBES_FOR)),
-        "attempts": _delete(db, attempts, attempts.c.pull_id, _before(attempts.c.pull_id, now - ATTEMPTS_FOR)),
+        "mirror_probes": _drop_or_delete(db, mirror_probes, mirror_probes.c.id, now - PROBES_FOR),
+        "attempts": _drop_or_delete(db, attempts, attempts.c.pull_id, now - ATTEMPTS_FOR),
     }
     with db.writing() as connection:
         # Parts that were followed by none for a week belong to a snapshot that will never be whole.
         old = snapshot_parts.c.received_at < now - REQUESTS_FOR
         gone["snapshot_parts"] = connection.execute(delete(snapshot_parts).where(old)).rowcount
     return {table: count for table, count in gone.items() if count}
+
+
+def prune_facts(db: Database, keep: timedelta) -> dict[str, int]:
+    """Give up the facts of what was asked longer than *keep* ago; return how many rows went.
+
+    What each day came to stays, and so does the audit. Whole partitions are dropped on PostgreSQL, so that a part of a month
+    stays until the month is over.
+    """
+    close_days(db)
+    old = db.now() - keep
+    gone: dict[str, int] = {}
+    for table in FACTS:
+        if db.dialect == "postgresql":
+            gone[table.name] = sum(drop_before(db, table, old).values())
+        else:
+            key = next(iter(table.primary_key.columns))
+            ended = commands.c.ended_at.is_not(None) if table is commands else true()
+            gone[table.name] = _delete(db, table, key, _before(key, old) & ended)
+    return {table: count for table, count in gone.items() if count}
+
+
+def _drop_or_delete(db: Database, table: Table, key: Column[object], before: datetime) -> int:
+    """Drop the partitions that are old as a whole, then delete what is left; return how many rows went."""
+    return sum(drop_before(db, table, before).values()) + _delete(db, table, key, _before(key, before))
 
 
 def _before(column: Column[object], at: datetime) -> ColumnElement[bool]:

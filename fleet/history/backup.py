@@ -1,0 +1,121 @@
+"""Copies of the database while it is used, and their way back into an empty one."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from sqlalchemy import inspect
+
+from fleet.errors import BadInput, FleetError, Refused
+from fleet.history.database import Database
+from fleet.history.upgrade import require_head
+
+_SQLITE = b"SQLite format 3\0"
+_POSTGRESQL = b"PGDMP"
+"""What the files of the two kinds begin with."""
+_PAGES = 1000
+"""How many pages SQLite copies before it lets writers in."""
+
+
+def back_up(db: Database, to: Path) -> int:
+    """Write a copy of one moment's state to the new file *to*, for its owner alone; return its size in bytes.
+
+    Writers go on meanwhile. SQLite is copied by its backup API, PostgreSQL by ``pg_dump`` (custom format, for ``pg_restore``).
+    Raises Refused where the file is there already, or ``pg_dump`` is not.
+    """
+    if to.exists():
+        raise Refused(f"cannot write the backup: {to} is there already; name another file")
+    with _whole(to) as part:
+        if db.dialect == "sqlite":
+            _copy(Path(str(db.engine.url.database)), part)
+        else:
+            _run(db, "pg_dump", "--format=custom", "--file", str(part))
+        return part.stat().st_size
+
+
+def restore(db: Database, of: Path) -> None:
+    """Fill the empty database with the backup *of*; raises Refused where it is not empty, BadInput for what is no backup.
+
+    A backup of an older version has its older shape: ``fleet db upgrade`` brings it up to date.
+    """
+    began = _beginning(of)
+    kind = {_SQLITE: "sqlite", _POSTGRESQL: "postgresql"}.get(
+        next((k for k in (_SQLITE, _POSTGRESQL) if began.startswith(k)), b"")
+    )
+    if kind is None:
+        raise BadInput(f"cannot restore {of}: it is no backup of Fleet's")
+    if kind != db.dialect:
+        raise BadInput(f"cannot restore {of}: it is a backup of {kind}, and the database is {db.dialect}")
+    with db.reading() as connection:
+        if inspect(connection).get_table_names():
+            raise Refused("cannot restore: the database is not empty; restore into a new one (FLEET_DATABASE_URL)")
+    if kind == "sqlite":
+        _check_sqlite(of)
+        _copy(of, Path(str(db.engine.url.database)))
+    else:
+        _run(db, "pg_restore", "--exit-on-error", "--single-transaction", "--no-owner", str(of))
+    with suppress(Refused):
+        require_head(db)
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        with closing(sqlite3.connect(source)) as reading, closing(sqlite3.connect(target)) as writing:
+            reading.backup(writing, pages=_PAGES)
+    except sqlite3.Error as error:
+        raise FleetError(f"cannot copy {source} to {target}: {error}") from error
+
+
+def _check_sqlite(path: Path) -> None:
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+            connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.Error as error:
+        raise BadInput(f"cannot restore {path}: {error}") from error
+    if found != "ok":
+        raise BadInput(f"cannot restore {path}: it is damaged: {found[:200]}")
+
+
+def _run(db: Database, program: str, *arguments: str) -> None:
+    """Run a program of PostgreSQL's on the database; the password goes through the environment, which nobody else sees."""
+    found = shutil.which(program)
+    if found is None:
+        raise Refused(f"cannot run {program}: it is not installed here; install PostgreSQL's client programs")
+    url = db.engine.url
+    target = url.set(drivername="postgresql", password=None).render_as_string()
+    environment = {**os.environ, **({"PGPASSWORD": str(url.password)} if url.password else {})}
+    done = subprocess.run(
+        [found, "--dbname", target, *arguments], env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        why = done.stderr.strip().splitlines()
+        raise FleetError(f"cannot go on: {why[-1][:300] if why else f'{program} ended with {done.returncode}'}")
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Give a file beside *path* to be written, which becomes *path* once it is whole and on the disk."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.touch(mode=0o600)
+        yield part
+        with part.open("rb") as written:
+            os.fsync(written.fileno())
+        part.rename(path)
+    except OSError as error:
+        raise FleetError(f"cannot write the backup {path}: {error.strerror or error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _beginning(path: Path) -> bytes:
+    try:
+        with path.open("rb") as opened:
+            return opened.read(len(_SQLITE))
+    except OSError as error:
+        raise BadInput(f"cannot read the backup {path}: {error.strerror or error}") from error
