@@ -78,11 +78,11 @@ def caps_of(connection: Connection, now: datetime) -> list[Cap]:
         there = (hosts.c.removed_at.is_(None), value.is_not(None))
         query = select(value.label("value"), func.count().label("hosts")).where(*there).group_by(value)
         gone = query.where(or_(live(), unhealthy()))
-        away: dict[str, int] = dict(connection.execute(gone).tuples().all())
+        away = {row.value: row.hosts for row in connection.execute(gone)}
         size = row.most if row.most.endswith("%") else int(row.most)
         found += [
             Cap(label=row.label, value=name, limit=rounded_down(size, count), unavailable=away.get(name, 0))
-            for name, count in connection.execute(query).tuples()
+            for name, count in connection.execute(query)
         ]
     return found
 

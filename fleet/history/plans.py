@@ -11,18 +11,21 @@ from fleet.errors import Refused
 from fleet.history import audit
 from fleet.history.database import Database
 from fleet.history.fact_tables import rollout_events
+from fleet.history.inventory_tables import hosts
 from fleet.history.lookup import find
-from fleet.history.moves import event
+from fleet.history.moves import event, pieces
 from fleet.history.numbers import next_number
 from fleet.history.rollout_tables import plans as table
 from fleet.history.rollout_tables import rollout_hosts, rollouts, waves
 from fleet.history.staleness import what_moved
+from fleet.history.superseding import supersede
 from fleet.history.wave_hosts import host_row
 from fleet.ids import new_id
 from fleet.rollouts.plan import PlanDocument, PlannedHost
 from fleet.rollouts.selector import Selector
 from fleet.rollouts.spec import RolloutSpec
 from fleet.rollouts.states import RolloutState, WaveState
+from fleet.rollouts.waves import PlacedHost, cut
 
 HOLDS_FOR = timedelta(hours=24)
 """How long a plan may be applied."""
@@ -96,9 +99,8 @@ def apply_plan(
                 created_at=now,
             )
         )
-        connection.execute(insert(waves).values(rollout_id=rollout_id, number=0, state=WaveState.PENDING))
-        hosts = enumerate(row.document.in_order(row.id))
-        connection.execute(insert(rollout_hosts), [_host(rollout_id, place, host, now) for place, host in hosts])
+        _waves(connection, rollout_id, row, spec or _DEFAULT, now)
+        supersede(connection, rollout_id, now)
         connection.execute(update(table).where(table.c.id == row.id).values(rollout_id=rollout_id))
         details = {"plan": row.id.hex, "rollout": rollout_id.hex, "containers": row.document.containers}
         connection.execute(insert(rollout_events), [event("planned", rollout_id, now, details={**details, "by": by})])
@@ -119,7 +121,22 @@ def _check(connection: Connection, row: PlanRow, now: datetime) -> None:
         raise Refused(f"cannot apply this plan: {named}; make a new one with: fleet plan")
 
 
-def _host(rollout_id: UUID, position: int, host: PlannedHost, now: datetime) -> dict[str, object]:
+def _waves(connection: Connection, id: UUID, plan: PlanRow, spec: RolloutSpec, now: datetime) -> None:
+    """Write the waves, and the place of each host in them: the plan's id is the seed."""
+    planned = {host.host_id: host for host in plan.document.hosts if host.containers}
+    rows = [{"rollout_id": id, "number": number, "state": WaveState.PENDING} for number in range(len(spec.waves))]
+    connection.execute(insert(waves), rows)
+    labels: dict[UUID, dict[str, str]] = {}
+    for some in pieces(sorted(planned)):
+        query = select(hosts.c.id, hosts.c.labels).where(hosts.c.id.in_(some))
+        labels |= {row.id: row.labels for row in connection.execute(query)}
+    placed = [PlacedHost(host_id=key, name=host.host, labels=labels[key]) for key, host in planned.items()]
+    order = [(number, host_id) for number, ids in enumerate(cut(spec, placed, plan.id)) for host_id in ids]
+    found = [_host(id, number, place, planned[key], now) for place, (number, key) in enumerate(order)]
+    connection.execute(insert(rollout_hosts), found)
+
+
+def _host(rollout_id: UUID, wave: int, position: int, host: PlannedHost, now: datetime) -> dict[str, object]:
     targets = [
         {
             "container_id": each.container_id,
@@ -132,7 +149,7 @@ def _host(rollout_id: UUID, position: int, host: PlannedHost, now: datetime) -> 
         }
         for each in host.containers
     ]
-    return host_row(rollout_id, host.host_id, 0, position, targets, now)
+    return host_row(rollout_id, host.host_id, wave, position, targets, now)
 
 
 def _read(row: RowMapping) -> PlanRow:

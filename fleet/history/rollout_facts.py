@@ -15,14 +15,12 @@ from fleet.history.inventory_tables import hosts, images
 from fleet.history.late_joiners import late_hosts
 from fleet.history.quarantine import in_quarantine
 from fleet.history.rollout_tables import rollout_hosts, rollouts, waves
+from fleet.history.stopping import ZONE_LABEL
 from fleet.history.stops import frozen, holding
 from fleet.rollouts.facts import Candidate, CapFacts, RolloutFacts, Superseding, WaveFacts
 from fleet.rollouts.spec import LateJoiners, RolloutSpec
 from fleet.rollouts.states import BAD, LIVE, WAITING, FailureClass, Hold, HostState, RolloutState, WaveState
 from fleet.rollouts.windows import HOST_ZONE
-
-ZONE_LABEL = "timezone"
-"""The label of a host that names its time zone, for windows in its own time; without it the zone is UTC."""
 
 _LOOKED_BACK = 200
 """How many of the latest tries are looked at to count failures in a row."""

@@ -1,69 +1,167 @@
-"""What people do to rollouts: hold, release, abort."""
+"""What people do to rollouts: each asks what follows, carries it out at once, and stands in the audit."""
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, insert, update
+from sqlalchemy import Connection, RowMapping, insert, select
 
 from fleet.errors import Refused
 from fleet.history import audit
+from fleet.history.advancing import one_at_a_time
+from fleet.history.carrying import carry_out
 from fleet.history.database import Database
 from fleet.history.fact_tables import rollout_events
 from fleet.history.lookup import find
 from fleet.history.moves import event
+from fleet.history.rollout_facts import facts_of
 from fleet.history.rollout_tables import rollouts as table
-from fleet.history.sending import call_off_now
-from fleet.rollouts.states import Hold, RolloutState
+from fleet.history.undo import begin_way_back, undone
+from fleet.rollouts import actions
+from fleet.rollouts.decisions import Decision
+from fleet.rollouts.facts import RolloutFacts
+from fleet.rollouts.judging import current
+from fleet.rollouts.states import Hold, RolloutState, WaveState
+
+_LIFTED_BY_HAND = (Hold.USER, Hold.BUDGET, Hold.MIRROR_OUTAGE, Hold.ENGINE_ERROR)
+"""The holds that a resume may name; the others have answers of their own."""
+
+Decide = Callable[[RolloutFacts, datetime], tuple[Decision, ...]]
 
 
 def hold_rollout(db: Database, rollout_id: UUID, *, by: str, door: str, reason: str = "") -> None:
     """Pause a rollout: nothing new is sent, and what touched no container yet is called off; raises NotFound, Refused."""
-    with db.writing() as connection:
-        row, now = _open(connection, rollout_id, db)
-        holds = {*row["holds"], Hold.USER.value}
-        _change(connection, row, {"holds": sorted(holds)}, "held", now, by=by, door=door, reason=reason)
-        call_off_now(connection, rollout_id, now)
+    _act(db, rollout_id, "held", lambda facts, now: actions.pause(facts, now, reason), by=by, door=door, reason=reason)
 
 
-def release_rollout(db: Database, rollout_id: UUID, *, by: str, door: str) -> None:
-    """Take away the hold of a person; raises NotFound, Refused."""
-    with db.writing() as connection:
-        row, now = _open(connection, rollout_id, db)
-        holds = {*row["holds"]} - {Hold.USER.value}
-        _change(connection, row, {"holds": sorted(holds)}, "released", now, by=by, door=door)
+def release_rollout(
+    db: Database, rollout_id: UUID, *, by: str, door: str, hold: Hold = Hold.USER, reason: str = ""
+) -> None:
+    """Take away one hold, a person's by default, and no other; raises NotFound, Refused.
+
+    A rollout that no person holds is left as it is.
+    """
+
+    def decide(facts: RolloutFacts, _now: datetime) -> tuple[Decision, ...]:
+        if facts.state.ended or hold is not Hold.USER or hold in facts.holds:
+            return actions.lift(facts, hold, reason)
+        others = sorted(set(_LIFTED_BY_HAND) & facts.holds)
+        if others:
+            raise Refused(f"cannot resume the rollout: no person holds it; lift {others[0]} with --hold {others[0]}")
+        return actions.lift(facts, sorted(facts.holds)[0]) if facts.holds else ()
+
+    _act(db, rollout_id, "released", decide, by=by, door=door, reason=reason)
 
 
 def abort_rollout(db: Database, rollout_id: UUID, *, by: str, door: str, reason: str = "") -> None:
     """Stop a rollout for good: what touches containers already may end; raises NotFound, Refused."""
+    _act(db, rollout_id, "aborted", lambda facts, _: actions.abort(facts, reason), by=by, door=door, reason=reason)
+
+
+def approve_wave(db: Database, rollout_id: UUID, number: int | None = None, *, by: str, door: str) -> None:
+    """Approve a wave, by default the next one that asks for approval; raises NotFound, Refused."""
+
+    def decide(facts: RolloutFacts, _now: datetime) -> tuple[Decision, ...]:
+        return actions.approve(facts, _to_approve(facts) if number is None else number)
+
+    _act(db, rollout_id, "approved", decide, by=by, door=door)
+
+
+def waive_wave(
+    db: Database, rollout_id: UUID, number: int | None = None, *, by: str, door: str, reason: str = ""
+) -> None:
+    """Let the rollout go on although a wave's gate was not met; raises NotFound, Refused."""
+
+    def decide(facts: RolloutFacts, _now: datetime) -> tuple[Decision, ...]:
+        return actions.waive(facts, _stuck(facts) if number is None else number, reason)
+
+    _act(db, rollout_id, "waived", decide, by=by, door=door, reason=reason)
+
+
+def retry_wave(db: Database, rollout_id: UUID, number: int | None = None, *, by: str, door: str) -> None:
+    """Try the failed hosts of a wave again; raises NotFound, Refused."""
+
+    def decide(facts: RolloutFacts, _now: datetime) -> tuple[Decision, ...]:
+        return actions.retry(facts, _stuck(facts) if number is None else number)
+
+    _act(db, rollout_id, "retried", decide, by=by, door=door)
+
+
+def undo_rollout(db: Database, rollout_id: UUID, *, by: str, door: str, reason: str = "") -> UUID | None:
+    """Bring back what a rollout updated, by a rollout of its own.
+
+    Return that one's id where it is made now, None where the rollout first lets end what is live. Raise NotFound, and
+    Refused where there is nothing to bring back, or it was undone already.
+    """
     with db.writing() as connection:
-        row, now = _open(connection, rollout_id, db)
-        values = {"state": RolloutState.ABORTING}
-        _change(connection, row, values, "aborted", now, by=by, door=door, reason=reason)
-        call_off_now(connection, rollout_id, now)
+        row, now = _locked(connection, rollout_id, db)
+        if not row["state"].ended:
+            decisions = actions.roll_back(facts_of(connection, row, now), reason)
+            _carry(connection, row, decisions, now, "undone", by, door, reason)
+            return None
+        if row["way_back_of"] is not None:
+            raise Refused("cannot undo a rollout that is itself a way back; make a new plan with: fleet plan")
+        _not_undone_yet(connection, row)
+        if not undone(connection, row["id"]):
+            raise Refused(f"cannot undo rollout #{row['number']}: it updated nothing that can be brought back")
+        made = begin_way_back(connection, row, now, by=by, reason=reason)
+        _note(connection, row, now, "undone", by, door, reason)
+        return made
 
 
-def _open(connection: Connection, rollout_id: UUID, db: Database) -> tuple[RowMapping, datetime]:
-    """Return the rollout, locked, and the time; raises NotFound, and Refused where it has ended."""
+def _not_undone_yet(connection: Connection, row: RowMapping) -> None:
+    ways = select(table.c.number).where(table.c.way_back_of == row["id"], table.c.state != RolloutState.ABORTED)
+    number = connection.execute(ways.order_by(table.c.id.desc()).limit(1)).scalar()
+    if number is not None:
+        raise Refused(f"cannot undo rollout #{row['number']}: rollout #{number} does so, or has done so, already")
+
+
+def _to_approve(facts: RolloutFacts) -> int:
+    """Return the first pending wave that asks for approval, and has none."""
+    for wave in facts.waves:
+        if wave.state is WaveState.PENDING and facts.spec.waves[wave.number].approval and not wave.approved:
+            return wave.number
+    raise Refused("cannot approve a wave of this rollout: none waits for approval")
+
+
+def _stuck(facts: RolloutFacts) -> int:
+    wave = current(facts)
+    if wave is None:
+        raise Refused("cannot do that: no wave of this rollout failed or is inconclusive")
+    return wave.number
+
+
+def _act(db: Database, rollout_id: UUID, kind: str, decide: Decide, *, by: str, door: str, reason: str = "") -> None:
+    with db.writing() as connection:
+        row, now = _locked(connection, rollout_id, db)
+        if row["state"].ended:
+            raise Refused(f"cannot change rollout #{row['number']}: it is {row['state']}")
+        _carry(connection, row, decide(facts_of(connection, row, now), now), now, kind, by, door, reason)
+
+
+def _locked(connection: Connection, rollout_id: UUID, db: Database) -> tuple[RowMapping, datetime]:
+    """Return the rollout, locked, and the time; raises NotFound."""
+    one_at_a_time(connection)
     row = find(connection, table, rollout_id, what="rollout", lock=True)
-    if row["state"].ended:
-        raise Refused(f"cannot change rollout #{row['number']}: it is {row['state']}")
     return row, db.moment(connection)
 
 
-def _change(
+def _carry(
     connection: Connection,
     row: RowMapping,
-    values: dict[str, Any],
-    kind: str,
+    decisions: tuple[Decision, ...],
     now: datetime,
-    *,
+    kind: str,
     by: str,
     door: str,
-    reason: str = "",
+    reason: str,
 ) -> None:
-    connection.execute(update(table).where(table.c.id == row["id"]).values(values))
+    carry_out(connection, row, decisions, now, by=by)
+    _note(connection, row, now, kind, by, door, reason)
+
+
+def _note(connection: Connection, row: RowMapping, now: datetime, kind: str, by: str, door: str, reason: str) -> None:
     details = {"by": by, **({"reason": reason} if reason else {})}
-    connection.execute(insert(rollout_events), [event(kind, row["id"], now, details=details)])
+    connection.execute(insert(rollout_events), [event(f"person {kind}", row["id"], now, details=details)])
     number = f"#{row['number']}"
     audit.note(connection, now, by=by, door=door, action=f"rollout {kind}", subject=number, details=details)

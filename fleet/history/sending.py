@@ -9,7 +9,7 @@ from fleet.history.fact_tables import commands
 from fleet.history.moves import Command, HostTry, hosts_of, load_commands, save_commands, save_hosts
 from fleet.history.outgoing import post_all, posted
 from fleet.history.rollout_tables import rollouts
-from fleet.history.stopping import what_stops
+from fleet.history.stopping import shut, what_stops
 from fleet.road.messages import Cancel, Down, Go, Offer, Order
 from fleet.rollouts.release import Answer, look_again
 from fleet.rollouts.spec import RolloutSpec
@@ -34,6 +34,8 @@ def due_commands(
     loaded = load_commands(connection, taken.with_for_update(skip_locked=True))
     tries = hosts_of(connection, loaded.values())
     stopped = what_stops(connection, loaded.values(), now)
+    specs = {id: RolloutSpec.parse(row.spec) for id, row in looked.items()}
+    closed = shut(connection, loaded.values(), specs, now)
     found: list[tuple[Command, Down]] = []
     cancels = []
     for command in loaded.values():
@@ -42,8 +44,10 @@ def due_commands(
         why = stopped.get(command.id) or _why(rollout.state)
         answer = look_again(command.state, rollout.state, holds, stopped=command.id in stopped)
         host = tries.get((command.rollout_id, command.host_id))
-        if answer is Answer.SEND:
-            found.append((command, _send(command, host, RolloutSpec.parse(rollout.spec), now, lease_until)))
+        if answer is Answer.SEND and command.id in closed:
+            _wait_for_window(command, specs[command.rollout_id], now, lease_until)
+        elif answer is Answer.SEND:
+            found.append((command, _send(command, host, specs[command.rollout_id], now, lease_until)))
         elif answer is Answer.WAIT:
             command.due(lease_until)
         else:
@@ -91,6 +95,13 @@ def _step(command: Command, host: HostTry | None, state: CommandState, now: date
     command.move(state, now, deadline=over)
     if host is not None and host.command_id == command.id and host.state is not HOST_STATE[state] and host.state.live:
         host.move(HOST_STATE[state], now)
+
+
+def _wait_for_window(command: Command, spec: RolloutSpec, now: datetime, look_again_at: datetime) -> None:
+    """Let the host keep its bytes and wait: that no window is open costs it neither its turn nor a try."""
+    if command.state is CommandState.READY:
+        command.deadline = now + timedelta(milliseconds=spec.tries.pull_timeout_ms)
+    command.due(look_again_at)
 
 
 def _call_off(command: Command, host: HostTry | None, rollout: RolloutState, why: str, now: datetime) -> None:

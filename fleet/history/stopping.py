@@ -12,7 +12,13 @@ from fleet.history.inventory_tables import hosts
 from fleet.history.moves import Command, HostTry, pieces
 from fleet.history.stops import StopRow, holding, look
 from fleet.images.reference import Reference
+from fleet.rollouts.dispatching import may_go_at
+from fleet.rollouts.spec import RolloutSpec
+from fleet.rollouts.states import CommandState
 from fleet.rollouts.stops import freezing, keeping
+
+ZONE_LABEL = "timezone"
+"""The label of a host that names its time zone, for windows in its own time; without it the zone is UTC."""
 
 
 def what_stops(connection: Connection, commands: Iterable[Command], now: datetime) -> dict[UUID, str]:
@@ -31,6 +37,26 @@ def what_stops(connection: Connection, commands: Iterable[Command], now: datetim
         )
         if stop is not None:
             found[command.id] = stop.words
+    return found
+
+
+def shut(
+    connection: Connection, commands: Iterable[Command], specs: Mapping[UUID, RolloutSpec], now: datetime
+) -> set[UUID]:
+    """Return which of *commands* wait for the go that their rollout's windows and freezes do not allow now."""
+    waiting = [
+        command
+        for command in commands
+        if command.state in (CommandState.READY, CommandState.APPLYING)
+        and (specs[command.rollout_id].windows or specs[command.rollout_id].freezes)
+    ]
+    known = _known(connection, {command.host_id for command in waiting})
+    found = set()
+    for command in waiting:
+        name, labels = known.get(command.host_id, ("", {}))
+        zone = labels.get(ZONE_LABEL, "UTC")
+        if not may_go_at(specs[command.rollout_id], name, dict(labels), zone, now):
+            found.add(command.id)
     return found
 
 

@@ -82,7 +82,7 @@ def undone(connection: Connection, rollout_id: UUID) -> dict[UUID, Targets]:
 
 def _back(target: Mapping[str, Any], update: Any, running: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the target that brings one container back; None where there is no way."""
-    if update is None or not update.old_digest or not update.new_container_id:
+    if update is None or not update.old_digest:
         return None
     now = running.get(target["container"])
     if now is None or now.id == target["container_id"]:
@@ -91,6 +91,8 @@ def _back(target: Mapping[str, Any], update: Any, running: Mapping[str, Any]) ->
     elif now.id == update.new_container_id or update.new_digest in now.digests:
         container_id, image_id = now.id, now.image_id
     else:
+        return None
+    if not container_id:
         return None
     return {
         **target,

@@ -157,6 +157,8 @@ class Agent:
             reason="" if (result or self.result) is Result.UPDATED else "cannot do it",
             old_digest=target.old_digest,
             new_digest=target.digest,
+            new_image_id=digest_of(f"image {target.digest}"),
+            new_container_id=sha256(f"{self.name} {update_id}".encode()).hexdigest(),
             pull_id=next(iter(order.pull_ids.values())),
             phases=Phases(pull_ms=12, stop_ms=3),
             downtime_ms=5,
