@@ -28,8 +28,10 @@ class Limits:
     fast_bytes_s: float = 512 * 1024
     """Only what comes faster than this gets more connections: a thin line is not to be shared until each is below the
     floor."""
-    prefetched: int = 3
-    """How many layers are fetched before the engine asks for them; it takes three at a time itself."""
+    engines_layers: int = 3
+    """How many layers an engine takes at a time (dockerd, max-concurrent-downloads): so many are fetched at first."""
+    prefetched: int = 6
+    """How many layers of one image are fetched at a time where the line turns out to be fast."""
     pause_s: float = 0.5
     """Before all sources are asked once more."""
     longest_retry_after_s: float = 10.0

@@ -5,12 +5,13 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from fleet.errors import RegistryError
 from fleet.gateway.fetch import Fetch, FetchFailed
 from fleet.gateway.flights import Flight, Flights
+from fleet.gateway.prefetch import CONFIG_CAP_BYTES, Chain, Prefetch, layers_here
 from fleet.gateway.sink import MemorySink, Segment
 from fleet.gateway.wanted import Means, Wanted
 from fleet.images.digest import Digest
@@ -51,6 +52,13 @@ class Session:
     _allowed: dict[Digest, Descriptor] = field(default_factory=dict)
     _manifests: dict[Digest, "asyncio.Task[Held]"] = field(default_factory=dict)
     _boarded: dict[Digest, Flight] = field(default_factory=dict)
+    _asked_for: set[Digest] = field(default_factory=set)
+    """The blobs that the engine asked for."""
+    _here: frozenset[Digest] | None = None
+    """The layers that the engine has already; None while nobody looked."""
+    _ended: bool = False
+    _main: Manifest | None = None
+    """The manifest of the image that the engine will choose."""
 
     def __post_init__(self) -> None:
         """Find the name."""
@@ -80,23 +88,55 @@ class Session:
         What is wrong with the sources then shows before the engine waits for anything. Raise FetchFailed.
         """
         held = await self.manifest(self.digest)
+        if not held.manifest.is_index:
+            self._main = held.manifest
         if not held.manifest.is_index or platform is None:
             return
         entry = held.manifest.choose(platform)
         if entry is None:
             self._fail(f"cannot pull {self.reference.familiar}: it has no image for {platform}")
             raise FetchFailed(self.failure)
-        await self.manifest(entry.digest)
+        self._main = (await self.manifest(entry.digest)).manifest
+
+    async def prefetch(self, images: Iterable[Chain]) -> None:
+        """Fetch what an engine that has *images* will ask for, before it does; to be called when all is prepared.
+
+        What fails here is no failure of the pull before the engine asks for it.
+        """
+        try:
+            await self._prefetch(tuple(images))
+        finally:
+            self._here = self._here or frozenset()
+
+    async def _prefetch(self, images: Sequence[Chain]) -> None:
+        image = self._main
+        if image is None or image.config is None or image.config.size > CONFIG_CAP_BYTES:
+            return
+        flight = self._board(image.config)
+        if not await flight.landed(None) or flight.file is None:
+            return
+        self._here = layers_here(image, flight.file.read(0, image.config.size), images)
+        wanted = [b for b in image.blobs if b != image.config and b.digest not in self._here and not b.urls]
+        await Prefetch(layers=wanted, fetch=self._come, limits=self.means.limits, clock=self.means.clock).run()
+
+    async def _come(self, descriptor: Descriptor) -> bool:
+        return not self.failure and not self._ended and bool(await self._board(descriptor).landed(None))
 
     def blob(self, descriptor: Descriptor) -> Flight:
-        """Return the flight of a blob, begun where it was not; its failure becomes this pull's."""
+        """Return the flight of a blob that the engine asks for, begun where it was not; its failure becomes this pull's."""
+        flight = self._board(descriptor)
+        if descriptor.digest not in self._asked_for:
+            self._asked_for.add(descriptor.digest)
+            assert flight.task is not None
+            flight.task.add_done_callback(lambda _: self._fail(flight.failure))
+        return flight
+
+    def _board(self, descriptor: Descriptor) -> Flight:
         flight = self._boarded.get(descriptor.digest)
         if flight is None:
             size = descriptor.size
             wanted = Wanted(reference=self.reference, kind="blobs", digest=descriptor.digest, size=size, cap=size)
             flight = self._boarded[descriptor.digest] = self.flights.board(self, wanted, self.means)
-            assert flight.task is not None
-            flight.task.add_done_callback(lambda _: self._fail(flight.failure))
         return flight
 
     def passed(self, digest: Digest, start: int, end: int, segments: Iterable[Segment]) -> None:
@@ -104,14 +144,19 @@ class Session:
         self.means.ledger.passed(str(digest), start, end, segments)
 
     def progress(self) -> tuple[int, int | None, str]:
-        """Return bytes so far, bytes in all where a manifest told, and the source that gave bytes last."""
-        held = self._held()
+        """Return bytes so far, bytes in all once that is known, and the source that gave bytes last.
+
+        What the engine has already counts for nothing, unless it asks for it all the same.
+        """
+        held, here = self._held(), self._here
         images = [manifest for manifest in held if not manifest.is_index]
-        blobs = {blob.digest: blob.size for manifest in images for blob in manifest.blobs}
+        spared = (here or frozenset()) - self._boarded.keys()
+        blobs = {b.digest: b.size for manifest in images for b in manifest.blobs if b.digest not in spared}
         read = sum(len(manifest.raw) for manifest in held)
         files = [flight.file for flight in list(self._boarded.values())]
         got = sum(file.here for file in files if file is not None)
-        return read + got, read + sum(blobs.values()) if images else None, self.means.ledger.latest
+        known = images and here is not None
+        return read + got, read + sum(blobs.values()) if known else None, self.means.ledger.latest
 
     def config_digests(self) -> frozenset[str]:
         """Return the configurations of the images seen: classic image stores name an image by its own."""
@@ -129,6 +174,7 @@ class Session:
 
     def end(self) -> None:
         """Give up what is on its way, and the disk space."""
+        self._ended = True
         for task in self._manifests.values():
             task.cancel()
         self.flights.leave(self)

@@ -15,6 +15,7 @@ from fleet.images.reference import Reference
 from fleet.mirrors.attempt import Attempt
 from fleet.mirrors.table import MirrorTable
 from fleet.registry.credentials import CredentialSource
+from fleet.updates.chains import chains
 from fleet.updates.known import KnownDigests
 from fleet.updates.naming import adopt, by_digest, engine_auth, give_name, take_name
 from fleet.updates.outcome import Tier
@@ -122,8 +123,10 @@ def _serve(errand: Errand, gateway: Gateway, session: Session, name: str) -> Non
     engine, watch = errand.engine, errand.watch(lambda: _progress(session))
     facts = engine.facts()
     prepared = gateway.submit(session.prepare(errand.wanted_platform()))
+    images = chains(engine)
     watch.wait(lambda s: bool(futures.wait([prepared], s).done), lambda reason: gateway.abort(session, reason))
     prepared.result()
+    gateway.submit(session.prefetch(images))
     auth, platform = {"username": USER, "password": session.secret}, str(errand.platform or "")
     pull = EnginePull(engine, name, auth=auth, platform=platform)
 
