@@ -26,9 +26,11 @@ from fleet.updates.command import Policy, Target, UpdateCommand, pull_key
 from fleet.updates.execute import recover, recreate_target
 from fleet.updates.journal import CommandEntry, CommandState, Journal, Stage
 from fleet.updates.observe import DigestTable, observe
+from fleet.updates.order import graph
 from fleet.updates.outcome import PullOutcome, Result, UpdateOutcome
-from fleet.updates.plan import Action, plan
+from fleet.updates.plan import Action, HostPlan, plan
 from fleet.updates.pull import PullProgress
+from fleet.updates.restart import Restarts
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +102,7 @@ class Workshop:
         self._known, self._ways, self._clock, self._problems = known, ways, clock, problems
         self._backoff = Backoff(first_s=2.0, longest_s=60.0)
         self._recovered = False
+        self._restarts = Restarts(journal.path / "restarts")
         self.stopping: Callable[[], bool] = lambda: False
         """Whether this process ends; set by the owner of the thread."""
         self.busy = False
@@ -136,7 +139,9 @@ class Workshop:
         for command, outcome in ended:
             record = self._journal.update(outcome.update_id)
             log.info("update taken up", extra=_told(command, outcome))
+            self._let_restart(outcome)
             self._end(command, outcome, record.pull if record else None, record.target if record else None)
+        self._restarts.carry_out(self._engine)
         self._ask_again()
         self._pulls.open()
         self._recovered = True
@@ -203,13 +208,15 @@ class Workshop:
         return outcome
 
     def _recreate_all(self, entry: CommandEntry) -> None:
-        """Recreate the targets in their order; each has its outcome before the next one is begun."""
-        self._leave_out(entry)
+        """Recreate the targets, what is needed before what needs it; each has its outcome before the next one is begun."""
+        planned = self._leave_out(entry)
+        place = {step.target.update_id: at for at, step in enumerate(planned.steps)}
         try:
-            for target in self._left(entry.id):
+            for target in sorted(self._left(entry.id), key=lambda left: place[left.update_id]):
                 if self.stopping():
                     raise Stopped
                 self._recreate(entry.id, target)
+            self._restarts.carry_out(self._engine)
         finally:
             self._ways.changed()
 
@@ -228,16 +235,27 @@ class Workshop:
             progress=lambda phase: self._ways.say(Progress(command=command, container=target.container, phase=phase)),
         )
         log.info("update ended", extra=_told(command, outcome))
+        self._let_restart(outcome)
         self._end(command, outcome, pull, target)
 
-    def _leave_out(self, entry: CommandEntry) -> None:
+    def _let_restart(self, outcome: UpdateOutcome) -> None:
+        """Note whom the update makes due for a restart; what was updated itself has been started anew."""
+        if outcome.result is not Result.UPDATED:
+            return
+        needs = graph(observe(self._engine, self._known, self._journal.images))
+        self._restarts.drop((outcome.container,))
+        self._restarts.add(needs.to_restart((outcome.container,), ()))
+
+    def _leave_out(self, entry: CommandEntry) -> HostPlan:
         """End the targets that are not to be touched, by what runs now; one that was begun goes on all the same."""
-        for step in plan(_order(entry), observe(self._engine, self._known, self._journal.images)).steps:
+        planned = plan(_order(entry), observe(self._engine, self._known, self._journal.images))
+        for step in planned.steps:
             if step.action is Action.UPDATE or self._journal.update(step.target.update_id) is not None:
                 continue
             result = Result.ALREADY_CURRENT if step.action is Action.ALREADY_CURRENT else Result.SKIPPED
             pull = entry.pulls.get(pull_key(step.target))
             self._end(entry.id, machine.untouched(step.target, result, step.reason, pull=pull), pull, step.target)
+        return planned
 
     def _in_flight(self, entry: CommandEntry) -> bool:
         """Tell whether a container of *entry* may be down until its update is taken to its end."""

@@ -3,8 +3,8 @@
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any, Protocol
 
 from fleet.engine.protocol import Engine, Inspect
@@ -34,9 +34,11 @@ def observe(engine: Engine, known: DigestTable, known_images: KnownImages | None
 
     What the engine says of their images goes into *known_images*, because it may forget it.
     """
-    inspects = (engine.inspect(container) for container in engine.container_ids(all=True))
+    found = (engine.inspect(container) for container in engine.container_ids(all=True))
+    inspects = [inspect for inspect in found if inspect is not None]
+    names = {str(inspect["Id"]): str(inspect["Name"]).lstrip("/") for inspect in inspects}
     images: dict[str, Inspect] = {}
-    states = [_state(engine, known, images, inspect) for inspect in inspects if inspect is not None]
+    states = [replace(_state(engine, known, images, inspect), needs=needs_of(inspect, names)) for inspect in inspects]
     if known_images is not None:
         _remember(known_images, images)
     return tuple(sorted(states, key=lambda state: (state.name, state.id)))
@@ -47,6 +49,24 @@ def snapshot_hash(containers: Sequence[ContainerState], mirrors: Sequence[Mirror
     rows = sorted(_canonical(asdict(container)) for container in containers)
     rules = [_canonical(asdict(rule)) for rule in mirrors]
     return hashlib.sha256("\n".join([*rows, "", *rules]).encode()).hexdigest()
+
+
+def needs_of(inspect: Inspect, names: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what the engine makes a container need of others, as ``KIND:NAME``; *names* are the containers' by id."""
+    host = inspect["HostConfig"]
+    modes = ((kind, str(host.get(f"{kind.capitalize()}Mode") or "")) for kind in ("network", "pid", "ipc"))
+    found = [(kind, mode.removeprefix("container:")) for kind, mode in modes if mode.startswith("container:")]
+    found += [("volumes", str(entry).partition(":")[0]) for entry in host.get("VolumesFrom") or ()]
+    found += [("link", str(entry).partition(":")[0].lstrip("/")) for entry in host.get("Links") or ()]
+    return tuple(dict.fromkeys(f"{kind}:{_name(other, names)}" for kind, other in found))
+
+
+def _name(other: str, names: Mapping[str, str]) -> str:
+    """Return the name of a container that is called by its name, its id or the beginning of that."""
+    if other in names.values():
+        return other
+    fitting = [name for id, name in names.items() if other and id.startswith(other)]
+    return fitting[0] if len(fitting) == 1 else other
 
 
 def _remember(known_images: KnownImages, images: dict[str, Inspect]) -> None:

@@ -1,16 +1,13 @@
 """What this host will do about a command: one step a target. Pure and total; executing it decides nothing."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from fleet.updates.command import Target, UpdateCommand
+from fleet.updates.labels import TRUE, says
+from fleet.updates.order import Graph, graph
 from fleet.updates.snapshot import ContainerState
-
-_TRUE = ("true", "1", "yes", "on")
-_FALSE = ("false", "0", "no", "off")
-_PREFIXES = ("fleet.", "com.centurylinklabs.watchtower.")
-"""Whose labels steer an update; the first that says anything wins."""
 
 
 class Action(StrEnum):
@@ -36,13 +33,19 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostPlan:
-    """The steps of one command on this host, in the order of its targets."""
+    """The steps of one command on this host: what is needed before what needs it."""
 
     steps: tuple[Step, ...]
+    graph: Graph = field(default_factory=Graph)
+    """What the host's containers need of each other."""
 
 
 def plan(command: UpdateCommand, states: Sequence[ContainerState]) -> HostPlan:
-    """Return what is to be done about *command* where the host's containers are *states*."""
+    """Return what is to be done about *command* where the host's containers are *states*.
+
+    The containers that others need come first; those on a cycle of needs are skipped, and no others.
+    """
+    needs = graph(states)
     by_id = {state.id: state for state in states}
     by_name = {state.name: state for state in states}
     steps: list[Step] = []
@@ -52,8 +55,13 @@ def plan(command: UpdateCommand, states: Sequence[ContainerState]) -> HostPlan:
         if target.container_id in planned:
             step = _skip(target, "the command names it twice")
         planned.add(target.container_id)
-        steps.append(step)
-    return HostPlan(steps=tuple(steps))
+        steps.append(_unless_on_a_cycle(step, needs))
+    return HostPlan(steps=tuple(sorted(steps, key=lambda step: needs.rank(step.target.container))), graph=needs)
+
+
+def _unless_on_a_cycle(step: Step, needs: Graph) -> Step:
+    cycle = needs.cycle_of(step.target.container) if step.action is Action.UPDATE else ()
+    return _skip(step.target, f"its needs go in a circle: {' -> '.join(cycle)}") if cycle else step
 
 
 def _step(target: Target, state: ContainerState | None, namesake: ContainerState | None) -> Step:
@@ -84,19 +92,14 @@ def _unwanted(target: Target, state: ContainerState) -> str:
         return "its reference is pinned to a digest"
     if state.local_build:
         return "its image was built on this host and has no digest of a registry"
-    if state.labels.get("fleet.ignore", "").lower() in _TRUE:
+    if state.labels.get("fleet.ignore", "").lower() in TRUE:
         return "its label fleet.ignore says so"
-    if _label(state, "enable") in _FALSE:
+    if says(state.labels, "enable") is False:
         return "its label enable=false says so"
-    if _label(state, "monitor-only") in _TRUE:
+    if says(state.labels, "monitor-only"):
         return "its label monitor-only says so"
-    return ""
-
-
-def _label(state: ContainerState, name: str) -> str:
-    for prefix in _PREFIXES:
-        if prefix + name in state.labels:
-            return state.labels[prefix + name].strip().lower()
+    if says(state.labels, "no-pull"):
+        return "its label no-pull says so"
     return ""
 
 

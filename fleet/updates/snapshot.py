@@ -24,6 +24,9 @@ class ContainerState:
     """Only the labels that steer Fleet and name a Compose project (see ``STEERING_LABELS``)."""
     local_build: bool = False
     """Whether the image has no registry digest at all, as far as engine and agent know."""
+    needs: tuple[str, ...] = ()
+    """The containers that its engine makes it need, each ``KIND:NAME``: ``network:vpn``, ``pid:``, ``ipc:``, ``volumes:``,
+    ``link:db`` (see ``updates/order.py``)."""
 
 
 STEERING_LABELS = (
@@ -31,5 +34,6 @@ STEERING_LABELS = (
     "com.centurylinklabs.watchtower.",
     "com.docker.compose.project",
     "com.docker.compose.service",
+    "com.docker.compose.depends_on",
 )
 """Prefixes of the labels that a snapshot carries; all others stay on the host."""

@@ -494,3 +494,37 @@ def test_a_damaged_journal_stops_the_work_and_is_told(site: Site) -> None:
     assert site.workshop.step() > 0
     assert site.problems.lines()[0].startswith("not-recovered: cannot read")
     assert site.pulls.made == []
+
+
+DEPENDS = "fleet.depends-on"
+
+
+def test_what_is_needed_is_recreated_first_and_who_asks_for_it_is_restarted_once(site: Site) -> None:
+    site.run("db")
+    site.run("api", Labels={DEPENDS: "db:restart"})
+    site.run("web", Labels={DEPENDS: "api,db:restart"})
+    site.run("job", Labels={DEPENDS: "db"})
+    before = {name: found["State"]["StartedAt"] for name, found in site.engine.running().items()}
+    ids = {name: found["Id"] for name, found in site.engine.running().items()}
+    site.order("web", "db")
+    site.work()
+    site.go()
+    site.work()
+    assert [each.outcome.container for each in site.put] == ["db", "web"]
+    after = site.engine.running()
+    assert (after["api"]["Id"], after["job"]["Id"]) == (ids["api"], ids["job"])
+    assert after["api"]["State"]["StartedAt"] != before["api"]
+    assert after["job"]["State"]["StartedAt"] == before["job"]
+    assert not (site.journal.path / "restarts").exists()
+
+
+def test_a_container_whose_needs_go_in_a_circle_is_skipped_by_name(site: Site) -> None:
+    site.run("a", Labels={DEPENDS: "b"})
+    site.run("b", Labels={DEPENDS: "a"})
+    site.run("c")
+    site.order("a", "b", "c")
+    site.work()
+    site.go()
+    site.work()
+    assert site.results() == {"a": Result.SKIPPED, "b": Result.SKIPPED, "c": Result.UPDATED}
+    assert site.put[0].outcome.reason == "cannot update a: its needs go in a circle: a -> b -> a"

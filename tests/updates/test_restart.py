@@ -1,0 +1,47 @@
+"""Restarts that are due are made good, and none leaves a container stopped."""
+
+from pathlib import Path
+
+import pytest
+
+from fleet.errors import EngineUnreachable
+from fleet.testing.clock import ManualClock
+from fleet.testing.engine import MemoryEngine
+from fleet.updates.restart import Restarts
+
+
+@pytest.fixture
+def engine() -> MemoryEngine:
+    """Return an engine on which web runs."""
+    made = MemoryEngine(ManualClock())
+    made.add_image("web:1")
+    made.run("web", "web:1")
+    return made
+
+
+def test_a_restart_that_was_cut_off_after_the_stop_is_ended_by_the_next_agent(
+    engine: MemoryEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restarts = Restarts(tmp_path / "restarts")
+    restarts.add(["web"])
+
+    def away(container: str) -> None:
+        raise EngineUnreachable("cannot reach the engine")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine, "start", away)
+        with pytest.raises(EngineUnreachable):
+            restarts.carry_out(engine)
+    assert "web" not in engine.running()
+    Restarts(tmp_path / "restarts").carry_out(engine)
+    assert "web" in engine.running()
+    assert restarts.due() == ()
+
+
+def test_what_somebody_stopped_meanwhile_stays_stopped(engine: MemoryEngine, tmp_path: Path) -> None:
+    restarts = Restarts(tmp_path / "restarts")
+    restarts.add(["web", "gone"])
+    engine.stop("web")
+    restarts.carry_out(engine)
+    assert "web" not in engine.running()
+    assert restarts.due() == ()
