@@ -84,7 +84,10 @@ class CapFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Superseding:
-    """A newer rollout of the same images to hosts of this one."""
+    """A newer rollout of the same images to hosts of this one, which has not ended, or did not end before it touched any.
+
+    One that was aborted half-way still counts: the older would bring back what some of its hosts have left behind.
+    """
 
     id: UUID
     begun: bool

@@ -1,0 +1,91 @@
+"""A rehearsal tells what a rollout would do, by the same engine, and touches nothing."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from fleet.rollouts.caps import Cap
+from fleet.rollouts.rehearsal import Faults, Rehearsal, Rehearsed, rehearse
+from fleet.rollouts.spec import STAGED, Budget, OfflineSpec, RolloutSpec
+from fleet.rollouts.states import FailureClass, Hold, HostState, RolloutState, WaveState
+from fleet.rollouts.windows import Window
+
+BEGIN = datetime(2026, 11, 25, 12, tzinfo=UTC)
+SEED = UUID(int=7)
+SPEC = RolloutSpec(waves=STAGED, budget=Budget(), offline=OfflineSpec(park=True))
+HOSTS = tuple(Rehearsed(id=UUID(int=n), name=f"h{n}", labels={"site": "ab"[n % 2]}) for n in range(20))
+DAY = timedelta(days=1)
+
+
+def _rehearse(spec: RolloutSpec = SPEC, hosts: tuple[Rehearsed, ...] = HOSTS, **more: object) -> Rehearsal:
+    return rehearse(spec, hosts, BEGIN, seed=SEED, **more)  # type: ignore[arg-type]
+
+
+def test_a_good_image_reaches_every_host_wave_by_wave_and_its_soaks_are_in_the_time() -> None:
+    found = _rehearse()
+    assert found.state is RolloutState.COMPLETED
+    assert found.counts == {HostState.SUCCEEDED: 20}
+    assert [sum(wave.counts.values()) for wave in found.waves] == [1, 2, 10, 7]
+    assert [wave.state for wave in found.waves] == [WaveState.PASSED] * 4
+    assert found.ended_at is not None
+    assert timedelta(minutes=70) < found.ended_at - BEGIN < timedelta(hours=2)
+
+
+def test_a_bad_image_reaches_the_canary_alone_and_goes_back() -> None:
+    found = _rehearse(faults=Faults(bad_image=True))
+    assert (found.state, found.touched) == (RolloutState.ROLLED_BACK, 1)
+    assert found.counts == {HostState.FAILED: 1, HostState.CANCELLED: 19}
+    assert any(said.startswith("way back: Finish completed") for _, said in found.events)
+
+
+def test_a_host_that_is_off_is_parked_and_catches_up() -> None:
+    off = tuple(replace(h, away=((BEGIN, BEGIN + 3 * DAY),)) if h.name == "h3" else h for h in HOSTS)
+    spec = replace(SPEC, waves=tuple(replace(w, gate=replace(w.gate, success_pct=80)) for w in STAGED if w.gate))
+    found = _rehearse(spec, off)
+    assert found.state is RolloutState.COMPLETED
+    assert found.ended_at is not None
+    assert found.ended_at > BEGIN + 3 * DAY
+    assert {said for _, said in found.events} >= {"Park wave 3"} or any("Park" in said for _, said in found.events)
+
+
+def test_an_outage_holds_the_rollout_and_counts_against_nobody() -> None:
+    spec = replace(
+        SPEC, waves=(replace(STAGED[3], gate=None),), tries=replace(SPEC.tries, retry_on=tuple(FailureClass))
+    )
+    found = _rehearse(spec, faults=Faults(outage=(BEGIN, BEGIN + DAY)))
+    assert Hold.MIRROR_OUTAGE in found.holds
+    assert found.touched == 0
+
+
+def test_caps_of_the_fleet_are_kept_and_told() -> None:
+    spec = replace(SPEC, waves=(replace(STAGED[3], gate=None),))
+    found = _rehearse(spec, caps=(Cap(label="site", max_unavailable="25%"),))
+    assert found.state is RolloutState.COMPLETED
+    assert found.limits == {"site=a": 2, "site=b": 2}
+    assert found.most_away == found.limits
+
+
+def test_nothing_is_touched_outside_of_the_windows() -> None:
+    spec = replace(SPEC, windows=(Window(start="22:00", duration_ms=6 * 3_600_000),))
+    found = _rehearse(spec)
+    assert found.state is RolloutState.COMPLETED
+    assert found.waves[0].ended_at is not None
+    assert found.waves[0].ended_at >= BEGIN.replace(hour=22)
+
+
+def test_a_wave_waits_for_its_approval() -> None:
+    spec = replace(SPEC, waves=(STAGED[0], replace(STAGED[3], approval=True)))
+    waits = _rehearse(spec)
+    assert (waits.ended_at, waits.holds, waits.touched) == (None, {Hold.APPROVAL}, 1)
+    given = _rehearse(spec, faults=Faults(approve_after=timedelta(hours=2)))
+    assert given.state is RolloutState.COMPLETED
+
+
+def test_a_regress_in_the_soak_stops_the_rollout_at_the_canary() -> None:
+    ill = tuple(replace(host, regresses_after_ms=5 * 60_000) for host in HOSTS)
+    found = _rehearse(hosts=ill)
+    assert (found.state, found.touched) == (RolloutState.ROLLED_BACK, 1)
+
+
+def test_a_rehearsal_is_the_same_each_time() -> None:
+    assert _rehearse() == _rehearse()
