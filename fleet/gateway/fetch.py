@@ -189,9 +189,8 @@ class Fetch:
 
     def _next(self) -> Source | None:
         """Return the next source to ask in this round."""
-        means, breakers = self.means, self.means.breakers
-        absent = {**breakers.absent(str(self.wanted.digest)), **self._useless}
-        found = route(self.wanted.reference, means.table, Standing(open=breakers.open(), absent=absent, own=means.own))
+        means = self.means
+        found = route(self.wanted.reference, means.table, self._standing())
         for skipped in found.skipped:
             if skipped.omission is Omission.BREAKER:
                 means.ledger.skipped(skipped.source.name, AttemptResult.BREAKER_OPEN, skipped.reason)
@@ -205,10 +204,7 @@ class Fetch:
 
     def _another(self, source: Source) -> bool:
         """Tell whether a source is left that could go on in place of *source*."""
-        means = self.means
-        absent = {**means.breakers.absent(str(self.wanted.digest)), **self._useless}
-        standing = Standing(open=means.breakers.open(), absent=absent, own=means.own)
-        found = route(self.wanted.reference, means.table, standing)
+        found = route(self.wanted.reference, self.means.table, self._standing())
         return not found.ignored_breakers and any(
             other.name != source.name and other.name not in self._tried for other in found.sources
         )
@@ -219,20 +215,22 @@ class Fetch:
         Where several gave them, nobody is to blame yet: from now on each is tried alone.
         """
         if self.sink.proved():
-            self.means.breakers.succeeded(source.name)
+            self.means.breakers.succeeded(source.name, self.wanted.kind)
+            self.means.strangers.served(source, self.wanted.reference)
             return True
         if len({segment.source for segment in self.sink.segments}) == 1:
             raise failed(AttemptResult.WRONG_BYTES, "its bytes do not have the digest")
         self._suspects = [(segment, self.sink.fingerprint(segment)) for segment in self.sink.segments]
         self._alone, self._tried = True, set()
-        self.means.breakers.released(source.name)
+        self.means.breakers.released(source.name, self.wanted.kind)
         return False
 
     def _blame(self, source: Source, verdict: Verdict) -> None:
         """Take note of a failure, and of what follows from it for this source."""
         means, name = self.means, source.name
         means.ledger.failed(name, verdict)
-        means.breakers.failed(name, verdict.result, verdict.reason, retry_after_s=verdict.retry_after_s)
+        means.breakers.failed(name, self.wanted.kind, verdict.result, retry_after_s=verdict.retry_after_s)
+        means.strangers.failed(source, self.wanted.reference, verdict.result)
         if verdict.result is AttemptResult.NOT_FOUND:
             means.breakers.missing(name, str(self.wanted.digest), verdict.reason)
         if verdict.result is AttemptResult.WRONG_BYTES:
@@ -250,7 +248,7 @@ class Fetch:
 
     def _may_recover(self, verdict: Verdict) -> bool:
         """Tell whether this source may be asked again in a later round."""
-        if verdict.result is AttemptResult.RATE_LIMITED:
+        if verdict.result is AttemptResult.RATE_LIMITED or verdict.retry_after_s is not None:
             wait_s = verdict.retry_after_s or self.means.limits.pause_s
             if wait_s > self.means.limits.longest_retry_after_s:
                 return False
@@ -260,8 +258,17 @@ class Fetch:
 
     def _may_go_on(self) -> bool:
         """Tell whether another round could do better: a source is left that is not useless."""
-        absent = {**self.means.breakers.absent(str(self.wanted.digest)), **self._useless}
-        return bool(route(self.wanted.reference, self.means.table, Standing(absent=absent, own=self.means.own)).sources)
+        return bool(route(self.wanted.reference, self.means.table, replace(self._standing(), open={})).sources)
+
+    def _standing(self) -> Standing:
+        """Return how the sources stand for what is wanted."""
+        means, wanted = self.means, self.wanted
+        absent = {
+            **means.strangers.of(wanted.reference),
+            **means.breakers.absent(str(wanted.digest)),
+            **self._useless,
+        }
+        return Standing(open=means.breakers.open(wanted.kind), absent=absent, own=means.own)
 
     def _settle(self) -> None:
         """Find out, by the proved bytes, who gave wrong ones to a mixture before."""
@@ -269,7 +276,7 @@ class Fetch:
         verdict = Verdict(result=AttemptResult.WRONG_BYTES, reason="its bytes do not have the digest")
         for name in sorted(lied):
             self.means.ledger.failed(name, verdict)
-            self.means.breakers.failed(name, verdict.result, verdict.reason)
+            self.means.breakers.failed(name, self.wanted.kind, verdict.result)
 
     def _named(self) -> str:
         kind = "the manifest" if self.wanted.kind == "manifests" else "the layer"

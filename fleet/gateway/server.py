@@ -25,6 +25,7 @@ from fleet.gateway.wanted import Means
 from fleet.images.digest import Digest
 from fleet.images.reference import Reference
 from fleet.mirrors.breakers import Breakers
+from fleet.mirrors.strangers import Strangers
 from fleet.mirrors.table import MirrorTable
 from fleet.registry.credentials import CredentialSource
 from fleet.registry.proxies import Proxies
@@ -59,7 +60,7 @@ class Gateway:
         self._upstreams = Upstreams(
             credentials=credentials, limits=self._limits, clock=clock, proxies=proxies, certs=certs
         )
-        self._breakers = Breakers(clock)
+        self._breakers, self._strangers = Breakers(clock), Strangers(clock)
         self._spare = asyncio.Semaphore(self._limits.spare_connections)
         self._via = f"1.1 fleet-{secrets.token_hex(8)}"
         self._sessions: list[Session] = []
@@ -109,6 +110,7 @@ class Gateway:
             own=frozenset({self.host, f"localhost:{self.port}", f"[::1]:{self.port}"}),
             upstreams=self._upstreams,
             breakers=self._breakers,
+            strangers=self._strangers,
             ledger=Ledger(),
             limits=self._limits,
             clock=self._clock,

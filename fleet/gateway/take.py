@@ -52,7 +52,7 @@ class Taking:
         """
         means, name, offset = self.means, self.source.name, self.sink.size
         began = means.clock.monotonic()
-        means.breakers.asking(name)
+        means.breakers.asking(name, self.wanted.kind)
         means.ledger.asked(name, offset if self.resumed else 0)
         client = means.upstreams.client(self.source, self.wanted.reference, means.table.insecure)
         try:
@@ -75,7 +75,7 @@ class Taking:
             raise of_error(error, patient=patient) from error
         except BaseException as error:
             if not isinstance(error, SourceFailed):
-                means.breakers.released(name)
+                means.breakers.released(name, self.wanted.kind)
             raise
         finally:
             if self.sink.size > offset:

@@ -56,7 +56,7 @@ def of_answer(answer: Answer, *, offset: int, ranged: bool, now: datetime) -> So
     if status == 206:
         return failed(AttemptResult.PROTOCOL, "it answered with another range than was asked for", status=status)
     result = _BY_STATUS.get(status, AttemptResult.SERVER_ERROR if status >= 500 else AttemptResult.PROTOCOL)
-    wait_s = retry_after_s(answer.headers, now) if status == 429 else None
+    wait_s = retry_after_s(answer.headers, now) if status in (429, 503) else None
     rest = f", retry after {wait_s:g} s" if wait_s is not None else ""
     return SourceFailed(
         Verdict(result=result, reason=f"it answered {status}{rest}", status=status, retry_after_s=wait_s)

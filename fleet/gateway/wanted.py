@@ -10,6 +10,7 @@ from fleet.gateway.upstreams import Upstreams
 from fleet.images.digest import Digest
 from fleet.images.reference import Reference
 from fleet.mirrors.breakers import Breakers
+from fleet.mirrors.strangers import Strangers
 from fleet.mirrors.table import MirrorTable
 from fleet.registry.address import Kind
 
@@ -37,6 +38,7 @@ class Means:
     own: frozenset[str]
     upstreams: Upstreams
     breakers: Breakers
+    strangers: Strangers
     ledger: Ledger
     limits: Limits
     clock: Clock

@@ -157,3 +157,28 @@ def test_where_no_source_can_serve_the_failure_names_each(harbour: Harbour) -> N
         assert registry.host in session.failure
         assert reason in session.failure
     assert all(len(blob) < 70_000 for blob in dock.blobs.values())
+
+
+def test_a_source_that_is_left_alone_is_told_of_without_the_image_that_it_failed_at(harbour: Harbour) -> None:
+    one = harbour.mirrors[0]
+    one.faults.add(Fault.HANG)
+    harbour.pull()
+    _, attempts = harbour.pull()
+    assert attempts[0].result == "breaker_open"
+    assert attempts[0].reason.startswith("not asked: it did not answer in time")
+    assert "org/app" not in attempts[0].reason
+
+
+def test_the_rest_that_a_server_error_asks_for_is_given(harbour: Harbour) -> None:
+    one = harbour.mirrors[0]
+    one.faults.add(Fault.STATUS, kind="manifests", status=503, retry_after="60", times=1)
+    harbour.pull()
+    asked = [entry for entry in one.log if entry.kind == "manifests"]
+    assert len(asked) == 1
+
+
+def test_server_errors_on_manifests_leave_the_layers_to_the_same_mirror(harbour: Harbour) -> None:
+    one = harbour.mirrors[0]
+    one.faults.add(Fault.STATUS, kind="manifests", status=503, retry_after="60")
+    _, attempts = harbour.pull()
+    assert attempts[0].bytes == served(one) > sum(map(len, LAYERS))
