@@ -15,8 +15,10 @@ from fleet.history.tags import TagRow
 from fleet.images.digest import Digest
 from fleet.images.reference import Reference
 from fleet.rollouts.plan import LeftOut, PlanDocument, PlannedContainer, PlannedHost
+from fleet.rollouts.selection import Selection
 from fleet.rollouts.stops import Stop, freezing, keeping
 from fleet.updates.command import Policy, Target, UpdateCommand
+from fleet.updates.order import Graph, graph
 from fleet.updates.plan import Action
 from fleet.updates.plan import plan as plan_on_host
 from fleet.updates.snapshot import ContainerState
@@ -83,6 +85,33 @@ def stand(container: ContainerRow, tag: TagRow | None) -> ContainerStanding:
     )
 
 
+def choose(standing: ContainerStanding, selection: Selection) -> ContainerStanding:
+    """Return *standing*, not to be updated where its host's policy leaves it out, with the reason."""
+    if not standing.updatable:
+        return standing
+    container = standing.container
+    reason = selection.leaves_out(container.name, container.image, container.labels)
+    told = f"cannot update {container.name}: {reason}"
+    return replace(standing, updatable=False, reason=told) if reason else standing
+
+
+def without_circles(standings: Sequence[ContainerStanding]) -> list[ContainerStanding]:
+    """Return *standings*, those whose needs go in a circle not to be updated.
+
+    Only labels are known here: a circle through a namespace of the engine's own is found by the host.
+    """
+    graphs: dict[UUID, Graph] = {}
+    for host_id in {s.container.host_id for s in standings if s.updatable}:
+        graphs[host_id] = graph([_state(s.container) for s in standings if s.container.host_id == host_id])
+    found = []
+    for standing in standings:
+        name = standing.container.name
+        cycle = graphs[standing.container.host_id].cycle_of(name) if standing.updatable else ()
+        told = f"cannot update {name}: its needs go in a circle: {' -> '.join(cycle)}"
+        found.append(replace(standing, updatable=False, reason=told) if cycle else standing)
+    return found
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stopped:
     """What people said shall not be updated at this moment."""
@@ -123,7 +152,9 @@ def draw(
     What an agent would leave alone is left out here already, with the agent's own reason; so is what is *stopped*, but
     for frozen hosts where *frozen* allows them: those are warned about.
     """
-    standings = [stopped.keep(stand(c, tags.get(c.image)), frozen=frozen) for c in containers if c.host_id in policies]
+    here = [c for c in containers if c.host_id in policies]
+    standings = without_circles([choose(stand(c, tags.get(c.image)), policies[c.host_id].selection) for c in here])
+    standings = [stopped.keep(standing, frozen=frozen) for standing in standings]
     chosen = [s for s in standings if s.updatable]
     left_out = [
         LeftOut(host=s.container.host, container=s.container.name, reason=s.reason)
@@ -164,7 +195,15 @@ def _refused_by_agent(container: ContainerRow, reference: Reference, tag: TagRow
         reference=reference,
         digest=Digest.parse(tag.digest) if tag and tag.digest else _NO_DIGEST,
     )
-    state = ContainerState(
+    state = _state(container)
+    command = UpdateCommand(id=_NOBODY, targets=(target,), policy=Policy(), pull_ids={})
+    (step,) = plan_on_host(command, [state]).steps
+    return step.reason if step.action is Action.SKIP else ""
+
+
+def _state(container: ContainerRow) -> ContainerState:
+    """Return *container* as its agent told of it."""
+    return ContainerState(
         id=container.id,
         name=container.name,
         reference=container.reference,
@@ -174,9 +213,6 @@ def _refused_by_agent(container: ContainerRow, reference: Reference, tag: TagRow
         labels=container.labels,
         local_build=container.local_build,
     )
-    command = UpdateCommand(id=_NOBODY, targets=(target,), policy=Policy(), pull_ids={})
-    (step,) = plan_on_host(command, [state]).steps
-    return step.reason if step.action is Action.SKIP else ""
 
 
 def _planned(chosen: Iterable[ContainerStanding], policies: Mapping[UUID, EffectivePolicy]) -> Iterable[PlannedHost]:

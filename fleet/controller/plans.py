@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fleet.clock import Clock
 from fleet.controller.check import check as check_tags
-from fleet.controller.draw import ContainerStanding, Stopped, stand
+from fleet.controller.draw import ContainerStanding, Stopped, choose, stand, without_circles
 from fleet.controller.draw import draw as draw
 from fleet.controller.resolving import Asking
 from fleet.errors import NotFound
@@ -14,6 +14,7 @@ from fleet.history.containers import ContainerRow, containers
 from fleet.history.database import Database
 from fleet.history.hosts import HostRow
 from fleet.history.plans import PlanRow
+from fleet.rollouts.selection import ALL
 from fleet.rollouts.selector import Selector
 from fleet.rollouts.spec import RolloutSpec
 
@@ -89,8 +90,10 @@ def outdated(db: Database, selector: Selector) -> list[ContainerStanding]:
     _known_hosts(db, selector)
     known = tags.tags(db)
     stopped = stopped_of(db, hosts.hosts(db))
+    chosen = {id: held.selection for id, held in policies.effective_policies(db).items()}
     rows = containers(db, selector)
-    return [stopped.keep(stand(container, known.get(container.image))) for container in rows]
+    standings = [choose(stand(row, known.get(row.image)), chosen.get(row.host_id, ALL)) for row in rows]
+    return [stopped.keep(standing) for standing in without_circles(standings)]
 
 
 def stopped_of(db: Database, known: Iterable[HostRow]) -> Stopped:

@@ -17,7 +17,8 @@ from fleet.history.inventory_tables import hosts
 from fleet.history.lookup import find
 from fleet.history.rollout_tables import policies as table
 from fleet.history.words import PolicyKind
-from fleet.rollouts.policy import merged, read_policy
+from fleet.rollouts.policy import merged, read_policy, selection_of
+from fleet.rollouts.selection import ALL, Selection
 from fleet.updates.command import Policy
 
 
@@ -42,6 +43,8 @@ class EffectivePolicy:
     policy: Policy
     hash: str
     """Of the document; a plan keeps it, and is stale once it is another one."""
+    selection: Selection = ALL
+    """Which of its containers are updated."""
 
 
 def policy(db: Database, kind: PolicyKind, subject: str = "") -> PolicyRow | None:
@@ -95,6 +98,12 @@ def effective_policies(db: Database) -> dict[UUID, EffectivePolicy]:
         return effective_for(connection)
 
 
+def fleet_resolve(connection: Connection) -> ResolvePolicy:
+    """Return whom the fleet's own policy believes: a tag is asked for once for all hosts."""
+    row = _row(connection, PolicyKind.FLEET, "")
+    return read_resolve(row.document if row else {})
+
+
 def effective_for(connection: Connection, host_ids: Iterable[UUID] | None = None) -> dict[UUID, EffectivePolicy]:
     """Return what holds for the hosts with these ids, or for all that were not removed."""
     query = select(hosts.c.id, hosts.c.labels)
@@ -111,7 +120,11 @@ def effective(rows: Iterable[PolicyRow], host_id: UUID, labels: Mapping[str, str
     where = next((where for where, document in reversed(documents) if "mirrors" in document), "policy")
     written = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
     return EffectivePolicy(
-        document=document, policy=read_policy(document, where), hash=hashlib.sha256(written).hexdigest()
+        document=document,
+        policy=read_policy(document, where),
+        hash=hashlib.sha256(written).hexdigest(),
+        selection=selection_of(document, where),
+        resolve=read_resolve(document, where),
     )
 
 

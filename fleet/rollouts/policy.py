@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from fleet.errors import BadInput
 from fleet.mirrors.policy import parse_mirrors
 from fleet.mirrors.source import Provenance
+from fleet.rollouts.selection import Selection
 from fleet.updates.command import GlobalMirrorsFor, Policy, VerifyPolicy
 
 _DAY_MS = 24 * 3_600_000
@@ -28,6 +29,7 @@ class _Form(BaseModel):
     global_mirrors_for: GlobalMirrorsFor = GlobalMirrorsFor.ALL
     verify: _Verify = Field(default_factory=_Verify)
     remove_old_image: bool = Field(default=False, strict=True)
+    select: dict[str, Any] = Field(default_factory=dict)
 
 
 def merged(documents: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -52,12 +54,18 @@ def read_policy(document: Mapping[str, Any], where: str) -> Policy:
         first = broken.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "the document"
         raise BadInput(f"cannot use {where}: {place}: {first['msg']}") from None
+    Selection.parse(form.select, where)
     return Policy(
         mirrors=parse_mirrors(form.mirrors, provenance=Provenance.POLICY, where=where),
         global_mirrors_for=form.global_mirrors_for,
         verify=VerifyPolicy(settle_ms=form.verify.settle_ms, deadline_ms=form.verify.deadline_ms),
         remove_old_image=form.remove_old_image,
     )
+
+
+def selection_of(document: Mapping[str, Any], where: str = "the policy") -> Selection:
+    """Return which containers *document* lets be updated; raises BadInput. It stays at the centre: orders name containers."""
+    return Selection.parse(document.get("select", {}), where)
 
 
 def with_times(policy: Policy, *, pull_timeout_ms: int, apply_timeout_ms: int) -> Policy:

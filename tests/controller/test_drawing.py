@@ -11,6 +11,7 @@ from fleet.controller.draw import Freshness, draw, stand
 from fleet.history.containers import ContainerRow
 from fleet.history.policies import EffectivePolicy
 from fleet.history.tags import TagRow
+from fleet.rollouts.selection import Selection
 from fleet.updates.command import Policy
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -153,3 +154,19 @@ def test_hosts_and_containers_come_in_the_order_of_their_names() -> None:
 
 def test_a_host_that_was_removed_meanwhile_is_not_planned() -> None:
     assert draw([container()], {IMAGE: tag()}, {}).hosts == ()
+
+
+def test_what_the_policy_leaves_out_is_told_with_the_reason() -> None:
+    chosen = Selection.parse({"exclude": {"names": ["w*"]}})
+    plan = draw([container()], {IMAGE: tag()}, {HOST: replace(POLICIES[HOST], selection=chosen)})
+    assert plan.containers == 0
+    assert plan.left_out[0].reason == "cannot update web: its policy excludes it by name"
+
+
+def test_containers_on_a_circle_of_labels_are_left_out_by_name_and_nobody_else() -> None:
+    labels = {"a": "b", "b": "a", "c": "a"}
+    rows = [container(id=n * 64, name=n, labels={"fleet.depends-on": on}) for n, on in labels.items()]
+    plan = draw(rows, {IMAGE: tag()}, POLICIES)
+    assert [each.container for each in plan.hosts[0].containers] == ["c"]
+    assert [each.container for each in plan.left_out] == ["a", "b"]
+    assert plan.left_out[0].reason == "cannot update a: its needs go in a circle: a -> b -> a"
