@@ -25,7 +25,7 @@ from fleet.api.plans import ApplyPlan, MakePlan, Ordered, PlanAnswer, UpdateHost
 from fleet.api.policies import Policies, SetPolicy
 from fleet.api.problems import Problem
 from fleet.api.questions import AuditPage, Chain, Changed, ComparedAnswer, DurationsAnswer, MirrorDays, WhoRuns
-from fleet.api.rollouts import RolloutAnswer, Rollouts, StopRollout
+from fleet.api.rollouts import AnswerWave, ResumeRollout, RolloutAnswer, Rollouts, StopRollout, Undone
 from fleet.api.schedules import ChangeSchedule, CreateSchedule, ScheduleAnswer, Schedules
 from fleet.api.selectors import Selector
 from fleet.api.stops import CreateStop, StopAnswer, Stops
@@ -173,9 +173,25 @@ class Client:
         """Let a rollout send nothing new until it is resumed."""
         return self._send("POST", RolloutAnswer, f"/rollouts/{_part(id)}/pause", request)
 
-    def resume_rollout(self, id: str) -> RolloutAnswer:
-        """Take a person's hold away."""
-        return self._send("POST", RolloutAnswer, f"/rollouts/{_part(id)}/resume")
+    def resume_rollout(self, id: str, request: ResumeRollout | None = None) -> RolloutAnswer:
+        """Take one hold away, a person's by default."""
+        return self._send("POST", RolloutAnswer, f"/rollouts/{_part(id)}/resume", request)
+
+    def approve_wave(self, id: str, request: AnswerWave) -> RolloutAnswer:
+        """Approve a wave."""
+        return self._send("POST", RolloutAnswer, f"/rollouts/{_part(id)}/approve", request)
+
+    def waive_wave(self, id: str, request: AnswerWave) -> RolloutAnswer:
+        """Let a rollout go on although the gate of a wave was not met."""
+        return self._send("POST", RolloutAnswer, f"/rollouts/{_part(id)}/waive", request)
+
+    def retry_wave(self, id: str, request: AnswerWave) -> RolloutAnswer:
+        """Try the failed hosts of a wave again."""
+        return self._send("POST", RolloutAnswer, f"/rollouts/{_part(id)}/retry", request)
+
+    def undo_rollout(self, id: str, request: StopRollout) -> Undone:
+        """Bring back what a rollout updated."""
+        return self._send("POST", Undone, f"/rollouts/{_part(id)}/undo", request)
 
     # History
 

@@ -78,7 +78,11 @@ class ApplyPlan(Request):
     """Carry a plan out; it becomes a rollout."""
 
     spec: dict[str, Any] | None = None
-    """The rollout's spec; None: one wave."""
+    """The rollout's spec as the API writes it; None: one wave without a gate."""
+    spec_text: str | None = Field(default=None, max_length=1_000_000)
+    """The spec as people write it, YAML or JSON, in place of *spec*; empty: in waves, with the defaults."""
+    spec_name: str = Field(default="the rollout's spec", max_length=300)
+    """What *spec_text* is called where it cannot be used."""
     reason: str = Field(default="", max_length=500)
 
 

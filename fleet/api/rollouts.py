@@ -19,6 +19,8 @@ class RolloutHost(Part):
     state: HostState
     tries: int = 0
     reason: str = ""
+    failure: str | None = None
+    """Whose fault its latest failed try is: ``release``, ``infrastructure``, ``engine`` or ``timeout``."""
     containers: tuple[str, ...] = ()
     """What it shall update."""
     phase: str = ""
@@ -43,6 +45,10 @@ class Rollout(Part):
     holds: tuple[Hold, ...] = ()
     asked_by: str
     plan_id: UUID | None = None
+    way_back_of: UUID | None = None
+    """The rollout that this one undoes."""
+    superseded_by: UUID | None = None
+    """A newer rollout of the same images to the same hosts."""
     reason: str = ""
     created_at: datetime
     started_at: datetime | None = None
@@ -59,6 +65,14 @@ class Wave(Part):
     state: WaveState
     opened_at: datetime | None = None
     ended_at: datetime | None = None
+    soak_since: datetime | None = None
+    """Since when it soaks; None: its gate is not met, or it needs none."""
+    approved_by: str | None = None
+    decided_by: str | None = None
+    """Who waived or last retried it."""
+    reason: str | None = None
+    evidence: dict[str, int] | None = None
+    """The numbers that its gate was judged by."""
     counts: dict[HostState, int] = Field(default_factory=dict)
 
 
@@ -85,3 +99,25 @@ class StopRollout(Request):
     """Send nothing new: for good, or until it is resumed."""
 
     reason: str = Field(default="", max_length=500)
+
+
+class ResumeRollout(Request):
+    """Take one hold away, and no other."""
+
+    hold: Hold = Hold.USER
+    reason: str = Field(default="", max_length=500)
+
+
+class AnswerWave(Request):
+    """Approve, waive or retry a wave."""
+
+    wave: int | None = Field(default=None, ge=1, le=100)
+    """Its place, from 1; None: the one that it is about now."""
+    reason: str = Field(default="", max_length=500)
+
+
+class Undone(Answer):
+    """What became of an undo."""
+
+    rollout_id: UUID | None = None
+    """The rollout that brings back what was updated; None: it is made once nothing is live any more."""

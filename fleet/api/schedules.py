@@ -59,6 +59,9 @@ class CreateSchedule(Request):
     action: ScheduleAction = ScheduleAction.CHECK
     selector: Selector = Selector()
     spec: dict[str, Any] | None = None
+    spec_text: str | None = Field(default=None, max_length=1_000_000)
+    """The spec as people write it, YAML or JSON, in place of *spec*."""
+    spec_name: str = Field(default="the rollout's spec", max_length=300)
     late_ms: int | None = Field(default=None, gt=0, le=366 * 86_400_000)
     """How late a run may begin; later it is missed. None: it is made good however late."""
 

@@ -22,7 +22,10 @@ COMMANDS = {
     "plan": Lazy("fleet.cli.plan:plan", "Show what an update would do.", DO),
     "apply": Lazy("fleet.cli.plan:apply", "Carry a plan out.", DO),
     "update": Lazy("fleet.cli.plan:update", "Bring a host, or one container of it, up to date.", DO),
-    "rollout": Lazy("fleet.cli.rollout:rollout", "Look at rollouts, pause and stop them.", DO),
+    "rollout": Lazy(
+        "fleet.cli.rollout:rollout", "Begin rollouts, look at them, answer them, pause, stop and undo them.", DO
+    ),
+    "approve": Lazy("fleet.cli.rollout:approve", "Approve the next wave of a rollout.", DO),
     "schedule": Lazy("fleet.cli.schedule:schedule", "Let checks and updates run by the clock.", DO),
     "stops": Lazy("fleet.cli.stop:stops", "List what is frozen, held, snoozed or skipped.", LOOK),
     "freeze": Lazy("fleet.cli.stop:freeze", "Touch no container of the fleet, or of some hosts, for a while.", DO),
@@ -33,6 +36,7 @@ COMMANDS = {
     "unhold": Lazy("fleet.cli.stop:unhold", "Lift a hold, snooze or skip.", DO),
     "host": Lazy("fleet.cli.host:host", "Add, look at, rename and remove hosts.", SET),
     "policy": Lazy("fleet.cli.policy:policy", "Say which mirrors hosts use, and how they update.", SET),
+    "import": Lazy("fleet.cli.importing:importing", "Take over what Watchtower was told.", SET),
     "token": Lazy("fleet.cli.token:token", "Make and revoke tokens of the API.", SET),
     "completion": Lazy("fleet.cli.about:completion", "Print the completion script of a shell.", SET),
     "up": Lazy("fleet.cli.up:up", "Run centre and agent together on this machine.", RUN),

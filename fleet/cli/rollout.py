@@ -1,7 +1,8 @@
 """``fleet rollout``: orders to the fleet, and how far they are."""
 
+from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,13 +11,13 @@ from fleet.cli.console import Column, clean, paint, print_answer, print_table, w
 from fleet.cli.plan import ASKING, PLANNING, carry_out
 from fleet.cli.screen import amount, doing
 from fleet.cli.select import selecting
-from fleet.cli.session import Branch, Session, pass_session
-from fleet.cli.spec import read_spec
+from fleet.cli.session import Branch, Leaf, Session, pass_session
+from fleet.cli.spec import spec_text
 from fleet.cli.waiting import follow, waiting
 from fleet.cli.words import NOTHING, Duration, moment, short_id
 
 if TYPE_CHECKING:
-    from fleet.api.rollouts import RolloutAnswer, StopRollout
+    from fleet.api.rollouts import AnswerWave, RolloutAnswer, StopRollout, Wave
     from fleet.api.selectors import Selector
 
 _COLUMNS = (
@@ -40,12 +41,12 @@ _HOSTS = (
 
 @click.group(cls=Branch)
 def rollout() -> None:
-    """Look at rollouts, pause and stop them."""
+    """Begin rollouts, look at them, answer them, pause, stop and undo them."""
 
 
 @rollout.command("start")
 @selecting
-@click.option("--spec", type=click.Path(), help="A file with its waves and limits, TOML or JSON; - for stdin.")
+@click.option("--spec", type=click.Path(), help="A file with its waves and limits, YAML or JSON; - for stdin.")
 @click.option("--check/--no-check", default=True, help="Ask the registries first (default), or take the last check.")
 @click.option("--reason", default="", help="Why, for the others.")
 @waiting
@@ -59,11 +60,14 @@ def start(
     detach: bool,
     timeout: timedelta | None,
 ) -> None:
-    """Plan, and carry the plan out in waves; exit 3 where some hosts failed, 6 where it waits for a person."""
+    """Plan, and carry the plan out in waves: one host, a tenth, a half, the rest, unless a spec says otherwise.
+
+    Exit 3 where some hosts failed, 6 where it waits for a person.
+    """
     from fleet.api.plans import ApplyPlan, MakePlan, Ordered
 
     session = ctx.ensure_object(Session)
-    told = build(ApplyPlan, spec=read_spec(spec) if spec else None, reason=reason)
+    told = build(ApplyPlan, **(spec_text(spec) if spec else {"spec_text": ""}), reason=reason)
     with session.client() as client:
         request = build(MakePlan, selector=selector, check=check)
         with working(session, ASKING if check else PLANNING):
@@ -114,8 +118,9 @@ def show(session: Session, id: str) -> None:
     if r.reason:
         click.echo(f"reason: {clean(r.reason)}")
     for wave in answer.waves:
-        counts = ", ".join(f"{n} {state.value}" for state, n in wave.counts.items() if n)
-        click.echo(f"wave {wave.number + 1}: {paint(session, wave.state.value)}  {counts}")
+        click.echo(f"wave {wave.number + 1}: {paint(session, wave.state.value)}  {_about(wave)}")
+    if answer.frozen:
+        click.echo(clean(answer.frozen))
     rows = [
         (
             h.host,
@@ -154,11 +159,84 @@ def pause(session: Session, id: str, reason: str) -> None:
 
 @rollout.command("resume")
 @click.argument("id")
+@click.option(
+    "--hold",
+    type=click.Choice(["user", "budget", "mirror_outage", "engine_error"]),
+    default="user",
+    show_default=True,
+    help="Which hold to take away; the others stay.",
+)
+@click.option("--reason", default="", help="Why, for the others.")
 @pass_session
-def resume(session: Session, id: str) -> None:
+def resume(session: Session, id: str, hold: str, reason: str) -> None:
     """Let a paused rollout go on."""
+    from fleet.api.rollouts import ResumeRollout
+
     with session.client() as client:
-        _told(session, client.resume_rollout(id))
+        _told(session, client.resume_rollout(id, build(ResumeRollout, hold=hold, reason=reason)))
+
+
+def _answering(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give *command* the rollout's id, and the options that say which wave and why."""
+    command = click.option("--reason", default="", help="Why, for the others.")(command)
+    command = click.option("--wave", type=click.IntRange(1, 100), help="Which one, from 1; else the one it is about.")(
+        command
+    )
+    return click.argument("id")(command)
+
+
+@rollout.command("promote")
+@_answering
+@pass_session
+def promote(session: Session, id: str, wave: int | None, reason: str) -> None:
+    """Approve the next wave of rollout ID that waits for it."""
+    with session.client() as client:
+        _told(session, client.approve_wave(id, _answer(wave, reason)))
+
+
+@click.command("approve", cls=Leaf)
+@_answering
+@pass_session
+def approve(session: Session, id: str, wave: int | None, reason: str) -> None:
+    """Approve the next wave of rollout ID that waits for it."""
+    with session.client() as client:
+        _told(session, client.approve_wave(id, _answer(wave, reason)))
+
+
+@rollout.command("waive")
+@_answering
+@pass_session
+def waive(session: Session, id: str, wave: int | None, reason: str) -> None:
+    """Let rollout ID go on although a wave failed, or never came to an end; who and why is kept."""
+    with session.client() as client:
+        _told(session, client.waive_wave(id, _answer(wave, reason)))
+
+
+@rollout.command("retry")
+@_answering
+@pass_session
+def retry(session: Session, id: str, wave: int | None, reason: str) -> None:
+    """Try the failed hosts of a wave of rollout ID again."""
+    with session.client() as client:
+        _told(session, client.retry_wave(id, _answer(wave, reason)))
+
+
+@rollout.command("undo")
+@click.argument("id")
+@click.option("--reason", default="", help="Why, for the others.")
+@waiting
+@click.pass_context
+def undo(ctx: click.Context, id: str, reason: str, detach: bool, timeout: timedelta | None) -> None:
+    """Bring what rollout ID updated back to what ran before, by a rollout of its own; one that runs is stopped first."""
+    session = ctx.ensure_object(Session)
+    with session.client() as client:
+        answer = client.undo_rollout(id, _stop(reason))
+        if answer.rollout_id is None or detach:
+            if not print_answer(session, answer):
+                made = short_id(answer.rollout_id) if answer.rollout_id else "made once nothing is live any more"
+                click.echo(f"the way back is {made}; see: fleet rollout ls")
+            return
+        ctx.exit(follow(session, client, answer.rollout_id.hex, timeout))
 
 
 @rollout.command("abort")
@@ -171,10 +249,23 @@ def abort(session: Session, id: str, reason: str) -> None:
         _told(session, client.abort_rollout(id, _stop(reason)))
 
 
+def _about(wave: "Wave") -> str:
+    counts = ", ".join(f"{n} {state.value}" for state, n in wave.counts.items() if n) or "no hosts"
+    soaks = f"; soaks since {moment(wave.soak_since)}" if wave.state.value == "soaking" else ""
+    by = f"; by {wave.decided_by or wave.approved_by}" if wave.decided_by or wave.approved_by else ""
+    return clean(f"{counts}{soaks}{by}{f': {wave.reason}' if wave.reason else ''}")
+
+
 def _stop(reason: str) -> "StopRollout":
     from fleet.api.rollouts import StopRollout
 
     return build(StopRollout, reason=reason)
+
+
+def _answer(wave: int | None, reason: str) -> "AnswerWave":
+    from fleet.api.rollouts import AnswerWave
+
+    return build(AnswerWave, wave=wave, reason=reason)
 
 
 def _told(session: Session, answer: "RolloutAnswer") -> None:

@@ -9,7 +9,7 @@ from fleet.cli.building import build
 from fleet.cli.console import Column, clean, print_answer, print_table
 from fleet.cli.select import selecting
 from fleet.cli.session import Branch, Session, pass_session
-from fleet.cli.spec import read_spec
+from fleet.cli.spec import spec_text
 from fleet.cli.words import NOTHING, Duration, moment
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def create(
     from fleet.api.schedules import CreateSchedule
 
     late_ms = None if late is None else round(late.total_seconds() * 1000)
-    more = {"late_ms": late_ms, "spec": read_spec(spec) if spec else None}
+    more = {"late_ms": late_ms, **(spec_text(spec) if spec else {})}
     request = build(CreateSchedule, name=name, cron=cron, zone=zone, action=action, selector=selector, **more)
     with session.client() as client:
         _show(session, client.create_schedule(request))

@@ -1,27 +1,16 @@
-"""The file that holds a rollout's spec: TOML, or JSON where its name or its first sign says so."""
+"""The file that holds a rollout's spec, in YAML or JSON; the centre reads what is in it."""
 
-import json
 import sys
-import tomllib
 from pathlib import Path
-from typing import Any
 
 from fleet.errors import BadInput
 
 
-def read_spec(path: str) -> dict[str, Any]:
-    """Return the document in the file at *path*, ``-`` for stdin; raise BadInput where it is none."""
+def spec_text(path: str) -> dict[str, str]:
+    """Return what a request says of the spec in the file at *path*, ``-`` for stdin; raise BadInput."""
     try:
         text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(
-            f"cannot read the spec {path}: {getattr(error, 'strerror', None) or 'not a text file'}"
-        ) from error
-    is_json = path.endswith(".json") or text.lstrip().startswith("{")
-    try:
-        found = json.loads(text) if is_json else tomllib.loads(text)
-    except ValueError as error:
-        raise BadInput(f"cannot use {path} as a spec: {error}") from error
-    if not isinstance(found, dict):
-        raise BadInput(f"cannot use {path} as a spec: expected names and values, such as waves and max_parallel")
-    return found
+        why = getattr(error, "strerror", None) or "not a text file"
+        raise BadInput(f"cannot read the spec {path}: {why}") from error
+    return {"spec_text": text, "spec_name": "the spec on stdin" if path == "-" else path[-300:]}

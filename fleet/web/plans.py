@@ -24,10 +24,9 @@ from fleet.history.plans import plan as find_plan
 from fleet.history.policies import EffectivePolicy
 from fleet.images.reference import Reference
 from fleet.rollouts.plan import PlannedContainer, PlannedHost
-from fleet.rollouts.spec import RolloutSpec
 from fleet.web.callers import Reader, Writer
 from fleet.web.centre import Centre, ThisCentre
-from fleet.web.selecting import selector_of
+from fleet.web.selecting import selector_of, spec_of
 
 router = APIRouter(tags=["plans"])
 
@@ -50,7 +49,7 @@ def show_plan(centre: ThisCentre, _: Reader, id: str) -> PlanAnswer:
 def apply_plan(centre: ThisCentre, caller: Writer, id: str, body: ApplyPlan) -> Ordered:
     """Carry a plan out; refused where what it saw has changed."""
     row = find_plan(centre.db, id)
-    spec = RolloutSpec.parse(body.spec) if body.spec is not None else None
+    spec = spec_of(body.spec, body.spec_text, body.spec_name)
     rollout = plans.apply(centre.db, row.id, spec=spec, reason=body.reason, **caller.by())
     return _ordered(centre, row.id, rollout)
 

@@ -4,9 +4,20 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from fleet.api.rollouts import Rollout, RolloutAnswer, RolloutHost, Rollouts, StopRollout, Wave
+from fleet.api.rollouts import (
+    AnswerWave,
+    ResumeRollout,
+    Rollout,
+    RolloutAnswer,
+    RolloutHost,
+    Rollouts,
+    StopRollout,
+    Undone,
+    Wave,
+)
 from fleet.controller.plans import stopped_of
 from fleet.history import queries
+from fleet.history import rollouts as people
 from fleet.history.hosts import hosts
 from fleet.history.pages import PageRequest
 from fleet.history.queries import ProgressRow, RolloutDetail, RolloutHostRow, RolloutRow
@@ -52,11 +63,48 @@ def pause_rollout(centre: ThisCentre, caller: Writer, id: str, body: StopRollout
 
 
 @router.post("/{id}/resume")
-def resume_rollout(centre: ThisCentre, caller: Writer, id: str) -> RolloutAnswer:
-    """Take a person's hold away; other holds stay."""
+def resume_rollout(centre: ThisCentre, caller: Writer, id: str, body: ResumeRollout | None = None) -> RolloutAnswer:
+    """Take one hold away, a person's by default; other holds stay."""
     rollout_id = queries.rollout(centre.db, id).rollout.id
-    release_rollout(centre.db, rollout_id, **caller.by())
+    asked = body or ResumeRollout()
+    release_rollout(centre.db, rollout_id, hold=asked.hold, reason=asked.reason, **caller.by())
     return _answer(centre, rollout_id.hex)
+
+
+@router.post("/{id}/approve")
+def approve_wave(centre: ThisCentre, caller: Writer, id: str, body: AnswerWave) -> RolloutAnswer:
+    """Approve a wave, by default the next one that asks for it."""
+    rollout_id = queries.rollout(centre.db, id).rollout.id
+    people.approve_wave(centre.db, rollout_id, _place(body), **caller.by())
+    return _answer(centre, rollout_id.hex)
+
+
+@router.post("/{id}/waive")
+def waive_wave(centre: ThisCentre, caller: Writer, id: str, body: AnswerWave) -> RolloutAnswer:
+    """Let the rollout go on although the gate of a wave was not met."""
+    rollout_id = queries.rollout(centre.db, id).rollout.id
+    people.waive_wave(centre.db, rollout_id, _place(body), reason=body.reason, **caller.by())
+    return _answer(centre, rollout_id.hex)
+
+
+@router.post("/{id}/retry")
+def retry_wave(centre: ThisCentre, caller: Writer, id: str, body: AnswerWave) -> RolloutAnswer:
+    """Try the failed hosts of a wave again."""
+    rollout_id = queries.rollout(centre.db, id).rollout.id
+    people.retry_wave(centre.db, rollout_id, _place(body), **caller.by())
+    return _answer(centre, rollout_id.hex)
+
+
+@router.post("/{id}/undo")
+def undo_rollout(centre: ThisCentre, caller: Writer, id: str, body: StopRollout) -> Undone:
+    """Bring back what a rollout updated, by a rollout of its own; one that runs is stopped first."""
+    rollout_id = queries.rollout(centre.db, id).rollout.id
+    return Undone(rollout_id=people.undo_rollout(centre.db, rollout_id, reason=body.reason, **caller.by()))
+
+
+def _place(body: AnswerWave) -> int | None:
+    """Return the wave's number in SQL, which counts from 0."""
+    return None if body.wave is None else body.wave - 1
 
 
 def _answer(centre: Centre, id: str) -> RolloutAnswer:
@@ -98,6 +146,7 @@ def _host(row: RolloutHostRow, doing: ProgressRow | None) -> RolloutHost:
         state=row.state,
         tries=row.tries,
         reason=row.reason,
+        failure=row.failure,
         containers=tuple(str(target.get("container", "")) for target in row.targets),
         changed_at=row.changed_at,
         **far,

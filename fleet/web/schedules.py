@@ -10,10 +10,9 @@ from fleet.errors import BadInput
 from fleet.history import schedules
 from fleet.history.schedules import ScheduleRow
 from fleet.rollouts.cron import explain, next_run
-from fleet.rollouts.spec import RolloutSpec
 from fleet.web.callers import Reader, Writer
 from fleet.web.centre import Centre, ThisCentre
-from fleet.web.selecting import selector_of
+from fleet.web.selecting import selector_of, spec_of
 
 router = APIRouter(prefix="/schedules", tags=["schedules"])
 
@@ -37,7 +36,7 @@ def create_schedule(centre: ThisCentre, caller: Writer, body: CreateSchedule) ->
         zone=body.zone,
         action=body.action,
         selector=selector_of(body.selector),
-        spec=RolloutSpec.parse(body.spec) if body.spec is not None else None,
+        spec=spec_of(body.spec, body.spec_text, body.spec_name),
         late=timedelta(milliseconds=body.late_ms) if body.late_ms is not None else None,
         **caller.by(),
     )

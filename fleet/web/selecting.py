@@ -1,12 +1,14 @@
 """The query parameters that choose hosts and containers."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Query
 
 from fleet.api.selectors import Selector as Asked
 from fleet.errors import BadInput
 from fleet.rollouts.selector import Selector
+from fleet.rollouts.spec import RolloutSpec
+from fleet.rollouts.written import read_spec
 
 Patterns = Annotated[tuple[str, ...], Query(max_length=1000)]
 
@@ -20,6 +22,15 @@ def labels_of(given: tuple[str, ...]) -> dict[str, str]:
             raise BadInput(f"cannot use {text[:200]!r} as a label; expected name=value")
         labels[name] = value
     return labels
+
+
+def spec_of(spec: dict[str, Any] | None, text: str | None, name: str) -> RolloutSpec | None:
+    """Return the spec that a request means, in either form; None: it names none. Raise BadInput."""
+    if spec is not None and text is not None:
+        raise BadInput("cannot take both spec and spec_text; give one of them")
+    if text is not None:
+        return read_spec(text, name)
+    return None if spec is None else RolloutSpec.parse(spec)
 
 
 def selector_of(asked: Asked) -> Selector:

@@ -23,28 +23,29 @@ def moved(centre: Centre, web1: ScriptedHost) -> ScriptedHost:
 def test_a_rollout_is_begun_with_a_spec_and_watched_to_its_end(
     fleet: Fleet, centre: Centre, moved: ScriptedHost, tmp_path: Path
 ) -> None:
-    spec = tmp_path / "spec.toml"
-    spec.write_text("max_parallel = 3\n")
+    spec = tmp_path / "spec.yaml"
+    spec.write_text("max_parallel: 3\nwaves: [{size: rest}]\n")
     ran = fleet("rollout", "start", "--no-check", "--spec", str(spec), "-d")
     assert ran.code == 0, ran.err
     assert json.loads(fleet("rollout", "show", "#1", "-o", "json").out)["spec"]["max_parallel"] == 3
     carry_out(centre, moved)
-    assert fleet("rollout", "watch", "#1").code == 0
+    assert fleet("rollout", "watch", "#1", "--timeout", "20s").code == 0
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("max_parallel = ", "as a spec"),
-        ("[]]", "as a spec"),
-        ("max_parallel = 0", "max_parallel"),
+        ("waves: [", "line 1"),
+        ("waves:\n  - {size: 5}\n", "line 2"),
+        ("max_paralel: 3\n", "did you mean max_parallel?"),
+        ("max_parallel: 0\n", "max_parallel"),
         (None, "cannot read"),
     ],
 )
 def test_a_spec_that_cannot_be_used_orders_nothing(
     fleet: Fleet, moved: ScriptedHost, tmp_path: Path, text: str | None, said: str
 ) -> None:
-    spec = tmp_path / "spec.toml"
+    spec = tmp_path / "spec.yaml"
     if text is not None:
         spec.write_text(text)
     ran = fleet("rollout", "start", "--no-check", "--spec", str(spec))
@@ -55,23 +56,49 @@ def test_a_spec_that_cannot_be_used_orders_nothing(
 def test_the_watch_of_a_held_rollout_ends_with_6_and_says_what_holds_it(
     fleet: Fleet, centre: Centre, moved: ScriptedHost
 ) -> None:
-    fleet("rollout", "start", "--no-check", "-d")
+    fleet("update", "web-1", "--no-check", "-d")
     fleet("rollout", "pause", "#1")
-    ran = fleet("rollout", "watch", "#1")
+    ran = fleet("rollout", "watch", "#1", "--timeout", "20s")
     assert (ran.code, "waits, held: user" in ran.err) == (6, True)
     fleet("rollout", "resume", "#1")
     carry_out(centre, moved)
-    assert fleet("rollout", "watch", "#1").code == 0
+    assert fleet("rollout", "watch", "#1", "--timeout", "20s").code == 0
 
 
 def test_the_watch_of_a_frozen_rollout_ends_with_6_and_says_until_when(
     fleet: Fleet, centre: Centre, moved: ScriptedHost
 ) -> None:
     fleet("freeze", "-m", "Black Friday")
-    fleet("rollout", "start", "--no-check", "-d")
+    fleet("update", "web-1", "--no-check", "-d")
     centre.turn()
-    ran = fleet("rollout", "watch", "#1")
+    ran = fleet("rollout", "watch", "#1", "--timeout", "20s")
     assert (ran.code, "Black Friday" in ran.err) == (6, True)
     fleet("unfreeze")
     carry_out(centre, moved)
-    assert fleet("rollout", "watch", "#1").code == 0
+    assert fleet("rollout", "watch", "#1", "--timeout", "20s").code == 0
+
+
+def test_a_wave_is_approved_and_what_the_rollout_did_is_undone(
+    fleet: Fleet, centre: Centre, moved: ScriptedHost, tmp_path: Path
+) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text("waves: [{size: rest, approval: true}]\n")
+    fleet("rollout", "start", "--no-check", "--spec", str(spec), "-d")
+    centre.turn()
+    assert "held: approval" in fleet("rollout", "show", "#1").out
+    assert "approve the wave instead" in fleet("rollout", "resume", "#1").err
+    assert fleet("approve", "#1").code == 0
+    carry_out(centre, moved)
+    assert "by person:" in fleet("rollout", "show", "#1").out
+    assert fleet("rollout", "waive", "#1").code == 6
+    assert fleet("rollout", "retry", "#1").code == 6
+    ran = fleet("rollout", "undo", "#1", "--reason", "slow", "-d")
+    assert (ran.code, "the way back is" in ran.out) == (0, True)
+    carry_out(centre, moved)
+    assert fleet("rollout", "watch", "#2", "--timeout", "20s").code == 0
+
+
+def test_without_a_spec_a_rollout_goes_in_four_waves(fleet: Fleet, moved: ScriptedHost) -> None:
+    fleet("rollout", "start", "--no-check", "-d")
+    waves = json.loads(fleet("rollout", "show", "#1", "-o", "json").out)["waves"]
+    assert [wave["state"] for wave in waves] == ["pending"] * 4
