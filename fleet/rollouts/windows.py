@@ -168,7 +168,9 @@ class Times:
     def spans(self, since: datetime, until: datetime, zone: str) -> tuple[Interval, ...]:
         """Return when a recreate may begin within [since, until): disjoint, in order."""
         open_ = self._open(since, until, zone) if self.windows else ((since, until),)
-        shut = [(f.begins_at - timedelta(milliseconds=self.apply_ms), f.ends_at) for f in self.freezes]
+        # A recreate that is over at the very instant at which a freeze begins does not reach into it.
+        fits = max(timedelta(milliseconds=self.apply_ms) - timedelta(microseconds=1), timedelta())
+        shut = [(f.begins_at - fits, f.ends_at) for f in self.freezes]
         return without(joined(open_), joined(shut))
 
     def _open(self, since: datetime, until: datetime, zone: str) -> list[Interval]:

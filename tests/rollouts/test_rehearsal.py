@@ -76,7 +76,7 @@ def test_nothing_is_touched_outside_of_the_windows() -> None:
 def test_a_wave_waits_for_its_approval() -> None:
     spec = replace(SPEC, waves=(STAGED[0], replace(STAGED[3], approval=True)))
     waits = _rehearse(spec)
-    assert (waits.ended_at, waits.holds, waits.touched) == (None, {Hold.APPROVAL}, 1)
+    assert (waits.ended_at, waits.holds, waits.touched) == (None, frozenset({Hold.APPROVAL}), 1)
     given = _rehearse(spec, faults=Faults(approve_after=timedelta(hours=2)))
     assert given.state is RolloutState.COMPLETED
 
