@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import groupby
 from types import MappingProxyType
@@ -17,6 +17,7 @@ from fleet.images.reference import Reference
 from fleet.rollouts.plan import LeftOut, PlanDocument, PlannedContainer, PlannedHost
 from fleet.rollouts.selection import Selection
 from fleet.rollouts.stops import Stop, freezing, keeping
+from fleet.rollouts.trust import ResolvePolicy, WithoutOrigin
 from fleet.updates.command import Policy, Target, UpdateCommand
 from fleet.updates.order import Graph, graph
 from fleet.updates.plan import Action
@@ -95,6 +96,33 @@ def choose(standing: ContainerStanding, selection: Selection) -> ContainerStandi
     return replace(standing, updatable=False, reason=told) if reason else standing
 
 
+def trusted(
+    standing: ContainerStanding, tag: TagRow | None, resolve: ResolvePolicy, now: datetime | None
+) -> ContainerStanding:
+    """Return *standing*, not to be updated where what is known of its tag is not believed, or not yet.
+
+    Without *now* no digest is too young.
+    """
+    if not standing.updatable or tag is None:
+        return standing
+    if tag.refused_digest or (tag.reason and resolve.without_origin is WithoutOrigin.FAIL):
+        return replace(standing, updatable=False, reason=tag.reason)
+    wait = resolve.too_young(tag.first_seen_at, now) if now else None
+    if wait is None:
+        return standing
+    seen = f"since {tag.first_seen_at:%Y-%m-%d %H:%M} UTC" if tag.first_seen_at else "only now"
+    reason = (
+        f"{tag.digest[:19]} is younger than the policy asks for: Fleet has seen it {seen}, and it may go in"
+        f" {_rounded(wait)}"
+    )
+    return replace(standing, updatable=False, reason=reason)
+
+
+def _rounded(wait: timedelta) -> str:
+    minutes = -(-int(wait.total_seconds()) // 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h" if minutes < 2880 else f"{minutes // 1440} d"
+
+
 def without_circles(standings: Sequence[ContainerStanding]) -> list[ContainerStanding]:
     """Return *standings*, those whose needs go in a circle not to be updated.
 
@@ -146,14 +174,17 @@ def draw(
     away: Mapping[UUID, datetime | None] = MappingProxyType({}),
     stopped: Stopped = NOTHING_STOPPED,
     frozen: bool = True,
+    now: datetime | None = None,
 ) -> PlanDocument:
     """Return the plan that brings *containers* to their *tags*; *away* names silent hosts and when they were heard of.
 
     What an agent would leave alone is left out here already, with the agent's own reason; so is what is *stopped*, but
-    for frozen hosts where *frozen* allows them: those are warned about.
+    for frozen hosts where *frozen* allows them: those are warned about; and so are digests that are younger at *now*
+    than a host's policy asks for, and tags whose answer is not believed.
     """
     here = [c for c in containers if c.host_id in policies]
     standings = without_circles([choose(stand(c, tags.get(c.image)), policies[c.host_id].selection) for c in here])
+    standings = [trusted(s, tags.get(s.container.image), policies[s.container.host_id].resolve, now) for s in standings]
     standings = [stopped.keep(standing, frozen=frozen) for standing in standings]
     chosen = [s for s in standings if s.updatable]
     left_out = [

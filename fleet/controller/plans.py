@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fleet.clock import Clock
 from fleet.controller.check import check as check_tags
-from fleet.controller.draw import ContainerStanding, Stopped, choose, stand, without_circles
+from fleet.controller.draw import ContainerStanding, Stopped, choose, stand, trusted, without_circles
 from fleet.controller.draw import draw as draw
 from fleet.controller.resolving import Asking
 from fleet.errors import NotFound
@@ -14,7 +14,6 @@ from fleet.history.containers import ContainerRow, containers
 from fleet.history.database import Database
 from fleet.history.hosts import HostRow
 from fleet.history.plans import PlanRow
-from fleet.rollouts.selection import ALL
 from fleet.rollouts.selector import Selector
 from fleet.rollouts.spec import RolloutSpec
 
@@ -49,6 +48,7 @@ def make_plan(
         away={host.id: host.last_seen_at for host in known if host.silent(now)},
         stopped=stopped_of(db, known),
         frozen=frozen,
+        now=now,
     )
     return plans.save_plan(db, selector=selector, document=document, by=by)
 
@@ -90,9 +90,11 @@ def outdated(db: Database, selector: Selector) -> list[ContainerStanding]:
     _known_hosts(db, selector)
     known = tags.tags(db)
     stopped = stopped_of(db, hosts.hosts(db))
-    chosen = {id: held.selection for id, held in policies.effective_policies(db).items()}
-    rows = containers(db, selector)
-    standings = [choose(stand(row, known.get(row.image)), chosen.get(row.host_id, ALL)) for row in rows]
+    held = policies.effective_policies(db)
+    rows = [row for row in containers(db, selector) if row.host_id in held]
+    standings = [choose(stand(row, known.get(row.image)), held[row.host_id].selection) for row in rows]
+    now = db.now()
+    standings = [trusted(s, known.get(s.container.image), held[s.container.host_id].resolve, now) for s in standings]
     return [stopped.keep(standing) for standing in without_circles(standings)]
 
 

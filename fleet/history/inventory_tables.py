@@ -117,6 +117,11 @@ tags = Table(
     time("resolved_at", "when a check last succeeded", nullable=True),
     time("checked_at", "when a check last ended, well or not", nullable=True),
     time("leased_until", "until when a check that has begun keeps others away", nullable=True),
+    text(
+        "refused_digest",
+        "a digest that the tag had before and went back to, which was refused; null: none",
+        nullable=True,
+    ),
     Index(None, "checked_at"),
     comment="what each tag that containers follow resolves to now",
 )

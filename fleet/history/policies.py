@@ -19,6 +19,7 @@ from fleet.history.rollout_tables import policies as table
 from fleet.history.words import PolicyKind
 from fleet.rollouts.policy import merged, read_policy, selection_of
 from fleet.rollouts.selection import ALL, Selection
+from fleet.rollouts.trust import ORIGIN_ALONE, ResolvePolicy, read_resolve
 from fleet.updates.command import Policy
 
 
@@ -45,6 +46,8 @@ class EffectivePolicy:
     """Of the document; a plan keeps it, and is stale once it is another one."""
     selection: Selection = ALL
     """Which of its containers are updated."""
+    resolve: ResolvePolicy = ORIGIN_ALONE
+    """How old a digest must be before it is rolled out here; whom to believe is the fleet's alone."""
 
 
 def policy(db: Database, kind: PolicyKind, subject: str = "") -> PolicyRow | None:

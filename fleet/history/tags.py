@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import Connection, RowMapping, Select, or_, select, update
 
 from fleet.errors import NotFound
 from fleet.history.database import Database
@@ -14,6 +15,7 @@ from fleet.history.inventory_tables import containers, hosts, resolves
 from fleet.history.inventory_tables import images as seen_digests
 from fleet.history.inventory_tables import tags as table
 from fleet.history.outgoing import post
+from fleet.history.policies import fleet_resolve
 from fleet.history.upsert import insert_new, insert_or_update
 from fleet.ids import new_id
 from fleet.road.messages import Resolve
@@ -37,6 +39,10 @@ class TagRow:
     resolved_at: datetime | None
     checked_at: datetime | None
     leased_until: datetime | None
+    refused_digest: str = ""
+    """A digest that the tag had before and went back to, which was refused; empty: none."""
+    first_seen_at: datetime | None = None
+    """When Fleet first saw the tag have *digest*; None where it has none."""
 
 
 def followed(db: Database) -> list[str]:
@@ -76,17 +82,51 @@ def record_failed(db: Database, image: str, reason: str) -> None:
 
 
 def note_resolved(connection: Connection, now: datetime, image: str, digest: str, endpoint: str) -> None:
-    """As :func:`record_resolved`, inside a transaction."""
+    """As :func:`record_resolved`, inside a transaction.
+
+    A move back to a digest that the tag had before is refused, unless the fleet's policy allows it: a stale mirror or
+    registry says just that. The digest that was known stays, with the reason.
+    """
+    known = _known(connection, image)
+    back = _went_back(connection, image, digest, known)
+    if back is not None and not fleet_resolve(connection).may_go_back(image):
+        reason = _refusal(image, digest, endpoint, back)
+        row = {**_blank(image), "reason": reason, "checked_at": now, "refused_digest": digest}
+        insert_or_update(connection, table, [row], ("image",), keep=("digest", "endpoint", "resolved_at"))
+        return
     row = {**_blank(image), "digest": digest, "endpoint": endpoint, "resolved_at": now, "checked_at": now}
     insert_or_update(connection, table, [row], ("image",))
     seen = {"image": image, "digest": digest, "first_seen_at": now, "last_seen_at": now, "endpoint": endpoint}
     insert_or_update(connection, seen_digests, [seen], ("image", "digest"), keep=("first_seen_at", "endpoint"))
 
 
+def _known(connection: Connection, image: str) -> str:
+    """Return the digest that *image* has as far as is known, empty: none."""
+    return connection.execute(select(table.c.digest).where(table.c.image == image)).scalar() or ""
+
+
+def _went_back(connection: Connection, image: str, digest: str, known: str) -> datetime | None:
+    """Return when *image* was last seen to have *digest*, where it has had another one since; None: it moves on."""
+    if known in ("", digest):
+        return None
+    query = select(seen_digests.c.last_seen_at).where(seen_digests.c.image == image, seen_digests.c.digest == digest)
+    found: datetime | None = connection.execute(query).scalar()
+    return found
+
+
+def _refusal(image: str, digest: str, endpoint: str, back: datetime) -> str:
+    return (
+        f"cannot follow {image} back to {digest[:19]}, as {endpoint} says: the tag had it until {back:%Y-%m-%d %H:%M}"
+        " UTC and another one since, as a stale mirror would say; where it was taken back on purpose, name the image"
+        " under allow_back of [resolve] in the fleet's policy"
+    )
+
+
 def note_failed(connection: Connection, now: datetime, image: str, reason: str) -> None:
     """As :func:`record_failed`, inside a transaction."""
     row = {**_blank(image), "reason": reason, "checked_at": now}
-    insert_or_update(connection, table, [row], ("image",), keep=("digest", "endpoint", "resolved_at"))
+    kept = ("digest", "endpoint", "resolved_at", "refused_digest")
+    insert_or_update(connection, table, [row], ("image",), keep=kept)
 
 
 def ask_host(db: Database, image: str) -> UUID:
@@ -129,17 +169,27 @@ def _host_to_ask(connection: Connection, image: str, now: datetime) -> UUID:
 def tag(db: Database, image: str) -> TagRow | None:
     """Return what is known of *image*; None where it was never checked."""
     with db.reading() as connection:
-        row = connection.execute(select(table).where(table.c.image == image)).mappings().one_or_none()
-        return None if row is None else TagRow(**row)
+        row = connection.execute(_rows().where(table.c.image == image)).mappings().one_or_none()
+        return None if row is None else _read(row)
 
 
 def tags(db: Database) -> dict[str, TagRow]:
     """Return every tag that was ever checked, by its image."""
     with db.reading() as connection:
-        return {row["image"]: TagRow(**row) for row in connection.execute(select(table)).mappings()}
+        return {row["image"]: _read(row) for row in connection.execute(_rows()).mappings()}
+
+
+def _rows() -> Select[Any]:
+    seen = seen_digests.c
+    here = (seen.image == table.c.image) & (seen.digest == table.c.digest)
+    return select(table, seen.first_seen_at).outerjoin(seen_digests, here)
+
+
+def _read(row: RowMapping) -> TagRow:
+    return TagRow(**{**row, "refused_digest": row["refused_digest"] or ""})
 
 
 def _blank(image: str) -> dict[str, object]:
     texts = dict.fromkeys(("digest", "endpoint", "reason"), "")
-    times = dict.fromkeys(("resolved_at", "checked_at", "leased_until"))
-    return {"image": image, **texts, **times}
+    nothing = dict.fromkeys(("resolved_at", "checked_at", "leased_until", "refused_digest"))
+    return {"image": image, **texts, **nothing}

@@ -10,6 +10,7 @@ from fleet.errors import BadInput
 from fleet.mirrors.policy import parse_mirrors
 from fleet.mirrors.source import Provenance
 from fleet.rollouts.selection import Selection
+from fleet.rollouts.trust import read_resolve
 from fleet.updates.command import GlobalMirrorsFor, Policy, VerifyPolicy
 
 _DAY_MS = 24 * 3_600_000
@@ -30,6 +31,7 @@ class _Form(BaseModel):
     verify: _Verify = Field(default_factory=_Verify)
     remove_old_image: bool = Field(default=False, strict=True)
     select: dict[str, Any] = Field(default_factory=dict)
+    resolve: dict[str, Any] = Field(default_factory=dict)
 
 
 def merged(documents: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -55,6 +57,7 @@ def read_policy(document: Mapping[str, Any], where: str) -> Policy:
         place = ".".join(str(part) for part in first["loc"]) or "the document"
         raise BadInput(f"cannot use {where}: {place}: {first['msg']}") from None
     Selection.parse(form.select, where)
+    read_resolve({"resolve": form.resolve}, where)
     return Policy(
         mirrors=parse_mirrors(form.mirrors, provenance=Provenance.POLICY, where=where),
         global_mirrors_for=form.global_mirrors_for,

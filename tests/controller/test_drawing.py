@@ -1,17 +1,18 @@
 """How containers stand to their tags, and the plan that follows from it."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from fleet.controller.draw import Freshness, draw, stand
+from fleet.controller.draw import Freshness, draw, stand, trusted
 from fleet.history.containers import ContainerRow
 from fleet.history.policies import EffectivePolicy
 from fleet.history.tags import TagRow
 from fleet.rollouts.selection import Selection
+from fleet.rollouts.trust import ResolvePolicy, WithoutOrigin
 from fleet.updates.command import Policy
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -170,3 +171,25 @@ def test_containers_on_a_circle_of_labels_are_left_out_by_name_and_nobody_else()
     assert [each.container for each in plan.hosts[0].containers] == ["c"]
     assert [each.container for each in plan.left_out] == ["a", "b"]
     assert plan.left_out[0].reason == "cannot update a: its needs go in a circle: a -> b -> a"
+
+
+def test_a_digest_that_is_too_young_waits_and_says_how_long() -> None:
+    young = replace(tag(), first_seen_at=NOON)
+    policy = ResolvePolicy(min_age_ms=3 * 3_600_000)
+    waiting = trusted(stand(container(), young), young, policy, NOON + timedelta(minutes=30))
+    assert (waiting.updatable, waiting.freshness) == (False, Freshness.OUTDATED)
+    assert "2 h" in waiting.reason
+    assert trusted(stand(container(), young), young, policy, NOON + timedelta(hours=3)).updatable
+
+
+def test_a_tag_that_went_back_is_not_planned_from() -> None:
+    back = replace(tag(reason="cannot follow it back"), refused_digest=OLD)
+    refused = trusted(stand(container(), back), back, ResolvePolicy(), NOON)
+    assert (refused.updatable, refused.reason) == (False, "cannot follow it back")
+
+
+def test_an_older_answer_is_planned_from_unless_the_policy_says_to_fail() -> None:
+    failed = tag(reason="cannot reach it")
+    assert trusted(stand(container(), failed), failed, ResolvePolicy(), NOON).updatable
+    fail = ResolvePolicy(without_origin=WithoutOrigin.FAIL)
+    assert not trusted(stand(container(), failed), failed, fail, NOON).updatable

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from fleet.errors import NotFound
-from fleet.history import tags
+from fleet.history import policies, tags
 from fleet.history.inventory_tables import images, resolves
+from fleet.history.words import PolicyKind
 from fleet.road.messages import Resolve, Resolved
 from tests.history.conftest import HeldClock
 from tests.history.world import World, container, digest_of, rows
@@ -99,3 +100,35 @@ def test_nobody_is_asked_where_no_live_host_runs_the_image(world: World, clock: 
     clock.move(minutes=20)
     with pytest.raises(NotFound):
         tags.ask_host(world.db, IMAGE)
+
+
+def test_a_tag_that_goes_back_keeps_what_is_known_and_says_why(world: World, clock: HeldClock) -> None:
+    for version in ("1", "2", "1"):
+        tags.record_resolved(world.db, IMAGE, digest_of(version), "https://stale")
+        clock.move(hours=1)
+    refused = tags.tags(world.db)[IMAGE]
+    assert (refused.digest, refused.refused_digest) == (digest_of("2"), digest_of("1"))
+    assert refused.reason.startswith(f"cannot follow {IMAGE} back to")
+    tags.record_failed(world.db, IMAGE, "cannot reach it")
+    assert tags.tags(world.db)[IMAGE].refused_digest == digest_of("1"), "a later failure does not make it forgotten"
+    tags.record_resolved(world.db, IMAGE, digest_of("3"), "https://origin")
+    moved = tags.tags(world.db)[IMAGE]
+    assert (moved.digest, moved.refused_digest, moved.reason) == (digest_of("3"), "", "")
+
+
+def test_a_tag_may_go_back_where_the_fleets_policy_names_its_image(world: World) -> None:
+    document = {"resolve": {"allow_back": ["docker.io/library/*"]}}
+    policies.set_policy(world.db, PolicyKind.FLEET, "", document, by="person:anna", door="socket")
+    for version in ("1", "2", "1"):
+        tags.record_resolved(world.db, IMAGE, digest_of(version), "https://origin")
+    assert tags.tags(world.db)[IMAGE].digest == digest_of("1")
+
+
+def test_the_age_of_a_digest_is_counted_from_the_first_sight_of_it(world: World, clock: HeldClock) -> None:
+    first = clock.now()
+    tags.record_resolved(world.db, IMAGE, digest_of("1"), "https://a")
+    clock.move(hours=1)
+    tags.record_resolved(world.db, IMAGE, digest_of("1"), "https://a")
+    tag = tags.tag(world.db, IMAGE)
+    assert tag is not None
+    assert tag.first_seen_at == first
