@@ -16,7 +16,13 @@ from fleet.updates.execute import recreate_target
 from fleet.updates.journal import Journal
 from fleet.updates.outcome import PullOutcome, Result, Tier, UpdateOutcome
 from tests.contracts.beds import Bed, run
-from tests.updates.zoo import ZOO, Animal
+from tests.updates import zoo
+from tests.updates.zoo import Animal
+from tests.updates.zoo_host import HOST_SHAPES
+from tests.updates.zoo_settings import SETTING_SHAPES
+
+ZOO = zoo.ZOO | HOST_SHAPES | SETTING_SHAPES
+"""At least 80 shapes."""
 
 COMMAND, PULL = UUID(int=1), UUID(int=3)
 POLICY = Policy(verify=VerifyPolicy(settle_ms=300, deadline_ms=15_000))
@@ -24,6 +30,8 @@ POLICY = Policy(verify=VerifyPolicy(settle_ms=300, deadline_ms=15_000))
 
 def settle(bed: Bed, animal: Animal) -> Inspect:
     """Run the animal with what stands around it, and data in each of its volumes; return its inspect."""
+    if _version(bed.engine.facts().api_version) < _version(animal.api):
+        pytest.skip(f"the engine's API is older than {animal.api}")
     bed.network("back", "10.97.1.0/24")
     bed.network("front", "10.97.2.0/24")
     bed.image("peer:1", Volumes={"/lent": {}})
@@ -37,6 +45,10 @@ def settle(bed: Bed, animal: Animal) -> Inspect:
     for volume in volumes(before):
         bed.write(volume, f"precious in {volume}")
     return before
+
+
+def _version(api_version: str) -> tuple[int, ...]:
+    return tuple(map(int, api_version.split(".")))
 
 
 def look(bed: Bed, container: str) -> Inspect:

@@ -22,6 +22,8 @@ class Animal:
     """Config of the new image."""
     differs: tuple[str, ...] = ()
     """The paths that differ afterwards, because the images do."""
+    api: str = "1.41"
+    """The first version of the engine API that knows all this."""
 
 
 def host(**fields: Any) -> dict[str, Any]:
