@@ -12,6 +12,7 @@ from fleet.images.reference import Reference
 from fleet.updates.command import Policy, Target
 from fleet.updates.journal import Journal, Stage, UpdateEntry
 from fleet.updates.outcome import Phases, PullOutcome, Result, UpdateOutcome
+from fleet.updates.probe import probes_of
 from fleet.updates.recreate import finish, peers_of, recreate
 from fleet.updates.rollback import roll_back
 from fleet.updates.run import Progress, Run
@@ -139,6 +140,10 @@ def _obstacle(engine: Engine, target: Target, old: Inspect) -> str:
         return f"it is {state.get('Status') or 'not running'}, and only running containers are updated"
     if SWARM_LABEL in labels:
         return "it belongs to a Swarm service, which Swarm updates"
+    try:
+        probes_of(labels)
+    except BadInput as error:
+        return str(error)
     for other in _others(engine, target.container_id):
         how = shares_with(other, old)
         if how:

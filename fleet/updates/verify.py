@@ -1,11 +1,13 @@
-"""Whether a container is good: its HEALTHCHECK says so, or it has run for a while without a restart."""
+"""Whether a container is good: its HEALTHCHECK says so, or it has run for a while; and its probes, where it has any, answer."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from fleet.clock import Clock
 from fleet.engine.protocol import Engine, Inspect
+from fleet.errors import BadInput
 from fleet.updates.command import VerifyPolicy
+from fleet.updates.probe import Ask, Probe, ask, probes_of
 
 POLL_S = 0.25
 """How often the engine is asked; an inspect costs it about a millisecond."""
@@ -14,25 +16,48 @@ DEFAULT_TIMEOUT_NS = 30 * 10**9
 DEFAULT_RETRIES = 3
 """What the engine takes where a HEALTHCHECK leaves its timing out (moby, daemon/health.go)."""
 LONGEST_OUTPUT = 300
-"""How many characters of a probe's output are told."""
+"""How many characters of a health check's output are told."""
+MOST_OUTPUTS = 3
+"""How many different entries of the health log are told, the latest first."""
 
 
-def verify(engine: Engine, container: str, policy: VerifyPolicy, *, clock: Clock) -> str:
-    """Wait until *container* is good or certainly is not; return empty, or the reason why it is not."""
+def verify(engine: Engine, container: str, policy: VerifyPolicy, *, clock: Clock, ask: Ask = ask) -> str:
+    """Wait until *container* is good or certainly is not; return empty, or the reason why it is not.
+
+    A probe by label must answer as well, once the container is otherwise good, before the policy's deadline.
+    """
     first = engine.inspect(container)
     if first is None:
         return "cannot find the new container any more"
+    try:
+        waiting = probes_of(first["Config"].get("Labels") or {})
+    except BadInput as error:
+        return str(error)
     started = clock.monotonic()
     wait_ms = deadline_ms(first, policy) if has_healthcheck(first) else policy.settle_ms
     while True:
         seen = engine.inspect(container)
         reason = _trouble(first, seen)
-        if reason or _healthy(seen):
+        if reason:
             return reason
-        left_s = wait_ms / 1000 - (clock.monotonic() - started)
-        if left_s <= 0:
-            return _too_late(first, seen, wait_ms)
-        clock.sleep(min(POLL_S, left_s))
+        passed_ms = (clock.monotonic() - started) * 1000
+        good = _healthy(seen) or (not has_healthcheck(first) and passed_ms >= wait_ms)
+        told = _unanswered(waiting, seen, ask) if good else ""
+        if good and not told:
+            return ""
+        left_ms = (policy.deadline_ms if good else wait_ms) - passed_ms
+        if left_ms <= 0:
+            return told or _too_late(seen or first, wait_ms)
+        clock.sleep(min(POLL_S, left_ms / 1000))
+
+
+def _unanswered(probes: tuple[Probe, ...], seen: Inspect | None, ask: Ask) -> str:
+    """Return why the first probe that is not good is not, or empty."""
+    for probe in probes if seen is not None else ():
+        told = ask(probe, seen or {})
+        if told:
+            return f"cannot get an answer from the new container by its {probe}: {told}"
+    return ""
 
 
 def has_healthcheck(inspect: Inspect) -> bool:
@@ -67,21 +92,26 @@ def _healthy(seen: Inspect | None) -> bool:
     return bool(seen) and ((seen or {})["State"].get("Health") or {}).get("Status") == "healthy"
 
 
-def _too_late(first: Inspect, seen: Inspect | None, waited_ms: int) -> str:
-    """Return empty where the time that passed was the settle time, else that the health came too late."""
-    if not has_healthcheck(first):
-        return ""
-    return f"cannot get the new container healthy within {waited_ms / 1000:g} s: {_last_output(seen or first)}"
+def _too_late(seen: Inspect, waited_ms: int) -> str:
+    return f"cannot get the new container healthy within {waited_ms / 1000:g} s: {_last_output(seen)}"
 
 
 def _last_output(inspect: Inspect) -> str:
+    """Return what the health log says, its latest entry first, and each thing once."""
     log = (inspect["State"].get("Health") or {}).get("Log") or []
     if not log:
         return "its HEALTHCHECK has not answered yet"
-    output = " ".join(str(log[-1].get("Output") or "").split())
+    told = list(dict.fromkeys(_entry(row) for row in reversed(log)))[:MOST_OUTPUTS]
+    return "its HEALTHCHECK ended " + "; before that ".join(told)
+
+
+def _entry(row: Mapping[str, Any]) -> str:
+    output = " ".join(str(row.get("Output") or "").split())
     told = output if len(output) <= LONGEST_OUTPUT else output[: LONGEST_OUTPUT - 1] + "…"
-    return f"its HEALTHCHECK ended with code {log[-1].get('ExitCode')}" + (f": {told}" if told else "")
+    return f"with code {row.get('ExitCode')}" + (f": {told}" if told else "")
 
 
 def _error(state: Mapping[str, Any]) -> str:
+    if state.get("OOMKilled"):
+        return " (it was killed: it needed more memory than its limit)"
     return f" ({state['Error']})" if state.get("Error") else ""

@@ -88,6 +88,14 @@ def test_a_precondition_that_fails_is_a_skip(change: object, reason: str, site: 
     assert reason in outcome.reason
 
 
+def test_a_probe_that_cannot_be_read_touches_nothing(tmp_path: Path) -> None:
+    site = Site(tmp_path, Shape(body={"Labels": {"fleet.probe.tcp": "http"}}))
+    outcome = site.update()
+    assert outcome.result is Result.SKIPPED
+    assert "cannot read the label fleet.probe.tcp" in outcome.reason
+    assert site.engine.running()["web"] == site.before
+
+
 def test_an_image_that_was_retagged_meanwhile_is_not_run(site: Site) -> None:
     """Somebody else's pull moved the name: what the name means now was not verified."""
     site.engine.add_image("app:1", Labels={"whose": "another's"})

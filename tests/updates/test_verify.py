@@ -2,11 +2,13 @@
 
 import pytest
 
+from fleet.engine.protocol import Inspect
 from fleet.testing.clock import ManualClock
 from fleet.testing.engine import MemoryEngine
 from fleet.testing.engine_images import Behaviour
 from fleet.updates.command import VerifyPolicy
-from fleet.updates.verify import deadline_ms, verify
+from fleet.updates.probe import Probe
+from fleet.updates.verify import _last_output, _trouble, deadline_ms, verify
 
 S = 10**9
 PROBE = {"Test": ["CMD", "probe"], "Interval": S, "Timeout": S, "Retries": 3, "StartPeriod": 2 * S}
@@ -91,3 +93,52 @@ def test_one_that_is_gone_is_not_good() -> None:
 def test_what_a_probe_leaves_out_is_as_the_engine_takes_it() -> None:
     long = VerifyPolicy(deadline_ms=10**9)
     assert deadline_ms({"Config": {"Healthcheck": {"Test": ["CMD", "x"]}}}, long) == 180_000
+
+
+def probed(labels: dict[str, str], answers: list[str], *, behaviour: Behaviour | None = None) -> tuple[str, float]:
+    """Verify a container with *labels* whose probes get *answers* in turn, the last one for ever."""
+    clock = ManualClock()
+    engine = MemoryEngine(clock)
+    engine.add_image("app:1", behaviour=behaviour or Behaviour())
+    web = engine.run("web", "app:1", Labels=labels)
+    began = clock.monotonic()
+
+    def answer(probe: Probe, inspect: Inspect) -> str:
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+    return verify(engine, web, POLICY, clock=clock, ask=answer), clock.monotonic() - began
+
+
+def test_a_probe_by_label_is_asked_once_it_has_settled() -> None:
+    assert probed({"fleet.probe.tcp": "80"}, [""]) == ("", 5.0)
+
+
+def test_a_probe_by_label_may_answer_late() -> None:
+    reason, took_s = probed({"fleet.probe.http": "80/health"}, ["it answered with status 503"] * 8 + [""])
+    assert (reason, took_s) == ("", 7.0)
+
+
+def test_a_probe_by_label_that_stays_bad_is_told_at_the_deadline() -> None:
+    reason, took_s = probed({"fleet.probe.http": "80/health"}, ["it answered with status 503"])
+    told = "cannot get an answer from the new container by its HTTP probe of 80/health: it answered with status 503"
+    assert (reason, took_s) == (told, pytest.approx(60.0))
+
+
+def test_one_that_ends_while_its_probe_is_asked_is_told_with_its_code() -> None:
+    reason, _ = probed({"fleet.probe.tcp": "80"}, ["no"], behaviour=Behaviour(exits_after_s=9, exit_code=4))
+    assert reason == "cannot keep the new container running: it exited with code 4"
+
+
+def test_a_probe_that_cannot_be_read_is_not_good() -> None:
+    assert probed({"fleet.probe.tcp": "http"}, [""])[0] == "cannot read the label fleet.probe.tcp: 'http' is not a port"
+
+
+def test_the_health_log_is_told_latest_first_and_each_thing_once() -> None:
+    log = [{"ExitCode": code, "Output": text} for code, text in ((1, "a"), (1, "b"), (2, "c"), (1, "d"), (1, "d\n"))]
+    told = _last_output({"State": {"Health": {"Log": log}}})
+    assert told == "its HEALTHCHECK ended with code 1: d; before that with code 2: c; before that with code 1: b"
+
+
+def test_one_that_ran_out_of_memory_says_so() -> None:
+    state = {"Running": False, "ExitCode": 137, "OOMKilled": True}
+    assert "(it was killed: it needed more memory than its limit)" in _trouble({}, {"State": state})
