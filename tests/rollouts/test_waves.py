@@ -1,0 +1,98 @@
+"""Which host comes in which wave: the same each time, each stratum in its share, smaller waves within larger ones."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleet.rollouts.caps import Cap
+from fleet.rollouts.selector import Selector
+from fleet.rollouts.size import Size, rounded_down, rounded_up
+from fleet.rollouts.spec import Gate, RolloutSpec, WaveSpec
+from fleet.rollouts.warnings import PlannedOn, PlannedPart, warnings
+from fleet.rollouts.waves import PlacedHost, cut, in_order
+from fleet.rollouts.windows import Freeze, Window
+
+NOW = datetime(2026, 11, 25, tzinfo=UTC)
+
+
+def _hosts(count: int, sites: int = 3) -> list[PlacedHost]:
+    return [PlacedHost(host_id=UUID(int=n), name=f"h{n}", labels={"site": f"s{n % sites}"}) for n in range(count)]
+
+
+def _spec(*sizes: Size) -> RolloutSpec:
+    return RolloutSpec(waves=tuple(WaveSpec(size=size) for size in (*sizes, "rest")), stratify_by=("site",))
+
+
+@given(st.integers(0, 60), st.integers(0, 30), st.integers(0, 30), st.uuids())
+def test_a_smaller_first_wave_is_a_part_of_a_larger_and_nothing_depends_on_the_order_of_rows(
+    count: int, small: int, more: int, seed: UUID
+) -> None:
+    """Invariant 20."""
+    hosts = _hosts(count)
+    first = cut(_spec(small), hosts, seed)
+    shuffled = hosts[::-1]
+    assert cut(_spec(small), shuffled, seed) == first
+    assert set(first[0]) <= set(cut(_spec(small + more), hosts, seed)[0])
+    assert Counter(id for wave in first for id in wave) == Counter(host.host_id for host in hosts)
+
+
+@given(st.integers(1, 80), st.integers(1, 5), st.integers(1, 80), st.uuids())
+def test_any_beginning_has_of_each_stratum_its_share_to_within_a_host(
+    n: int, sites: int, first: int, seed: UUID
+) -> None:
+    hosts = _hosts(n, sites)
+    all_ = Counter(host.labels["site"] for host in hosts)
+    begun = Counter(host.labels["site"] for host in in_order(hosts, seed, ("site",))[:first])
+    taken = min(first, n)
+    for site, count in all_.items():
+        assert abs(begun[site] - count * taken / n) <= 1.5
+
+
+def test_waves_of_their_own_selector_take_whom_they_mean_and_the_rest_takes_the_others() -> None:
+    canary = WaveSpec(selector=Selector(hosts=("h1", "h2")), size="rest")
+    spec = RolloutSpec(waves=(canary, WaveSpec(size="50%"), WaveSpec()))
+    waves = cut(spec, _hosts(10), UUID(int=1))
+    assert set(waves[0]) == {UUID(int=1), UUID(int=2)}
+    assert [len(wave) for wave in waves] == [2, 5, 3]
+
+
+@pytest.mark.parametrize(
+    ("size", "of", "up", "down"),
+    [("10%", 11, 2, 1), ("10%", 5, 1, 0), ("100%", 7, 7, 7), (3, 2, 2, 3), ("rest", 4, 4, 4)],
+)
+def test_waves_round_up_and_limits_round_down(size: Size, of: int, up: int, down: int) -> None:
+    assert rounded_up(size, of, of) == up
+    assert rounded_down(size, of) == down
+
+
+def test_a_plan_is_warned_about_in_sentences() -> None:
+    web = PlannedPart(container="web", healthcheck=False)
+    db = PlannedPart(container="db", healthcheck=True, stateful=True)
+    hosts = [
+        PlannedOn(host="a", labels={"site": "x"}, parts=(web, db)),
+        PlannedOn(host="b", labels={"site": "y"}, zone="Nowhere/At_All", silent=True),
+    ]
+    spec = RolloutSpec(
+        waves=(WaveSpec(size=1, gate=Gate(min_successes=2)), WaveSpec()),
+        windows=(Window(start="22:00", duration_ms=3_600_000, zone="host"),),
+    )
+    told = warnings(spec, hosts, NOW, [Cap(label="site", max_unavailable="25%")])
+    assert [text.split(":")[0] for text in told[:4]] == ["a/web", "a/db", "b", "b"]
+    assert "no health check" in told[0]
+    assert "data of its own" in told[1]
+    assert "silent now" in told[2]
+    assert "no window admits it within 14 days" in told[3]
+    assert "wave 1 has 1 hosts and asks for 2 successes" in told[4]
+    assert "the cap site=x of 25% lets none of its 1 hosts go" in told[5]
+
+
+def test_a_plan_that_is_well_has_no_warnings() -> None:
+    host = PlannedOn(host="a", parts=(PlannedPart(container="web"),))
+    freeze = Freeze(begins_at=NOW, ends_at=NOW + timedelta(days=13))
+    assert warnings(RolloutSpec(freezes=(freeze,)), [host], NOW) == ()
+    longer = Freeze(begins_at=NOW, ends_at=NOW + timedelta(days=15))
+    assert len(warnings(RolloutSpec(freezes=(longer,)), [host], NOW)) == 1
