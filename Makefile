@@ -71,6 +71,10 @@ rooms: install ## Redraw the picture of the rooms (docs/rooms.svg) from the impo
 bench: install system ## Run the benchmarks one after the other
 	for b in benchmarks/[a-z]*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
 
+.PHONY: faults
+faults: install system ## Try every fault of a mirror on real engines, alone and through the gateway, and write docs/fault-matrix.md (root)
+	$(BIN)/python -m tests.lab.fault_matrix
+
 .PHONY: clean
 clean: ## Remove what was built here
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

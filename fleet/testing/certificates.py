@@ -36,12 +36,14 @@ class TestAuthority:
         file.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
         return file
 
-    def issue(self, names: Sequence[str], folder: Path, stem: str = "server") -> tuple[Path, Path]:
+    def issue(
+        self, names: Sequence[str], folder: Path, stem: str = "server", *, expired: bool = False
+    ) -> tuple[Path, Path]:
         """Write a certificate for *names* (host names or addresses) and its key; return both files."""
         key = ec.generate_private_key(ec.SECP256R1())
         authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         certificate = (
-            _builder(_common_name(names[0]), self._name, key.public_key())
+            _builder(_common_name(names[0]), self._name, key.public_key(), ago=2 * _LIFE if expired else timedelta())
             .add_extension(x509.SubjectAlternativeName([_alternative(name) for name in names]), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(authority, critical=False)
@@ -58,8 +60,10 @@ class TestAuthority:
         return cert_file, key_file
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, *, ago: timedelta = timedelta()
+) -> x509.CertificateBuilder:
+    now = datetime.now(UTC) - ago
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

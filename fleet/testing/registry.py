@@ -229,6 +229,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--cert", type=Path, help="PEM file: serve over TLS")
     parser.add_argument("--key", type=Path)
     parser.add_argument("--user", default="", help="name:password that Basic asks for")
+    parser.add_argument(
+        "--realm",
+        default="",
+        help="URL of where tokens are given, which are asked for then; this registry gives some at /token",
+    )
     parser.add_argument("--access-log", type=Path, help="file to which each request is added as a line of JSON")
     given = parser.parse_args(arguments)
     tls = None
@@ -237,6 +242,8 @@ def main(arguments: list[str] | None = None) -> None:
         tls.load_cert_chain(given.cert, given.key)
     name, _, password = given.user.partition(":")
     access = Access(scheme="basic", username=name, password=password) if name else Access()
+    if given.realm:
+        access = Access(scheme="bearer", realm=given.realm)
     upstream = Upstream(given.upstream, ca_file=given.upstream_ca) if given.upstream else None
     registry = ScriptedRegistry(
         bind=given.bind,

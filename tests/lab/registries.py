@@ -162,10 +162,15 @@ class DockerRegistry(Registry):
 class ScriptableRegistry(Registry):
     """The project's own registry, which does wrong whatever it is asked to."""
 
-    def __init__(self, machine: Machine, tls: Tls | None = None, upstream: str = "", user: str = "") -> None:
-        """*user* (``name:password``) is what Basic asks for; *upstream* gives what was not pushed here."""
+    def __init__(
+        self, machine: Machine, tls: Tls | None = None, upstream: str = "", user: str = "", realm: str = ""
+    ) -> None:
+        """*user* (``name:password``) is what Basic asks for; *upstream* gives what was not pushed here.
+
+        *realm* is the URL of where tokens are given, which it then asks for.
+        """
         super().__init__(machine, tls)
-        self._upstream, self._user = upstream, user
+        self._upstream, self._user, self._realm = upstream, user, realm
         self._script = machine.folder / "faults.json"
         self._log = machine.folder / "access.jsonl"
 
@@ -179,6 +184,8 @@ class ScriptableRegistry(Registry):
             options += ["--upstream", self._upstream, "--upstream-ca", "/etc/ssl/certs/ca-certificates.crt"]
         if self._user:
             options += ["--user", self._user]
+        if self._realm:
+            options += ["--realm", self._realm]
         self.running = self.machine.start("registry", sys.executable, "-m", "fleet.testing.registry", *options)
 
     def misbehave(self, *rules: Mapping[str, Any]) -> None:
