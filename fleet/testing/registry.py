@@ -232,7 +232,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--realm",
         default="",
-        help="URL of where tokens are given, which are asked for then; this registry gives some at /token",
+        help="URL of where tokens are given: asked for then, given at /token",
     )
     parser.add_argument("--access-log", type=Path, help="file to which each request is added as a line of JSON")
     given = parser.parse_args(arguments)
