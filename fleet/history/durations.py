@@ -18,7 +18,7 @@ from fleet.history.outcome_pages import Search
 from fleet.mirrors.attempt import AttemptResult
 from fleet.mirrors.source import Role
 
-LOOKED_AT = 5000
+LOOKED_AT = 2000
 """How many of the newest rows are looked at."""
 
 PHASES = ("pull_ms", "create_ms", "stop_ms", "start_ms", "verify_ms", "rollback_ms", "downtime_ms")
