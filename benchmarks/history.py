@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 
-from benchmarks.history_facts import DAYS, MIRRORS, REASONS, Fleet, Then, fill, fleet_of
+from benchmarks._history_facts import DAYS, MIRRORS, REASONS, Fleet, Then, fill, fleet_of
 from fleet.history import queries
 from fleet.history.changes import chain, changes
 from fleet.history.database import Database
