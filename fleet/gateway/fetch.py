@@ -72,6 +72,10 @@ class Fetch:
     async def run(self) -> None:
         """Fill the sink with the proved bytes; raise FetchFailed where no source gives them, OSError for a full disk."""
         self._alone = self.wanted.whole
+        if self.sink.size and self.sink.size == self.wanted.size:
+            if self.sink.proved():
+                return
+            self.sink.reset()
         self._ahead = self._cut()
         try:
             await self._rounds()
@@ -218,12 +222,24 @@ class Fetch:
             self.means.breakers.succeeded(source.name, self.wanted.kind)
             self.means.strangers.served(source, self.wanted.reference)
             return True
+        if self._forget_inherited(source):
+            return False
         if len({segment.source for segment in self.sink.segments}) == 1:
             raise failed(AttemptResult.WRONG_BYTES, "its bytes do not have the digest")
         self._suspects = [(segment, self.sink.fingerprint(segment)) for segment in self.sink.segments]
         self._alone, self._tried = True, set()
         self.means.breakers.released(source.name, self.wanted.kind)
         return False
+
+    def _forget_inherited(self, source: Source) -> bool:
+        """Where wrong bytes hold some of an earlier pull, forget all: the disk may be at fault as well as who gave them."""
+        if not isinstance(self.sink, SpoolFile) or not self.sink.inherited:
+            return False
+        log.warning("bytes of an earlier pull are wrong", extra={"digest": str(self.wanted.digest)})
+        self._start_anew()
+        self._tried = set()
+        self.means.breakers.released(source.name, self.wanted.kind)
+        return True
 
     def _blame(self, source: Source, verdict: Verdict) -> None:
         """Take note of a failure, and of what follows from it for this source."""

@@ -2,19 +2,18 @@
 
 import asyncio
 import logging
-import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from fleet.gateway.fetch import Fetch, FetchFailed
 from fleet.gateway.sink import SpoolFile
+from fleet.gateway.spool import Spool
 from fleet.gateway.wanted import Means, Wanted
 from fleet.images.digest import Digest
+from fleet.mirrors.route import Standing, route
+from fleet.registry.manifest import Descriptor
 
 log = logging.getLogger(__name__)
-
-RESERVE_BYTES = 64 * 1024 * 1024
-"""What is left free on the spool's disk, so that the engine and the journal can go on."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,6 +27,8 @@ class Flight:
     """Why it did not come; begins with "cannot"."""
     task: "asyncio.Task[None] | None" = None
     interested: set[object] = field(default_factory=set)
+    kept: bool = False
+    """Whether its bytes stay for another pull when nobody wants them any more."""
 
     async def landed(self, within_s: float | None) -> bool | None:
         """Wait; return True for proved bytes, False for none, None while it is still on its way."""
@@ -39,12 +40,20 @@ class Flight:
 class Flights:
     """The blobs that are on their way or in the spool; belongs to one event loop."""
 
-    def __init__(self, spool: Path) -> None:
-        """Take an empty folder for the bytes: whatever another run left there is removed."""
+    def __init__(self, spool: Spool) -> None:
+        """Take the folder for the bytes."""
         self._spool = spool
-        shutil.rmtree(spool, ignore_errors=True)
-        spool.mkdir(parents=True, mode=0o700)
         self._flights: dict[Digest, Flight] = {}
+        self._ending: list[tuple[Digest, asyncio.Task[None]]] = []
+        """What was given up, and may have its file still open."""
+
+    def bears(self, size: int) -> bool:
+        """Tell whether *size* more bytes are below the spool's cap."""
+        return self._spool.bears(size)
+
+    def check(self, blobs: Sequence[Descriptor]) -> None:
+        """Raise OSError where the disk has no room for *blobs*, were all removed that nobody works on."""
+        self._spool.make_room({blob.digest: blob.size for blob in blobs}, self._flights.keys())
 
     def board(self, who: object, wanted: Wanted, means: Means) -> Flight:
         """Return the flight of what is *wanted*, begun where there was none or where it had failed for somebody else."""
@@ -55,23 +64,29 @@ class Flights:
         flight.interested.add(who)
         return flight
 
-    def leave(self, who: object) -> None:
-        """Give up what only *who* wanted, and its disk space."""
+    def leave(self, who: object, *, kept: bool = False) -> None:
+        """Give up what only *who* wanted, and its disk space unless it is to be *kept* for another pull."""
         for digest, flight in list(self._flights.items()):
+            if who not in flight.interested:
+                continue
             flight.interested.discard(who)
+            flight.kept = flight.kept or kept
             if not flight.interested:
                 del self._flights[digest]
                 self._end(flight)
+        self._spool.trim({*self._flights, *(digest for digest, task in self._ending if not task.done())})
 
     async def _fly(self, flight: Flight, wanted: Wanted, means: Means) -> None:
         try:
-            self._make_room(flight.size)
-            flight.file = SpoolFile(flight.digest, self._spool / f"{flight.digest.hex}.{id(flight):x}.part")
+            while before := self._unfinished(flight.digest):
+                await asyncio.wait(before)
+            flight.file = await self._open(flight, wanted, means)
             await Fetch(wanted=wanted, sink=flight.file, means=means).run()
         except FetchFailed as error:
-            flight.failure = str(error)
+            flight.failure, flight.kept = str(error), True
         except OSError as error:
-            flight.failure = f"cannot keep the layer {flight.digest.short} in {self._spool}: {error.strerror or error}"
+            flight.failure = f"cannot keep the layer {flight.digest.short}: {error.strerror or error}"
+            flight.kept = False
         except asyncio.CancelledError:
             flight.failure = "cannot go on: the pull was ended"
         except Exception as error:
@@ -79,19 +94,42 @@ class Flights:
             log.exception("layer cannot be fetched", extra={"digest": str(flight.digest)})
             flight.failure = f"cannot get the layer {flight.digest.short}: {type(error).__name__}"
         finally:
-            if flight.failure and flight.file is not None:
-                flight.file.close()
-                flight.file = None
+            if flight.failure:
+                self._close(flight)
 
-    def _make_room(self, size: int) -> None:
-        free = shutil.disk_usage(self._spool).free
-        if free < size + RESERVE_BYTES:
-            raise OSError(0, f"it needs {size} bytes, and {max(free - RESERVE_BYTES, 0)} are free")
+    async def _open(self, flight: Flight, wanted: Wanted, means: Means) -> SpoolFile:
+        """Return the blob's file with what an earlier pull left of it, if the same sources gave that."""
+        spool, digest = self._spool, flight.digest
+        spool.make_room({digest: flight.size}, self._flights.keys())
+        found = route(wanted.reference, means.table, Standing(own=means.own)).sources
+        left = spool.left(digest, flight.size, {source.name for source in found})
+        file = flight.file = SpoolFile(digest, spool.path(digest), note=lambda segments: spool.note(digest, segments))
+        await file.inherit(left)
+        return file
+
+    def _unfinished(self, digest: Digest) -> set["asyncio.Task[None]"]:
+        """Return who was given up and may still have the file of *digest* open."""
+        mine = asyncio.current_task()
+        return {task for other, task in self._ending if other == digest and not task.done() and task is not mine}
 
     def _end(self, flight: Flight) -> None:
         if flight.task is not None and not flight.task.done():
+            self._ending = [each for each in self._ending if not each[1].done()]
+            self._ending.append((flight.digest, flight.task))
             flight.task.cancel()
-        elif flight.file is not None:
-            flight.file.close()
-            flight.file = None
-            flight.failure = flight.failure or "cannot serve it any more: the pull has ended"
+            return
+        self._close(flight)
+        flight.failure = flight.failure or "cannot serve it any more: the pull has ended"
+
+    def _close(self, flight: Flight) -> None:
+        """Close the file, and leave it there or not."""
+        file, flight.file = flight.file, None
+        if file is None:
+            return
+        kept = flight.kept and file.size > 0
+        try:
+            file.close()
+        except OSError:
+            kept = False
+        if not kept:
+            self._spool.remove(flight.digest)

@@ -68,7 +68,7 @@ class Ledger:
         """Take note that the engine has the bytes of *digest* from *start* up to *end*; what it got before counts once."""
         covered = self._passed.get(digest, [])
         fresh = _missing(covered, start, end)
-        self._passed[digest] = [*covered, *fresh]
+        self._passed[digest] = _joined([*covered, *fresh])
         for segment in segments:
             for first, last in fresh:
                 self._of(segment.source).bytes += max(0, min(segment.end, last) - max(segment.start, first))
@@ -105,6 +105,15 @@ class Ledger:
 
     def _of(self, source: str) -> _Tally:
         return self._tallies.setdefault(source, _Tally())
+
+
+def _joined(parts: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return *parts*, which do not overlap, in order and with those that touch as one."""
+    joined: list[tuple[int, int]] = []
+    for start, end in sorted(parts):
+        touching = joined.pop() if joined and joined[-1][1] == start else None
+        joined.append((touching[0] if touching else start, end))
+    return joined
 
 
 def _missing(covered: Iterable[tuple[int, int]], start: int, end: int) -> list[tuple[int, int]]:

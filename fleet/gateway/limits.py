@@ -36,5 +36,7 @@ class Limits:
     """Before all sources are asked once more."""
     longest_retry_after_s: float = 10.0
     """A source that asks for a longer rest is not waited for."""
+    spool_bytes: int = 10 * 1024**3
+    """Above this, what earlier pulls left is removed, and no layer is fetched before the engine asks for it."""
     start_s: float = 10.0
     """How long the gateway may take to listen."""

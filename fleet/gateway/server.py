@@ -20,6 +20,7 @@ from fleet.gateway.flights import Flights
 from fleet.gateway.ledger import Ledger
 from fleet.gateway.limits import Limits
 from fleet.gateway.session import Session
+from fleet.gateway.spool import Spool
 from fleet.gateway.upstreams import Upstreams
 from fleet.gateway.wanted import Means
 from fleet.images.digest import Digest
@@ -71,7 +72,7 @@ class Gateway:
 
     def start(self) -> None:
         """Listen; raise OSError where the port or the spool cannot be had."""
-        self._flights = Flights(self._spool)
+        self._flights = Flights(Spool(self._spool, cap_bytes=self._limits.spool_bytes))
         listener = _listen(self.port)
         self.port = int(listener.getsockname()[1])
         app = GatewayApp(self._sessions, limits=self._limits, via=self._via)
@@ -129,18 +130,18 @@ class Gateway:
         """End *session* at once: what the engine still waits for does not come."""
         self._loop.call_soon_threadsafe(session.abort, reason)
 
-    def end(self, session: Session) -> None:
-        """Stop serving *session*, and give its disk space back."""
+    def end(self, session: Session, *, kept: bool = False) -> None:
+        """Stop serving *session*, and give its disk space back unless its bytes are to be *kept* for another pull."""
         if session in self._sessions:
             self._sessions.remove(session)
-        self._run(_call(session.end))
+        self._run(_call(lambda: session.end(kept=kept)))
 
     def close(self) -> None:
         """Stop listening, and end the thread."""
         if self._thread is None or self._server is None or self._serving is None:
             return
         for session in list(self._sessions):
-            self.end(session)
+            self.end(session, kept=True)
         self._server.should_exit = True
         with contextlib.suppress(Exception):
             self._serving.result(self._limits.start_s)

@@ -117,10 +117,17 @@ class Session:
             return
         self._here = layers_here(image, flight.file.read(0, image.config.size), images)
         wanted = [b for b in image.blobs if b != image.config and b.digest not in self._here and not b.urls]
+        try:
+            self.flights.check([blob for blob in wanted if blob.digest not in self._boarded])
+        except OSError as error:
+            self._fail(f"cannot pull {self.reference.familiar}: {error.strerror or error}")
+            return
         await Prefetch(layers=wanted, fetch=self._come, limits=self.means.limits, clock=self.means.clock).run()
 
     async def _come(self, descriptor: Descriptor) -> bool:
-        return not self.failure and not self._ended and bool(await self._board(descriptor).landed(None))
+        if self.failure or self._ended or not self.flights.bears(descriptor.size):
+            return False
+        return bool(await self._board(descriptor).landed(None))
 
     def blob(self, descriptor: Descriptor) -> Flight:
         """Return the flight of a blob that the engine asks for, begun where it was not; its failure becomes this pull's."""
@@ -170,14 +177,14 @@ class Session:
     def abort(self, reason: str) -> None:
         """End this pull: the engine gets nothing more."""
         self._fail(reason)
-        self.end()
+        self.end(kept=True)
 
-    def end(self) -> None:
-        """Give up what is on its way, and the disk space."""
+    def end(self, *, kept: bool = False) -> None:
+        """Give up what is on its way, and the disk space unless the bytes are to be *kept* for another pull."""
         self._ended = True
         for task in self._manifests.values():
             task.cancel()
-        self.flights.leave(self)
+        self.flights.leave(self, kept=kept)
 
     def _held(self) -> list[Manifest]:
         done = [task for task in list(self._manifests.values()) if task.done() and not task.cancelled()]

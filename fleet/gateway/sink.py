@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +12,8 @@ from fleet.images.digest import Digest
 
 READ_BYTES = 256 * 1024
 """How much of a file is in memory at a time."""
+NOTED_BYTES = 4 * 1024 * 1024
+"""So often is written down who gave what; what came since is fetched again after a crash."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,23 +117,34 @@ class MemorySink(_Account):
 
 
 class SpoolFile(_Account):
-    """Holds a blob in a file of its own, which is gone when it is closed.
+    """Holds a blob in a file.
 
     Bytes may be laid down ahead of their turn; they count once those before them are there.
     """
 
-    def __init__(self, digest: Digest, path: Path) -> None:
-        """Create the file; raise OSError where that fails."""
+    def __init__(self, digest: Digest, path: Path, *, note: Callable[[Sequence[Segment]], None]) -> None:
+        """Open the file, or create it; raise OSError where that fails. *note* writes down who gave its bytes."""
         super().__init__(digest)
-        self._path = path
+        self.inherited = 0
+        """How many bytes were there before."""
+        self._note, self._noted = note, 0
         self._ahead: dict[int, Segment] = {}
         """By its start, what was laid down ahead."""
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+    async def inherit(self, segments: Sequence[Segment]) -> None:
+        """Take over the bytes that are there, given who gave them; forget what else is there."""
+        for segment in segments:
+            await self._count(segment)
+        os.ftruncate(self._file, self._size)
+        self.inherited = self._noted = self._size
+        self._note(self.segments)
 
     def append(self, chunk: bytes, source: str) -> None:
         """Take in more bytes; raise OSError where the disk is full."""
         self._write(chunk, self._size)
         self._take(chunk, source)
+        self._write_down()
 
     @property
     def here(self) -> int:
@@ -147,15 +161,16 @@ class SpoolFile(_Account):
     async def absorb(self) -> None:
         """Count what was laid down ahead and whose turn has come."""
         while (segment := self._ahead.pop(self._size, None)) is not None:
-            while self._size < segment.end:
-                self._take(self.read(self._size, min(READ_BYTES, segment.end - self._size)), segment.source)
-                await asyncio.sleep(0)
+            await self._count(segment)
+            self._write_down()
 
     def reset(self) -> None:
         """Forget all bytes."""
         os.ftruncate(self._file, 0)
         self._ahead.clear()
         self._forget()
+        self.inherited = self._noted = 0
+        self._note(())
 
     def read(self, start: int, count: int) -> bytes:
         """Return at most *count* bytes from *start* on."""
@@ -175,9 +190,20 @@ class SpoolFile(_Account):
             written = os.pwrite(self._file, view, at)
             view, at = view[written:], at + written
 
+    async def _count(self, segment: Segment) -> None:
+        """Count bytes that stand in the file already, up to where it ends."""
+        while chunk := self.read(self._size, min(READ_BYTES, segment.end - self._size)):
+            self._take(chunk, segment.source)
+            await asyncio.sleep(0)
+
+    def _write_down(self) -> None:
+        if self._size - self._noted >= NOTED_BYTES:
+            self._note(self.segments)
+            self._noted = self._size
+
     def close(self) -> None:
-        """Give the disk space back."""
+        """Close the file, and leave it there; raise OSError where the disk has no room for who gave its bytes."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
-            self._path.unlink(missing_ok=True)
+            self._note(self.segments)

@@ -84,7 +84,8 @@ def through_gateway(errand: Errand, gateway: Gateway, table: MirrorTable) -> Non
     try:
         _serve(errand, gateway, session, name)
     finally:
-        gateway.end(session)
+        # Bytes that the engine has are not kept twice; after a failure they spare the next pull.
+        gateway.end(session, kept=not errand.image_id)
         errand.attempts = session.attempts()
         errand.bytes = sum(attempt.bytes for attempt in errand.attempts)
         take_name(errand.engine, name)

@@ -137,7 +137,7 @@ def test_the_header_comes_before_the_bytes_are_proved_and_nothing_follows_where_
 def test_the_spool_is_empty_when_the_pull_has_ended(harbour: Harbour, tmp_path: Path) -> None:
     session, dock = harbour.open()
     dock.pull(session.name, str(harbour.digest))
-    assert len(list((tmp_path / "spool").iterdir())) == 4
+    assert len(list((tmp_path / "spool").glob("*.part"))) == 4
     harbour.gateway.end(session)
     assert list((tmp_path / "spool").iterdir()) == []
 
@@ -173,7 +173,7 @@ def test_a_flight_that_breaks_in_a_way_of_its_own_has_failed(harbour: Harbour, m
 
 
 def test_a_disk_without_room_is_a_named_failure(harbour: Harbour, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fleet.gateway.flights.RESERVE_BYTES", 1 << 60)
+    monkeypatch.setattr("fleet.gateway.spool.RESERVE_BYTES", 1 << 60)
     session, dock = harbour.open()
     with pytest.raises(PullFailed):
         dock.pull(session.name, str(harbour.digest))

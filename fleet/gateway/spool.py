@@ -1,0 +1,104 @@
+"""The folder of bytes on their way: what a pull left there is gone on with by the next one, also after the agent was killed.
+
+Beside the bytes of each blob stands who gave them. Both are words of a disk that may have lost power: they save asking
+again, and the digest alone says whether the bytes are right.
+"""
+
+import contextlib
+import json
+import logging
+import shutil
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from fleet.gateway.sink import Segment
+from fleet.images.digest import Digest
+
+log = logging.getLogger(__name__)
+
+RESERVE_BYTES = 64 * 1024 * 1024
+"""What is left free on the spool's disk, so that the engine and the journal can go on."""
+_BYTES, _ACCOUNT = ".part", ".json"
+
+
+class Spool:
+    """The files of one folder; not safe for several threads."""
+
+    def __init__(self, folder: Path, *, cap_bytes: int) -> None:
+        """Open *folder*, and remove what is not understood there; raise OSError where it cannot be had."""
+        self._folder, self._cap_bytes = folder, cap_bytes
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.chmod(0o700)
+        for path in list(folder.iterdir()):
+            if path.suffix != _BYTES or not self._beside(path).is_file():
+                self._remove(path)
+        self.trim(frozenset())
+
+    def path(self, digest: Digest) -> Path:
+        """Return where the bytes of *digest* are."""
+        return self._folder / f"{digest.hex}{_BYTES}"
+
+    def note(self, digest: Digest, segments: Sequence[Segment]) -> None:
+        """Write down who gave the bytes that are there of *digest*; raise OSError where the disk is full."""
+        account, fresh = self._beside(self.path(digest)), self.path(digest).with_suffix(".new")
+        fresh.write_text(json.dumps([asdict(segment) for segment in segments]))
+        fresh.replace(account)
+
+    def left(self, digest: Digest, size: int, sources: Collection[str]) -> tuple[Segment, ...]:
+        """Return who gave what is left of *digest*, from its start on; nothing where it came from other than *sources*."""
+        try:
+            rows = json.loads(self._beside(self.path(digest)).read_text())
+            segments = tuple(Segment(source=str(r["source"]), start=int(r["start"]), end=int(r["end"])) for r in rows)
+            there = self.path(digest).stat().st_size
+        except (OSError, ValueError, KeyError, TypeError):
+            return ()
+        at = 0
+        for segment in segments:
+            if segment.start != at or segment.end <= at or segment.source not in sources:
+                return ()
+            at = segment.end
+        return segments if at <= min(size, there) else ()
+
+    def make_room(self, sizes: Mapping[Digest, int], busy: Collection[Digest]) -> None:
+        """Remove what is left of others, the oldest first, until all of *sizes* have room; raise OSError where they have not."""
+        needed = sum(max(size - self._there(digest), 0) for digest, size in sizes.items())
+        self.trim({*busy, *sizes}, needed)
+        free = shutil.disk_usage(self._folder).free
+        if free < needed + RESERVE_BYTES:
+            raise OSError(0, f"it needs {needed} bytes, and {max(free - RESERVE_BYTES, 0)} are free")
+
+    def trim(self, busy: Collection[Digest], needed: int = 0) -> None:
+        """Remove what nobody of *busy* works on, the oldest first, until the cap and the disk bear *needed* more bytes."""
+        working = {self.path(digest) for digest in busy}
+        sizes = {path: path.stat() for path in self._folder.glob(f"*{_BYTES}")}
+        total = sum(each.st_size for each in sizes.values())
+        for path in sorted(sizes.keys() - working, key=lambda path: sizes[path].st_mtime_ns):
+            free = shutil.disk_usage(self._folder).free
+            if total + needed <= self._cap_bytes and free >= needed + RESERVE_BYTES:
+                return
+            log.info("bytes of an earlier pull removed", extra={"digest": path.stem, "bytes": sizes[path].st_size})
+            self._remove(path)
+            total -= sizes[path].st_size
+
+    def bears(self, needed: int) -> bool:
+        """Tell whether *needed* more bytes are below the cap."""
+        return sum(path.stat().st_size for path in self._folder.glob(f"*{_BYTES}")) + needed <= self._cap_bytes
+
+    def remove(self, digest: Digest) -> None:
+        """Give the disk space of *digest* back."""
+        self._remove(self.path(digest))
+
+    def _there(self, digest: Digest) -> int:
+        path = self.path(digest)
+        return path.stat().st_size if path.exists() else 0
+
+    def _beside(self, path: Path) -> Path:
+        return path.with_suffix(_ACCOUNT)
+
+    def _remove(self, path: Path) -> None:
+        if path.suffix == _ACCOUNT and path.with_suffix(_BYTES).is_file():
+            return
+        for each in (path, self._beside(path)):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()

@@ -1,0 +1,190 @@
+"""What a pull left in the spool spares the next one, whatever ended the first; nothing of it is believed unproved."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fleet.clock import SystemClock
+from fleet.gateway.server import Gateway
+from fleet.gateway.sink import NOTED_BYTES, Segment
+from fleet.gateway.spool import Spool
+from fleet.images.digest import Digest
+from fleet.registry.proxies import Proxies
+from fleet.testing.faults import Fault
+from fleet.testing.registry import ScriptedRegistry
+from tests.gateway import pulls_until_killed
+from tests.gateway.harbour import QUICK, Harbour, Logins, served
+
+LAYER = os.urandom(2 * NOTED_BYTES + 1_000_000)
+BIG = Digest.of(LAYER)
+MADE = 2 * NOTED_BYTES + 500_000
+"""Where the layer breaks off."""
+
+Start = Callable[[], Gateway]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start gateways over one spool, as agents do one after the other."""
+    started: list[Gateway] = []
+
+    def one() -> Gateway:
+        gateway = Gateway(
+            tmp_path / "spool",
+            credentials=Logins(),
+            clock=SystemClock(),
+            port=0,
+            limits=replace(QUICK, spool_bytes=50_000_000),
+            proxies=Proxies(),
+            certs=(),
+        )
+        gateway.start()
+        started.append(gateway)
+        return gateway
+
+    yield one
+    for gateway in started:
+        gateway.close()
+
+
+@pytest.fixture
+def origin() -> Iterator[ScriptedRegistry]:
+    """Start an origin with an image of one layer."""
+    with ScriptedRegistry() as registry:
+        registry.shelf.add_image("org/app", "1", layers=[LAYER])
+        yield registry
+
+
+def harbour(gateway: Gateway, origin: ScriptedRegistry, mirrors: list[ScriptedRegistry] | None = None) -> Harbour:
+    """Return what pulls from *origin* through *gateway*."""
+    named = origin.shelf.manifest("org/app", "1")
+    assert named is not None
+    return Harbour(gateway, origin, mirrors or [], named[0], Logins())
+
+
+def ranges(registry: ScriptedRegistry) -> list[str]:
+    """Return the Range headers by which the layer was asked for."""
+    return [entry.headers.get("range", "") for entry in registry.log if entry.tail == str(BIG)]
+
+
+def break_off(gateway: Gateway, origin: ScriptedRegistry) -> None:
+    """Let a pull end in the middle of the layer, and keep what came."""
+    origin.faults.add(Fault.CUT, tail=str(BIG), at=MADE, times=1)
+    origin.faults.add(Fault.STATUS, tail=str(BIG), status=404, after=1)
+    pull = harbour(gateway, origin)
+    session, dock = pull.open()
+    assert dock.ask("GET", f"/v2/{session.name}/manifests/{pull.digest}")[0] == 200
+    assert dock.ask("GET", f"/v2/{session.name}/blobs/{BIG}")[0] == 404
+    gateway.end(session, kept=True)
+    origin.faults.clear()
+    origin.log.clear()
+
+
+def test_an_agent_that_was_killed_goes_on_where_it_was(start: Start, origin: ScriptedRegistry, tmp_path: Path) -> None:
+    origin.faults.add(Fault.STALL, tail=str(BIG), at=MADE)
+    named = origin.shelf.manifest("org/app", "1")
+    assert named is not None
+    script, image = Path(pulls_until_killed.__file__), f"{origin.host}/org/app:1"
+    run = [sys.executable, str(script), str(tmp_path / "spool"), image, str(named[0]), str(MADE)]
+    with subprocess.Popen(run, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "there\n"
+        process.kill()
+    origin.faults.clear()
+    origin.log.clear()
+    dock, (attempt,) = harbour(start(), origin).pull()
+    assert LAYER in dock.blobs.values()
+    (at,) = attempt.resumed_at
+    assert MADE - NOTED_BYTES < at <= MADE
+    assert ranges(origin) == [f"bytes={at}-"]
+    config = len(dock.blobs[next(d for d in dock.blobs if d not in (str(BIG), str(named[0])))])
+    assert attempt.bytes == len(LAYER) + len(named[2]) + config
+    assert attempt.bytes - served(origin) in (at, at + config)
+
+
+def test_a_pull_that_failed_spares_the_next_one_every_byte(start: Start, origin: ScriptedRegistry) -> None:
+    break_off(start(), origin)
+    dock, _ = harbour(start(), origin).pull()
+    assert LAYER in dock.blobs.values()
+    assert ranges(origin) == [f"bytes={MADE}-"]
+
+
+def test_what_the_disk_made_wrong_is_fetched_anew_and_nobody_is_blamed(
+    start: Start, origin: ScriptedRegistry, tmp_path: Path
+) -> None:
+    break_off(start(), origin)
+    with (tmp_path / "spool" / f"{BIG.hex}.part").open("r+b") as file:
+        file.write(bytes(1000))
+    dock, (attempt,) = harbour(start(), origin).pull()
+    assert LAYER in dock.blobs.values()
+    assert (attempt.result, attempt.failures) == ("served", 0)
+    assert ranges(origin) == [f"bytes={MADE}-", ""]
+
+
+def test_bytes_of_a_source_that_is_not_one_any_more_are_not_used(start: Start, origin: ScriptedRegistry) -> None:
+    break_off(start(), origin)
+    with ScriptedRegistry() as other:
+        other.shelf.add_image("org/app", "1", layers=[LAYER])
+        harbour(start(), other).pull()
+        assert ranges(other) == [""]
+
+
+def test_a_pull_that_succeeded_leaves_nothing(start: Start, origin: ScriptedRegistry, tmp_path: Path) -> None:
+    harbour(start(), origin).pull()
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+def left(spool: Spool, content: bytes, source: str = "http://a") -> Digest:
+    """Leave *content* in the spool."""
+    digest = Digest.of(content)
+    spool.path(digest).write_bytes(content)
+    spool.note(digest, [Segment(source=source, start=0, end=len(content))])
+    age = left_over.pop(0)
+    os.utime(spool.path(digest), (age, age))
+    return digest
+
+
+left_over = list(range(1000, 1100))
+"""Times of files, each later than the one before."""
+
+
+def test_what_is_above_the_cap_goes_the_oldest_first(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, cap_bytes=1000)
+    old, middle, new = (left(spool, bytes([number]) * 300) for number in range(3))
+    spool.make_room({Digest.of(b"x"): 150}, ())
+    assert [spool.path(each).exists() for each in (old, middle, new)] == [False, True, True]
+    spool.make_room({Digest.of(b"x"): 500}, {middle})
+    assert [spool.path(each).exists() for each in (middle, new)] == [True, False]
+
+
+def test_what_is_not_understood_is_removed_at_the_start(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, cap_bytes=1000)
+    whole = left(spool, b"whole")
+    (tmp_path / "abc.123.part").write_bytes(b"of an older version")
+    (tmp_path / "def.json").write_text("[]")
+    (tmp_path / "folder").mkdir()
+    again = Spool(tmp_path, cap_bytes=1000)
+    assert {path.stem for path in tmp_path.iterdir()} == {whole.hex}
+    assert again.left(whole, 5, {"http://a"})[0].end == 5
+
+
+BROKEN = [
+    "",
+    "{}",
+    "[1]",
+    '[{"source": "http://a", "start": 1, "end": 5}]',
+    '[{"source": "http://a", "start": 0, "end": 9}]',
+]
+
+
+@pytest.mark.parametrize("account", BROKEN)
+def test_an_account_that_cannot_be_right_counts_for_nothing(tmp_path: Path, account: str) -> None:
+    spool = Spool(tmp_path, cap_bytes=1000)
+    digest = left(spool, b"whole")
+    (tmp_path / f"{digest.hex}.json").write_text(account)
+    assert spool.left(digest, 5, {"http://a"}) == ()
