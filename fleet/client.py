@@ -21,8 +21,9 @@ from fleet.api.form import PREFIX, Answer, Done
 from fleet.api.history import HistoryPage, HistoryQuery, UpdateAnswer
 from fleet.api.hosts import AddHost, ChangeHost, HostAdded, HostAnswer, Hosts
 from fleet.api.mirrors import Explanation, Mirrors
-from fleet.api.plans import ApplyPlan, MakePlan, Ordered, PlanAnswer, UpdateHost
+from fleet.api.plans import ApplyPlan, MakePlan, Ordered, PlanAnswer, UndoContainer, UpdateHost
 from fleet.api.policies import Policies, SetPolicy
+from fleet.api.probes import MirrorAudit, Probes, TestMirrors
 from fleet.api.problems import Problem
 from fleet.api.questions import AuditPage, Chain, Changed, ComparedAnswer, DurationsAnswer, MirrorDays, WhoRuns
 from fleet.api.rollouts import AnswerWave, ResumeRollout, RolloutAnswer, Rollouts, StopRollout, Undone
@@ -157,6 +158,10 @@ class Client:
         """Bring a host, or one container of it, up to date."""
         return self._send("POST", Ordered, "/updates", request, timeout=PLAN_TIMEOUT_S)
 
+    def undo(self, request: UndoContainer) -> Ordered:
+        """Bring one container back to what it ran before its latest update."""
+        return self._send("POST", Ordered, "/undo", request)
+
     def rollouts(self, *, limit: int = 50, page: str = "") -> Rollouts:
         """Return one page of the rollouts, newest first."""
         return self._get(Rollouts, "/rollouts", [("limit", limit), *([("page", page)] if page else [])])
@@ -257,6 +262,14 @@ class Client:
     def explain(self, image: str, host: str | None = None) -> Explanation:
         """Return the route of an image."""
         return self._get(Explanation, "/mirrors/explain", [("image", image), *([("host", host)] if host else [])])
+
+    def test_mirrors(self, request: TestMirrors) -> Probes:
+        """Let hosts look at their mirrors now, and return what they found."""
+        return self._send("POST", Probes, "/mirrors/test", request, timeout=PLAN_TIMEOUT_S)
+
+    def audit_mirrors(self) -> MirrorAudit:
+        """Return what is wrong with how mirrors are configured and used."""
+        return self._get(MirrorAudit, "/mirrors/audit")
 
     def policies(self, host: str | None = None) -> Policies:
         """Return all policy documents, and what holds for *host*."""

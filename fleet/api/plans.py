@@ -94,6 +94,14 @@ class UpdateHost(Request):
     check: bool = True
 
 
+class UndoContainer(Request):
+    """Bring one container back to what it ran before its latest update."""
+
+    host: str = Field(min_length=1, max_length=255)
+    container: str = Field(min_length=1, max_length=255)
+    reason: str = Field(default="", max_length=500)
+
+
 class Ordered(Answer):
     """What became of an order."""
 

@@ -22,6 +22,7 @@ COMMANDS = {
     "plan": Lazy("fleet.cli.plan:plan", "Show what an update would do.", DO),
     "apply": Lazy("fleet.cli.plan:apply", "Carry a plan out.", DO),
     "update": Lazy("fleet.cli.plan:update", "Bring a host, or one container of it, up to date.", DO),
+    "undo": Lazy("fleet.cli.undo:undo", "Bring one container back to what it ran before.", DO),
     "rollout": Lazy(
         "fleet.cli.rollout:rollout", "Begin rollouts, look at them, answer them, pause, stop and undo them.", DO
     ),

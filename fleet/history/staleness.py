@@ -46,7 +46,9 @@ def _moved_containers(host: PlannedHost, seen: Mapping[str, tuple[str, str]]) ->
 
 
 def _moved_tags(connection: Connection, document: PlanDocument) -> Iterator[str]:
-    pinned: dict[str, PlannedContainer] = {each.image: each for host in document.hosts for each in host.containers}
+    pinned: dict[str, PlannedContainer] = {
+        each.image: each for host in document.hosts for each in host.containers if not each.back
+    }
     query = select(tags.c.image, tags.c.digest).where(tags.c.image.in_(list(pinned)), tags.c.digest != "")
     for image, digest in connection.execute(query.order_by(tags.c.image)):
         if digest != pinned[image].digest:

@@ -35,6 +35,8 @@ class PlannedContainer:
     """What the tag had, and what shall run; pinned. The tag's having another one makes the plan stale."""
     old_digest: str = ""
     """The digest that runs; empty where it is not known."""
+    back: bool = False
+    """Whether *digest* is what ran before, and not what the tag has: then the tag's moving makes nothing stale."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

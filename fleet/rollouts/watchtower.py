@@ -148,7 +148,8 @@ class _Turning:
         self._became: list[Became] = []
 
     def turn(self) -> Imported:
-        on, policy = self._on, {}
+        on = self._on
+        policy: dict[str, Any] = {}
         if on("cleanup", "remove_old_image = true"):
             policy["remove_old_image"] = True
         if on("label-enable", "select.only_enabled = true"):
@@ -260,7 +261,7 @@ class _Turning:
 
 def _globs(patterns: Sequence[str]) -> tuple[list[str], str]:
     """Return names or simple patterns as globs, and why not; Watchtower takes regular expressions."""
-    globs = []
+    globs: list[str] = []
     for pattern in patterns:
         glob = pattern.lstrip("/").removeprefix("^").removesuffix("$").replace(r"\.", ".").replace(".*", "*")
         if _SIGNS.search(glob):

@@ -13,10 +13,12 @@ from fleet.api.plans import (
     PlanHost,
     PlanSkip,
     PlanTarget,
+    UndoContainer,
     UpdateHost,
 )
 from fleet.controller import plans
 from fleet.controller.routes import route_words
+from fleet.controller.undo import undo_container
 from fleet.history import hosts, policies
 from fleet.history.hosts import HostRow
 from fleet.history.plans import PlanRow
@@ -59,6 +61,13 @@ def update(centre: ThisCentre, caller: Writer, body: UpdateHost) -> Ordered:
     """Bring a host, or one container of it, up to date: plan and apply in one."""
     asking = centre.asking() if body.check else None
     rollout, row = plans.update(centre.db, body.host, body.container, asking=asking, **caller.by())
+    return _ordered(centre, row.id, rollout)
+
+
+@router.post("/undo")
+def undo(centre: ThisCentre, caller: Writer, body: UndoContainer) -> Ordered:
+    """Bring one container back to what it ran before its latest update: a plan and a rollout like any other."""
+    rollout, row = undo_container(centre.db, body.host, body.container, reason=body.reason, **caller.by())
     return _ordered(centre, row.id, rollout)
 
 

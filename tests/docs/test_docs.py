@@ -46,6 +46,8 @@ def known(words: list[str]) -> str:
     context = click.Context(fleet)
     options = _options(fleet, context)
     for number, word in enumerate(words):
+        if word == "--":
+            break  # what follows is another program's
         if word.startswith("-") and word != "-":
             name = word.partition("=")[0]
             if name not in options | {"-o", "--output", "-h", "--help"} and not name.lstrip("-").isdigit():
