@@ -117,8 +117,20 @@ def test_json_is_read_as_well() -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("22:00", "22:00"), ("no", "no"), ("on", "on"), ("010", "010"), ("1e3", "1e3"), ("12", 12), ("-3", -3)]
-    + [("true", True), ("~", None), ("'12'", "12"), ("2026-12-24", "2026-12-24"), ("0x10", "0x10")],
+    [
+        ("22:00", "22:00"),
+        ("no", "no"),
+        ("on", "on"),
+        ("010", "010"),
+        ("1e3", "1e3"),
+        ("0x10", "0x10"),
+        ("2026-12-24", "2026-12-24"),
+        ("'12'", "12"),
+        ("12", 12),
+        ("-3", -3),
+        ("true", True),
+        ("~", None),
+    ],
 )
 def test_plain_words_mean_what_people_mean_by_them(text: str, value: object) -> None:
     assert read(f"a: {text}", "it").document == {"a": value}
