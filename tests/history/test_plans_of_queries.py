@@ -1,0 +1,160 @@
+"""Which way each database takes to an answer: by an index, over a bounded number of rows, and no further for a later page."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import event, text
+
+from fleet.history import outcome_pages, queries
+from fleet.history.changes import chain, changes
+from fleet.history.database import Database
+from fleet.history.days import close_days
+from fleet.history.fact_tables import PARTITIONED
+from fleet.history.language import Query
+from fleet.history.language_parse import parse
+from fleet.history.language_times import Ago
+from fleet.history.mirror_report import mirror_report
+from fleet.history.outcome_pages import Cursor
+from fleet.history.pages import PageRequest
+from fleet.history.who_runs import who_runs
+from tests.history.conftest import HeldClock
+from tests.history.facts import DIGESTS, Facts, write_facts
+
+ROWS = 2100
+MOST_BUFFERS = 200
+"""Far below the pages of the tables with their indexes; each row may lie on a page of its own."""
+LIMIT = 2
+"""Rows a page, where the thousandth is asked for."""
+
+Ask = Callable[[Database, Facts], object]
+
+
+def _asked(words: str) -> Ask:
+    return lambda db, facts: queries.outcomes(db, parse(words), PageRequest(limit=10))
+
+
+QUESTIONS: dict[str, Ask] = {
+    words or "everything": _asked(words)
+    for words in (
+        "",
+        "host:web-1",
+        "host:web-*",
+        "host:web-1 container:app",
+        "image:nginx",
+        "image:nginx outcome:failure",
+        f"digest:{DIGESTS[0]}",
+        f"digest:{DIGESTS[0][:20]}",
+        "mirror:harbor",
+        "outcome:rolled_back",
+        "rollout:41",
+        "by:anna",
+        "since:2h",
+        "until:5d",
+        "since:3d until:2d",
+        "port",
+        "nowhere",
+    )
+} | {
+    "who runs": lambda db, facts: who_runs(db, "nginx"),
+    "changes": lambda db, facts: changes(db, "web-1", Ago(seconds=3600)),
+    "chain": lambda db, facts: chain(db, "web-1", "app", PageRequest(limit=10)),
+    "mirrors": lambda db, facts: mirror_report(db, facts.updates[-1]["recorded_at"] - timedelta(days=5)),
+}
+
+
+@pytest.fixture
+def facts(db: Database, clock: HeldClock, monkeypatch: pytest.MonkeyPatch) -> Facts:
+    """Enough rows that no planner would rather read them all."""
+    monkeypatch.setattr(outcome_pages, "WINDOW", 20)
+    written = write_facts(db, ROWS, seed=11, now=clock.now())
+    close_days(db)
+    with db.writing() as connection:
+        connection.execute(text("ANALYZE"))
+    return written
+
+
+@contextmanager
+def statements(db: Database) -> Iterator[list[tuple[str, Any]]]:
+    """Collect what is sent to the database."""
+    sent: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.lstrip().startswith(("SELECT", "WITH")):
+            sent.append((statement, parameters))
+
+    event.listen(db.engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(db.engine, "before_cursor_execute", note)
+
+
+def test_no_question_reads_a_whole_fact_table(db: Database, facts: Facts) -> None:
+    for name, ask in QUESTIONS.items():
+        with statements(db) as sent:
+            ask(db, facts)
+        assert sent
+        for statement, parameters in sent:
+            if db.dialect == "sqlite":
+                _check_sqlite(db, name, statement, parameters)
+            else:
+                _check_postgresql(db, name, statement, parameters)
+
+
+def _check_sqlite(db: Database, name: str, statement: str, parameters: Any) -> None:
+    with db.reading() as connection:
+        plan = [str(row[3]) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+    for table in PARTITIONED:
+        assert f"SCAN {table.name}" not in plan, (name, plan, statement)
+
+
+def _check_postgresql(db: Database, name: str, statement: str, parameters: Any) -> None:
+    plan = explained(db, statement, parameters)
+    scanned = [node["Relation Name"] for node in _nodes(plan) if node["Node Type"] == "Seq Scan" and _is_fact(node)]
+    assert scanned == [], (name, scanned, statement)
+    assert buffers(plan) <= MOST_BUFFERS, (name, buffers(plan), statement)
+
+
+def _is_fact(node: dict[str, Any]) -> bool:
+    # An empty partition is read whole in no time.
+    filled = node["Actual Rows"] or node.get("Rows Removed by Filter")
+    return bool(filled) and node["Relation Name"].startswith(tuple(f"{table.name}_" for table in PARTITIONED))
+
+
+def explained(db: Database, statement: str, parameters: Any) -> dict[str, Any]:
+    """Return the plan of a statement that was carried out."""
+    with db.reading() as connection:
+        told = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", parameters).scalar()
+    assert told is not None
+    found: dict[str, Any] = told[0]["Plan"]
+    return found
+
+
+def buffers(plan: dict[str, Any]) -> int:
+    """Return how many pages a plan read, from memory or not."""
+    return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from _nodes(child)
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("db", ["postgresql"], indirect=True)
+def test_page_1000_reads_hardly_more_than_page_1(db: Database, facts: Facts) -> None:
+    """Counted in pages of the database, over ten pages each, so that noise cannot touch it."""
+    ids = sorted((row["id"] for row in facts.updates), reverse=True)
+    ends = {page: Cursor(asked=db.now()).at(ids[page * LIMIT - 1]) for page in (*range(1, 11), *range(1000, 1010))}
+    first, last = (sum(_read(db, ends[page]) for page in some) for some in (range(1, 11), range(1000, 1010)))
+    assert 0 < last <= 1.2 * first, (first, last)
+
+
+def _read(db: Database, cursor: str) -> int:
+    with statements(db) as sent:
+        queries.outcomes(db, Query(), PageRequest(limit=LIMIT, cursor=cursor))
+    return sum(buffers(explained(db, *each)) for each in sent)
