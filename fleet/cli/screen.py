@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 20
 """The most hosts that are drawn one by one; beyond it the rest is counted."""
-_SIGNS = {"succeeded": "✔", "failed": "✖", "skipped": "✔", "cancelled": "✖", "pending": "○"}
+_SIGNS = {
+    "succeeded": "✔",
+    "failed": "✖",
+    "skipped": "✔",
+    "cancelled": "✖",
+    "pending": "○",
+    "parked": "○",
+    "regressed": "✖",
+}
 _BUSY = "●"
 _DOING = {
     "pull": "pulling",
@@ -67,12 +75,26 @@ def bar(done: int, total: int, width: int = _BAR) -> str:
     return "█" * full + "░" * (width - full)
 
 
+def waves(answer: "RolloutAnswer") -> list[str]:
+    """Return a line for each wave of a rollout that has several: ``wave 2 open  3 of 10 hosts``."""
+    if len(answer.waves) < 2:
+        return []
+    found = []
+    for wave in answer.waves:
+        whole = sum(wave.counts.values())
+        ended = sum(n for state, n in wave.counts.items() if state.ended)
+        reason = f"  {wave.reason}" if wave.reason else ""
+        found.append(f"wave {wave.number + 1} {wave.state.value}  {ended} of {whole} hosts{reason}")
+    return found
+
+
 class PlainScreen:
     """One line for every change of a host's state, phase or mirror."""
 
     def __init__(self) -> None:
         """Begin with nothing told."""
         self._told: dict[str, tuple[str, str]] = {}
+        self._waves: dict[int, str] = {}
         self._noted = ""
 
     def __enter__(self) -> Self:
@@ -85,6 +107,11 @@ class PlainScreen:
     def show(self, answer: "RolloutAnswer") -> None:
         """Tell what changed since the last time."""
         self._noted = ""
+        for line in waves(answer):
+            number = int(line.split()[1])
+            if self._waves.get(number, "pending") != (state := line.split()[2]):
+                self._waves[number] = state
+                click.echo(clean(line), err=True)
         for host in answer.hosts:
             now = (doing(host), source(host))
             if self._told.get(host.host) != now:
@@ -145,7 +172,8 @@ def _drawn(answer: "RolloutAnswer", width: int) -> "Group":
     for host, row in zip(shown, rows, strict=True):
         style = COLOURS.get(host.state.value, "")
         table.add_row(*(Text(shorten(row[i], n), style=style if i in (0, 2) else "") for i, n in widths.items()))
-    return Group(table, Text(_summary(answer), style="dim"))
+    over = [Text(shorten(clean(line), width), style=COLOURS.get(line.split()[2], "")) for line in waves(answer)]
+    return Group(*over, table, Text(_summary(answer), style="dim"))
 
 
 def _cells(host: "RolloutHost") -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from fleet.history.outgoing import post_all, posted
 from fleet.history.rollout_tables import rollouts
 from fleet.road.messages import Cancel
 from fleet.rollouts.spec import RolloutSpec
-from fleet.rollouts.states import CommandState
+from fleet.rollouts.states import CommandState, FailureClass
 from fleet.rollouts.tries import after_expiry
 
 BATCH = 500
@@ -50,6 +50,9 @@ def _give_turn_back(command: Command, host: HostTry, spec: RolloutSpec, now: dat
     expiry = after_expiry(command.state, host.tries, spec.tries, now)
     host.tries += 1 if expiry.spent else 0
     host.not_before = expiry.not_before
+    if expiry.spent:
+        pulled = command.state is CommandState.APPLYING
+        host.failure = (FailureClass.TIMEOUT if pulled else FailureClass.INFRASTRUCTURE).value
     host.move(expiry.state, now, reason=expiry.reason)
 
 

@@ -98,7 +98,7 @@ class Batch:
         insert_new(self.connection, attempts, self.attempts, ("pull_id", "seq"))
         self._name_mirrors()
         insert_new(self.connection, updates, self.updates, ("id",))
-        settle(self.connection, [self.commands[id] for id in self.settle], self.tries, self.now)
+        settle(self.connection, [self.commands[id] for id in self.settle], self.tries, self.specs, self.now)
         save_commands(self.connection, self.commands.values())
         save_hosts(self.connection, self.tries.values())
         self._write_hosts()

@@ -1,22 +1,42 @@
 """When every target of a command has its outcome: the command is done, and its host knows where it stands."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, select
 
-from fleet.history.fact_tables import updates
+from fleet.history.fact_tables import pulls, updates
 from fleet.history.moves import Command, HostTry, pieces
+from fleet.rollouts.failures import Failed, failure_of, tried_again, worst
+from fleet.rollouts.spec import RolloutSpec, TrySpec
 from fleet.rollouts.states import CommandState, HostState
+from fleet.rollouts.tries import backoff
 from fleet.rollouts.verdict import settled, verdict
 from fleet.updates.outcome import Result
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Came:
+    """What came of one target."""
+
+    result: Result
+    reason: str
+    failed: Failed
+
+
 def settle(
-    connection: Connection, commands: Sequence[Command], tries: Mapping[tuple[UUID, UUID], HostTry], now: datetime
+    connection: Connection,
+    commands: Sequence[Command],
+    tries: Mapping[tuple[UUID, UUID], HostTry],
+    specs: Mapping[UUID, RolloutSpec],
+    now: datetime,
 ) -> None:
-    """Move the commands that have all of their outcomes, and their hosts; the rows of the outcomes decide."""
+    """Move the commands that have all of their outcomes, and their hosts; the rows of the outcomes decide.
+
+    *specs* are those of the commands' rollouts.
+    """
     found = _results(connection, commands)
     for command in commands:
         results = found[command.id]
@@ -25,28 +45,46 @@ def settle(
         host = tries.get((command.rollout_id, command.host_id))
         # A late outcome of an earlier command says nothing about the try that is under way now.
         if host is not None and host.command_id == command.id:
-            state = settled(host.state, command.state, verdict([result for result, _ in results]))
+            state = settled(host.state, command.state, verdict([each.result for each in results]))
             if state is not None:
                 host.tries += 1 if host.state.live else 0
-                host.move(state, now, reason=_why(results, state))
+                _end(host, results, state, specs[command.rollout_id].tries, now)
         if not command.state.ended:
             command.move(CommandState.DONE, now)
 
 
-def _results(connection: Connection, commands: Sequence[Command]) -> dict[UUID, list[tuple[Result, str]]]:
-    """Return, for each command, the results and reasons that stand in the history for its targets."""
+def _end(host: HostTry, results: Sequence[Came], state: HostState, spec: TrySpec, now: datetime) -> None:
+    """Move a host to where its outcomes bring it: a failure may give it another turn."""
+    reason = _why(results, state)
+    host.failure = None
+    if state is not HostState.FAILED:
+        host.move(state, now, reason=reason)
+        return
+    failure = worst([failure_of(each.failed) for each in results if verdict([each.result]) is HostState.FAILED])
+    host.failure = failure.value
+    if host.state.live and tried_again(failure, host.tries, spec):
+        host.not_before = now + backoff(host.tries, spec)
+        host.move(HostState.PENDING, now, reason=reason)
+    else:
+        host.move(state, now, reason=reason)
+
+
+def _results(connection: Connection, commands: Sequence[Command]) -> dict[UUID, list[Came]]:
+    """Return, for each command, what stands in the history for its targets."""
     owner = {UUID(target["update_id"]): each.id for each in commands for target in each.order["targets"]}
-    found: dict[UUID, list[tuple[Result, str]]] = {each.id: [] for each in commands}
+    found: dict[UUID, list[Came]] = {each.id: [] for each in commands}
     # By the ids that the orders name, since an index on anything else would be searched in every partition.
-    query = select(updates.c.id, updates.c.result, updates.c.reason).order_by(updates.c.id)
+    query = select(updates.c.id, updates.c.result, updates.c.reason, updates.c.create_ms, pulls.c.ok)
+    query = query.outerjoin(pulls, pulls.c.id == updates.c.pull_id).order_by(updates.c.id)
     for some in pieces(sorted(owner)):
-        for id, result, reason in connection.execute(query.where(updates.c.id.in_(some))):
-            found[owner[id]].append((result, reason))
+        for row in connection.execute(query.where(updates.c.id.in_(some))):
+            failed = Failed(result=row.result, pulled=row.ok, created=row.create_ms is not None)
+            found[owner[row.id]].append(Came(result=row.result, reason=row.reason, failed=failed))
     return found
 
 
-def _why(results: Sequence[tuple[Result, str]], state: HostState) -> str:
+def _why(results: Sequence[Came], state: HostState) -> str:
     """Return the reason of the first outcome that made the host end so."""
     if state is HostState.SUCCEEDED:
         return ""
-    return next((reason for result, reason in results if verdict([result]) is state), "")
+    return next((each.reason for each in results if verdict([each.result]) is state), "")

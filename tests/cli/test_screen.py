@@ -1,12 +1,13 @@
 """What a watch says that a host does."""
 
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
 
-from fleet.api.rollouts import RolloutHost
-from fleet.cli.screen import amount, doing, source
-from fleet.rollouts.states import HostState
+from fleet.api.rollouts import Rollout, RolloutAnswer, RolloutHost, Wave
+from fleet.cli.screen import PlainScreen, amount, doing, source, waves
+from fleet.rollouts.states import HostState, RolloutState, WaveState
 
 
 def host(state: HostState, phase: str = "") -> RolloutHost:
@@ -46,3 +47,26 @@ def test_a_pull_that_is_over_is_not_told_any_more(state: HostState) -> None:
     """The centre knows that the host has its bytes before the host tells of its next phase."""
     past = host(state, "pull")
     assert (doing(past), amount(past), source(past)) == (state.value, "", "")
+
+
+def _answer(first: WaveState, second: WaveState) -> RolloutAnswer:
+    now = datetime(2026, 11, 25, tzinfo=UTC)
+    rollout = Rollout(id=uuid4(), number=1, state=RolloutState.RUNNING, asked_by="person:anna", created_at=now)
+    waves = (
+        Wave(number=0, state=first, counts={HostState.SUCCEEDED: 1}),
+        Wave(number=1, state=second, counts={HostState.PENDING: 2, HostState.FAILED: 1}),
+    )
+    return RolloutAnswer(rollout=rollout, waves=waves)
+
+
+def test_off_a_terminal_a_wave_is_told_when_it_changes_and_not_again(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = PlainScreen()
+    for first, second in ((WaveState.OPEN, WaveState.PENDING),) * 2 + ((WaveState.PASSED, WaveState.OPEN),):
+        screen.show(_answer(first, second))
+    told = capsys.readouterr().err.splitlines()
+    assert told == ["wave 1 open  1 of 1 hosts", "wave 1 passed  1 of 1 hosts", "wave 2 open  1 of 3 hosts"]
+
+
+def test_a_rollout_of_one_wave_tells_of_its_hosts_alone() -> None:
+    answer = _answer(WaveState.OPEN, WaveState.PENDING)
+    assert waves(answer.model_copy(update={"waves": answer.waves[:1]})) == []

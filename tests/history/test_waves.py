@@ -1,6 +1,7 @@
 """Rollouts in several waves, through SQL: gates, soaks, holds and what people answer, on both databases."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -11,11 +12,11 @@ from fleet.history import audit, caps, hosts, queries
 from fleet.history import rollouts as people
 from fleet.history.rollout_queries import RolloutDetail
 from fleet.history.rollout_tables import waves as wave_table
-from fleet.road.messages import Go
-from fleet.rollouts.spec import Budget, Gate, OfflineSpec, RolloutSpec, WaveSpec
-from fleet.rollouts.states import Hold, HostState, RolloutState, WaveState
+from fleet.road.messages import Go, Order
+from fleet.rollouts.spec import Budget, Gate, OfflineSpec, RolloutSpec, TrySpec, WaveSpec
+from fleet.rollouts.states import FailureClass, Hold, HostState, RolloutState, WaveState
 from fleet.rollouts.windows import Window
-from fleet.updates.outcome import Result
+from fleet.updates.outcome import PullOutcome, Result
 from tests.history.conftest import HeldClock
 from tests.history.world import BY, Agent, World, container, rows
 
@@ -322,3 +323,47 @@ def test_a_late_host_joins_the_last_wave(world: World, clock: HeldClock) -> None
     world.run(20)
     assert touched([late]) == 1
     assert {h.host: h.wave for h in detail(world, id).hosts}["web-9"] == 1
+
+
+def _cannot_pull(agent: Agent) -> None:
+    """Let every pull of this host fail, and so its updates."""
+    good = Agent.pull
+
+    def pull(order: Order, pull_id: UUID) -> PullOutcome:
+        return replace(good(agent, order, pull_id), ok=False, reason="cannot reach any source")
+
+    agent.pulling = pull
+    agent.result = Result.FAILED
+
+
+def test_a_host_that_cannot_get_the_bytes_is_tried_again_as_often_as_the_spec_says(
+    world: World, clock: HeldClock
+) -> None:
+    (agent,) = fleet(world, 1)
+    tries = TrySpec(max=3, backoff_ms=60_000, retry_on=(FailureClass.INFRASTRUCTURE,))
+    id = world.rollout(spec=RolloutSpec(tries=tries))
+    _cannot_pull(agent)
+    for expected in (1, 2):
+        world.run(6)
+        (host,) = detail(world, id).hosts
+        assert (host.state, host.tries, host.failure) == (HostState.PENDING, expected, "infrastructure")
+        clock.move(minutes=5)
+    world.run(6)
+    (host,) = detail(world, id).hosts
+    assert (host.state, host.tries) == (HostState.FAILED, 3)
+
+
+def test_five_hosts_in_a_row_without_bytes_are_an_outage_and_hold_the_rollout(world: World) -> None:
+    agents = fleet(world, 7)
+    for agent in agents:
+        _cannot_pull(agent)
+    id = world.rollout(spec=RolloutSpec(waves=(WaveSpec(max_parallel=1),)))
+    world.run(60)
+    found = detail(world, id)
+    assert found.rollout.holds == frozenset({Hold.MIRROR_OUTAGE})
+    assert found.rollout.counts == {HostState.FAILED: 5, HostState.PENDING: 2}
+    for agent in agents:
+        agent.result, agent.pulling = Result.UPDATED, None
+    people.release_rollout(world.db, id, hold=Hold.MIRROR_OUTAGE, **BY)
+    world.run(30)
+    assert detail(world, id).rollout.counts == {HostState.FAILED: 5, HostState.SUCCEEDED: 2}

@@ -1,6 +1,6 @@
 """A small fleet over one database: hosts that answer as agents do, and a planner's tick, all without a broker."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -96,6 +96,8 @@ class Agent:
     cancelled: set[UUID] = field(default_factory=set)
     asked: list[Resolve] = field(default_factory=list)
     wants_snapshot: bool = False
+    pulling: Callable[[Order, UUID], PullOutcome] | None = None
+    """Pulls in its place, where a test wants it otherwise."""
 
     def hear(self, message: object) -> list[Up]:
         """Take a message; return what is said to it."""
@@ -107,7 +109,7 @@ class Agent:
                     return []
                 self.orders[order.command] = order
                 return [
-                    Ready(command=order.command, pulls=tuple(self.pull(order, id) for id in order.pull_ids.values()))
+                    Ready(command=order.command, pulls=tuple(self._pull(order, id) for id in order.pull_ids.values()))
                 ]
             case Go(command=id):
                 return [] if id in self.cancelled or id not in self.orders else self._recreate(self.orders[id])
@@ -121,6 +123,9 @@ class Agent:
             case SendSnapshot():
                 self.wants_snapshot = True
         return []
+
+    def _pull(self, order: Order, pull_id: UUID) -> PullOutcome:
+        return self.pulling(order, pull_id) if self.pulling else self.pull(order, pull_id)
 
     def pull(self, order: Order, pull_id: UUID) -> PullOutcome:
         """Return what came of a pull: a mirror that was dead, and one that served."""
