@@ -16,6 +16,7 @@ from fleet.agent.heartbeat import EVERY_S, Reporter
 from fleet.agent.inventory import Inventory, watch
 from fleet.agent.loop import Loop
 from fleet.agent.outbox import Outbox
+from fleet.agent.probing import Prober
 from fleet.agent.problems import Problems
 from fleet.agent.receive import Reactions, Receiver
 from fleet.agent.resolve import Resolver
@@ -84,6 +85,7 @@ class Agent:
         self._facts = Facts(self._look, tools.read_mirrors, self._problems)
         self._pulls = tools.pulls(self._work, state, self._known, self._facts)
         self._resolver = Resolver(tools.credentials, self._facts, self._courier.say, clock=tools.clock)
+        self._prober = Prober(tools.credentials, self._facts, self._courier.say, clock=tools.clock)
         self._reporter = self._made_reporter()
         self._workshop = self._made_workshop()
         self._time = CentreTime(state / "centre-time.json", tools.clock)
@@ -92,9 +94,11 @@ class Agent:
         self._report_loop = Loop("report", self._reporter.step)
         self._work_loop = Loop("work", self._workshop.step)
         self._resolve_loop = Loop("resolve", self._resolver.step)
+        self._probe_loop = Loop("probe", self._prober.step)
         self._events_loop = Loop("events", self._hear_engine)
         self._watch_loop = Loop("watch", self._made_watch().step)
         self._courier.wake, self._resolver.wake = self._courier_loop.wake, self._resolve_loop.wake
+        self._prober.wake = self._probe_loop.wake
         self._workshop.stopping = lambda: self._work_loop.stopping
 
     def start(self) -> None:
@@ -104,10 +108,16 @@ class Agent:
             self._report_loop,
             self._courier_loop,
             self._resolve_loop,
+            self._probe_loop,
             self._events_loop,
             self._watch_loop,
         ):
             loop.start()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a command is under way."""
+        return self._workshop.busy
 
     def receive(self, sealed: str) -> None:
         """Take one message from the queue."""
@@ -126,7 +136,8 @@ class Agent:
         self._work_loop.stop()
         if not self._work_loop.join(STOP_S):
             log.warning("work under way is left to the next start")
-        for loop in (self._watch_loop, self._report_loop, self._resolve_loop, self._events_loop, self._courier_loop):
+        others = (self._report_loop, self._resolve_loop, self._probe_loop, self._events_loop)
+        for loop in (self._watch_loop, *others, self._courier_loop):
             loop.stop()
         self._courier_loop.join(FLUSH_S)
         for close in (self._pulls.close, self._uplink.close, self._listen.close, self._look.close, self._work.close):
@@ -180,6 +191,7 @@ class Agent:
             work=self._wake_work,
             resolve=self._resolver.ask,
             send_snapshot=self._snapshot_wanted,
+            probe=self._prober.ask,
         )
         return Receiver(
             self._join.host_id,

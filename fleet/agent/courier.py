@@ -14,7 +14,7 @@ from fleet.agent.outbox import Due, Outbox
 from fleet.agent.progress import LatestProgress
 from fleet.clock import Clock
 from fleet.errors import BadInput, BrokerUnreachable
-from fleet.road.messages import Claim, Heartbeat, Message, Outcome, Progress, Resolved, Snapshot, Up
+from fleet.road.messages import Claim, Heartbeat, Message, Outcome, Probed, Progress, Resolved, Snapshot, Up
 from fleet.updates.journal import CommandState
 
 log = logging.getLogger(__name__)
@@ -150,8 +150,8 @@ def _key(message: Up) -> Hashable:
     match message:
         case Claim():
             return "claim", message.command
-        case Resolved():
-            return "resolved", message.request
+        case Resolved() | Probed():
+            return message.kind, message.request
         case Heartbeat():
             return "heartbeat"
         case Snapshot():

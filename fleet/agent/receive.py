@@ -13,7 +13,7 @@ from fleet.clock import Clock
 from fleet.errors import Untrusted
 from fleet.road.envelope import Opened, open_down
 from fleet.road.keys import PublicKey
-from fleet.road.messages import Cancel, Down, Go, Offer, Order, Outcome, Receipt, Resolve, SendSnapshot, Up
+from fleet.road.messages import Cancel, Down, Go, Offer, Order, Outcome, Probe, Receipt, Resolve, SendSnapshot, Up
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,7 @@ class Reactions:
     work: Callable[[], None]
     resolve: Callable[[Resolve], None]
     send_snapshot: Callable[[], None]
+    probe: Callable[[Probe], None]
 
 
 class Receiver:
@@ -85,6 +86,8 @@ class Receiver:
                     self._do.receipt(id)
             case Resolve():
                 self._do.resolve(message)
+            case Probe():
+                self._do.probe(message)
             case SendSnapshot():
                 self._do.send_snapshot()
 

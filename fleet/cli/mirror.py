@@ -2,9 +2,9 @@
 
 import click
 
-from fleet.cli.console import Column, clean, print_answer, print_table
+from fleet.cli.console import Column, clean, print_answer, print_table, working
 from fleet.cli.session import Branch, Session, pass_session
-from fleet.cli.words import NOTHING, short_digest
+from fleet.cli.words import NOTHING, seconds, short_digest
 
 _COLUMNS = (
     Column("HOST"),
@@ -14,6 +14,18 @@ _COLUMNS = (
     Column("WHERE", 3),
     Column("TLS", 2),
 )
+
+_PROBES = (
+    Column("HOST"),
+    Column("FOR"),
+    Column("MIRROR"),
+    Column("STATE"),
+    Column("TOOK"),
+    Column("TLS UNTIL", 2),
+    Column("WHY", 1),
+)
+_FINDINGS = (Column("GRADE"), Column("HOST"), Column("CODE"), Column("WHAT"))
+_DAYS = tuple(map(Column, ("DAY", "MIRROR", "PULLS", "SERVED", "FAILURES", "FALLBACKS", "BYTES", "TIME")))
 
 
 @click.group(cls=Branch)
@@ -70,3 +82,74 @@ def explain(session: Session, image: str, host: str | None) -> None:
 def _stop(endpoint: str, role: str, registry: str, where: str) -> str:
     whose = "the origin" if role == "origin" else "global mirror" if registry == "*" else f"mirror of {registry}"
     return clean(f"{endpoint}  {whose}" + (f" ({where})" if where else ""))
+
+
+@mirror.command("test")
+@click.argument("host", required=False, default="")
+@pass_session
+@click.pass_context
+def test(ctx: click.Context, session: Session, host: str) -> None:
+    """Let HOST, or every host, look at its mirrors now. Exit 1 where one is not well, 7 where a host did not answer."""
+    from fleet.api.probes import TestMirrors
+
+    with session.client() as client, working(session, "waiting for the hosts"):
+        answer = client.test_mirrors(TestMirrors(host=host))
+    if not print_answer(session, answer):
+        rows = [
+            (
+                p.host,
+                p.registry,
+                p.mirror,
+                p.state.value,
+                f"{p.duration_ms} ms",
+                f"{p.tls_not_after:%Y-%m-%d}" if p.tls_not_after else NOTHING,
+                p.reason or NOTHING,
+            )
+            for p in answer.probes
+        ]
+        print_table(session, _PROBES, rows, "no mirrors were looked at")
+        for name in answer.unanswered:
+            click.echo(f"{clean(name)} did not answer in time", err=True)
+    if any(p.state.value != "ok" for p in answer.probes):
+        ctx.exit(1)
+    if answer.unanswered:
+        ctx.exit(7)
+
+
+@mirror.command("audit")
+@pass_session
+@click.pass_context
+def audit(ctx: click.Context, session: Session) -> None:
+    """Compare how mirrors are configured and used over the fleet. Exit 1 where something must not stay so."""
+    with session.client() as client:
+        answer = client.audit_mirrors()
+    if not print_answer(session, answer):
+        rows = [("FAIL" if f.failed else "WARN", f.host, f.code, f.text) for f in answer.findings]
+        print_table(session, _FINDINGS, rows, f"nothing is wrong with the mirrors of {answer.hosts} hosts")
+    if any(f.failed for f in answer.findings):
+        ctx.exit(1)
+
+
+@mirror.command("stats")
+@click.option("--since", default="30d", show_default=True, metavar="WHEN", help="From when on.")
+@pass_session
+def stats(session: Session, since: str) -> None:
+    """Tell how each mirror did, day by day."""
+    with session.client() as client:
+        answer = client.mirror_days(since=since)
+    if print_answer(session, answer):
+        return
+    rows = [
+        (
+            d.day,
+            d.mirror,
+            str(d.pulls),
+            str(d.served),
+            str(d.failures),
+            str(d.fallbacks),
+            str(d.bytes),
+            seconds(d.duration_ms),
+        )
+        for d in answer.days
+    ]
+    print_table(session, _DAYS, rows, "nothing was pulled since then")

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from fleet.clock import Clock, SystemClock
 from fleet.controller.resolving import Asking, TagAnswer, Verdict, ask_registries
+from fleet.controller.resolving_mirrors import ask_mirrors
 from fleet.errors import NotFound
-from fleet.history import tags
+from fleet.history import limits, policies, probes, tags
 from fleet.history.database import Database
 from fleet.history.tags import TagRow
 from fleet.registry.credentials import DockerConfig, default_path
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 
 LEASE_S = 300
 """How long others are kept away from tags that are being asked for; more than a slow round takes."""
+PROBE_EVERY = timedelta(hours=6)
+"""How often each host looks at its mirrors: as often as tags are asked for."""
 _JITTER = 0.1
 """The part of the interval by which tags come before their time, each by its own, so that they spread out."""
 _LOOK_S = 0.25
@@ -79,7 +82,7 @@ def check(
     wanted = tags.followed(db) if images is None else sorted({image for image in images if image})
     before = tags.tags(db)
     mine = tags.lease(db, wanted, db.now(), LEASE_S)
-    answers = ask_registries(mine, asking)
+    answers = _answers(db, mine, asking)
     asked = [answer.image for answer in answers if _write_down(db, answer)]
     pending = _Pending(db, {*asked, *(set(wanted) - set(mine))}, before, asked)
     pending.wait(wait_s, clock)
@@ -88,10 +91,17 @@ def check(
 
 def check_due(db: Database, *, asking: Asking, interval_s: float, clock: Clock | None = None) -> Checked:
     """Ask for those followed tags that were not asked for within *interval_s*, less a jitter of their own."""
+    probe_due(db)
     known = tags.tags(db)
     now = db.now()
     due = [image for image in tags.followed(db) if is_due(image, known.get(image), now, interval_s)]
     return check(db, due, asking=asking, clock=clock) if due else Checked()
+
+
+def probe_due(db: Database) -> int:
+    """Ask those live hosts to look at their mirrors that were not asked lately; return how many."""
+    due = probes.due_hosts(db, PROBE_EVERY)
+    return len(probes.ask_probes(db, due, by=probes.SCHEDULE)) if due else 0
 
 
 def is_due(image: str, tag: TagRow | None, now: datetime, interval_s: float) -> bool:
@@ -100,6 +110,19 @@ def is_due(image: str, tag: TagRow | None, now: datetime, interval_s: float) -> 
         return True
     early = (zlib.crc32(image.encode()) % 1000) / 1000 * _JITTER
     return now >= tag.checked_at + timedelta(seconds=interval_s * (1 - early))
+
+
+def _answers(db: Database, images: Collection[str], asking: Asking) -> list[TagAnswer]:
+    """Return what the origins say, and where one cannot be asked, what mirrors say that the policy believes."""
+    answers = ask_registries(images, asking)
+    for endpoint, limit in {a.endpoint: a.limit for a in answers if a.limit}.items():
+        limits.record_limit(db, endpoint, limit.limit, limit.remaining, limit.window_s, limit.source)
+    away = [answer.image for answer in answers if answer.verdict is Verdict.NOT_OURS]
+    if not away:
+        return answers
+    resolve, rules = policies.resolving(db)
+    instead = ask_mirrors(away, rules, resolve, asking)
+    return [instead.get(answer.image, answer) for answer in answers]
 
 
 def _write_down(db: Database, answer: TagAnswer) -> bool:

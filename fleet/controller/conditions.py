@@ -11,12 +11,17 @@ from enum import StrEnum
 from pathlib import Path
 
 from fleet.controller import pulse
-from fleet.history import hosts, queries, tags
+from fleet.controller.resolving import is_low
+from fleet.history import hosts, limits, queries, tags
 from fleet.history.database import Database
 from fleet.history.hosts import HostRow
+from fleet.history.limits import LimitRow
+from fleet.history.mirror_report import MirrorDay, mirror_report
 from fleet.history.pages import PageRequest
+from fleet.history.probes import ProbeRow, latest_probes
 from fleet.history.queries import OutcomeFilter, OutcomeRow
 from fleet.history.tags import TagRow
+from fleet.mirrors.probe import ProbeState
 from fleet.updates.outcome import Result
 
 ROLLBACKS_SINCE = timedelta(days=30)
@@ -25,6 +30,12 @@ SKEW = timedelta(minutes=5)
 """How far a host's clock may be off before it is told; it decides nothing, but logs would mislead."""
 BEHIND = 10_000
 """Messages that may wait in the inbox before it counts as behind: five seconds of its work."""
+TLS_SOON = timedelta(days=14)
+"""How long before a mirror's certificate expires it is told: time enough to have one renewed by hand."""
+FALLBACK_RATE = 0.05
+"""The part of pulls that may fall back before it is told."""
+FALLBACK_PULLS = 20
+"""Of fewer pulls no rate is made."""
 _MOST = 200
 
 
@@ -52,6 +63,11 @@ class Facts:
     """None: not known here."""
     inbox_waiting: int | None = None
     """None: not known here."""
+    probes: Sequence[ProbeRow] = ()
+    """What each host found when it last looked at its mirrors."""
+    limits: Sequence[LimitRow] = ()
+    mirror_days: Sequence[MirrorDay] = ()
+    """How the sources did yesterday and today."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +176,51 @@ def _unresolved(facts: Facts) -> Iterable[Found]:
             yield Found(subject=tag.image, text=f"{tag.image}: {tag.reason}", since=tag.resolved_at)
 
 
+def _went_back(facts: Facts) -> Iterable[Found]:
+    for tag in facts.tags:
+        if tag.refused_digest:
+            yield Found(subject=tag.image, text=f"{tag.image}: {tag.reason}", since=tag.resolved_at)
+
+
+def _limited(facts: Facts) -> Iterable[Found]:
+    for row in facts.limits:
+        if row.holds(facts.now) and is_low(row.remaining, row.limit):
+            text = f"{row.endpoint} lets the centre ask {row.remaining} times more, of {row.limit}; checks wait"
+            yield Found(subject=row.endpoint, text=text)
+
+
+def _probed(*states: ProbeState) -> Callable[[Facts], Iterable[Found]]:
+    """Return a look for mirrors that hosts found in one of *states*: one a mirror, however many hosts say so."""
+
+    def look(facts: Facts) -> Iterable[Found]:
+        by_mirror: dict[str, list[ProbeRow]] = defaultdict(list)
+        for probe in facts.probes:
+            if probe.state in states:
+                by_mirror[probe.mirror].append(probe)
+        for mirror, found in by_mirror.items():
+            names = sorted({probe.host for probe in found})
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            text = f"{mirror}, from {names[0]}{more}: {found[0].reason}"
+            yield Found(subject=mirror, text=text)
+
+    return look
+
+
+def _expiring(facts: Facts) -> Iterable[Found]:
+    ends = {p.mirror: p.tls_not_after for p in facts.probes if p.tls_not_after is not None}
+    for mirror, until in ends.items():
+        if until < facts.now + TLS_SOON:
+            yield Found(subject=mirror, text=f"the certificate of {mirror} expires at {until:%Y-%m-%d %H:%M} UTC")
+
+
+def _falling_back(facts: Facts) -> Iterable[Found]:
+    pulls = sum(day.served for day in facts.mirror_days)
+    fell = sum(day.fallbacks for day in facts.mirror_days)
+    if pulls >= FALLBACK_PULLS and fell > pulls * FALLBACK_RATE:
+        text = f"{fell} of {pulls} pulls since yesterday were served after a source before had failed"
+        yield Found(subject=CENTRE, text=text)
+
+
 CATALOGUE: tuple[Kind, ...] = (
     Kind(
         code="scheduler-late",
@@ -225,10 +286,60 @@ CATALOGUE: tuple[Kind, ...] = (
         remedy="let the host keep its time by NTP; nothing of Fleet depends on it",
     ),
     Kind(
+        code="mirror-down",
+        title="A mirror does not answer",
+        severity=Severity.WARNING,
+        look=_probed(ProbeState.DOWN, ProbeState.TLS),
+        remedy="look at it from the host: fleet mirror test HOST",
+    ),
+    Kind(
+        code="mirror-stale",
+        title="A mirror is behind its origin",
+        severity=Severity.WARNING,
+        look=_probed(ProbeState.STALE),
+        remedy="let it fetch anew, or shorten how long it keeps tags; bytes by digest are not touched by it",
+    ),
+    Kind(
+        code="mirror-auth-failed",
+        title="A mirror refuses the host's login",
+        severity=Severity.WARNING,
+        look=_probed(ProbeState.UNAUTHORIZED),
+        remedy="log in to the mirror's own host with docker login, on the host",
+    ),
+    Kind(
+        code="mirror-tls-expires",
+        title="A mirror's certificate expires",
+        severity=Severity.WARNING,
+        look=_expiring,
+        remedy="renew it",
+    ),
+    Kind(
+        code="fallback-rate",
+        title="Many pulls fall back",
+        severity=Severity.WARNING,
+        look=_falling_back,
+        remedy="see which mirror fails: fleet mirror stats",
+    ),
+    Kind(
+        code="rate-limit-low",
+        title="A registry's rate limit is nearly used up",
+        severity=Severity.WARNING,
+        look=_limited,
+        remedy="log in to the registry, check less often, or pull through a mirror",
+    ),
+    Kind(
+        code="tag-went-back",
+        title="A tag went back to an older digest",
+        severity=Severity.WARNING,
+        look=_went_back,
+        remedy="where it was taken back on purpose, name it under allow_back of [resolve]: fleet policy apply -f FILE",
+    ),
+    Kind(
         code="tag-unresolved",
         title="A tag cannot be checked",
         severity=Severity.WARNING,
         look=_unresolved,
+        depends=("tag-went-back",),
         remedy="log in to the registry with docker login, or correct the image's name",
     ),
 )
@@ -263,6 +374,9 @@ def active(
             rollbacks_failed=_standing_failures(db, now),
             last_tick=pulse.last(state) if state else None,
             inbox_waiting=inbox_waiting,
+            probes=latest_probes(db),
+            limits=limits.limits(db),
+            mirror_days=mirror_report(db, now - timedelta(days=1)).days,
         )
     )
 

@@ -14,9 +14,12 @@ from fleet.registry.address import origin_address
 from fleet.registry.client import RegistryClient
 from fleet.registry.credentials import CredentialSource
 from fleet.registry.faults import RateLimitError
+from fleet.registry.limits import RateLimit
 
 log = logging.getLogger(__name__)
 
+LOW_PART = 0.1
+"""The part of a rate limit below which checks stop: the rest is for pulls."""
 TAG_LIMIT_S = 30.0
 """The most that one tag may take, redirects, tokens and retries included."""
 
@@ -43,6 +46,8 @@ class TagAnswer:
     endpoint: str = ""
     reason: str = ""
     """Why there is no digest; begins with cannot."""
+    limit: RateLimit | None = None
+    """What the registry said of how often it may be asked, where it did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +99,9 @@ async def _ask(
     """Ask for one tag. *pause* is set once the registry's rate limit is used up: then the rest need not ask."""
     async with limit:
         if pause.is_set():
-            return _no(image, Verdict.FAILED, f"cannot ask {reference.registry}: its rate limit is used up")
+            return _no(
+                image, Verdict.FAILED, f"cannot ask {reference.registry} now: its rate limit is (nearly) used up"
+            )
         try:
             async with asyncio.timeout(TAG_LIMIT_S):
                 found = await client.resolve(reference)
@@ -108,7 +115,20 @@ async def _ask(
             return _no(image, Verdict.NOT_OURS, reason)
         except (RegistryError, BadInput) as error:
             return _no(image, Verdict.FAILED, str(error))
-    return TagAnswer(image=image, verdict=Verdict.RESOLVED, digest=str(found.digest), endpoint=str(client.address))
+    if found.rate_limit and is_low(found.rate_limit.remaining, found.rate_limit.limit):
+        pause.set()
+    return TagAnswer(
+        image=image,
+        verdict=Verdict.RESOLVED,
+        digest=str(found.digest),
+        endpoint=str(client.address),
+        limit=found.rate_limit,
+    )
+
+
+def is_low(remaining: int, limit: int) -> bool:
+    """Tell whether so little is left that hosts may want it all for their pulls."""
+    return remaining < limit * LOW_PART
 
 
 def _no(image: str, verdict: Verdict, reason: str) -> TagAnswer:

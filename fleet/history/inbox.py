@@ -19,9 +19,10 @@ from fleet.history.inbox_lock import lock as lock
 from fleet.history.inbox_outcomes import take_outcome
 from fleet.history.inbox_snapshots import take_snapshot
 from fleet.history.outgoing import post_all, receipts
+from fleet.history.probes import take_probed
 from fleet.history.road_tables import refused
 from fleet.ids import new_id
-from fleet.road.messages import Claim, Heartbeat, Outcome, Progress, Ready, Resolved, Snapshot, Up
+from fleet.road.messages import Claim, Heartbeat, Outcome, Probed, Progress, Ready, Resolved, Snapshot, Up
 
 log = logging.getLogger(__name__)
 
@@ -158,6 +159,8 @@ def _dispatch(batch: Batch, host_id: UUID, taken: Good) -> None:
             take_progress(batch, host_id, progress)
         case Resolved() as resolved:
             take_resolved(batch, host_id, resolved)
+        case Probed() as probed:
+            take_probed(batch.connection, batch.now, host_id, probed)
 
 
 def _give_up(connection: Connection, message: Good, reason: str, now: datetime) -> None:

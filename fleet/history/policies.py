@@ -17,6 +17,7 @@ from fleet.history.inventory_tables import hosts
 from fleet.history.lookup import find
 from fleet.history.rollout_tables import policies as table
 from fleet.history.words import PolicyKind
+from fleet.mirrors.source import MirrorRule
 from fleet.rollouts.policy import merged, read_policy, selection_of
 from fleet.rollouts.selection import ALL, Selection
 from fleet.rollouts.trust import ORIGIN_ALONE, ResolvePolicy, read_resolve
@@ -105,6 +106,13 @@ def fleet_resolve(connection: Connection) -> ResolvePolicy:
     """Return whom the fleet's own policy believes: a tag is asked for once for all hosts."""
     row = _row(connection, PolicyKind.FLEET, "")
     return read_resolve(row.document if row else {})
+
+
+def resolving(db: Database) -> tuple[ResolvePolicy, tuple[MirrorRule, ...]]:
+    """Return whom the fleet's own policy believes, and the mirrors of every host's policy, each once, in order."""
+    with db.reading() as connection:
+        rules = (rule for each in effective_for(connection).values() for rule in each.policy.mirrors)
+        return fleet_resolve(connection), tuple(dict.fromkeys(rules))
 
 
 def effective_for(connection: Connection, host_ids: Iterable[UUID] | None = None) -> dict[UUID, EffectivePolicy]:

@@ -1,7 +1,7 @@
 """The messages between centre and host, version 1. The only words that either side says.
 
-Down (centre to host): Offer, Order, Go, Cancel, Resolve, Receipt, SendSnapshot. Up (host to centre): Claim, Ready,
-Outcome, Resolved, Progress, Heartbeat, Snapshot. A field is added only with a version; what is unknown is refused
+Down (centre to host): Offer, Order, Go, Cancel, Resolve, Probe, Receipt, SendSnapshot. Up (host to centre): Claim, Ready,
+Outcome, Resolved, Probed, Progress, Heartbeat, Snapshot. A field is added only with a version; what is unknown is refused
 (``extra="forbid"``).
 """
 
@@ -22,6 +22,7 @@ from pydantic import (
 from fleet.images.digest import Digest
 from fleet.images.platform import Platform
 from fleet.images.reference import Reference
+from fleet.mirrors.probe import MirrorProbe
 from fleet.mirrors.source import MirrorRule
 from fleet.updates.command import Policy, Target, UpdateCommand
 from fleet.updates.outcome import PullOutcome, UpdateOutcome
@@ -143,6 +144,17 @@ class Resolve(Message):
     reference: str
 
 
+class Probe(Message):
+    """Look at every mirror of this host, of the policy and of its own files, and tell how it stands."""
+
+    kind: Literal["probe"] = "probe"
+    request: UUID
+    mirrors: tuple[MirrorRule, ...] = ()
+    """Those of the policy that holds for this host."""
+    images: dict[str, str] = Field(default_factory=dict)
+    """Images that may be asked for, and the digest that the origin of each last said; empty: not known."""
+
+
 class Receipt(Message):
     """These outcomes stand in the history: the host may forget them."""
 
@@ -196,6 +208,14 @@ class Resolved(Message):
     endpoint: str = ""
     reason: str = ""
     """Why there is no digest; empty where there is one."""
+
+
+class Probed(Message):
+    """The answer to Probe."""
+
+    kind: Literal["probed"] = "probed"
+    request: UUID
+    mirrors: tuple[MirrorProbe, ...]
 
 
 class Progress(Message):
@@ -257,8 +277,8 @@ class Snapshot(Message):
     """The host's own mirror rules (its files and daemon), without policy; in part 0 alone."""
 
 
-Down = Annotated[Offer | Order | Go | Cancel | Resolve | Receipt | SendSnapshot, Field(discriminator="kind")]
-Up = Annotated[Claim | Ready | Outcome | Resolved | Progress | Heartbeat | Snapshot, Field(discriminator="kind")]
+Down = Annotated[Offer | Order | Go | Cancel | Resolve | Probe | Receipt | SendSnapshot, Field(discriminator="kind")]
+Up = Annotated[Claim | Ready | Outcome | Resolved | Probed | Progress | Heartbeat | Snapshot, Field(discriminator="kind")]
 
 DOWN: TypeAdapter[Down] = TypeAdapter(Down)
 UP: TypeAdapter[Up] = TypeAdapter(Up)

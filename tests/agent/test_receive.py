@@ -38,6 +38,7 @@ class Site:
             work=lambda: self.did.append(("work", None)),
             resolve=lambda request: self.did.append(("resolve", request)),
             send_snapshot=lambda: self.did.append(("snapshot", None)),
+            probe=lambda request: self.did.append(("probe", request)),
         )
         self.receiver = Receiver(
             HOST,

@@ -5,9 +5,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from fleet.controller.conditions import CATALOGUE, Facts, judge
+from fleet.controller.mirror_audit import audit_mirrors
 from fleet.history.hosts import HostRow
+from fleet.history.limits import LimitRow
+from fleet.history.mirror_report import MirrorDay
+from fleet.history.probes import ProbeRow
 from fleet.history.tags import TagRow
+from fleet.mirrors.probe import ProbeState
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 
@@ -116,3 +123,102 @@ def test_a_tag_that_cannot_be_checked_is_told() -> None:
         leased_until=None,
     )
     assert codes(Facts(now=NOON, tags=[row])) == [("tag-unresolved", "a/b:1")]
+
+
+def probe(state: ProbeState, host: str = "web-1", **changes: Any) -> ProbeRow:
+    """Return a look at https://m.lan."""
+    row = ProbeRow(
+        host_id=UUID(int=1),
+        host=host,
+        mirror="https://m.lan",
+        registry="docker.io",
+        state=state,
+        reason="cannot reach it",
+        duration_ms=5,
+        tls_not_after=None,
+        digest="",
+        origin_digest="",
+        recorded_at=NOON,
+        test_id=None,
+    )
+    return replace(row, **changes)
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (ProbeState.OK, []),
+        (ProbeState.MISSING, []),
+        (ProbeState.DOWN, ["mirror-down"]),
+        (ProbeState.TLS, ["mirror-down"]),
+        (ProbeState.STALE, ["mirror-stale"]),
+        (ProbeState.UNAUTHORIZED, ["mirror-auth-failed"]),
+    ],
+)
+def test_a_mirror_that_is_not_well_is_told_once_for_all_hosts(state: ProbeState, expected: list[str]) -> None:
+    found = judge(Facts(now=NOON, probes=[probe(state), probe(state, "web-2")]))
+    assert [condition.code for condition in found] == expected
+    assert all(condition.subject == "https://m.lan" for condition in found)
+
+
+def test_a_certificate_is_told_of_two_weeks_before_it_expires() -> None:
+    for days, expected in ((15, []), (13, ["mirror-tls-expires"])):
+        row = probe(ProbeState.OK, tls_not_after=NOON + timedelta(days=days))
+        assert [c.code for c in judge(Facts(now=NOON, probes=[row]))] == expected
+
+
+def test_a_rate_limit_that_is_nearly_used_up_is_told_while_its_window_lasts() -> None:
+    row = LimitRow(endpoint="https://hub", limit=100, remaining=9, window_s=3600, source="", seen_at=NOON)
+    assert codes(Facts(now=NOON, limits=[row])) == [("rate-limit-low", "https://hub")]
+    assert codes(Facts(now=NOON, limits=[replace(row, remaining=10)])) == []
+    assert codes(Facts(now=NOON + timedelta(hours=1), limits=[row])) == []
+
+
+def test_a_rate_of_falling_back_is_told_of_many_pulls_only() -> None:
+    day = MirrorDay(
+        mirror="m",
+        day="2026-11-02",
+        pulls=20,
+        served=20,
+        failures=0,
+        passed_over=0,
+        fallbacks=2,
+        bytes=0,
+        duration_ms=0,
+        requests=0,
+    )
+    assert codes(Facts(now=NOON, mirror_days=[day])) == [("fallback-rate", "centre")]
+    assert codes(Facts(now=NOON, mirror_days=[replace(day, fallbacks=1)])) == []
+    assert codes(Facts(now=NOON, mirror_days=[replace(day, served=19)])) == []
+
+
+def test_a_tag_that_went_back_is_told_as_that_alone() -> None:
+    row = TagRow(
+        image="a/b:1",
+        digest="d",
+        endpoint="",
+        reason="cannot follow it back",
+        resolved_at=NOON,
+        checked_at=NOON,
+        leased_until=None,
+        refused_digest="e",
+    )
+    assert codes(Facts(now=NOON, tags=[row])) == [("tag-went-back", "a/b:1")]
+
+
+def test_the_audit_fails_on_what_must_not_stay_so() -> None:
+    hole = "daemon-hub-unchecked: cannot trust this daemon's own pulls"
+    rows = [host("a", problems=(hole, "engine-away: cannot reach it")), host("b"), host("c")]
+    found = audit_mirrors(rows, [probe(ProbeState.STALE, "b"), probe(ProbeState.DOWN, "c"), probe(ProbeState.OK, "a")])
+    assert [(f.host, f.code, f.failed) for f in found] == [
+        ("a", "daemon-hub-unchecked", True),
+        ("b", "mirror-stale", True),
+        ("c", "mirror-down", False),
+    ]
+
+
+def test_the_audit_names_hosts_whose_mirrors_differ_from_those_of_most() -> None:
+    odd = [{"for_registry": "*", "endpoint": {"scheme": "https", "host": "m.lan"}, "provenance": "daemon"}]
+    found = audit_mirrors([host("a"), host("b"), host("c", mirrors=tuple(odd))], [])
+    assert [(f.host, f.code) for f in found] == [("c", "mirror-order")]
+    assert "https://m.lan" in found[0].text

@@ -3,7 +3,11 @@
 import pytest
 
 from fleet.controller.resolving import Asking, Verdict, ask_registries
+from fleet.controller.resolving_mirrors import ask_mirrors, resolving_mirrors
+from fleet.mirrors.policy import parse_mirrors
+from fleet.mirrors.source import MirrorRule
 from fleet.registry.credentials import Credentials, NoCredentials
+from fleet.rollouts.trust import ORIGIN_ALONE, ResolvePolicy, WithoutOrigin
 from fleet.testing.faults import Fault
 from fleet.testing.gatekeeper import Access
 from fleet.testing.registry import ScriptedRegistry
@@ -78,3 +82,61 @@ def test_each_registry_gets_its_own_answers(parallel: int) -> None:
             wanted[f"{registry.host}/app:{tag}"] = str(digest)
         answers = ask_registries(wanted, Asking(credentials=NoCredentials(), parallel=parallel))
         assert {a.image: a.digest for a in answers} == wanted
+
+
+def mirrors_of(*registries: ScriptedRegistry, resolve: bool = True) -> tuple[MirrorRule, ...]:
+    """Return rules by which the registries stand in for away.lan."""
+    return parse_mirrors([{"for": "away.lan", "url": r.url, "resolve": resolve} for r in registries])
+
+
+def test_a_mirror_that_the_policy_believes_says_what_a_tag_has() -> None:
+    with ScriptedRegistry() as dead, ScriptedRegistry() as good, dead.down():
+        digest = good.shelf.add_image("app", "1", layers=[b"x"])
+        resolve = ResolvePolicy(without_origin=WithoutOrigin.MIRRORS)
+        answers = ask_mirrors(["away.lan/app:1"], mirrors_of(dead, good), resolve, NOBODY)
+        assert answers["away.lan/app:1"].digest == str(digest)
+        assert answers["away.lan/app:1"].endpoint == good.url
+        assert ask_mirrors(["away.lan/app:1"], mirrors_of(good), ORIGIN_ALONE, NOBODY) == {}
+        assert ask_mirrors(["away.lan/app:1"], mirrors_of(good, resolve=False), resolve, NOBODY) == {}
+
+
+@pytest.mark.parametrize(("quorum", "believed"), [(2, True), (3, False)])
+def test_as_many_mirrors_must_agree_as_the_policy_says(quorum: int, believed: bool) -> None:
+    with ScriptedRegistry() as stale, ScriptedRegistry() as one, ScriptedRegistry() as two:
+        stale.shelf.add_image("app", "1", layers=[b"old"])
+        for registry in (one, two):
+            digest = registry.shelf.add_image("app", "1", layers=[b"new"])
+        resolve = ResolvePolicy(without_origin=WithoutOrigin.QUORUM, quorum=quorum)
+        answers = ask_mirrors(["away.lan/app:1"], mirrors_of(stale, one, two), resolve, NOBODY)
+        assert [a.digest for a in answers.values()] == ([str(digest)] if believed else [])
+
+
+def test_mirrors_that_disagree_one_to_one_are_not_believed() -> None:
+    with ScriptedRegistry() as one, ScriptedRegistry() as two:
+        one.shelf.add_image("app", "1", layers=[b"old"])
+        two.shelf.add_image("app", "1", layers=[b"new"])
+        resolve = ResolvePolicy(without_origin=WithoutOrigin.QUORUM, quorum=1)
+        assert ask_mirrors(["away.lan/app:1"], mirrors_of(one, two), resolve, NOBODY) == {}
+
+
+def test_a_global_mirror_resolves_for_another_registry_only_where_it_tells_them_apart() -> None:
+    plain, apart = parse_mirrors(
+        [{"url": "https://plain.lan", "resolve": True}, {"url": "https://ns.lan", "shape": "ns", "resolve": True}]
+    )
+    assert resolving_mirrors((plain, apart), "docker.io") == [plain, apart]
+    assert resolving_mirrors((plain, apart), "ghcr.io") == [apart]
+
+
+@pytest.mark.parametrize(("remaining", "asked"), [(100, 5), (9, 1)])
+def test_checks_stop_where_little_is_left_of_the_rate_limit(remaining: int, asked: int) -> None:
+    headers = {"ratelimit-limit": "100;w=21600", "ratelimit-remaining": f"{remaining};w=21600"}
+    with ScriptedRegistry() as registry:
+        registry.headers |= headers
+        for n in range(5):
+            registry.shelf.add_image("app", str(n), layers=[b"x"])
+        images = [f"{registry.host}/app:{n}" for n in range(5)]
+        answers = ask_registries(images, Asking(credentials=NoCredentials(), parallel=1))
+        assert len(registry.asked("manifests", "HEAD")) == asked
+        resolved = [answer for answer in answers if answer.verdict is Verdict.RESOLVED]
+        assert len(resolved) == asked
+        assert [a.limit.remaining for a in resolved if a.limit] == [remaining] * asked

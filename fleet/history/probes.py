@@ -1,0 +1,153 @@
+"""Looks at mirrors: hosts are asked for them, and what they found is kept as the mirrors' health history."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, RowMapping, func, insert, select, update
+
+from fleet.history.database import Database
+from fleet.history.fact_tables import mirror_probes as table
+from fleet.history.hosts import SILENT_AFTER
+from fleet.history.inventory_tables import hosts, tags
+from fleet.history.mirror_tables import mirror_tests
+from fleet.history.outgoing import post
+from fleet.history.plain import name, prose
+from fleet.history.policies import effective_for
+from fleet.ids import new_id
+from fleet.mirrors.probe import MirrorProbe, ProbeState
+from fleet.road.messages import Probe, Probed
+
+MOST_IMAGES = 20
+"""How many images one request names: one a registry is enough."""
+MOST_PROBES = 100
+"""How many mirrors of one answer are kept."""
+STANDS_FOR = timedelta(days=2)
+"""How long a look tells how a mirror stands."""
+SCHEDULE = "schedule"
+"""Who asked where the clock did."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeRow:
+    """One look at one mirror, as it is kept."""
+
+    host_id: UUID
+    host: str
+    mirror: str
+    registry: str
+    state: ProbeState
+    reason: str
+    duration_ms: int
+    tls_not_after: datetime | None
+    digest: str
+    origin_digest: str
+    recorded_at: datetime
+    test_id: UUID | None
+
+
+def ask_probes(db: Database, host_ids: Sequence[UUID], *, by: str) -> dict[UUID, UUID]:
+    """Ask these hosts to look at their mirrors; return the request's id of each."""
+    with db.writing() as connection:
+        now = db.moment(connection)
+        images = _images(connection)
+        asked = {}
+        for host_id, held in effective_for(connection, host_ids).items():
+            id = asked[host_id] = new_id()
+            row = {"id": id, "host_id": host_id, "asked_by": by, "asked_at": now, "answered_at": None}
+            connection.execute(insert(mirror_tests).values(row))
+            post(connection, host_id, Probe(request=id, mirrors=held.policy.mirrors, images=images), now)
+        return asked
+
+
+def due_hosts(db: Database, every: timedelta) -> list[UUID]:
+    """Return the live hosts that were not asked within *every*."""
+    with db.reading() as connection:
+        now = db.moment(connection)
+        lately = select(mirror_tests.c.host_id).where(mirror_tests.c.asked_at > now - every)
+        live = (hosts.c.removed_at.is_(None), hosts.c.last_seen_at > now - SILENT_AFTER)
+        query = select(hosts.c.id).where(*live, hosts.c.id.not_in(lately)).order_by(hosts.c.id)
+        return list(connection.execute(query).scalars())
+
+
+def answered(db: Database, requests: Sequence[UUID]) -> set[UUID]:
+    """Return those of *requests* that were answered."""
+    query = select(mirror_tests.c.id).where(mirror_tests.c.id.in_(requests), mirror_tests.c.answered_at.is_not(None))
+    with db.reading() as connection:
+        return set(connection.execute(query).scalars())
+
+
+def take_probed(connection: Connection, now: datetime, host_id: UUID, answer: Probed) -> None:
+    """Write down what a host found, once; an answer that nobody waits for is dropped."""
+    mine = (mirror_tests.c.id == answer.request, mirror_tests.c.host_id == host_id)
+    waits = update(mirror_tests).where(*mine, mirror_tests.c.answered_at.is_(None)).values(answered_at=now)
+    if connection.execute(waits).rowcount != 1:
+        return
+    rows = [_row(probe, host_id, answer.request, now) for probe in answer.mirrors[:MOST_PROBES]]
+    if rows:
+        connection.execute(insert(table), rows)
+
+
+def latest_probes(db: Database) -> list[ProbeRow]:
+    """Return the newest look of each host at each mirror and registry, unless it is too old to tell."""
+    with db.reading() as connection:
+        since = db.moment(connection) - STANDS_FOR
+        key = (table.c.host_id, table.c.mirror, table.c.registry)
+        place = func.row_number().over(partition_by=key, order_by=(table.c.recorded_at.desc(), table.c.id.desc()))
+        newest = (
+            select(table, hosts.c.name.label("host"), place.label("place"))
+            .join(hosts, hosts.c.id == table.c.host_id)
+            .where(table.c.recorded_at > since, table.c.state.is_not(None), hosts.c.removed_at.is_(None))
+            .subquery("newest")
+        )
+        n = newest.c
+        query = select(newest).where(n.place == 1).order_by(n.mirror, n.registry, n.host)
+        return [_read(row) for row in connection.execute(query).mappings()]
+
+
+def _images(connection: Connection) -> dict[str, str]:
+    """Return an image of each registry that was asked for lately, with what its origin said."""
+    query = select(tags.c.image, tags.c.digest).where(tags.c.digest != "", tags.c.reason == "")
+    found: dict[str, tuple[str, str]] = {}
+    for image, digest in connection.execute(query.order_by(tags.c.image)):
+        found.setdefault(image.partition("/")[0], (image, digest))
+    return dict(list(found.values())[:MOST_IMAGES])
+
+
+def _row(probe: MirrorProbe, host_id: UUID, test_id: UUID, now: datetime) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "host_id": host_id,
+        "mirror": name(probe.mirror),
+        "registry": name(probe.registry),
+        "ok": probe.state is ProbeState.OK,
+        "status": 0,
+        "reason": prose(probe.reason),
+        "duration_ms": max(0, min(probe.duration_ms, 2**53)),
+        "recorded_at": now,
+        "state": probe.state.value,
+        "test_id": test_id,
+        "tls_not_after": probe.tls_not_after,
+        "digest": name(probe.digest) or None,
+        "origin_digest": name(probe.origin_digest) or None,
+        "bytes_per_s": None,
+    }
+
+
+def _read(row: RowMapping) -> ProbeRow:
+    return ProbeRow(
+        host_id=row["host_id"],
+        host=row["host"],
+        mirror=row["mirror"],
+        registry=row["registry"],
+        state=ProbeState(row["state"]),
+        reason=row["reason"],
+        duration_ms=row["duration_ms"],
+        tls_not_after=row["tls_not_after"],
+        digest=row["digest"] or "",
+        origin_digest=row["origin_digest"] or "",
+        recorded_at=row["recorded_at"],
+        test_id=row["test_id"],
+    )

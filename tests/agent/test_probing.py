@@ -1,0 +1,72 @@
+"""What an agent finds when it looks at its mirrors."""
+
+from uuid import uuid4
+
+import pytest
+
+from fleet.agent.facts import Facts
+from fleet.agent.probing import Prober
+from fleet.agent.problems import Problems
+from fleet.clock import SystemClock
+from fleet.mirrors.policy import parse_mirrors
+from fleet.mirrors.probe import MirrorProbe, ProbeState
+from fleet.mirrors.sources import HostMirrors
+from fleet.registry.credentials import NoCredentials
+from fleet.road.messages import Probe, Up
+from fleet.testing.engine import MemoryEngine
+from fleet.testing.faults import Fault
+from fleet.testing.gatekeeper import Access
+from fleet.testing.registry import ScriptedRegistry
+
+IMAGE = "docker.io/library/app:1"
+
+
+def look(url: str, images: dict[str, str]) -> MirrorProbe:
+    """Return what an agent finds at one mirror of Docker Hub."""
+    said: list[Up] = []
+    facts = Facts(MemoryEngine(), lambda _: HostMirrors(), Problems())
+    prober = Prober(NoCredentials(), facts, said.append, clock=SystemClock())
+    answer = prober.answer(
+        Probe(request=uuid4(), mirrors=parse_mirrors([{"for": "docker.io", "url": url}]), images=images)
+    )
+    (found,) = answer.mirrors
+    return found
+
+
+def test_a_mirror_that_has_what_the_origin_has_is_well() -> None:
+    with ScriptedRegistry() as registry:
+        digest = str(registry.shelf.add_image("library/app", "1", layers=[b"x"]))
+        found = look(registry.url, {IMAGE: digest})
+        assert (found.state, found.digest, found.reason) == (ProbeState.OK, digest, "")
+        assert (found.mirror, found.registry, found.tls_not_after) == (registry.url, "docker.io", None)
+
+
+def test_a_mirror_with_another_digest_than_the_origin_is_stale() -> None:
+    with ScriptedRegistry() as registry:
+        registry.shelf.add_image("library/app", "1", layers=[b"old"])
+        found = look(registry.url, {IMAGE: f"sha256:{'a' * 64}"})
+        assert found.state is ProbeState.STALE
+        assert found.origin_digest == f"sha256:{'a' * 64}"
+
+
+def test_a_mirror_without_the_image_is_told_apart_from_one_that_is_down() -> None:
+    with ScriptedRegistry() as registry:
+        assert look(registry.url, {IMAGE: ""}).state is ProbeState.MISSING
+        assert look(registry.url, {}).state is ProbeState.OK, "it is a registry"
+        with registry.down():
+            assert look(registry.url, {}).state is ProbeState.DOWN
+
+
+@pytest.mark.parametrize(("status", "state"), [(429, ProbeState.LIMITED), (500, ProbeState.DOWN)])
+def test_a_mirror_that_refuses_says_how(status: int, state: ProbeState) -> None:
+    with ScriptedRegistry() as registry:
+        registry.shelf.add_image("library/app", "1", layers=[b"x"])
+        registry.faults.add(Fault.STATUS, status=status)
+        assert look(registry.url, {IMAGE: ""}).state is state
+
+
+def test_a_mirror_that_wants_a_login_is_unauthorized() -> None:
+    with ScriptedRegistry(access=Access(scheme="basic", username="u", password="p")) as registry:
+        registry.shelf.add_image("library/app", "1", layers=[b"x"])
+        assert look(registry.url, {IMAGE: ""}).state is ProbeState.UNAUTHORIZED
+        assert look(registry.url, {}).state is ProbeState.UNAUTHORIZED
