@@ -33,6 +33,8 @@ EVENT_WINDOW_S = 30.0
 """How long one request for events is kept open, so that an engine that hangs is noticed."""
 LONGEST_STOP_S = 3600
 """What stands for a StopTimeout of -1, "for ever"."""
+_ADDED, _DELETED = 1, 2
+"""Kinds of paths in the engine's diff; 0 is a changed one."""
 DEFAULT_STOP_S = 10
 REMOVAL_WAIT_S = 60.0
 """How long a removal that somebody else began is waited for."""
@@ -156,6 +158,28 @@ class DockerEngine:
         with self._asking(f"set the restart policy of container {container}") as api:
             path = f"/containers/{quote(container, safe='')}/update"
             self._post(api, path, json={"RestartPolicy": dict(policy)}).close()
+
+    def changes(self, container: str) -> dict[str, bool]:
+        """Return the paths of a container's writable layer, and whether each was added (else it was changed)."""
+        with self._asking(f"read the changed files of container {container}") as api:
+            rows = api.diff(container) or ()
+        return {str(row["Path"]): row.get("Kind") == _ADDED for row in rows if row.get("Kind") != _DELETED}
+
+    def read_files(self, container: str, path: str, *, most_bytes: int) -> bytes:
+        """Return a tar of what is at *path*; raise EngineError where it would be over *most_bytes*."""
+        packed = bytearray()
+        with self._asking(f"read {path} of container {container}") as api:
+            stream, _ = api.get_archive(container, path)
+            for chunk in stream:
+                packed += chunk
+                if len(packed) > most_bytes:
+                    raise EngineError(f"cannot read {path} of container {container}: it is over {most_bytes} bytes")
+        return bytes(packed)
+
+    def write_files(self, container: str, folder: str, packed: bytes) -> None:
+        """Unpack the tar *packed* into a *folder* of a container."""
+        with self._asking(f"write files into {folder} of container {container}") as api:
+            api.put_archive(container, folder, packed)
 
     def events(self, *, since: datetime | None = None) -> Iterator[EngineEvent]:
         """Yield the engine's container and image events until closed; one request covers EVENT_WINDOW_S."""

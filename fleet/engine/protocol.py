@@ -144,6 +144,18 @@ class Engine(Protocol):
         """Change a container's restart policy in place (``{"Name": .., "MaximumRetryCount": ..}``)."""
         ...
 
+    def changes(self, container: str) -> dict[str, bool]:
+        """Return the paths of a container's writable layer, and whether each was added (else it was changed)."""
+        ...
+
+    def read_files(self, container: str, path: str, *, most_bytes: int) -> bytes:
+        """Return a tar of what is at *path*; raise EngineError where it would be over *most_bytes*."""
+        ...
+
+    def write_files(self, container: str, folder: str, packed: bytes) -> None:
+        """Unpack the tar *packed* into a *folder* of a container, with the owners that it states."""
+        ...
+
     def events(self, *, since: datetime | None = None) -> Iterator[EngineEvent]:
         """Yield the engine's container and image events until closed."""
         ...

@@ -247,6 +247,31 @@ class MemoryEngine:
 
         self._do("set_restart_policy", change, container, dict(policy))
 
+    def changes(self, container: str) -> dict[str, bool]:
+        """Return the paths of the writable layer, each as an added one."""
+        return self._do("changes", lambda: dict.fromkeys(self.world.must(container, "read").files, True), container)
+
+    def read_files(self, container: str, path: str, *, most_bytes: int) -> bytes:
+        """Return what is at *path*, as a tar in name only; raise EngineError where it is over *most_bytes*."""
+
+        def read() -> bytes:
+            found = self.world.must(container, "read").files.get(path)
+            if found is None or len(found) > most_bytes:
+                raise EngineError(f"cannot read {path} of container {container}", status=404)
+            return path.encode() + b"\0" + found
+
+        return self._do("read_files", read, container, path)
+
+    def write_files(self, container: str, folder: str, packed: bytes) -> None:
+        """Write what ``read_files`` returned."""
+
+        def write() -> None:
+            path, _, content = packed.partition(b"\0")
+            name = path.decode().rpartition("/")[2]
+            self.world.must(container, "write").files[f"{folder.rstrip('/')}/{name}"] = content
+
+        self._do("write_files", write, container, folder)
+
     def events(self, *, since: datetime | None = None) -> Iterator[EngineEvent]:
         """Yield the container and image events until closed; those after *since* first."""
         told = 0 if since is not None else len(self._events)

@@ -27,6 +27,8 @@ class MemoryContainer:
     behaviour: Behaviour
     nameless: set[str] = field(default_factory=set)
     """The anonymous volumes that were made for it, which go with it where the engine removes it by itself."""
+    files: dict[str, bytes] = field(default_factory=dict)
+    """Path -> content of what stands in the writable layer alone."""
     running: bool = False
     run: int = 0
     """Which run of it this is; counts every start in the whole engine, so that no two are alike."""

@@ -19,6 +19,17 @@ class GlobalMirrorsFor(StrEnum):
     """Docker Hub alone, as the Docker daemon does."""
 
 
+class LooseFiles(StrEnum):
+    """What is done about files that stand only in the old container's writable layer."""
+
+    WARN = "warn"
+    """The update goes on, and the outcome names them."""
+    REFUSE = "refuse"
+    """The container is skipped."""
+    COPY = "copy"
+    """They are copied into the new container before the old one is stopped."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyPolicy:
     """When a new container counts as good."""
@@ -38,6 +49,7 @@ class Policy:
     verify: VerifyPolicy = field(default_factory=VerifyPolicy)
     remove_old_image: bool = False
     """Whether the old image is removed after a verified update, where no container uses it."""
+    loose_files: LooseFiles = LooseFiles.WARN
     pull_timeout_ms: int = 3_600_000
     apply_timeout_ms: int = 900_000
 

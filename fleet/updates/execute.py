@@ -9,8 +9,9 @@ from fleet.engine.protocol import Engine, Inspect
 from fleet.engine.spec import new_spec, shares_with
 from fleet.errors import BadInput, EngineError, EngineUnreachable
 from fleet.images.reference import Reference
-from fleet.updates.command import Policy, Target
+from fleet.updates.command import LooseFiles, Policy, Target
 from fleet.updates.journal import Journal, Stage, UpdateEntry
+from fleet.updates.loose import loose_files, told
 from fleet.updates.outcome import Phases, PullOutcome, Result, UpdateOutcome
 from fleet.updates.probe import probes_of
 from fleet.updates.recreate import finish, peers_of, recreate
@@ -121,7 +122,11 @@ def _prepare(run: Run) -> UpdateOutcome | None:
         obstacle = _obstacle(engine, target, old)
         if obstacle:
             return run.close(Result.SKIPPED, f"cannot update {target.container}: {obstacle}")
-        run.save(Stage.CREATE, old=old, **_new_container(run, old))
+        obstacle, loose = _loose(run, old)
+        if obstacle:
+            return run.close(Result.SKIPPED, f"cannot update {target.container}: {obstacle}")
+        new = _new_container(run, old)
+        run.save(Stage.CREATE, old=old, **(new | loose | {"config_diff": new["config_diff"] + loose["config_diff"]}))
     except EngineUnreachable:
         raise
     except Exception as error:
@@ -177,6 +182,21 @@ def _new_container(run: Run, old: Inspect) -> dict[str, Any]:
     connect = tuple((network, dict(endpoint)) for network, endpoint in spec.connect)
     told = () if old_image else (UNKNOWN_IMAGE,)
     return {"body": dict(spec.body), "connect": connect, "platform": spec.platform, "config_diff": told}
+
+
+def _loose(run: Run, old: Inspect) -> tuple[str, dict[str, Any]]:
+    """Return why loose files keep the container from its update, or empty; and what the record says of them."""
+    policy = run.entry.policy.loose_files
+    try:
+        files = loose_files(run.engine, old)
+    except EngineError as error:
+        if policy is not LooseFiles.WARN:
+            raise
+        return "", {"config_diff": (f"cannot tell which files stand only in the writable layer: {error}",)}
+    if files and policy is LooseFiles.REFUSE:
+        return f"files stand only in its writable layer, as {files[0]}, and the policy refuses to lose them", {}
+    copied = policy is LooseFiles.COPY
+    return "", {"config_diff": told(files, copied=copied), "copies": files if copied else ()}
 
 
 def _written_reference(old: Inspect, reference: Reference) -> str:

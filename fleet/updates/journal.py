@@ -78,6 +78,8 @@ class UpdateEntry:
     reason: str = ""
     """Why the stage UNDO was reached."""
     config_diff: tuple[str, ...] = ()
+    copies: tuple[str, ...] = ()
+    """The paths that are to be copied from the old container's writable layer."""
     outcome: UpdateOutcome | None = None
     """Set with the stage DONE."""
 

@@ -73,7 +73,7 @@ def ask(probe: Probe, inspect: Inspect) -> str:
         try:
             reason = _ask_http(place, probe.path) if probe.path else _ask_tcp(place)
         except (OSError, http.client.HTTPException) as error:
-            reason = f"{place[0]}:{place[1]} does not answer: {error or type(error).__name__}"
+            reason = f"{place[0]}:{place[1]} does not answer: {str(error) or type(error).__name__}"
         if not reason:
             return ""
     return reason

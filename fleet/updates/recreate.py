@@ -14,6 +14,7 @@ from fleet.engine.spec import COMPOSE_IMAGE_LABEL, new_spec, peers_named
 from fleet.errors import BadInput, EngineError
 from fleet.images.reference import Reference
 from fleet.updates.journal import Stage
+from fleet.updates.loose import copy_files
 from fleet.updates.run import Run
 from fleet.updates.verify import verify
 
@@ -27,6 +28,7 @@ NO_RESTART = {"Name": "no", "MaximumRetryCount": 0}
 def recreate(run: Run) -> None:
     """Take the update from its first step to a verified new container; what it raises is for roll_back to undo."""
     create_new(run)  # taken back by remove_new
+    copy_loose(run)  # taken back by remove_new
     release_old(run)  # taken back by hold_old
     stop_old(run)  # taken back by start_old
     swap_names(run)  # taken back by name_old
@@ -47,6 +49,12 @@ def create_new(run: Run) -> None:
         raise EngineError(
             f"cannot update {run.target.container}: {entry.body['Image']} does not name the image that was pulled"
         )
+
+
+def copy_loose(run: Run) -> None:
+    """Copy what the policy has copied from the old container's writable layer, while the old one runs."""
+    if run.entry.copies:
+        copy_files(run.engine, run.entry.copies, run.target.container_id, run.entry.new_id)
 
 
 def remove_new(run: Run) -> None:

@@ -103,6 +103,17 @@ class RemoteEngine:
     def set_restart_policy(self, container: str, policy: Mapping[str, Any]) -> None:
         self._far.call("set_restart_policy", container, policy)
 
+    def changes(self, container: str) -> dict[str, bool]:
+        found: dict[str, bool] = self._far.call("changes", container)
+        return found
+
+    def read_files(self, container: str, path: str, *, most_bytes: int) -> bytes:
+        found: bytes = self._far.call("read_files", container, path, most_bytes=most_bytes)
+        return found
+
+    def write_files(self, container: str, folder: str, packed: bytes) -> None:
+        self._far.call("write_files", container, folder, packed)
+
     def events(self, *, since: datetime | None = None) -> Iterator[EngineEvent]:
         return iter(())
 

@@ -13,7 +13,7 @@ from fleet.testing.clock import ManualClock
 from fleet.testing.engine import MemoryEngine
 from fleet.testing.engine_faults import KillNow
 from fleet.testing.engine_images import STEADY, Behaviour
-from fleet.updates.command import Policy, Target, VerifyPolicy
+from fleet.updates.command import LooseFiles, Policy, Target, VerifyPolicy
 from fleet.updates.execute import recover, recreate_target
 from fleet.updates.journal import Journal
 from fleet.updates.outcome import PullOutcome, Result, Tier, UpdateOutcome
@@ -38,6 +38,8 @@ class Shape:
     new_config: Mapping[str, Any] = field(default_factory=dict)
     policy: Policy = field(default_factory=lambda: Policy(verify=VerifyPolicy(settle_ms=2_000, deadline_ms=10_000)))
     api_version: str = "1.45"
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """What stands in the old container's writable layer alone."""
     removal_takes_s: float = 0.0
     good: bool = True
     """Whether the new image can be verified at all."""
@@ -77,6 +79,11 @@ SHAPES: dict[str, Shape] = {
     "the old image goes": Shape(
         body=restart("always"), policy=Policy(verify=VerifyPolicy(settle_ms=1_000), remove_old_image=True)
     ),
+    "files copied": Shape(
+        body=restart("always"),
+        policy=Policy(verify=VerifyPolicy(settle_ms=1_000), loose_files=LooseFiles.COPY),
+        files={"/etc/app.conf": b"mine", "/srv/list": b"1"},
+    ),
     "a new one that gets unhealthy": Shape(
         body=restart("always") | {"Healthcheck": PROBE}, new=Behaviour(health="unhealthy"), good=False
     ),
@@ -115,6 +122,7 @@ class Site:
         self.old_id = self.engine.run("web", "app:1", **self.shape.body)
         if self.shape.api_version == "1.41":
             self.engine.world._join(self.engine.world.containers[self.old_id], "front", {"Aliases": ["www"]})
+        self.engine.world.containers[self.old_id].files.update(self.shape.files)
         self.clock.advance(60)
         for volume in self._volumes(self.engine.running()["web"]):
             self.engine.world.volumes[volume]["kept"] = "precious"
@@ -214,6 +222,10 @@ class Site:
             assert self.engine.world.volumes[volume] == {"kept": "precious"}, told
         assert set(web["NetworkSettings"]["Networks"]) == set(self.before["NetworkSettings"]["Networks"])
         assert outcome.result is not Result.ROLLBACK_FAILED, told
+        # What the engine removed with its stop (--rm) can be made again from the journal, but not its loose files.
+        made_again = outcome.result is not Result.UPDATED and self.before["HostConfig"]["AutoRemove"]
+        if self.shape.policy.loose_files is LooseFiles.COPY and not made_again:
+            assert self.engine.world.must("web", "read").files == self.shape.files, told
 
     def assert_tidy(self) -> None:
         """Assert that no further container is there once an agent has started again."""

@@ -27,6 +27,7 @@ ALWAYS = (
     "unless-stopped, probed",
     "rm, slow to stop",
     "ports, static address",
+    "files copied",
     "a new one that exits",
     "rm, a new one that cannot start",
 )

@@ -7,13 +7,14 @@ from pathlib import Path
 from tempfile import mkdtemp
 from unittest import mock
 
+import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from fleet.errors import EngineUnreachable
 from fleet.testing.engine_faults import ANY, KillNow, When
 from fleet.testing.engine_images import Behaviour
-from fleet.updates.command import Policy, VerifyPolicy
+from fleet.updates.command import LooseFiles, Policy, VerifyPolicy
 from fleet.updates.outcome import Result
 from tests.updates.site import PROBE, Shape, Site, engine_says_no
 
@@ -69,7 +70,9 @@ def shapes(draw: st.DrawFn) -> Shape:
         policy=Policy(
             verify=VerifyPolicy(settle_ms=draw(st.sampled_from([0, 1_000])), deadline_ms=5_000),
             remove_old_image=draw(st.booleans()),
+            loose_files=draw(st.sampled_from([LooseFiles.WARN, LooseFiles.COPY])),
         ),
+        files=draw(st.sampled_from([{}, {"/etc/app.conf": b"mine"}])),
     )
 
 
@@ -84,12 +87,29 @@ faults = st.lists(
 )
 
 
-@given(shape=shapes(), faults=faults, reboot=st.booleans())
+everything = given(shape=shapes(), faults=faults, reboot=st.booleans())
+
+
+@everything
 @settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
 def test_after_any_three_faults_one_of_the_two_runs(
     shape: Shape, faults: list[tuple[int, int, When, float]], reboot: bool
 ) -> None:
     """Fewer faults than the way back has tries, so that it may not fail."""
+    live_through(shape, faults, reboot)
+
+
+@pytest.mark.full
+@everything
+@settings(max_examples=10_000, suppress_health_check=[HealthCheck.too_slow])
+def test_after_any_three_faults_one_of_the_two_runs_ten_thousand_times(
+    shape: Shape, faults: list[tuple[int, int, When, float]], reboot: bool
+) -> None:
+    live_through(shape, faults, reboot)
+
+
+def live_through(shape: Shape, faults: list[tuple[int, int, When, float]], reboot: bool) -> None:
+    """Let one sequence happen, and judge it."""
     folder = Path(mkdtemp(prefix="fleet-promise-"))
     try:
         with mock.patch.object(os, "fsync", lambda descriptor: None):
