@@ -78,6 +78,7 @@ def _apply(client: "Client", found: "Imported", host: str | None, name: str) -> 
     from fleet.api.policies import SetPolicy
     from fleet.api.schedules import CreateSchedule
     from fleet.api.selectors import Selector
+    from fleet.rollouts.policy import merged
 
     if found.schedule and any(each.name == name for each in client.schedules().schedules):
         raise Refused(f"cannot make the schedule: the name {name!r} is taken; choose another with: --name")
@@ -85,7 +86,7 @@ def _apply(client: "Client", found: "Imported", host: str | None, name: str) -> 
     known = client.policies(host).policies
     written = next((p.document for p in known if p.kind.value == kind and p.subject in ("", subject)), {})
     if found.policy:
-        client.set_policy(build(SetPolicy, kind=kind, subject=subject, document=written | found.policy))
+        client.set_policy(build(SetPolicy, kind=kind, subject=subject, document=merged((written, found.policy))))
     if found.schedule:
         selector = Selector(hosts=(host,) if host else ())
         client.create_schedule(build(CreateSchedule, name=name, selector=selector, **found.schedule))

@@ -19,6 +19,7 @@ from fleet.rollouts.selection import Selection
 from fleet.rollouts.stops import Stop, freezing, keeping
 from fleet.rollouts.trust import ResolvePolicy, WithoutOrigin
 from fleet.updates.command import Policy, Target, UpdateCommand
+from fleet.updates.labels import duration_ms, label
 from fleet.updates.order import Graph, graph
 from fleet.updates.plan import Action
 from fleet.updates.plan import plan as plan_on_host
@@ -101,18 +102,24 @@ def trusted(
 ) -> ContainerStanding:
     """Return *standing*, not to be updated where what is known of its tag is not believed, or not yet.
 
-    Without *now* no digest is too young.
+    Without *now* no digest is too young. The container's label cooldown-delay wins over the policy's least age.
     """
     if not standing.updatable or tag is None:
         return standing
     if tag.refused_digest or (tag.reason and resolve.without_origin is WithoutOrigin.FAIL):
         return replace(standing, updatable=False, reason=tag.reason)
+    if written := label(standing.container.labels, "cooldown-delay"):
+        least_ms = duration_ms(written)
+        if least_ms is None:
+            told = f"cannot update {standing.container.name}: its label cooldown-delay is no duration, such as 3d"
+            return replace(standing, updatable=False, reason=told)
+        resolve = replace(resolve, min_age_ms=least_ms)
     wait = resolve.too_young(tag.first_seen_at, now) if now else None
     if wait is None:
         return standing
     seen = f"since {tag.first_seen_at:%Y-%m-%d %H:%M} UTC" if tag.first_seen_at else "only now"
     reason = (
-        f"{tag.digest[:19]} is younger than the policy asks for: Fleet has seen it {seen}, and it may go in"
+        f"{tag.digest[:19]} is younger than its policy or label asks for: Fleet has seen it {seen}, and it may go in"
         f" {_rounded(wait)}"
     )
     return replace(standing, updatable=False, reason=reason)

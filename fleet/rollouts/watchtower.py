@@ -14,6 +14,7 @@ from fleet.errors import BadInput
 from fleet.rollouts.cron import check_cron
 from fleet.rollouts.watchtower_options import BY_ENV, BY_FLAG, BY_SHORT, Fate, Option
 from fleet.rollouts.watchtower_times import DEFAULT_INTERVAL_S, Times, of_interval, of_schedule
+from fleet.updates.labels import duration_ms
 from fleet.updates.snapshot import STEERING_LABELS
 
 _TRUE = ("1", "t", "true")
@@ -162,6 +163,11 @@ class _Turning:
             self._select["labels_win"] = True
         self._scope()
         self._lists()
+        if (age := self._value("cooldown-delay")) and duration_ms(age) is not None:
+            least = _whole(duration_ms(age) or 0)
+            policy |= {"resolve": {"min_age": least}} if least else {}
+            told = f'resolve.min_age = "{least}", from when Fleet first saw it' if least else "off, as it is here"
+            self._tell("cooldown-delay", Fate.POLICY, told)
         schedule = self._schedule()
         self._rest()
         if self._select:
@@ -250,13 +256,17 @@ class _Turning:
         for flag, (written, _) in self._given.options.items():
             if written not in told:
                 option = BY_FLAG[flag]
-                nothing = option.fate is Fate.REFUSED and self._value(flag) in ("", "0", "0s")
-                self._tell(flag, Fate.SAME if nothing else option.fate, option.words or "nothing to set")
+                self._tell(flag, option.fate, option.words or "nothing to set")
         for name, value in self._given.unknown:
             words = "Watchtower's documentation does not name it"
             self._became.append(
                 Became(name=name, value="(not repeated)" if value else "", fate=Fate.UNKNOWN, words=words)
             )
+
+
+def _whole(ms: int) -> str:
+    """Return a duration in whole minutes, the next longer ones; empty for none."""
+    return f"{-(-ms // 60_000)}m" if ms else ""
 
 
 def _globs(patterns: Sequence[str]) -> tuple[list[str], str]:

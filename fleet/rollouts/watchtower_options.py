@@ -129,7 +129,7 @@ OPTIONS = (
     *_options(
         Fate.DROPPED, "nothing is sent to chat or mail; ask: fleet history ls since:1d", *_SECRETLY_TOLD, secret=True
     ),
-    *_options(Fate.REFUSED, "images are taken as soon as their tag has them", "cooldown-delay"),
+    *_options(Fate.REFUSED, "cannot read this duration; set resolve.min_age in the policy", "cooldown-delay"),
     *_options(
         Fate.ELSEWHERE,
         "give the agent the Docker configuration that holds the login",

@@ -1,11 +1,14 @@
 """The labels by which people steer an update, read from a container's labels: ``fleet.NAME``, or Watchtower's own. Pure."""
 
+import re
 from collections.abc import Mapping
 
 WATCHTOWER = "com.centurylinklabs.watchtower."
 PREFIXES = ("fleet.", WATCHTOWER)
 """Whose labels steer an update; the first that says anything wins."""
-WATCHTOWER_STOP_SIGNAL = "com.centurylinklabs.watchtower.stop-signal"
+
+_UNITS_MS = {"w": 604_800_000, "d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000}
+_DURATION = re.compile(r"(?:\d{1,6}(?:\.\d{1,3})?[wdhms])+")
 
 TRUE = frozenset({"true", "1", "yes", "on"})
 FALSE = frozenset({"false", "0", "no", "off"})
@@ -31,3 +34,13 @@ def says(labels: Mapping[str, str], name: str) -> bool | None:
 def scope(labels: Mapping[str, str]) -> str:
     """Return the scope that a container is in; ``none`` where it is in none."""
     return label(labels, "scope") or NO_SCOPE
+
+
+def duration_ms(text: str) -> int | None:
+    """Return a duration such as ``48h``, ``3d``, ``1w`` or ``1h30m`` in milliseconds; ``0`` is none, None: it is no duration."""
+    text = text.strip().lower()
+    if text == "0":
+        return 0
+    if not _DURATION.fullmatch(text):
+        return None
+    return round(sum(float(number) * _UNITS_MS[unit] for number, unit in re.findall(r"([\d.]+)([wdhms])", text)))

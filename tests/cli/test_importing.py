@@ -51,6 +51,6 @@ def test_apply_writes_the_policy_beside_what_is_there_and_makes_the_schedule(fle
 
 
 def test_what_would_be_lost_keeps_it_from_being_applied(fleet: Fleet) -> None:
-    refused = fleet("import", "watchtower", "--apply", "--", "--cooldown-delay", "3d")
+    refused = fleet("import", "watchtower", "--apply", "--", "--cooldown-delay", "soon")
     assert refused.code == 6
     assert "cannot apply it: --cooldown-delay would be lost" in refused.err

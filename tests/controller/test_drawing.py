@@ -193,3 +193,16 @@ def test_an_older_answer_is_planned_from_unless_the_policy_says_to_fail() -> Non
     assert trusted(stand(container(), failed), failed, ResolvePolicy(), NOON).updatable
     fail = ResolvePolicy(without_origin=WithoutOrigin.FAIL)
     assert not trusted(stand(container(), failed), failed, fail, NOON).updatable
+
+
+@pytest.mark.parametrize(
+    ("written", "reason"),
+    [("48h", "is younger than its policy or label"), ("1h", ""), ("0", ""), ("soon", "cooldown-delay is no duration")],
+)
+def test_the_label_cooldown_delay_wins_over_the_policy(written: str, reason: str) -> None:
+    seen = replace(tag(), first_seen_at=NOON)
+    row = container(labels={"com.centurylinklabs.watchtower.cooldown-delay": written})
+    policy = replace(POLICIES[HOST], resolve=ResolvePolicy(min_age_ms=86_400_000))
+    plan = draw([row], {IMAGE: seen}, {HOST: policy}, now=NOON + timedelta(hours=2))
+    assert plan.containers == (0 if reason else 1)
+    assert not reason or reason in plan.left_out[0].reason

@@ -39,6 +39,8 @@ def environment(**pairs: str) -> Imported:
         (["-x", "db,cache"], {"select": {"exclude": {"names": ["db", "cache"]}}}),
         (["--skip-image-names", "^ghcr.io/.*$ redis:7"], {"select": {"exclude": {"images": ["ghcr.io/*", "redis:7"]}}}),
         (["--disable-containers-by-label", "fleet.x=1"], {"select": {"exclude": {"labels": {"fleet.x": "1"}}}}),
+        (["--cooldown-delay", "3d"], {"resolve": {"min_age": "4320m"}}),
+        (["--cooldown-delay", "0"], {}),
         (["--cleanup=false"], {}),
     ],
 )
@@ -67,7 +69,7 @@ def test_flags_win_over_variables_and_short_ones_may_stand_together() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["ng(inx|x)"], ["--enable-containers-by-label", "team=a"], ["--cooldown-delay", "3d"]]
+    "words", [["ng(inx|x)"], ["--enable-containers-by-label", "team=a"], ["--cooldown-delay", "soon"]]
 )
 def test_what_would_be_lost_and_update_more_is_refused(words: list[str]) -> None:
     assert [each.fate for each in flags(*words).refusals] == [Fate.REFUSED]
