@@ -21,6 +21,8 @@ DAEMON_FILES = (
 """Where the Docker daemon's configuration lies on Linux, rootless, and on Windows."""
 _UNCHECKED_SINCE = 28
 """Since which major version a blindly trusted mirror makes the containerd store trust Docker Hub blindly, too."""
+_TLS_TO_PLAIN = 26
+"""The major version whose containerd store speaks TLS to a mirror that is written as http (seen on 26.1)."""
 _ALWAYS_INSECURE = frozenset({"127.0.0.0/8", "::1/128"})
 
 
@@ -77,7 +79,7 @@ def read_host_mirrors(
         known = {(rule.for_registry, rule.endpoint.host, rule.endpoint.base_path) for rule in rules}
         reported = daemon_rules(facts.mirrors, told, "docker info", Provenance.DAEMON, problems)
         rules += [r for r in reported if (r.for_registry, r.endpoint.host, r.endpoint.base_path) not in known]
-        problems += [*_pending(facts, files), *_unchecked_hub(facts)]
+        problems += [*_pending(facts, files), *_unchecked_hub(facts), *_asked_over_tls(facts)]
     return HostMirrors(
         rules=tuple(rules), insecure=tuple(dict.fromkeys(insecure)), problems=tuple(dict.fromkeys(problems))
     )
@@ -134,6 +136,21 @@ def _unchecked_hub(facts: DaemonFacts) -> list[str]:
     return [
         f"daemon-hub-unchecked: cannot trust this daemon's own pulls from Docker Hub: the mirror {_listed(blind)} makes"
         " it skip the check of Docker Hub's certificate; write hosts.toml instead, or name the mirror in Fleet alone"
+    ]
+
+
+def _asked_over_tls(facts: DaemonFacts) -> list[str]:
+    """Tell of plain mirrors that this daemon asks over TLS all the same, so that it never gets an answer there."""
+    major = re.match(r"\d+", facts.version)
+    if not facts.containerd_store or major is None or int(major[0]) != _TLS_TO_PLAIN:
+        return []
+    told = tuple(plain_registry(name) for name in facts.insecure_registries)
+    plain = [url for url in facts.mirrors if url.startswith("http://") and not _blindly(url, told)]
+    if not plain:
+        return []
+    return [
+        f"daemon-mirror-over-tls: cannot count on this daemon's own use of {_listed(plain)}: with the containerd store,"
+        " engine 26 speaks TLS to a plain mirror unless its host stands in insecure-registries; list it there"
     ]
 
 

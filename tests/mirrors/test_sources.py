@@ -183,3 +183,21 @@ def test_an_unreadable_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "daemon.json").mkdir()
     (tmp_path / "mirrors.json").mkdir()
     assert codes(hosts(tmp_path, None)) == ["fleet-file-unreadable", "daemon-json-unreadable"]
+
+
+@pytest.mark.parametrize(
+    ("version", "store", "insecure", "told"),
+    [
+        ("26.1.5", True, (), True),
+        ("26.1.5", True, ("m.lan:5000",), False),
+        ("26.1.5", False, (), False),
+        ("28.5.2", True, (), False),
+    ],
+)
+def test_a_plain_mirror_that_engine_26_asks_over_tls_is_told(
+    tmp_path: Path, version: str, store: bool, insecure: tuple[str, ...], told: bool
+) -> None:
+    facts = Facts(
+        version=version, containerd_store=store, mirrors=("http://m.lan:5000/",), insecure_registries=insecure
+    )
+    assert ("daemon-mirror-over-tls" in codes(hosts(tmp_path, facts))) is told
