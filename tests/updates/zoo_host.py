@@ -20,7 +20,6 @@ LIMITS: dict[str, Animal] = {
         )
     ),
     "a weight of disk": Animal(body=host(BlkioWeight=300)),
-    "a rate of a disk": Animal(body=host(BlkioDeviceReadBps=[{"Path": "/dev/null", "Rate": MIB}])),
     "a parent of control groups": Animal(body=host(CgroupParent="/zoo")),
     "much shared memory": Animal(body=host(ShmSize=128 * MIB)),
 }
