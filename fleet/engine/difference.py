@@ -27,7 +27,7 @@ def configuration(inspect: Inspect) -> dict[str, Any]:
         config["Hostname"] = inspect["Config"].get("Hostname")
     config["Env"] = _environment(inspect["Config"].get("Env") or ())
     host = {key: value for key, value in inspect["HostConfig"].items() if key not in _FROM_MOUNTS}
-    host["Links"] = [_link(entry) for entry in host.get("Links") or ()]
+    host["Links"] = sorted(_link(entry) for entry in host.get("Links") or ())
     networks = (inspect.get("NetworkSettings") or {}).get("Networks") or {}
     return {
         "Config": _without_empty(config),

@@ -9,9 +9,9 @@ from pathlib import PurePosixPath
 
 from fleet.engine.protocol import Engine, Inspect
 
-_PLACES = "dev proc run sys tmp var/cache var/lock var/log var/run var/tmp"
+_PLACES = "dev proc run sbin/docker-init sys tmp var/cache var/lock var/log var/run var/tmp"
 FLEETING = tuple(f"/{place}" for place in _PLACES.split())
-"""Where nobody expects a file to stay."""
+"""Where nobody expects a file to stay; and the place where the engine puts the init of ``--init``."""
 MOST_TOLD = 20
 """How many loose files are told by name."""
 LARGEST_COPY_BYTES = 64 * 2**20
