@@ -278,7 +278,9 @@ class Snapshot(Message):
 
 
 Down = Annotated[Offer | Order | Go | Cancel | Resolve | Probe | Receipt | SendSnapshot, Field(discriminator="kind")]
-Up = Annotated[Claim | Ready | Outcome | Resolved | Probed | Progress | Heartbeat | Snapshot, Field(discriminator="kind")]
+Up = Annotated[
+    Claim | Ready | Outcome | Resolved | Probed | Progress | Heartbeat | Snapshot, Field(discriminator="kind")
+]
 
 DOWN: TypeAdapter[Down] = TypeAdapter(Down)
 UP: TypeAdapter[Up] = TypeAdapter(Up)
