@@ -5,6 +5,9 @@ SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11; do $$p -c '' 2>/dev/null && echo $$p && exit; done; echo python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Tests mostly wait, for engines and servers: two at a time on two cores, each file by one process.
+JOBS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 STAMP := $(VENV)/.installed
 
 .PHONY: help
@@ -32,19 +35,19 @@ demo: install system ## Set everything up and run the main job on real engines (
 .PHONY: test
 test: install system ## Run linters, types, floors and the tests, with the chosen part of the long matrices (root)
 	$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest -m "not full" --durations=25
+	$(PYTEST) -m "not full" --durations=25
 
 .PHONY: test-full
 test-full: install ## Run everything, every engine generation and every long matrix, and write docs/test-full.md
 	scripts/install-engines packages 20.10 26.1 29
 	$(MAKE) --no-print-directory check
 	mkdir -p dist
-	$(BIN)/python -m pytest --durations=25 --junitxml=dist/test-full.xml; result=$$?; \
+	$(PYTEST) --durations=25 --junitxml=dist/test-full.xml; result=$$?; \
 	$(BIN)/python scripts/write_test_tables.py dist/test-full.xml "$$(git describe --always --dirty)" && exit $$result
 
 .PHONY: test-fast
 test-fast: install ## Run what needs no root, no engine and no server
-	$(BIN)/python -m pytest -m "not lab and not redis and not postgresql and not full"
+	$(PYTEST) -m "not lab and not redis and not postgresql and not full"
 
 .PHONY: check
 check: install ## Lint, format check, types, floors

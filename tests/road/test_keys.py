@@ -59,6 +59,7 @@ def test_a_public_key_does_not_sign() -> None:
         json.dumps(ECKey.generate_key("P-256").as_dict(private=False)),
         '{"kty": "oct", "k": "c2VjcmV0"}',
     ],
+    ids=lambda text: text[:16],
 )
 def test_what_is_no_key_of_ours_is_refused_without_being_quoted(text: str) -> None:
     with pytest.raises(BadInput, match=r"^cannot (read|use) a key") as caught:
