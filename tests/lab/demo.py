@@ -8,6 +8,7 @@ agent on each host, all as separate processes. Each claim that is printed is che
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from fleet.errors import FleetError
 from tests.lab.claims import check, expect, outcomes, running_version, show_round
@@ -52,6 +53,8 @@ def _play(stage: Stage) -> None:
     second = _new_version(stage, "4")
     _update_all(stage)
     show_round(stage, "second round: the good mirror is the second", second, "4", good=stage.mirrors[1])
+    _in_waves(stage)
+    _stopped_at_the_canary(stage)
 
 
 def _new_version(stage: Stage, version: str) -> dict[str, str]:
@@ -112,6 +115,39 @@ def _other_mirrors(stage: Stage) -> None:
     heading("every host gets three other mirrors: hill serves wrong bytes, lake is good, dale refuses connections")
     stage.mirrors = [stage.lab.lying("hill"), stage.lab.cache("lake"), stage.lab.dead("dale")]
     configure(stage)
+
+
+def _in_waves(stage: Stage) -> None:
+    heading(f"version 5 of {WEB} goes out in two waves: one host, and the rest once it did well for five seconds")
+    stage.origin.push(f"acme/{WEB}", "stable", recipe(WEB, "5"))
+    told = _roll_out(stage)
+    waves = told["waves"]
+    check([wave["state"] for wave in waves] == ["passed", "passed"], "both waves passed their gates")
+    check(waves[0]["ended_at"] <= waves[1]["opened_at"], "the second opened when the first had passed")
+    check(all(running_version(host, WEB) == "5" for host in stage.hosts), f"every host runs version 5 of {WEB}")
+
+
+def _stopped_at_the_canary(stage: Stage) -> None:
+    heading(f"version 6 of {WEB} fails its HEALTHCHECK: the rollout stops at its first host and touches no other")
+    stage.origin.push(f"acme/{WEB}", "stable", recipe(WEB, "6"))
+    told = _roll_out(stage)
+    reached = [each["host"] for each in told["hosts"] if each["tries"]]
+    check(len(reached) == 1, f"one host was touched: {', '.join(reached)}")
+    check(told["waves"][0]["state"] == "failed", "the first wave failed its gate")
+    check(all(running_version(host, WEB) == "5" for host in stage.hosts), f"every host runs version 5 of {WEB}")
+
+
+def _roll_out(stage: Stage) -> Any:
+    """Carry out what is new of one container in waves, and return what the centre says of the rollout."""
+    spec = stage.lab.place.folder / "waves.yaml"
+    spec.write_text("waves:\n  - {size: 1, soak: 5s}\n  - {size: rest, soak: 0s}\n")
+    _print(stage.fleet.fleet("rollout", "start", "--spec", spec, "--container", WEB, check=False, timeout_s=240))
+    newest = max(
+        stage.fleet.ask("rollout", "ls")["rollouts"], key=lambda one: one["way_back_of"] is None and one["number"]
+    )
+    told = stage.fleet.ask("rollout", "show", newest["id"])
+    _print(stage.fleet.fleet("rollout", "show", newest["id"]))
+    return told
 
 
 def _done(stage: Stage, host: Host) -> bool:
