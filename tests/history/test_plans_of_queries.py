@@ -24,8 +24,9 @@ from tests.history.conftest import HeldClock
 from tests.history.facts import DIGESTS, Facts, write_facts
 
 ROWS = 2100
-MOST_BUFFERS = 200
-"""Far below the pages of the tables with their indexes; each row may lie on a page of its own."""
+MOST_BUFFERS = 400
+"""Below the pages of the tables with their indexes; each row of a day that is not over may lie on a page of its own, and in
+the evening there are more of them."""
 LIMIT = 2
 """Rows a page, where the thousandth is asked for."""
 
