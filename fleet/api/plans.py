@@ -55,6 +55,14 @@ class Plan(Part):
     warnings: tuple[str, ...] = ()
 
     @property
+    def pinned(self) -> tuple[PlanHost, ...]:
+        """What would be done, without the routes: those follow from the mirrors that a host has when it pulls."""
+        return tuple(
+            host.model_copy(update={"targets": tuple(t.model_copy(update={"route": ()}) for t in host.targets)})
+            for host in self.hosts
+        )
+
+    @property
     def changes(self) -> int:
         """How many containers it would touch."""
         return sum(len(host.targets) for host in self.hosts)

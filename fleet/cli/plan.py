@@ -147,7 +147,7 @@ def _checked_id(client: "Client", given: str) -> str:
         return given
     saved = _read(path)
     kept = client.plan(saved.plan.id.hex)
-    if kept.plan.hosts != saved.plan.hosts:
+    if kept.plan.pinned != saved.plan.pinned:
         raise Refused(f"cannot apply {path}: it is not what was planned as {short_id(saved.plan.id)}; plan anew")
     return saved.plan.id.hex
 

@@ -190,7 +190,8 @@ def step(ledger: Ledger, row: RolloutRow, host_id: UUID, now: datetime) -> bool:
     if answer is Answer.CALL_OFF:
         _move(place, HostState.PENDING if row.state is RolloutState.RUNNING else HostState.CANCELLED, now)
         return True
-    if answer is Answer.WAIT or stopped or not machine.online:
+    # Where the look says wait, the bytes come all the same, and the host says that it is ready: only the go waits.
+    if stopped or not machine.online:
         return False
     if next_ is HostState.APPLYING:
         place.before = place.before or machine.runs

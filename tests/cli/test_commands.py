@@ -91,6 +91,12 @@ class TestUpdate:
         file = tmp_path / "plan.json"
         made = json.loads(fleet("plan", "--no-check", "-o", "json", "--out", str(file)).out)
         assert json.loads(file.read_text()) == made
+        # Meanwhile the host may have told of other mirrors: they are no part of what was planned.
+        elsewhere = json.loads(json.dumps(made))
+        for host in elsewhere["plan"]["hosts"]:
+            for target in host["targets"]:
+                target["route"] = ["https://elsewhere.example"]
+        file.write_text(json.dumps(elsewhere))
         ran = fleet("apply", str(file), "--detach", "-o", "json")
         assert ran.code == 0, ran.err
         assert json.loads(ran.out)["plan"]["id"] == made["plan"]["id"]
