@@ -244,10 +244,22 @@ class SmallFleet:
             f"command {state}", lambda: state in self.database.ask(sql).split(), within_s=PATIENCE_S, every_s=0.1
         )
 
-    def ended(self, rollout: str) -> str:
+    def supervise(self) -> None:
+        """Start the agents again that have ended, as systemd does: one whose broker stays silent ends to start afresh."""
+        for host in (self.oak, self.elm):
+            if not self.centre.agents[host.name].alive():
+                self.start_agent(host)
+
+    def ended(self, rollout: str, *, supervised: bool = False) -> str:
         """Wait until *rollout* is over, and return its state."""
         sql = f"select state from rollouts where id = '{rollout}' and ended_at is not null"
-        eventually("the end of the rollout", lambda: self.database.ask(sql), within_s=PATIENCE_S, every_s=0.25)
+
+        def over() -> str:
+            if supervised:
+                self.supervise()
+            return self.database.ask(sql)
+
+        eventually("the end of the rollout", over, within_s=PATIENCE_S, every_s=0.25)
         return self.database.ask(sql)
 
     def logs(self) -> list[tuple[str, str]]:

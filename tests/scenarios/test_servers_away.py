@@ -41,7 +41,7 @@ def updates_under_way(fleet: SmallFleet) -> Iterator[list[App]]:
     finally:
         fleet.harbour.misbehave()
     for app, rollout in zip(apps, rollouts, strict=True):
-        assert fleet.ended(rollout) == "completed", app.results()
+        assert fleet.ended(rollout, supervised=True) == "completed", app.results()
         app.assert_updated_once("2")
 
 
