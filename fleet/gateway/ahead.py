@@ -74,7 +74,7 @@ class Ahead:
         """Return where the piece ends that goes on at *offset*; nobody fetches it ahead from now on."""
         start = self._start(offset)
         self._taken.add(start)
-        return min(start + self.piece_bytes, self.size)
+        return self._piece(start).end
 
     def send_out(self, source: Source) -> None:
         """Begin to fetch the next pieces from *source*, over as many connections as there may be."""
@@ -116,7 +116,10 @@ class Ahead:
             if start not in self._taken
         )
         start = next(free, None)
-        return None if start is None else Piece(start, min(start + self.piece_bytes, self.size))
+        return None if start is None else self._piece(start)
+
+    def _piece(self, start: int) -> Piece:
+        return Piece(start, min(start + self.piece_bytes, self.size))
 
     async def _run(self, source: Source, piece: Piece) -> None:
         try:

@@ -54,6 +54,7 @@ class Taking:
         began = means.clock.monotonic()
         means.breakers.asking(name, self.wanted.kind)
         means.ledger.asked(name, offset if self.resumed else 0)
+        headers = self._headers(offset)
         client = means.upstreams.client(self.source, self.wanted.reference, means.table.insecure)
         try:
             async with client.open(
@@ -61,11 +62,10 @@ class Taking:
                 self.wanted.kind,
                 self.wanted.reference.repository,
                 str(self.wanted.digest),
-                headers=self._headers(offset),
+                headers=headers,
             ) as answer:
                 means.ledger.answered(name, answer.status)
-                ranged = "Range" in self._headers(offset)
-                wrong = of_answer(answer, offset=offset, ranged=ranged, now=means.clock.now())
+                wrong = of_answer(answer, offset=offset, ranged="Range" in headers, now=means.clock.now())
                 if wrong := wrong or self._misfit(answer, offset):
                     raise wrong
                 await self._read(answer, began, another, skip=offset if answer.status == 200 else 0)
