@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import queue
 import socket
 import ssl
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +10,7 @@ from datetime import datetime
 from cryptography import x509
 
 from fleet.agent.facts import Facts
+from fleet.agent.waiting import Waiting
 from fleet.clock import Clock
 from fleet.errors import AuthNeeded, BadInput, RegistryError, RegistryUnreachable
 from fleet.gateway.upstreams import mirror_address
@@ -42,25 +42,20 @@ class Prober:
     def __init__(self, credentials: CredentialSource, facts: Facts, say: Callable[[Up], None], *, clock: Clock) -> None:
         """Prepare to look with *credentials*."""
         self._credentials, self._facts, self._say, self._clock = credentials, facts, say, clock
-        self._waiting: queue.Queue[Probe] = queue.Queue(MOST_WAITING)
+        self._waiting = Waiting[Probe](MOST_WAITING)
         self.wake: Callable[[], None] = lambda: None
 
     def ask(self, request: Probe) -> None:
         """Let *request* be answered soon."""
-        try:
-            self._waiting.put_nowait(request)
-        except queue.Full:
+        if not self._waiting.put(request):
             log.warning("request to look at mirrors forgotten", extra={"request": str(request.request)})
         self.wake()
 
     def step(self) -> float:
         """Answer every request that waits."""
-        while True:
-            try:
-                request = self._waiting.get_nowait()
-            except queue.Empty:
-                return float("inf")
+        for request in self._waiting.taken():
             self._say(self.answer(request))
+        return float("inf")
 
     def answer(self, request: Probe) -> Probed:
         """Look at the mirrors of the policy and of this host; a mirror that fails is told of, never raised."""

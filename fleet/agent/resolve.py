@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-import queue
 from collections.abc import Callable
 
 from fleet.agent.facts import Facts
+from fleet.agent.waiting import Waiting
 from fleet.clock import Clock
 from fleet.errors import AuthNeeded, BadInput, RegistryError, RegistryUnreachable
 from fleet.images.reference import Reference
@@ -28,25 +28,20 @@ class Resolver:
     def __init__(self, credentials: CredentialSource, facts: Facts, say: Callable[[Up], None], *, clock: Clock) -> None:
         """Prepare to ask with *credentials*."""
         self._credentials, self._facts, self._say, self._clock = credentials, facts, say, clock
-        self._waiting: queue.Queue[Resolve] = queue.Queue(MOST_WAITING)
+        self._waiting = Waiting[Resolve](MOST_WAITING)
         self.wake: Callable[[], None] = lambda: None
 
     def ask(self, request: Resolve) -> None:
         """Let *request* be answered soon."""
-        try:
-            self._waiting.put_nowait(request)
-        except queue.Full:
+        if not self._waiting.put(request):
             log.warning("request to resolve forgotten", extra={"reference": request.reference})
         self.wake()
 
     def step(self) -> float:
         """Answer every request that waits."""
-        while True:
-            try:
-                request = self._waiting.get_nowait()
-            except queue.Empty:
-                return float("inf")
+        for request in self._waiting.taken():
             self._say(self.answer(request))
+        return float("inf")
 
     def answer(self, request: Resolve) -> Resolved:
         """Return what the registry says; a failure is a reason, never raised."""
