@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fleet.errors import BadInput
-from fleet.rollouts.written import Duration
+from fleet.rollouts.written import Wait
 
 
 class WithoutOrigin(StrEnum):
@@ -64,7 +64,7 @@ class _Form(BaseModel):
     without_origin: WithoutOrigin = WithoutOrigin.LAST_KNOWN
     quorum: int = Field(default=2, ge=1, le=100, strict=True)
     allow_back: bool | list[str] = Field(default=False)
-    min_age: Duration | None = None
+    min_age: Wait = 0
 
 
 def read_resolve(document: Mapping[str, Any], where: str = "the policy") -> ResolvePolicy:
@@ -78,5 +78,5 @@ def read_resolve(document: Mapping[str, Any], where: str = "the policy") -> Reso
     back = form.allow_back
     globs = tuple(back) if isinstance(back, list) else ("*",) if back else ()
     return ResolvePolicy(
-        without_origin=form.without_origin, quorum=form.quorum, allow_back=globs, min_age_ms=form.min_age or 0
+        without_origin=form.without_origin, quorum=form.quorum, allow_back=globs, min_age_ms=form.min_age
     )

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fleet.errors import BadInput
-from fleet.rollouts.policy import read_policy
+from fleet.rollouts.policy import merged, read_policy
 from fleet.rollouts.trust import ORIGIN_ALONE, ResolvePolicy, WithoutOrigin, read_resolve
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -45,3 +45,9 @@ def test_a_digest_waits_until_it_is_as_old_as_asked_for() -> None:
     assert policy.too_young(NOON, NOON + timedelta(minutes=59)) == timedelta(minutes=1)
     assert policy.too_young(NOON, NOON + timedelta(hours=1)) is None
     assert policy.too_young(None, NOON) == timedelta(hours=1), "one of which nothing is known is new"
+
+
+@pytest.mark.parametrize("nothing", ["0s", "0d", 0])
+def test_one_host_may_be_spared_the_age_that_the_fleet_asks_for(nothing: object) -> None:
+    document = merged([{"resolve": {"min_age": "3d", "quorum": 3}}, {"resolve": {"min_age": nothing}}])
+    assert read_resolve(document) == ResolvePolicy(quorum=3)
