@@ -9,6 +9,17 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, Table, Text, cast,
 from fleet.errors import BadInput, NotFound
 
 _SHORT = re.compile(r"[0-9a-f]{8}")
+_SEEN_BY = {
+    "host": "see: fleet host ls",
+    "outcome": "see: fleet history",
+    "plan": "make one with: fleet plan",
+    "refused message": "see: fleet db garbage",
+    "rollout": "see: fleet rollout ls",
+    "schedule": "see: fleet schedule ls",
+    "stop": "see: fleet stops",
+    "token": "see: fleet token ls",
+}
+"""The remedy of what cannot be found: where the right name or id stands."""
 
 
 def find(
@@ -36,7 +47,12 @@ def find(
             raise BadInput(f"cannot tell which {what} {wanted} is: several end so; give the whole id")
         if rows:
             return rows[0]
-    raise NotFound(f"cannot find the {what} {str(wanted)[:80]!r}")
+    raise not_found(what, wanted)
+
+
+def not_found(what: str, wanted: object) -> NotFound:
+    """Return the error that names what there is none of, and where one would stand."""
+    return NotFound(f"cannot find the {what} {str(wanted)[:80]!r}; {_SEEN_BY[what]}")
 
 
 def _conditions(table: Table, wanted: str | UUID, name: str) -> list[Any]:

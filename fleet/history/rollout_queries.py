@@ -8,11 +8,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, func, select
 
-from fleet.errors import NotFound
 from fleet.history.database import Database
 from fleet.history.fact_tables import commands
 from fleet.history.inventory_tables import hosts
-from fleet.history.lookup import find
+from fleet.history.lookup import find, not_found
 from fleet.history.pages import FIRST, Page, PageRequest, page_of
 from fleet.history.road_tables import progress as progress_table
 from fleet.history.rollout_tables import rollout_hosts, waves
@@ -189,7 +188,7 @@ def _find(connection: Connection, wanted: UUID | int | str) -> RowMapping:
         if row is not None:
             return row
     if isinstance(wanted, int):
-        raise NotFound(f"cannot find the rollout #{wanted}")
+        raise not_found("rollout", f"#{wanted}")
     return find(connection, table, wanted, what="rollout")
 
 

@@ -50,6 +50,8 @@ def _unusable(_request: Request, error: Exception) -> JSONResponse:
     why = first["msg"].removeprefix("Value error, ")
     if first["type"] == "json_invalid":
         place, why = "the request", "it is not JSON"
+    elif first["type"] == "extra_forbidden":
+        why = "this server does not know it; where the command is newer than the server, update the server first"
     # What was given is not repeated: it may be a secret in the wrong place.
     return _answer(make_problem("bad-input", 422, f"cannot use {place or 'the request'}: {why}"))
 
