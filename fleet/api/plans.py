@@ -74,16 +74,8 @@ class PlanAnswer(Answer):
     plan: Plan
 
 
-class MakePlan(Request):
-    """Draw a plan for what is selected."""
-
-    selector: Selector = Selector()
-    check: bool = True
-    """Whether tags are resolved anew first; otherwise what was last seen is taken."""
-
-
-class ApplyPlan(Request):
-    """Carry a plan out; it becomes a rollout."""
+class WithSpec(Request):
+    """What may name the spec of a rollout, in either form."""
 
     spec: dict[str, Any] | None = None
     """The rollout's spec as the API writes it; None: one wave without a gate."""
@@ -91,6 +83,19 @@ class ApplyPlan(Request):
     """The spec as people write it, YAML or JSON, in place of *spec*; empty: in waves, with the defaults."""
     spec_name: str = Field(default="the rollout's spec", max_length=300)
     """What *spec_text* is called where it cannot be used."""
+
+
+class MakePlan(WithSpec):
+    """Draw a plan for what is selected. A spec is only looked at: what it would run into is among the warnings."""
+
+    selector: Selector = Selector()
+    check: bool = True
+    """Whether tags are resolved anew first; otherwise what was last seen is taken."""
+
+
+class ApplyPlan(WithSpec):
+    """Carry a plan out; it becomes a rollout."""
+
     reason: str = Field(default="", max_length=500)
 
 

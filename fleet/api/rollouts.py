@@ -85,6 +85,8 @@ class RolloutAnswer(Answer):
     spec: dict[str, Any] = Field(default_factory=dict)
     frozen: str = ""
     """The freeze that every host whose turn is still to come is under, in words; empty: there is none."""
+    warnings: tuple[str, ...] = ()
+    """What of its spec keeps hosts whose turn is still to come from ever having it, as things stand now."""
 
 
 class Rollouts(Answer):

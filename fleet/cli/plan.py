@@ -11,6 +11,7 @@ from fleet.cli.building import build
 from fleet.cli.console import Column, clean, print_answer, print_table, say, working
 from fleet.cli.select import selecting
 from fleet.cli.session import Leaf, Session
+from fleet.cli.spec import speccing
 from fleet.cli.waiting import follow, waiting
 from fleet.cli.words import change, moment, short_id
 from fleet.errors import BadInput, Refused
@@ -35,20 +36,24 @@ _COLUMNS = (
 
 @click.command(cls=Leaf)
 @selecting
+@speccing
 @click.option("--out", type=click.Path(), help="Write the plan to this file, for: fleet apply FILE.")
 @click.option("--check/--no-check", default=True, help="Ask the registries first (default), or take the last check.")
 @click.option("--exit-code", is_flag=True, help="Exit 10 where something would be changed.")
 @click.pass_context
-def plan(ctx: click.Context, selector: "Selector", out: str | None, check: bool, exit_code: bool) -> None:
+def plan(
+    ctx: click.Context, selector: "Selector", spec: dict[str, str], out: str | None, check: bool, exit_code: bool
+) -> None:
     """Show what an update would do: old and new digest, and where each host would pull from.
 
-    Nothing is changed. A plan holds for 24 hours, and is refused once what it saw has changed.
+    Nothing is changed. A plan holds for 24 hours, and is refused once what it saw has changed. With --spec, what the
+    spec would run into is warned about.
     """
     from fleet.api.plans import MakePlan
 
     session = ctx.ensure_object(Session)
     with session.client() as client:
-        request = build(MakePlan, selector=selector, check=check)
+        request = build(MakePlan, selector=selector, check=check, **spec)
         with working(session, ASKING if check else PLANNING):
             answer = client.make_plan(request)
     if out:
@@ -61,14 +66,17 @@ def plan(ctx: click.Context, selector: "Selector", out: str | None, check: bool,
 
 @click.command(cls=Leaf)
 @click.argument("plan")
+@speccing
 @waiting
 @click.pass_context
-def apply(ctx: click.Context, plan: str, detach: bool, timeout: timedelta | None) -> None:
+def apply(ctx: click.Context, plan: str, spec: dict[str, str], detach: bool, timeout: timedelta | None) -> None:
     """Carry out PLAN: the id that fleet plan printed, or the file that it wrote."""
+    from fleet.api.plans import ApplyPlan
+
     session = ctx.ensure_object(Session)
     with session.client() as client:
         id = _checked_id(client, plan)
-        ordered = client.apply_plan(id)
+        ordered = client.apply_plan(id, build(ApplyPlan, **spec))
         ctx.exit(carry_out(session, client, ordered, detach, timeout))
 
 

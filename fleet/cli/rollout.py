@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fleet.cli.building import build
-from fleet.cli.console import Column, clean, paint, print_answer, print_table, working
+from fleet.cli.console import Column, clean, paint, print_answer, print_table, say, working
 from fleet.cli.plan import ASKING, PLANNING, carry_out
 from fleet.cli.screen import amount, doing
 from fleet.cli.select import selecting
 from fleet.cli.session import Branch, Leaf, Session, pass_session
-from fleet.cli.spec import spec_text
+from fleet.cli.spec import speccing
 from fleet.cli.waiting import follow, waiting
 from fleet.cli.words import NOTHING, Duration, moment, short_id
 
@@ -46,7 +46,7 @@ def rollout() -> None:
 
 @rollout.command("start")
 @selecting
-@click.option("--spec", type=click.Path(), help="A file with its waves and limits, YAML or JSON; - for stdin.")
+@speccing
 @click.option("--check/--no-check", default=True, help="Ask the registries first (default), or take the last check.")
 @click.option("--reason", default="", help="Why, for the others.")
 @waiting
@@ -54,7 +54,7 @@ def rollout() -> None:
 def start(
     ctx: click.Context,
     selector: "Selector",
-    spec: str | None,
+    spec: dict[str, str],
     check: bool,
     reason: str,
     detach: bool,
@@ -67,7 +67,7 @@ def start(
     from fleet.api.plans import ApplyPlan, MakePlan, Ordered
 
     session = ctx.ensure_object(Session)
-    told = build(ApplyPlan, **(spec_text(spec) if spec else {"spec_text": ""}), reason=reason)
+    told = build(ApplyPlan, **(spec or {"spec_text": ""}), reason=reason)
     with session.client() as client:
         request = build(MakePlan, selector=selector, check=check)
         with working(session, ASKING if check else PLANNING):
@@ -121,6 +121,8 @@ def show(session: Session, id: str) -> None:
         click.echo(f"wave {wave.number + 1}: {paint(session, wave.state.value)}  {_about(wave)}")
     if answer.frozen:
         click.echo(clean(answer.frozen))
+    for warning in answer.warnings:
+        say(clean(f"warning: {warning}"))
     rows = [
         (
             h.host,

@@ -1,4 +1,4 @@
-"""What a person should know before a rollout is begun: each warning is a sentence, and none of them stops it."""
+"""What a person should know of a spec before a rollout is begun: each warning is a sentence, and none of them stops it."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -18,25 +18,12 @@ _NAMED = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedPart:
-    """What of a container is worth a warning."""
-
-    container: str
-    healthcheck: bool | None = None
-    """Whether its image or spec has a health check; None: not known."""
-    stateful: bool = False
-    """Whether it writes to a volume or to a directory of the host."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedOn:
     """One host of the plan."""
 
     host: str
     labels: dict[str, str] = field(default_factory=dict)
     zone: str = "UTC"
-    silent: bool = False
-    parts: tuple[PlannedPart, ...] = ()
 
 
 def warnings(
@@ -46,30 +33,11 @@ def warnings(
     caps: Iterable[Cap] = (),
     fleet: Sequence[PlannedOn] = (),
 ) -> tuple[str, ...]:
-    """Return the warnings about a plan; *fleet* is every host there is, which percentages of caps are of."""
-    return (
-        *_parts(hosts),
-        *_silent(hosts),
-        *_never(spec, hosts, now),
-        *_waves(spec, hosts),
-        *never_met(caps, _by_value(fleet or hosts)),
-    )
+    """Return the warnings about *spec* over *hosts*; *fleet* is every host there is, which percentages of caps are of.
 
-
-def _parts(hosts: Sequence[PlannedOn]) -> list[str]:
-    unwatched = [f"{host.host}/{part.container}" for host in hosts for part in host.parts if part.healthcheck is False]
-    stateful = [f"{host.host}/{part.container}" for host in hosts for part in host.parts if part.stateful]
-    found = []
-    if unwatched:
-        found.append(f"{_named(unwatched)}: no health check, so that running is all that can be verified")
-    if stateful:
-        found.append(f"{_named(stateful)}: has data of its own, which does not go back with the image")
-    return found
-
-
-def _silent(hosts: Sequence[PlannedOn]) -> list[str]:
-    names = [host.host for host in hosts if host.silent]
-    return [f"{_named(names)}: silent now, and updated only when heard of again"] if names else []
+    What is worth a warning whatever the spec says, the plan itself tells.
+    """
+    return (*_never(spec, hosts, now), *_waves(spec, hosts), *_caps(caps, hosts, fleet or hosts))
 
 
 def _never(spec: RolloutSpec, hosts: Sequence[PlannedOn], now: datetime) -> list[str]:
@@ -99,9 +67,21 @@ def _waves(spec: RolloutSpec, hosts: Sequence[PlannedOn]) -> list[str]:
         size = rounded_up(wave.size, len(hosts), left) if wave.selector is None else 0
         least = wave.gate.min_successes if wave.gate is not None else 0
         if wave.selector is None and size and size < least:
-            found.append(f"wave {number + 1} has {size} hosts and asks for {least} successes; it can never pass")
+            found.append(
+                f"wave {number + 1} has {size} host{'s'[: size != 1]} and asks for {least} successes; it can never pass"
+            )
         left -= size
     return found
+
+
+def _caps(caps: Iterable[Cap], hosts: Sequence[PlannedOn], fleet: Sequence[PlannedOn]) -> tuple[str, ...]:
+    """Return the caps that let none of *hosts* go; what they say of others is no concern of this rollout."""
+    concerned, all_ = _by_value(hosts), _by_value(fleet)
+    counts = {
+        label: {value: count for value, count in values.items() if value in concerned.get(label, ())}
+        for label, values in all_.items()
+    }
+    return never_met(caps, counts)
 
 
 def _by_value(hosts: Iterable[PlannedOn]) -> dict[str, dict[str, int]]:

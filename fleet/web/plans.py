@@ -18,6 +18,7 @@ from fleet.api.plans import (
 )
 from fleet.controller import plans
 from fleet.controller.routes import route_words
+from fleet.controller.spec_warnings import spec_warnings
 from fleet.controller.undo import undo_container
 from fleet.history import hosts, policies
 from fleet.history.hosts import HostRow
@@ -26,6 +27,7 @@ from fleet.history.plans import plan as find_plan
 from fleet.history.policies import EffectivePolicy
 from fleet.images.reference import Reference
 from fleet.rollouts.plan import PlannedContainer, PlannedHost
+from fleet.rollouts.spec import RolloutSpec
 from fleet.web.callers import Reader, Writer
 from fleet.web.centre import Centre, ThisCentre
 from fleet.web.selecting import selector_of, spec_of
@@ -36,9 +38,10 @@ router = APIRouter(tags=["plans"])
 @router.post("/plans", status_code=201)
 def make_plan(centre: ThisCentre, caller: Writer, body: MakePlan) -> PlanAnswer:
     """Draw a plan; nothing is changed."""
+    spec = spec_of(body.spec, body.spec_text, body.spec_name)
     asking = centre.asking() if body.check else None
     row = plans.make_plan(centre.db, selector_of(body.selector), by=caller.who, asking=asking)
-    return PlanAnswer(plan=_plan(centre, row))
+    return PlanAnswer(plan=_plan(centre, row, spec))
 
 
 @router.get("/plans/{id}")
@@ -53,7 +56,7 @@ def apply_plan(centre: ThisCentre, caller: Writer, id: str, body: ApplyPlan) -> 
     row = find_plan(centre.db, id)
     spec = spec_of(body.spec, body.spec_text, body.spec_name)
     rollout = plans.apply(centre.db, row.id, spec=spec, reason=body.reason, **caller.by())
-    return _ordered(centre, row.id, rollout)
+    return _ordered(centre, row.id, rollout, spec)
 
 
 @router.post("/updates")
@@ -71,11 +74,12 @@ def undo(centre: ThisCentre, caller: Writer, body: UndoContainer) -> Ordered:
     return _ordered(centre, row.id, rollout)
 
 
-def _ordered(centre: Centre, plan_id: UUID, rollout_id: UUID | None) -> Ordered:
-    return Ordered(rollout_id=rollout_id, plan=_plan(centre, find_plan(centre.db, plan_id)))
+def _ordered(centre: Centre, plan_id: UUID, rollout_id: UUID | None, spec: RolloutSpec | None = None) -> Ordered:
+    return Ordered(rollout_id=rollout_id, plan=_plan(centre, find_plan(centre.db, plan_id), spec))
 
 
-def _plan(centre: Centre, row: PlanRow) -> Plan:
+def _plan(centre: Centre, row: PlanRow, spec: RolloutSpec | None = None) -> Plan:
+    """Return the plan as the API tells it, with what *spec* would run into; None: one wave, without a gate."""
     known = {host.id: host for host in hosts.hosts(centre.db)}
     holding = policies.effective_policies(centre.db)
     return Plan(
@@ -88,7 +92,10 @@ def _plan(centre: Centre, row: PlanRow) -> Plan:
         skipped=tuple(
             PlanSkip(host=left.host, container=left.container, reason=left.reason) for left in row.document.left_out
         ),
-        warnings=row.document.warnings,
+        warnings=(
+            *row.document.warnings,
+            *spec_warnings(centre.db, spec or RolloutSpec(), [h.host_id for h in row.document.hosts]),
+        ),
     )
 
 

@@ -16,6 +16,7 @@ from fleet.api.rollouts import (
     Wave,
 )
 from fleet.controller.plans import stopped_of
+from fleet.controller.spec_warnings import spec_warnings
 from fleet.history import queries
 from fleet.history import rollouts as people
 from fleet.history.hosts import hosts
@@ -23,7 +24,7 @@ from fleet.history.pages import PageRequest
 from fleet.history.queries import ProgressRow, RolloutDetail, RolloutHostRow, RolloutRow
 from fleet.history.rollouts import abort_rollout as abort
 from fleet.history.rollouts import hold_rollout, release_rollout
-from fleet.rollouts.states import WAITING
+from fleet.rollouts.states import WAITING, RolloutState
 from fleet.rollouts.stops import freezing
 from fleet.web.callers import Reader, Writer
 from fleet.web.centre import Centre, ThisCentre
@@ -116,7 +117,15 @@ def _answer(centre: Centre, id: str) -> RolloutAnswer:
         hosts=tuple(_host(row, doing.get(row.host_id)) for row in detail.hosts),
         spec=detail.rollout.spec.document(),
         frozen=_frozen(centre, detail),
+        warnings=_warnings(centre, detail),
     )
+
+
+def _warnings(centre: Centre, detail: RolloutDetail) -> tuple[str, ...]:
+    waiting = [row.host_id for row in detail.hosts if row.state in WAITING]
+    if not waiting or detail.rollout.state not in (RolloutState.PLANNED, RolloutState.RUNNING):
+        return ()
+    return spec_warnings(centre.db, detail.rollout.spec, waiting)
 
 
 def _frozen(centre: Centre, detail: RolloutDetail) -> str:

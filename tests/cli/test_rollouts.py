@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet.history import tags
+from fleet.history import caps, tags
 from tests.cli.conftest import Fleet
 from tests.controller.centre import NEW, Centre, ScriptedHost
 from tests.web.test_routes import IMAGE, carry_out
@@ -102,3 +102,36 @@ def test_without_a_spec_a_rollout_goes_in_four_waves(fleet: Fleet, moved: Script
     fleet("rollout", "start", "--no-check", "-d")
     waves = json.loads(fleet("rollout", "show", "#1", "-o", "json").out)["waves"]
     assert [wave["state"] for wave in waves] == ["pending"] * 4
+
+
+SHUT = "windows: [{days: [mon], start: 22:00, duration: 6h}]\nfreezes: [{from: 2020-01-01T00:00:00Z, to: 2120-01-01T00:00:00Z}]\n"
+
+
+def test_what_a_spec_would_run_into_is_warned_about_by_plan_start_and_show(
+    fleet: Fleet, moved: ScriptedHost, tmp_path: Path
+) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(SHUT)
+    said = "warning: web-1: no window admits it within 14 days"
+    assert said not in fleet("plan", "--no-check").err
+    assert said in fleet("plan", "--no-check", "--spec", str(spec)).err
+    assert said in fleet("rollout", "start", "--no-check", "--spec", str(spec), "-d").err
+    assert said in fleet("rollout", "show", "#1").err
+    fleet("rollout", "abort", "#1")
+    assert said not in fleet("rollout", "show", "#1").err
+
+
+def test_a_cap_that_lets_no_host_go_is_warned_about_without_a_spec_too(
+    fleet: Fleet, centre: Centre, moved: ScriptedHost
+) -> None:
+    fleet("host", "label", "web-1", "site=north")
+    caps.set_cap(centre.db, "site", "25%", by="person:anna", door="cli")
+    assert "the cap site=north of 25% lets none of its 1 hosts go" in fleet("plan", "--no-check").err
+
+
+def test_a_plan_is_applied_with_a_spec(fleet: Fleet, moved: ScriptedHost, tmp_path: Path) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text("max_parallel: 3\n")
+    plan = json.loads(fleet("plan", "--no-check", "-o", "json").out)["plan"]["id"]
+    assert fleet("apply", plan, "--spec", str(spec), "-d").code == 0
+    assert json.loads(fleet("rollout", "show", "#1", "-o", "json").out)["spec"]["max_parallel"] == 3

@@ -12,7 +12,7 @@ from fleet.rollouts.caps import Cap
 from fleet.rollouts.selector import Selector
 from fleet.rollouts.size import Size, rounded_down, rounded_up
 from fleet.rollouts.spec import Gate, RolloutSpec, WaveSpec
-from fleet.rollouts.warnings import PlannedOn, PlannedPart, warnings
+from fleet.rollouts.warnings import PlannedOn, warnings
 from fleet.rollouts.waves import PlacedHost, cut, in_order
 from fleet.rollouts.windows import Freeze, Window
 
@@ -70,28 +70,21 @@ def test_waves_round_up_and_limits_round_down(size: Size, of: int, up: int, down
 
 
 def test_a_plan_is_warned_about_in_sentences() -> None:
-    web = PlannedPart(container="web", healthcheck=False)
-    db = PlannedPart(container="db", healthcheck=True, stateful=True)
-    hosts = [
-        PlannedOn(host="a", labels={"site": "x"}, parts=(web, db)),
-        PlannedOn(host="b", labels={"site": "y"}, zone="Nowhere/At_All", silent=True),
-    ]
+    hosts = [PlannedOn(host="a", labels={"site": "x"}), PlannedOn(host="b", zone="Nowhere/At_All")]
     spec = RolloutSpec(
         waves=(WaveSpec(size=1, gate=Gate(min_successes=2)), WaveSpec()),
         windows=(Window(start="22:00", duration_ms=3_600_000, zone="host"),),
     )
-    told = warnings(spec, hosts, NOW, [Cap(label="site", max_unavailable="25%")])
-    assert [text.split(":")[0] for text in told[:4]] == ["a/web", "a/db", "b", "b"]
-    assert "no health check" in told[0]
-    assert "data of its own" in told[1]
-    assert "silent now" in told[2]
-    assert "no window admits it within 14 days" in told[3]
-    assert "wave 1 has 1 hosts and asks for 2 successes" in told[4]
-    assert "the cap site=x of 25% lets none of its 1 hosts go" in told[5]
+    fleet = [*hosts, PlannedOn(host="c", labels={"site": "y"})]
+    assert warnings(spec, hosts, NOW, [Cap(label="site", max_unavailable="25%")], fleet) == (
+        "b: no window admits it within 14 days; look at the windows, their cut-off, and the freezes",
+        "wave 1 has 1 host and asks for 2 successes; it can never pass",
+        "the cap site=x of 25% lets none of its 1 hosts go; give a larger one",
+    )
 
 
 def test_a_plan_that_is_well_has_no_warnings() -> None:
-    host = PlannedOn(host="a", parts=(PlannedPart(container="web"),))
+    host = PlannedOn(host="a")
     freeze = Freeze(begins_at=NOW, ends_at=NOW + timedelta(days=13))
     assert warnings(RolloutSpec(freezes=(freeze,)), [host], NOW) == ()
     longer = Freeze(begins_at=NOW, ends_at=NOW + timedelta(days=15))

@@ -1,0 +1,28 @@
+"""What people should know of a rollout's spec, over the hosts and caps that the centre knows now."""
+
+from collections.abc import Collection
+from uuid import UUID
+
+from fleet.history.caps import CapRow, caps
+from fleet.history.database import Database
+from fleet.history.hosts import HostRow, hosts
+from fleet.history.stopping import ZONE_LABEL
+from fleet.rollouts.caps import Cap
+from fleet.rollouts.spec import RolloutSpec
+from fleet.rollouts.warnings import PlannedOn, warnings
+
+
+def spec_warnings(db: Database, spec: RolloutSpec, host_ids: Collection[UUID]) -> tuple[str, ...]:
+    """Return what in *spec* would keep some of these hosts from ever having their turn, a sentence each."""
+    known = {row.id: _planned(row) for row in hosts(db)}
+    chosen = [known[id] for id in host_ids if id in known]
+    return warnings(spec, chosen, db.now(), [cap_of(row) for row in caps(db)], list(known.values()))
+
+
+def cap_of(row: CapRow) -> Cap:
+    """Return a cap as deciding knows it."""
+    return Cap(label=row.label, max_unavailable=row.most if row.most.endswith("%") else int(row.most))
+
+
+def _planned(row: HostRow) -> PlannedOn:
+    return PlannedOn(host=row.name, labels=row.labels, zone=row.labels.get(ZONE_LABEL, "UTC"))
