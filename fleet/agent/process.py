@@ -4,6 +4,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from fleet.agent.agent import Agent, Tools
@@ -13,6 +14,8 @@ from fleet.engine.docker import connect
 from fleet.engine.protocol import Engine
 from fleet.errors import BadInput, Refused
 from fleet.mirrors.sources import read_host_mirrors
+from fleet.mirrors.daemon_flags import FlagFinder
+from fleet.mirrors.hosts_credentials import HostsTomlCredentials
 from fleet.registry.credentials import DockerConfig
 from fleet.road import worker
 from fleet.road.join import JoinFile
@@ -44,7 +47,7 @@ def serve(join: JoinFile, state: Path, tools: Tools) -> None:
 def tools_of(settings: AgentSettings) -> Tools:
     """Return what a real agent works with; raise BadInput where an address or Docker's configuration cannot be used."""
     clock = SystemClock()
-    credentials = DockerConfig.load(settings.docker_config_file)
+    credentials = HostsTomlCredentials(DockerConfig.load(settings.docker_config_file))
 
     def pulls(engine: Engine, state: Path, known: KnownDigests, facts: Facts) -> Puller:
         return Puller(
@@ -55,7 +58,7 @@ def tools_of(settings: AgentSettings) -> Tools:
         connect=lambda: connect(settings.engine_url),
         pulls=pulls,
         credentials=credentials,
-        read_mirrors=read_host_mirrors,
+        read_mirrors=partial(read_host_mirrors, find_flags=FlagFinder(settings.engine_url, clock=clock)),
         clock=clock,
         heartbeat_s=settings.agent.heartbeat_s,
     )

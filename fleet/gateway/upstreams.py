@@ -67,4 +67,7 @@ def mirror_address(endpoint: Endpoint, reference: Reference) -> Address:
         ns=reference.registry if endpoint.ns_query else "",
         insecure=endpoint.insecure,
         ca_file=endpoint.ca_file,
+        client_cert=endpoint.client_cert,
+        client_key=endpoint.client_key,
+        http_fallback=endpoint.http_fallback,
     )

@@ -1,7 +1,9 @@
 """What a ``daemon.json`` of the Docker daemon says about mirrors, and what is wrong with it (pure)."""
 
+import ipaddress
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +18,13 @@ INSECURE = "insecure-registries"
 REGISTRIES = "registries"
 """A key that Watchtower's documentation shows, and that no Docker daemon takes: it refuses to start."""
 
+_HOST = re.compile(
+    r"\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*\.?"
+)
+_LAST_PORT = 65_535
+_LONGEST = 800
+"""The most characters of a translation."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonFile:
@@ -24,6 +33,8 @@ class DaemonFile:
     rules: tuple[MirrorRule, ...] = ()
     mirrors: tuple[str, ...] | None = None
     """``registry-mirrors`` as the daemon spells them in ``GET /info``; None where the key is missing."""
+    lists_insecure: bool = False
+    """Whether ``insecure-registries`` is there at all."""
     insecure: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     """Lines ``code: cannot ...``."""
@@ -39,13 +50,16 @@ def read_daemon_file(content: bytes, where: str) -> DaemonFile:
     if document.get(REGISTRIES):
         problems.append(
             f"daemon-registries-key: cannot honour {REGISTRIES} in {where}: no Docker daemon knows that key, and it"
-            " will not start with it; move it to /etc/fleet/mirrors.json"
+            " will not start with it; take it out there, and write into /etc/fleet/mirrors.json:"
+            f" {json.dumps({REGISTRIES: document[REGISTRIES]})[:_LONGEST]}"
         )
     mirrors = _strings(document, MIRRORS, where, problems)
-    insecure = tuple(plain_registry(name) for name in _strings(document, INSECURE, where, problems) or ())
+    insecure = insecure_list(_strings(document, INSECURE, where, problems) or (), where, problems)
     rules = daemon_rules(mirrors or (), insecure, where, Provenance.DAEMON_FILE, problems)
     spelled = None if mirrors is None else tuple(dict.fromkeys(map(spelling, mirrors)))
-    return DaemonFile(rules=rules, mirrors=spelled, insecure=insecure, problems=tuple(problems))
+    return DaemonFile(
+        rules=rules, mirrors=spelled, insecure=insecure, lists_insecure=INSECURE in document, problems=tuple(problems)
+    )
 
 
 def daemon_rules(
@@ -63,6 +77,35 @@ def daemon_rules(
             endpoint = daemon_endpoint(url, insecure=True)
         rules.append(MirrorRule(for_registry=GLOBAL, endpoint=endpoint, provenance=provenance, where=where))
     return tuple(rules)
+
+
+def insecure_list(names: Iterable[str], where: str, problems: list[str]) -> tuple[str, ...]:
+    """Return *names* as they are matched; what keeps the daemon from starting is added to *problems* and left out."""
+    found: list[str] = []
+    for name in names:
+        plain = plain_registry(name)
+        if is_registry(plain):
+            found.append(plain)
+        else:
+            problems.append(
+                f"daemon-insecure-unusable: cannot use {name[:80]!r} of {INSECURE} in {where}; the daemon will not"
+                " start with it; write a host with its port where it has one, or a network"
+            )
+    return tuple(found)
+
+
+def is_registry(name: str) -> bool:
+    """Tell whether the daemon takes *name*, without a scheme, as an insecure registry: a host, or a network."""
+    try:
+        return bool(ipaddress.ip_network(name, strict=False))
+    except ValueError:
+        pass
+    if name.startswith("-") or name.endswith("-"):
+        return False
+    host, colon, port = name.rpartition(":")
+    if not colon or not port.isdigit():
+        return bool(_HOST.fullmatch(name))
+    return int(port) <= _LAST_PORT and bool(_HOST.fullmatch(host))
 
 
 def trusted_blindly(host: str, insecure: tuple[str, ...]) -> bool:

@@ -22,8 +22,14 @@ class Provenance(StrEnum):
     """Fleet's own file on the host (``registry-mirrors`` and ``registries``, as Watchtower's page shows them)."""
     DAEMON_FILE = "daemon-file"
     """``daemon.json`` of the host's Docker daemon."""
+    DAEMON_FLAG = "daemon-flag"
+    """The command line of the host's Docker daemon."""
     DAEMON = "daemon"
     """What the running daemon reports in ``GET /info``."""
+    HOSTS_TOML = "hosts-toml"
+    """A ``hosts.toml`` below ``certs.d``, as the containerd store of Docker 28 and later reads it."""
+    REGISTRIES_CONF = "registries-conf"
+    """Podman's ``registries.conf``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +50,12 @@ class Endpoint:
     """Whether the certificate of an https endpoint goes unchecked. Never implied; shown wherever it is set."""
     ca_file: str = ""
     """A PEM file of further certificate authorities, or empty."""
+    client_cert: str = ""
+    """A PEM file of the certificate that is shown to the endpoint, or empty."""
+    client_key: str = ""
+    """The PEM file of that certificate's key; empty: the key is in the certificate's own file."""
+    http_fallback: bool = False
+    """Whether plain http is tried where TLS fails, as podman does for what it lists as insecure."""
 
     def __str__(self) -> str:
         """Return the endpoint as a person writes it; it holds no credential."""

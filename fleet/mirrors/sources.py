@@ -1,53 +1,47 @@
-"""Which mirrors a host has of its own: Fleet's file, ``daemon.json``, and what the running daemon says it uses."""
+"""Which mirrors a host has of its own: Fleet's file, the files of its engines, and what the running daemon says it uses."""
 
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TypeVar
 
-from fleet.errors import BadInput
-from fleet.mirrors.daemon import DaemonFile, daemon_rules, plain_registry, read_daemon_file, spelling, trusted_blindly
-from fleet.mirrors.endpoint import daemon_endpoint
+from fleet.mirrors import daemon_checks
+from fleet.mirrors.daemon import DaemonFile, daemon_rules, insecure_list, plain_registry, read_daemon_file
+from fleet.mirrors.daemon_checks import DaemonFacts
+from fleet.mirrors.daemon_flags import NO_FLAGS, DaemonFlags
 from fleet.mirrors.fleet_file import FleetFile, read_fleet_file
+from fleet.mirrors.hosts_toml import HostsFile, read_hosts_toml, registry_of
+from fleet.mirrors.registries_conf import RegistriesFile, read_registries_conf
 from fleet.mirrors.source import MirrorRule, Provenance
+from fleet.registry.tls import DOCKER_CERTS
 
-FLEET_FILE = Path("/etc/fleet/mirrors.json")
-DAEMON_FILES = (
-    Path("/etc/docker/daemon.json"),
-    Path("~/.config/docker/daemon.json"),
-    Path("C:\\ProgramData\\docker\\config\\daemon.json"),
-)
-"""Where the Docker daemon's configuration lies on Linux, rootless, and on Windows."""
-_UNCHECKED_SINCE = 28
-"""Since which major version a blindly trusted mirror makes the containerd store trust Docker Hub blindly, too."""
-_TLS_TO_PLAIN = 26
-"""The major version whose containerd store speaks TLS to a mirror that is written as http (seen on 26.1)."""
 _ALWAYS_INSECURE = frozenset({"127.0.0.0/8", "::1/128"})
+_FLAGS = "the daemon's flags"
+HOSTS_FILE = "hosts.toml"
+T = TypeVar("T")
 
 
-class DaemonFacts(Protocol):
-    """What ``GET /info`` tells of mirrors; the engine's facts are such."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Where the files of a host lie; made without arguments, where they usually do."""
 
-    @property
-    def version(self) -> str:
-        """The engine's version."""
-        ...
+    fleet_file: Path = Path("/etc/fleet/mirrors.json")
+    daemon_files: tuple[Path, ...] = (
+        Path("/etc/docker/daemon.json"),
+        Path("~/.config/docker/daemon.json"),
+        Path("C:\\ProgramData\\docker\\config\\daemon.json"),
+    )
+    """The Docker daemon's configuration on Linux, without root, and on Windows."""
+    certs_folders: tuple[Path, ...] = DOCKER_CERTS
+    """Below each, a folder by registry may hold a ``hosts.toml``."""
+    registries_confs: tuple[Path, ...] = (
+        Path("~/.config/containers/registries.conf"),
+        Path("/etc/containers/registries.conf"),
+    )
+    """Podman's file; the first that is there counts, with the ``*.conf`` in the folder ``registries.conf.d`` beside it."""
 
-    @property
-    def containerd_store(self) -> bool:
-        """Whether images live in the containerd store."""
-        ...
 
-    @property
-    def mirrors(self) -> tuple[str, ...]:
-        """``RegistryConfig.Mirrors``."""
-        ...
-
-    @property
-    def insecure_registries(self) -> tuple[str, ...]:
-        """Names and networks whose certificate the daemon does not check."""
-        ...
+USUAL = Places()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,104 +56,100 @@ class HostMirrors:
 
 
 def read_host_mirrors(
-    facts: DaemonFacts | None, *, daemon_files: Sequence[Path] = DAEMON_FILES, fleet_file: Path = FLEET_FILE
+    facts: DaemonFacts | None,
+    *,
+    places: Places = USUAL,
+    find_flags: Callable[[], DaemonFlags | None] = lambda: None,
 ) -> HostMirrors:
-    """Return this host's mirrors: those of Fleet's file, then of ``daemon.json``, then what the daemon adds to them.
+    """Return this host's mirrors: Fleet's file, ``hosts.toml``, the daemon's file, flags and own words, podman's file.
 
-    *facts* is what the engine says about itself, None where it cannot be asked. Nothing that the files hold is raised.
+    *facts* is what the engine says about itself, None where it cannot be asked; *find_flags* returns the flags of its
+    process where that can be seen. Nothing that the files hold is raised.
     """
-    own = _fleet_file(fleet_file)
-    files = [(path, file) for path in daemon_files if (file := _daemon_file(path.expanduser())) is not None]
-    problems = [*own.problems, *(problem for _, file in files for problem in file.problems)]
-    insecure = [*own.insecure, *(name for _, file in files for name in file.insecure)]
-    rules = [*own.rules, *(rule for _, file in files for rule in file.rules)]
+    seen = find_flags()
+    flags = seen or NO_FLAGS
+    problems: list[str] = []
+    own = _read(places.fleet_file, read_fleet_file, "fleet-file-unreadable", problems) or FleetFile()
+    daemons = _daemon_files(places, flags, problems)
+    hosts = _hosts_files(places, problems)
+    podman = _registries_conf(places, problems)
+    flagged = insecure_list(flags.insecure, _FLAGS, problems)
+    insecure = [*own.insecure, *(name for _, file in (*daemons, *hosts) for name in file.insecure), *flagged]
+    rules = [
+        *own.rules,
+        *(rule for _, file in hosts for rule in file.rules),
+        *(rule for _, file in daemons for rule in file.rules),
+        *daemon_rules(flags.mirrors, flagged, _FLAGS, Provenance.DAEMON_FLAG, problems),
+    ]
+    problems += [*own.problems, *(told for _, file in (*daemons, *hosts) for told in file.problems), *podman.problems]
+    problems += daemon_checks.twice(flags, daemons)
     if facts is not None:
         told = tuple(plain_registry(name) for name in facts.insecure_registries)
         insecure += [name for name in told if name not in _ALWAYS_INSECURE]
-        known = {(rule.for_registry, rule.endpoint.host, rule.endpoint.base_path) for rule in rules}
-        reported = daemon_rules(facts.mirrors, told, "docker info", Provenance.DAEMON, problems)
-        rules += [r for r in reported if (r.for_registry, r.endpoint.host, r.endpoint.base_path) not in known]
-        problems += [*_pending(facts, files), *_unchecked_hub(facts), *_asked_over_tls(facts)]
+        rules += _only_told(facts, told, rules, problems)
+        problems += daemon_checks.pending(facts, daemons, seen)
+        problems += [*daemon_checks.unchecked_hub(facts), *daemon_checks.asked_over_tls(facts)]
+        problems += daemon_checks.unread_hosts(facts, hosts)
     return HostMirrors(
-        rules=tuple(rules), insecure=tuple(dict.fromkeys(insecure)), problems=tuple(dict.fromkeys(problems))
+        rules=(*rules, *podman.rules),
+        insecure=tuple(dict.fromkeys(insecure)),
+        problems=tuple(dict.fromkeys(problems)),
     )
 
 
-def _fleet_file(path: Path) -> FleetFile:
-    try:
-        return read_fleet_file(path.read_bytes(), str(path))
-    except FileNotFoundError:
-        return FleetFile()
-    except OSError as error:
-        return FleetFile(problems=(f"fleet-file-unreadable: cannot read {path}: {error.strerror}",))
+def hosts_files(folders: Sequence[Path]) -> list[tuple[Path, str]]:
+    """Return every ``hosts.toml`` below *folders*, with the registry that it is about; ``_default`` last."""
+    found = [path for folder in folders for path in sorted(folder.expanduser().glob(f"*/{HOSTS_FILE}"))]
+    named = [(path, registry_of(path.parent.name)) for path in found]
+    return sorted(named, key=lambda each: each[1] == "*")
 
 
-def _daemon_file(path: Path) -> DaemonFile | None:
+def _only_told(
+    facts: DaemonFacts, insecure: tuple[str, ...], rules: Sequence[MirrorRule], problems: list[str]
+) -> list[MirrorRule]:
+    """Return the mirrors that the daemon uses and that no file and no flag names."""
+    known = {(rule.for_registry, rule.endpoint.host, rule.endpoint.base_path) for rule in rules}
+    told = daemon_rules(facts.mirrors, insecure, "docker info", Provenance.DAEMON, problems)
+    return [r for r in told if (r.for_registry, r.endpoint.host, r.endpoint.base_path) not in known]
+
+
+def _daemon_files(places: Places, flags: DaemonFlags, problems: list[str]) -> list[tuple[Path, DaemonFile]]:
+    paths = (Path(flags.config_file),) if flags.config_file else places.daemon_files
+    read = ((path, _read(path.expanduser(), read_daemon_file, "daemon-json-unreadable", problems)) for path in paths)
+    return [(path, file) for path, file in read if file is not None]
+
+
+def _hosts_files(places: Places, problems: list[str]) -> list[tuple[Path, HostsFile]]:
+    found: list[tuple[Path, HostsFile]] = []
+    for path, registry in hosts_files(places.certs_folders):
+        file = _read(
+            path,
+            lambda content, where, registry=registry: read_hosts_toml(content, registry, where),
+            "hosts-toml-unreadable",
+            problems,
+        )
+        if file is not None:
+            found.append((path, file))
+    return found
+
+
+def _registries_conf(places: Places, problems: list[str]) -> RegistriesFile:
+    for base in places.registries_confs:
+        path = base.expanduser()
+        paths = [path, *sorted(path.with_name(f"{path.name}.d").glob("*.conf"))]
+        contents = [(each, _read(each, lambda b, _: b, "registries-conf-unreadable", problems)) for each in paths]
+        found = [(str(each), content) for each, content in contents if content is not None]
+        if found:
+            return read_registries_conf(found)
+    return RegistriesFile()
+
+
+def _read(path: Path, read: Callable[[bytes, str], T], code: str, problems: list[str]) -> T | None:
+    """Return what *read* makes of the file, None where it is not there; one that cannot be read is told."""
     try:
-        return read_daemon_file(path.read_bytes(), str(path))
+        return read(path.read_bytes(), str(path))
     except FileNotFoundError:
         return None
     except OSError as error:
-        return DaemonFile(problems=(f"daemon-json-unreadable: cannot read {path}: {error.strerror}",))
-
-
-def _pending(facts: DaemonFacts, files: Sequence[tuple[Path, DaemonFile]]) -> list[str]:
-    """Tell where the daemon uses something else than its file says: it was not restarted or reloaded since."""
-    used = tuple(map(spelling, facts.mirrors))
-    naming = [(path, file) for path, file in files if file.mirrors is not None]
-    problems = []
-    if naming and all(file.mirrors != used for _, file in naming):
-        path, file = naming[0]
-        problems.append(
-            f"daemon-mirrors-pending: cannot count on the mirrors of {path} ({_listed(file.mirrors or ())}): the daemon"
-            f" uses {_listed(used)}; reload or restart it"
-        )
-    told = tuple(plain_registry(name) for name in facts.insecure_registries)
-    missing = [name for _, file in files for name in file.insecure if not trusted_blindly(name, told)]
-    if missing:
-        problems.append(
-            f"daemon-insecure-pending: cannot count on insecure-registries {_listed(missing)}: the daemon does not"
-            " know them; reload or restart it"
-        )
-    return problems
-
-
-def _unchecked_hub(facts: DaemonFacts) -> list[str]:
-    """Tell where a mirror makes this daemon pull from Docker Hub without checking its certificate."""
-    major = re.match(r"\d+", facts.version)
-    if not facts.containerd_store or major is None or int(major[0]) < _UNCHECKED_SINCE:
-        return []
-    told = tuple(plain_registry(name) for name in facts.insecure_registries)
-    blind = [url for url in facts.mirrors if _blindly(url, told)]
-    if not blind:
-        return []
-    return [
-        f"daemon-hub-unchecked: cannot trust this daemon's own pulls from Docker Hub: the mirror {_listed(blind)} makes"
-        " it skip the check of Docker Hub's certificate; write hosts.toml instead, or name the mirror in Fleet alone"
-    ]
-
-
-def _asked_over_tls(facts: DaemonFacts) -> list[str]:
-    """Tell of plain mirrors that this daemon asks over TLS all the same, so that it never gets an answer there."""
-    major = re.match(r"\d+", facts.version)
-    if not facts.containerd_store or major is None or int(major[0]) != _TLS_TO_PLAIN:
-        return []
-    told = tuple(plain_registry(name) for name in facts.insecure_registries)
-    plain = [url for url in facts.mirrors if url.startswith("http://") and not _blindly(url, told)]
-    if not plain:
-        return []
-    return [
-        f"daemon-mirror-over-tls: cannot count on this daemon's own use of {_listed(plain)}: with the containerd store,"
-        " engine 26 speaks TLS to a plain mirror unless its host stands in insecure-registries; list it there"
-    ]
-
-
-def _blindly(url: str, insecure: tuple[str, ...]) -> bool:
-    try:
-        return trusted_blindly(daemon_endpoint(url).host, insecure)
-    except BadInput:
-        return False
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names) or "none"
+        problems.append(f"{code}: cannot read {path}: {error.strerror}")
+        return None

@@ -33,6 +33,10 @@ class Address:
     """Whether the certificate of an https address goes unchecked."""
     ca_file: str = ""
     """A PEM file of further certificate authorities, or empty."""
+    client_cert: str = ""
+    """A PEM file of the certificate that is shown there, or empty."""
+    client_key: str = ""
+    """The PEM file of its key; empty: it is in the certificate's own file."""
     http_fallback: bool = False
     """Whether plain http is tried where TLS fails, as Docker does for registries listed as insecure."""
 

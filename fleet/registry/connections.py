@@ -2,6 +2,7 @@
 
 import asyncio
 import http.cookiejar
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,9 +86,7 @@ class Connections:
         insecure = own and self._address.insecure
         tls = scheme == "https"
         return httpx2.AsyncClient(
-            verify=client_context(named, ca_file=self._address.ca_file, insecure=insecure, certs=self._certs)
-            if tls
-            else False,
+            verify=self._trust(named, own=own, insecure=insecure) if tls else False,
             proxy=self._proxies.for_url(url),
             timeout=httpx2.Timeout(self._patience.silence_s, connect=self._patience.connect_s, pool=None),
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=16, keepalive_expiry=IDLE_S),
@@ -97,6 +96,12 @@ class Connections:
         )
 
     async def aclose(self) -> None:
+    def _trust(self, named: str, *, own: bool, insecure: bool) -> ssl.SSLContext:
+        """Return whom a connection to *named* trusts; the address's own certificate is shown to itself alone."""
+        address = self._address
+        shown = (address.client_cert, address.client_key) if own and address.client_cert else None
+        return client_context(named, ca_file=address.ca_file, client=shown, insecure=insecure, certs=self._certs)
+
         """Close every connection."""
         clients, self._clients = list(self._clients.values()), {}
         for client in clients:

@@ -6,29 +6,42 @@ from pathlib import Path
 
 from fleet.errors import BadInput
 
-DOCKER_CERTS = (Path("/etc/docker/certs.d"),)
-"""Where Docker reads authorities and client certificates by registry (rootless: ``~/.config/docker/certs.d``)."""
+DOCKER_CERTS = (Path("/etc/docker/certs.d"), Path("~/.config/docker/certs.d"))
+"""Where Docker, and Docker without root, reads authorities, client certificates and ``hosts.toml`` by registry."""
 _SYSTEM_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 """Tried where this Python was built with other paths than the system's."""
 
 
 def client_context(
-    host: str, *, ca_file: str = "", insecure: bool = False, certs: Sequence[Path] = DOCKER_CERTS
+    host: str,
+    *,
+    ca_file: str = "",
+    client: tuple[str, str] | None = None,
+    insecure: bool = False,
+    certs: Sequence[Path] = DOCKER_CERTS,
 ) -> ssl.SSLContext:
     """Return the TLS context for *host* (with its port, as ``certs.d`` names it).
 
+    *client* is the certificate that is shown, and the file of its key (empty: in the certificate's own file).
     The system's authorities are those of OpenSSL, so that ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` replace them.
     Raise BadInput for a file that holds no usable certificate.
     """
     if insecure:
-        return _unchecked()
+        return _showing(_unchecked(), client)
     context = ssl.create_default_context()
     if not context.cert_store_stats()["x509_ca"] and not ssl.get_default_verify_paths().capath:
         _load(context, (bundle for bundle in _SYSTEM_BUNDLES if Path(bundle).is_file()))
     _load(context, [ca_file] if ca_file else [])
     for folder in certs:
-        _load_docker(context, folder / host)
-    return context
+        for name in folder_names(host):
+            _load_docker(context, folder.expanduser() / name)
+    return _showing(context, client)
+
+
+def folder_names(host: str) -> tuple[str, ...]:
+    """Return the folders below ``certs.d`` that are about *host*: containerd's spelling of a port, then Docker's."""
+    name, colon, port = host.rpartition(":")
+    return (f"{name}_{port}_", host) if colon and port.isdigit() else (host,)
 
 
 def _unchecked() -> ssl.SSLContext:
@@ -43,11 +56,20 @@ def _load_docker(context: ssl.SSLContext, folder: Path) -> None:
     """Take ``*.crt`` as authorities and each ``*.cert`` with its ``*.key`` as a client certificate."""
     _load(context, (str(file) for file in sorted(folder.glob("*.crt"))))
     for cert in sorted(folder.glob("*.cert")):
-        key = cert.with_suffix(".key")
-        try:
-            context.load_cert_chain(cert, key)
-        except (OSError, ssl.SSLError) as error:
-            raise BadInput(f"cannot use the client certificate {cert} with the key {key}: {error}") from error
+        _show(context, str(cert), str(cert.with_suffix(".key")))
+
+
+def _showing(context: ssl.SSLContext, client: tuple[str, str] | None) -> ssl.SSLContext:
+    if client is not None:
+        _show(context, *client)
+    return context
+
+
+def _show(context: ssl.SSLContext, cert: str, key: str) -> None:
+    try:
+        context.load_cert_chain(cert, key or None)
+    except (OSError, ssl.SSLError) as error:
+        raise BadInput(f"cannot use the client certificate {cert} with the key {key or cert}: {error}") from error
 
 
 def _load(context: ssl.SSLContext, files: Iterable[str]) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from fleet.mirrors.daemon import read_daemon_file
+from fleet.mirrors.daemon_flags import DaemonFlags
 from fleet.mirrors.fleet_file import read_fleet_file
 from fleet.mirrors.source import Provenance
-from fleet.mirrors.sources import DAEMON_FILES, read_host_mirrors
+from fleet.mirrors.sources import USUAL, Places, read_host_mirrors
 
 FILES = json.loads((Path(__file__).parent / "daemon_files.json").read_text())["files"]
 
@@ -36,7 +37,7 @@ def test_daemon_json(case: dict[str, Any]) -> None:
 
 
 def test_the_three_places_of_daemon_json() -> None:
-    assert [str(path) for path in DAEMON_FILES] == [
+    assert [str(path) for path in USUAL.daemon_files] == [
         "/etc/docker/daemon.json",
         "~/.config/docker/daemon.json",
         "C:\\ProgramData\\docker\\config\\daemon.json",
@@ -99,14 +100,31 @@ def test_a_slip_in_fleets_file_is_told_and_not_raised(content: str, code: str) -
     assert all(": cannot" in problem for problem in found.problems)
 
 
-def hosts(tmp_path: Path, facts: Facts | None, daemon: object = None, fleet: object = None) -> Any:
-    """Read a host whose files hold *daemon* and *fleet*."""
+def hosts(
+    tmp_path: Path,
+    facts: Facts | None,
+    daemon: object = None,
+    fleet: object = None,
+    flags: DaemonFlags | None = None,
+    toml: dict[str, str] | None = None,
+    conf: str | None = None,
+) -> Any:
+    """Read a host whose files hold *daemon*, *fleet*, *toml* by folder and *conf*."""
     for name, content in (("daemon.json", daemon), ("mirrors.json", fleet)):
         if content is not None:
             (tmp_path / name).write_text(json.dumps(content))
-    return read_host_mirrors(
-        facts, daemon_files=[tmp_path / "daemon.json", tmp_path / "none.json"], fleet_file=tmp_path / "mirrors.json"
+    for folder, text in (toml or {}).items():
+        (tmp_path / "certs.d" / folder).mkdir(parents=True)
+        (tmp_path / "certs.d" / folder / "hosts.toml").write_text(text)
+    if conf is not None:
+        (tmp_path / "registries.conf").write_text(conf)
+    places = Places(
+        fleet_file=tmp_path / "mirrors.json",
+        daemon_files=(tmp_path / "daemon.json", tmp_path / "none.json"),
+        certs_folders=(tmp_path / "certs.d", tmp_path / "none.d"),
+        registries_confs=(tmp_path / "none.conf", tmp_path / "registries.conf"),
     )
+    return read_host_mirrors(facts, places=places, find_flags=lambda: flags)
 
 
 def codes(found: Any) -> list[str]:
@@ -126,6 +144,78 @@ def test_fleets_file_goes_before_the_daemons_and_the_daemons_before_what_it_repo
         ("d.lan", Provenance.DAEMON_FILE),
         ("flag.lan", Provenance.DAEMON),
     ]
+
+
+def test_each_place_keeps_its_rank_and_its_name(tmp_path: Path) -> None:
+    found = hosts(
+        tmp_path,
+        Facts(version="29.1.0", containerd_store=True, mirrors=("https://d.lan/", "https://flag.lan/")),
+        daemon={"debug": True},
+        fleet={"registry-mirrors": ["https://f.lan"]},
+        flags=DaemonFlags(mirrors=("https://flag.lan",), insecure=("flag.lan",)),
+        toml={"_default": '[host."https://any.lan"]', "ghcr.io": '[host."https://g.lan"]'},
+        conf='[[registry]]\nlocation = "quay.io"\n[[registry.mirror]]\nlocation = "p.lan"',
+    )
+    assert [(r.for_registry, r.endpoint.host, r.provenance) for r in found.rules] == [
+        ("*", "f.lan", Provenance.FLEET_FILE),
+        ("ghcr.io", "g.lan", Provenance.HOSTS_TOML),
+        ("*", "any.lan", Provenance.HOSTS_TOML),
+        ("*", "flag.lan", Provenance.DAEMON_FLAG),
+        ("*", "d.lan", Provenance.DAEMON),
+        ("quay.io", "p.lan", Provenance.REGISTRIES_CONF),
+    ]
+    assert found.rules[3].endpoint.insecure
+    assert found.insecure == ("flag.lan",)
+    assert codes(found) == []
+
+
+def test_the_file_that_the_daemons_flags_name_is_read_instead(tmp_path: Path) -> None:
+    other = tmp_path / "other.json"
+    other.write_text('{"registry-mirrors": ["https://o.lan"]}')
+    found = hosts(
+        tmp_path, None, daemon={"registry-mirrors": ["https://d.lan"]}, flags=DaemonFlags(config_file=str(other))
+    )
+    assert [(r.endpoint.host, r.where) for r in found.rules] == [("o.lan", str(other))]
+
+
+@pytest.mark.parametrize(
+    ("key", "flags"),
+    [
+        ("registry-mirrors", DaemonFlags(mirrors=("https://a.lan",))),
+        ("insecure-registries", DaemonFlags(insecure=("a.lan",))),
+    ],
+)
+def test_a_daemon_that_would_not_start_again_for_its_flags_is_told(
+    tmp_path: Path, key: str, flags: DaemonFlags
+) -> None:
+    facts = Facts(mirrors=tuple(f"{url}/" for url in flags.mirrors), insecure_registries=flags.insecure)
+    assert "daemon-flag-and-file" in codes(hosts(tmp_path, facts, daemon={key: []}, flags=flags))
+    assert codes(hosts(tmp_path / "..", facts, daemon={"debug": True}, flags=flags)) == []
+
+
+@pytest.mark.parametrize(
+    ("version", "store", "told"),
+    [("28.0.1", True, None), ("26.1.5", True, "hosts-toml-unread"), ("29.1.0", False, "hosts-toml-unread")],
+)
+def test_a_daemon_that_does_not_read_hosts_toml_is_told(
+    tmp_path: Path, version: str, store: bool, told: str | None
+) -> None:
+    found = hosts(tmp_path, Facts(version=version, containerd_store=store), toml={"a.lan": '[host."https://m.lan"]'})
+    assert codes(found) == ([told] if told else [])
+    assert [r.endpoint.host for r in found.rules] == ["m.lan"], "Fleet's own pulls use it all the same"
+
+
+def test_a_word_that_an_older_containerd_does_not_know_is_told(tmp_path: Path) -> None:
+    toml = {"a.lan": '[host."https://m.lan"]\ncapabilities = ["pull", "referrers"]'}
+    assert codes(hosts(tmp_path, Facts(version="28.5.2", containerd_store=True), toml=toml)) == ["hosts-toml-broken"]
+
+
+def test_the_registries_key_comes_with_what_to_write_instead(tmp_path: Path) -> None:
+    page = {"ghcr.io": ["https://ghcr-mirror.company.com"]}
+    found = hosts(tmp_path, None, daemon={"registries": page})
+    assert codes(found) == ["daemon-registries-key"]
+    translation = found.problems[0].partition("/etc/fleet/mirrors.json: ")[2]
+    assert [r.endpoint.host for r in read_fleet_file(translation.encode(), "x").rules] == ["ghcr-mirror.company.com"]
 
 
 def test_without_files_and_engine_there_are_none(tmp_path: Path) -> None:
@@ -152,6 +242,14 @@ def test_a_file_that_the_daemon_has_read_is_well(tmp_path: Path) -> None:
 def test_an_emptied_list_is_pending_too(tmp_path: Path) -> None:
     found = hosts(tmp_path, Facts(mirrors=("https://d.lan/",)), daemon={"registry-mirrors": []})
     assert codes(found) == ["daemon-mirrors-pending"]
+
+
+def test_mirrors_that_were_taken_out_of_the_file_and_are_still_used_are_told(tmp_path: Path) -> None:
+    facts = Facts(mirrors=("https://d.lan/",))
+    found = hosts(tmp_path, facts, daemon={"debug": True}, flags=DaemonFlags())
+    assert codes(found) == ["daemon-mirrors-pending"]
+    assert "restart it" in found.problems[0]
+    assert codes(hosts(tmp_path, facts, flags=DaemonFlags(mirrors=("https://d.lan",)))) == []
 
 
 def test_mirrors_by_flag_are_no_difference(tmp_path: Path) -> None:
@@ -182,7 +280,14 @@ def test_a_mirror_that_makes_the_daemon_trust_docker_hub_blindly_is_told(
 def test_an_unreadable_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "daemon.json").mkdir()
     (tmp_path / "mirrors.json").mkdir()
-    assert codes(hosts(tmp_path, None)) == ["fleet-file-unreadable", "daemon-json-unreadable"]
+    (tmp_path / "certs.d" / "a.lan" / "hosts.toml").mkdir(parents=True)
+    (tmp_path / "registries.conf").mkdir()
+    assert codes(hosts(tmp_path, None)) == [
+        "fleet-file-unreadable",
+        "daemon-json-unreadable",
+        "hosts-toml-unreadable",
+        "registries-conf-unreadable",
+    ]
 
 
 @pytest.mark.parametrize(

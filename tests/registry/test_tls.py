@@ -102,6 +102,29 @@ def test_a_client_certificate_in_certs_d_is_shown(
     assert ping(address_of(demanding), (tmp_path / "certs.d",)) == 200
 
 
+@pytest.mark.parametrize("joined", [False, True])
+def test_a_client_certificate_of_the_address_is_shown_to_it(
+    demanding: ScriptedRegistry, authority: TestAuthority, ca_file: Path, tmp_path: Path, joined: bool
+) -> None:
+    """As hosts.toml names it: two files, or one that holds both."""
+    cert, key = authority.issue(["fleet"], tmp_path, "client")
+    if joined:
+        cert.write_bytes(cert.read_bytes() + key.read_bytes())
+    address = address_of(demanding, ca_file=str(ca_file), client_cert=str(cert), client_key="" if joined else str(key))
+    assert ping(address) == 200
+    assert ping(address_of(demanding, insecure=True, client_cert=str(cert), client_key=address.client_key)) == 200
+
+
+def test_containerds_spelling_of_a_port_names_a_folder_of_certs_d_too(
+    tls_registry: ScriptedRegistry, authority: TestAuthority, tmp_path: Path
+) -> None:
+    """``HOST_PORT_``, as well as Docker's ``HOST:PORT``."""
+    place = tmp_path / f"{tls_registry.host.replace(':', '_')}_"
+    place.mkdir()
+    authority.write(place / "ca.crt")
+    assert ping(address_of(tls_registry), (tmp_path,)) == 200
+
+
 def test_without_its_client_certificate_a_registry_is_closed(demanding: ScriptedRegistry, ca_file: Path) -> None:
     """The failure is one of the connection, and nothing was asked."""
     with pytest.raises(ExchangeFailed):
