@@ -74,14 +74,15 @@ def read_host_mirrors(
     hosts = _hosts_files(places, problems)
     podman = _registries_conf(places, problems)
     flagged = insecure_list(flags.insecure, _FLAGS, problems)
-    insecure = [*own.insecure, *(name for _, file in (*daemons, *hosts) for name in file.insecure), *flagged]
+    files: list[DaemonFile | HostsFile] = [*(file for _, file in daemons), *(file for _, file in hosts)]
+    insecure = [*own.insecure, *(name for file in files for name in file.insecure), *flagged]
     rules = [
         *own.rules,
         *(rule for _, file in hosts for rule in file.rules),
         *(rule for _, file in daemons for rule in file.rules),
         *daemon_rules(flags.mirrors, flagged, _FLAGS, Provenance.DAEMON_FLAG, problems),
     ]
-    problems += [*own.problems, *(told for _, file in (*daemons, *hosts) for told in file.problems), *podman.problems]
+    problems += [*own.problems, *(told for file in files for told in file.problems), *podman.problems]
     problems += daemon_checks.twice(flags, daemons)
     if facts is not None:
         told = tuple(plain_registry(name) for name in facts.insecure_registries)
@@ -122,12 +123,11 @@ def _daemon_files(places: Places, flags: DaemonFlags, problems: list[str]) -> li
 def _hosts_files(places: Places, problems: list[str]) -> list[tuple[Path, HostsFile]]:
     found: list[tuple[Path, HostsFile]] = []
     for path, registry in hosts_files(places.certs_folders):
-        file = _read(
-            path,
-            lambda content, where, registry=registry: read_hosts_toml(content, registry, where),
-            "hosts-toml-unreadable",
-            problems,
-        )
+
+        def read(content: bytes, where: str, registry: str = registry) -> HostsFile:
+            return read_hosts_toml(content, registry, where)
+
+        file = _read(path, read, "hosts-toml-unreadable", problems)
         if file is not None:
             found.append((path, file))
     return found
