@@ -61,7 +61,7 @@ class Fault(StrEnum):
     TOKEN_EXPIRES = "token_expires"
     """The body is cut, and every token given so far is worth nothing [at]."""
     ENDLESS = "endless"
-    """The body goes on after its end."""
+    """The body goes on after its end, by more than anybody should take (``misconduct.ENDLESS_BYTES``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
