@@ -1,0 +1,46 @@
+"""The containers that meet the faults: between them an update takes every call that a recreate knows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fleet.updates.command import LooseFiles, Policy, VerifyPolicy
+
+VERIFY = VerifyPolicy(settle_ms=300, deadline_ms=15_000)
+NETWORK = "faults"
+"""The network that a container is in beside the default one: engines of API 1.41 connect it after create."""
+LOOSE = "/etc/app.conf"
+"""A file of the old container's writable layer."""
+QUIET = ("sh", "-c", "trap 'exit 0' TERM; sleep 100000 & wait $!")
+"""A program that costs nothing and ends at once when it is told to."""
+ENDS = ("sh", "-c", "sleep 0.2; exit 3")
+PATIENCE = {"StopTimeout": 1}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """One container and its newer image."""
+
+    body: Mapping[str, Any]
+    policy: Policy = field(default_factory=lambda: Policy(verify=VERIFY))
+    networks: tuple[str, ...] = ()
+    loose: bool = False
+    """Whether a file stands in its writable layer, which the policy copies."""
+    good: bool = True
+    """Whether the newer image can be verified."""
+    outlives: bool = True
+    """Whether the engine itself keeps it over a restart of the engine, before anything of it was touched."""
+
+
+SHAPES: dict[str, Shape] = {
+    "always": Shape(
+        body=PATIENCE | {"HostConfig": {"RestartPolicy": {"Name": "always"}}},
+        policy=Policy(verify=VERIFY, loose_files=LooseFiles.COPY),
+        networks=(NETWORK,),
+        loose=True,
+    ),
+    "broken": Shape(body=PATIENCE | {"HostConfig": {"RestartPolicy": {"Name": "unless-stopped"}}}, good=False),
+    "rm": Shape(body=PATIENCE | {"HostConfig": {"AutoRemove": True}}, outlives=False),
+}
+"""``always``: restarted always, in two networks, with a file to copy; ``broken``: its newer image exits, so that the way
+back meets the faults; ``rm``: the engine removes it when it stops. Each has data in an anonymous volume."""
