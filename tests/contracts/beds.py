@@ -143,13 +143,18 @@ class RealBed:
         """Return what was written."""
         return self._file(volume).read_text()
 
-    def clean(self) -> None:
-        """Remove every container, network and volume that tests made."""
+    def clean(self, *, but: str = "") -> None:
+        """Remove every container, network and volume that tests made, *but* a container and what it has."""
+        kept = self.engine.inspect(but) if but else None
+        volumes = {mount.get("Name") for mount in kept["Mounts"]} if kept else set()
         for row in self._api.containers(all=True, quiet=True):
-            self.engine.remove(row["Id"], force=True)
-        self._api.prune_networks()
+            if kept is None or row["Id"] != kept["Id"]:
+                self.engine.remove(row["Id"], force=True)
+        if kept is None:
+            self._api.prune_networks()
         for row in self._api.volumes().get("Volumes") or ():
-            self._api.remove_volume(row["Name"], force=True)
+            if row["Name"] not in volumes:
+                self._api.remove_volume(row["Name"], force=True)
 
     def close(self) -> None:
         """Give the connections back."""

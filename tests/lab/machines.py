@@ -21,6 +21,7 @@ _UNTIL_READY_S = 10.0
 
 _FIRST_PROCESS = """
 set -e
+mount --make-rshared /
 mount -t proc proc /proc
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/lock
