@@ -11,7 +11,7 @@ from fleet.mirrors.policy import parse_mirrors
 from fleet.mirrors.source import Provenance
 from fleet.rollouts.selection import Selection
 from fleet.rollouts.trust import read_resolve
-from fleet.updates.command import GlobalMirrorsFor, LooseFiles, Policy, VerifyPolicy
+from fleet.updates.command import GlobalMirrorsFor, LooseFiles, Policy, UpdateOrder, VerifyPolicy
 
 _DAY_MS = 24 * 3_600_000
 
@@ -31,6 +31,7 @@ class _Form(BaseModel):
     verify: _Verify = Field(default_factory=_Verify)
     remove_old_image: bool = Field(default=False, strict=True)
     loose_files: LooseFiles = LooseFiles.WARN
+    order: UpdateOrder = UpdateOrder.STOP_FIRST
     select: dict[str, Any] = Field(default_factory=dict)
     resolve: dict[str, Any] = Field(default_factory=dict)
 
@@ -65,6 +66,7 @@ def read_policy(document: Mapping[str, Any], where: str) -> Policy:
         verify=VerifyPolicy(settle_ms=form.verify.settle_ms, deadline_ms=form.verify.deadline_ms),
         remove_old_image=form.remove_old_image,
         loose_files=form.loose_files,
+        order=form.order,
     )
 
 

@@ -30,6 +30,15 @@ class LooseFiles(StrEnum):
     """They are copied into the new container before the old one is stopped."""
 
 
+class UpdateOrder(StrEnum):
+    """Which of the two containers is acted on first; Swarm's words."""
+
+    STOP_FIRST = "stop-first"
+    """The old one is stopped, then the new one is started: never two at once."""
+    START_FIRST = "start-first"
+    """The new one is started and verified while the old one runs, where nothing of it is there but once: no downtime."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyPolicy:
     """When a new container counts as good."""
@@ -50,6 +59,8 @@ class Policy:
     remove_old_image: bool = False
     """Whether the old image is removed after a verified update, where no container uses it."""
     loose_files: LooseFiles = LooseFiles.WARN
+    order: UpdateOrder = UpdateOrder.STOP_FIRST
+    """A container's label ``fleet.update.order`` wins over it."""
     pull_timeout_ms: int = 3_600_000
     apply_timeout_ms: int = 900_000
 

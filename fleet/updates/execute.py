@@ -5,14 +5,15 @@ from typing import Any
 from uuid import UUID
 
 from fleet.clock import Clock
-from fleet.engine.protocol import Engine, Inspect
+from fleet.engine.protocol import CreateSpec, Engine, Inspect
 from fleet.engine.spec import new_spec, shares_with
 from fleet.errors import BadInput, EngineError, EngineUnreachable
 from fleet.images.reference import Reference
-from fleet.updates.command import LooseFiles, Policy, Target
+from fleet.updates.command import LooseFiles, Policy, Target, UpdateOrder
 from fleet.updates.journal import Journal, Stage, UpdateEntry
 from fleet.updates.loose import loose_files, told
 from fleet.updates.outcome import Phases, PullOutcome, Result, UpdateOutcome
+from fleet.updates.overlap import hindrance, wanted_order
 from fleet.updates.probe import probes_of
 from fleet.updates.recreate import finish, peers_of, recreate
 from fleet.updates.rollback import roll_back
@@ -105,9 +106,16 @@ def _start_verified(run: Run) -> str:
 
 
 def _finish(run: Run) -> UpdateOutcome:
-    """Remove the old container; what fails here leaves something over and changes nothing about the success."""
-    left = finish(run)
-    return run.close(Result.UPDATED, f"left over: {left}" if left else "")
+    """Remove the old container; what fails here leaves something over and changes nothing about the success.
+
+    Unless the old one cannot be stopped: then it is the new one that goes, since two must not run.
+    """
+    try:
+        left = finish(run)
+    except EngineError as error:
+        return roll_back(run, str(error))
+    told = (run.entry.remark, f"left over: {left}" if left else "")
+    return run.close(Result.UPDATED, "; ".join(filter(None, told)))
 
 
 def _prepare(run: Run) -> UpdateOutcome | None:
@@ -147,6 +155,7 @@ def _obstacle(engine: Engine, target: Target, old: Inspect) -> str:
         return "it belongs to a Swarm service, which Swarm updates"
     try:
         probes_of(labels)
+        wanted_order(labels, UpdateOrder.STOP_FIRST)
     except BadInput as error:
         return str(error)
     for other in _others(engine, target.container_id):
@@ -181,7 +190,17 @@ def _new_container(run: Run, old: Inspect) -> dict[str, Any]:
     )
     connect = tuple((network, dict(endpoint)) for network, endpoint in spec.connect)
     told = () if old_image else (UNKNOWN_IMAGE,)
-    return {"body": dict(spec.body), "connect": connect, "platform": spec.platform, "config_diff": told}
+    made = {"body": dict(spec.body), "connect": connect, "platform": spec.platform, "config_diff": told}
+    return made | _order(entry.policy.order, old, spec)
+
+
+def _order(wished: UpdateOrder, old: Inspect, spec: CreateSpec) -> dict[str, Any]:
+    """Return the fields of the record that say which container is acted on first, and why not as it was wished."""
+    wanted = wanted_order(old["Config"].get("Labels") or {}, wished)
+    hindered = hindrance(old, spec) if wanted is UpdateOrder.START_FIRST else ""
+    if not hindered:
+        return {"order": wanted}
+    return {"order": UpdateOrder.STOP_FIRST, "remark": f"stopped first, cannot start first: {hindered}"}
 
 
 def _loose(run: Run, old: Inspect) -> tuple[str, dict[str, Any]]:

@@ -16,7 +16,7 @@ from uuid import UUID
 from pydantic import TypeAdapter, ValidationError
 
 from fleet.errors import BadInput
-from fleet.updates.command import Policy, Target, UpdateCommand
+from fleet.updates.command import Policy, Target, UpdateCommand, UpdateOrder
 from fleet.updates.files import sync_folder
 from fleet.updates.files import write_atomically as write_atomically
 from fleet.updates.images import KnownImages
@@ -29,7 +29,11 @@ SEEN_KEPT = 2_000
 
 
 class Stage(StrEnum):
-    """How far one update is. Each stage is written before what it names is begun, and so after what came before it."""
+    """How far one update is. Each stage is written before what it names is begun, and so after what came before it.
+
+    They stand here as they follow each other with ``stop-first``. With ``start-first`` they are CREATE, START, VERIFY,
+    RELEASE, SWAP, REMOVE: the old one runs until it is removed.
+    """
 
     CREATE = "create"
     """The new container is about to be created under its temporary name; the old one runs."""
@@ -40,11 +44,11 @@ class Stage(StrEnum):
     SWAP = "swap"
     """The old one was stopped; the names are about to be swapped."""
     START = "start"
-    """The new one has the name; it is about to be started."""
+    """The new one is about to be started; with ``stop-first`` it has the name."""
     VERIFY = "verify"
     """The new one was started, and must now prove itself."""
     REMOVE = "remove"
-    """The new one was verified; from here on there is no way back, the old one is about to be removed."""
+    """The new one was verified and has the name; the old one is about to be removed: from here on it goes forward."""
     UNDO = "undo"
     """Something went wrong: the old one is being brought back."""
     DONE = "done"
@@ -67,7 +71,7 @@ class UpdateEntry:
     connect: tuple[tuple[str, dict[str, Any]], ...] = ()
     platform: str = ""
     new_id: str = ""
-    """The new container's id; empty until the stage RELEASE."""
+    """The new container's id; empty until the stage after CREATE."""
     again_id: str = ""
     """The id of the old container where it had to be made again; empty until it was, in the stage UNDO."""
     stopped_at: datetime | None = None
@@ -80,6 +84,10 @@ class UpdateEntry:
     config_diff: tuple[str, ...] = ()
     copies: tuple[str, ...] = ()
     """The paths that are to be copied from the old container's writable layer."""
+    order: UpdateOrder = UpdateOrder.STOP_FIRST
+    """The order that is taken, whatever was wished for."""
+    remark: str = ""
+    """What the outcome of a success says too: why the wished order could not be taken."""
     outcome: UpdateOutcome | None = None
     """Set with the stage DONE."""
 

@@ -29,11 +29,19 @@ def recreate(run: Run) -> None:
     """Take the update from its first step to a verified new container; what it raises is for roll_back to undo."""
     create_new(run)  # taken back by remove_new
     copy_loose(run)  # taken back by remove_new
+    if run.start_first:
+        start_new(run)  # taken back by remove_new
+        verify_new(run)
+        release_old(run)  # taken back by hold_old
+        swap_names(run)  # taken back by name_old
+        run.save(Stage.REMOVE, stopped_at=run.clock.now(), downtime_ms=0)
+        return
     release_old(run)  # taken back by hold_old
     stop_old(run)  # taken back by start_old
     swap_names(run)  # taken back by name_old
     start_new(run)  # taken back by remove_new
     verify_new(run)
+    run.save(Stage.REMOVE)
 
 
 def create_new(run: Run) -> None:
@@ -43,7 +51,7 @@ def create_new(run: Run) -> None:
     entry = run.entry
     spec = CreateSpec(name=entry.new_name, body=entry.body, connect=entry.connect, platform=entry.platform)
     new_id = run.engine.create(spec)
-    run.save(Stage.RELEASE, new_id=new_id, phases=run.took(began, "create_ms"))
+    run.note(new_id=new_id, phases=run.took(began, "create_ms"))
     created = run.engine.inspect(new_id) or {}
     if created.get("Image") != entry.pull.image_id:
         raise EngineError(
@@ -70,6 +78,7 @@ def remove_new(run: Run) -> None:
 
 def release_old(run: Run) -> None:
     """Take the old container's restart policy off, or an engine that restarts would start it beside the new one."""
+    run.save(Stage.RELEASE)
     if _restarts(run.entry.old):
         run.engine.set_restart_policy(run.target.container_id, NO_RESTART)
 
@@ -89,7 +98,7 @@ def stop_old(run: Run) -> None:
     run.engine.stop(run.target.container_id)
     if run.entry.old["HostConfig"].get("AutoRemove"):
         await_removal(run, run.target.container_id)
-    run.save(Stage.SWAP, phases=run.took(began, "stop_ms"))
+    run.note(phases=run.took(began, "stop_ms"))
 
 
 def start_old(run: Run, old: Inspect) -> None:
@@ -164,10 +173,10 @@ def peers_of(engine: Engine, inspect: Inspect) -> dict[str, Inspect]:
 
 def swap_names(run: Run) -> None:
     """Give the new container the old one's name."""
-    if not run.entry.old["HostConfig"].get("AutoRemove"):
+    run.save(Stage.SWAP)
+    if run.start_first or not run.entry.old["HostConfig"].get("AutoRemove"):
         run.engine.rename(run.target.container_id, run.entry.old_name)
     run.engine.rename(run.entry.new_id, run.target.container)
-    run.save(Stage.START)
 
 
 def name_old(run: Run, old: Inspect) -> None:
@@ -180,15 +189,17 @@ def name_old(run: Run, old: Inspect) -> None:
 
 
 def start_new(run: Run) -> None:
-    """Start the new container. The downtime ends."""
+    """Start the new container. The downtime, if there is one, ends."""
+    run.save(Stage.START)
     run.progress("start")
     began = run.clock.monotonic()
     run.engine.start(run.entry.new_id)
-    run.save(Stage.VERIFY, phases=run.took(began, "start_ms"), downtime_ms=run.downtime_ms())
+    run.note(phases=run.took(began, "start_ms"), downtime_ms=run.downtime_ms())
 
 
 def verify_new(run: Run) -> None:
-    """Wait until the new container has proved itself, and write that down: from here there is no way back."""
+    """Wait until the new container has proved itself."""
+    run.save(Stage.VERIFY)
     run.progress("verify")
     began = run.clock.monotonic()
     reason = verify(run.engine, run.entry.new_id, run.entry.policy.verify, clock=run.clock)
@@ -196,16 +207,21 @@ def verify_new(run: Run) -> None:
     if reason:
         raise EngineError(reason)
     new = run.engine.inspect(run.entry.new_id)
-    run.save(Stage.REMOVE, config_diff=(*run.entry.config_diff, *(config_diff(run.entry.old, new) if new else ())))
+    run.note(config_diff=(*run.entry.config_diff, *(config_diff(run.entry.old, new) if new else ())))
 
 
 def finish(run: Run) -> str:
-    """Remove the old container, never its volumes, and its image where the policy says so; return what is left over."""
+    """Remove the old container, never its volumes, and its image where the policy says so; return what is left over.
+
+    Raises EngineError where the old one runs on beside the new one, as it may with ``start-first`` alone.
+    """
     for wait_s in (*REMOVAL_WAITS_S, None):
         try:
             _remove_old(run)
             return _remove_old_image(run) if run.entry.policy.remove_old_image else ""
         except EngineError as error:
+            if wait_s is None and run.start_first and _old_runs(run):
+                raise
             if wait_s is None:
                 run.leave_over(run.target.container_id)
                 return str(error)
@@ -216,9 +232,16 @@ def finish(run: Run) -> str:
 def _remove_old(run: Run) -> None:
     old = run.engine.inspect(run.target.container_id)
     if old is not None and old["State"].get("Running"):
+        began = run.clock.monotonic()
         run.engine.stop(old["Id"])
+        run.note(phases=run.took(began, "stop_ms"))
     if old is not None:
         run.engine.remove(old["Id"])
+
+
+def _old_runs(run: Run) -> bool:
+    old = run.engine.inspect(run.target.container_id)
+    return old is not None and bool(old["State"].get("Running"))
 
 
 def _remove_old_image(run: Run) -> str:

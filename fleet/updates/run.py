@@ -7,7 +7,7 @@ from typing import Any
 
 from fleet.clock import Clock, since_ms
 from fleet.engine.protocol import Engine, Inspect
-from fleet.updates.command import Target
+from fleet.updates.command import Target, UpdateOrder
 from fleet.updates.journal import Journal, Stage, UpdateEntry
 from fleet.updates.outcome import Phases, Result, UpdateOutcome
 
@@ -31,6 +31,11 @@ class Run:
     def target(self) -> Target:
         """What is updated."""
         return self.entry.target
+
+    @property
+    def start_first(self) -> bool:
+        """Whether the old container runs until the new one was verified."""
+        return self.entry.order is UpdateOrder.START_FIRST
 
     def save(self, stage: Stage, **changes: Any) -> None:
         """Write down that *stage* is about to begin."""

@@ -11,9 +11,10 @@ from fleet.images.digest import Digest
 from fleet.images.reference import Reference
 from fleet.testing.clock import ManualClock
 from fleet.testing.engine import MemoryEngine
+from fleet.testing.engine_containers import MemoryContainer
 from fleet.testing.engine_faults import KillNow
 from fleet.testing.engine_images import STEADY, Behaviour
-from fleet.updates.command import LooseFiles, Policy, Target, VerifyPolicy
+from fleet.updates.command import LooseFiles, Policy, Target, UpdateOrder, VerifyPolicy
 from fleet.updates.execute import recover, recreate_target
 from fleet.updates.journal import Journal
 from fleet.updates.outcome import PullOutcome, Result, Tier, UpdateOutcome
@@ -51,6 +52,7 @@ def restart(name: str) -> dict[str, Any]:
 
 
 DATA: Mapping[str, Any] = {"Volumes": {"/data": {}}}
+START_FIRST: dict[str, Any] = {"Labels": {"fleet.update.order": "start-first"}}
 SHAPES: dict[str, Shape] = {
     "plain": Shape(),
     "always, anonymous data": Shape(body=restart("always"), old_config=DATA, new_config=DATA),
@@ -83,6 +85,24 @@ SHAPES: dict[str, Shape] = {
         body=restart("always"),
         policy=Policy(verify=VerifyPolicy(settle_ms=1_000), loose_files=LooseFiles.COPY),
         files={"/etc/app.conf": b"mine", "/srv/list": b"1"},
+    ),
+    "start first": Shape(body=restart("always") | START_FIRST, old=Behaviour(stop_takes_s=5)),
+    "start first, data that both may write": Shape(
+        body=restart("unless-stopped") | {"Labels": {"fleet.update.volumes": "shared"}} | {"Healthcheck": PROBE},
+        old_config=DATA,
+        new_config=DATA,
+        policy=Policy(verify=VerifyPolicy(settle_ms=1_000), order=UpdateOrder.START_FIRST),
+    ),
+    "start first, rm": Shape(body={"HostConfig": {"AutoRemove": True}} | START_FIRST, removal_takes_s=0.5),
+    "start first, an alias on an old engine": Shape(body=restart("on-failure") | START_FIRST, api_version="1.41"),
+    "start first, a new one that gets unhealthy": Shape(
+        body=restart("always") | {"Healthcheck": PROBE} | START_FIRST, new=Behaviour(health="unhealthy"), good=False
+    ),
+    "start first, a new one that exits": Shape(
+        body=restart("no") | START_FIRST, new=Behaviour(exits_after_s=0.7, exit_code=3), good=False
+    ),
+    "start first, rm, a new one that cannot start": Shape(
+        body={"HostConfig": {"AutoRemove": True}} | START_FIRST, new=Behaviour(start_error="no"), good=False
     ),
     "a new one that gets unhealthy": Shape(
         body=restart("always") | {"Healthcheck": PROBE}, new=Behaviour(health="unhealthy"), good=False
@@ -131,6 +151,7 @@ class Site:
         self.new_image = new.id
         self.deaths = 0
         self.data_lost_by_engine = False
+        self.gaps: list[str] = []
 
     @property
     def target(self) -> Target:
@@ -167,6 +188,17 @@ class Site:
             command_id=COMMAND,
             clock=self.clock,
         )
+
+    def watch_for_gaps(self) -> None:
+        """Note in ``gaps``, from now on, each end of a program after which none of ``web`` runs."""
+        tell, running = self.engine.world._tell, self.engine.world.containers
+
+        def told(action: str, made: MemoryContainer) -> None:
+            if action == "die" and not any(one.running for one in running.values() if one.name.startswith("web")):
+                self.gaps.append(made.name)
+            tell(action, made)
+
+        self.engine.world._tell = told
 
     def live(self, *, reboot: bool = False) -> UpdateOutcome:
         """Let agents live one after the other until one has the outcome; return it.

@@ -28,6 +28,8 @@ ALWAYS = (
     "rm, slow to stop",
     "ports, static address",
     "files copied",
+    "start first",
+    "start first, a new one that exits",
     "a new one that exits",
     "rm, a new one that cannot start",
 )
@@ -66,7 +68,8 @@ def calls_of(shape: str) -> int:
 def test_each_shape_is_updated_or_brought_back(shape: str, tmp_path: Path) -> None:
     site = Site(tmp_path, SHAPES[shape])
     outcome = site.live()
-    assert outcome.result is (Result.UPDATED if SHAPES[shape].good else Result.ROLLED_BACK), outcome.reason
+    brought_back = Result.FAILED if shape.startswith("start first") else Result.ROLLED_BACK
+    assert outcome.result is (Result.UPDATED if SHAPES[shape].good else brought_back), outcome.reason
     site.assert_promise(outcome)
     site.assert_tidy()
     site.assert_told_once(outcome)
@@ -92,6 +95,22 @@ def test_a_fault_at_any_engine_call_loses_nothing(
                 assert site.deaths <= 1
         except AssertionError as wrong:
             raise AssertionError(f"call {number}: {[c.name for c in site.engine.calls][: number + 1]}") from wrong
+
+
+@pytest.mark.parametrize("when", When)
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape.startswith("start first")])
+def test_with_start_first_one_runs_at_every_instant_wherever_the_agent_dies(
+    shape: str, when: When, tmp_path: Path
+) -> None:
+    """Its own mistakes and deaths cost no downtime; a stop that was under way when it died may, on the way back alone."""
+    for number in range(calls_of(shape)):
+        site = Site(tmp_path / str(number), SHAPES[shape])
+        site.watch_for_gaps()
+        site.engine.fail("*", KillNow, after=number, when=when)
+        outcome = site.live()
+        assert site.gaps == [], f"call {number}: {[c.name for c in site.engine.calls]}"
+        assert outcome.result in (Result.UPDATED, Result.FAILED), outcome
+        site.assert_promise(outcome)
 
 
 @pytest.mark.parametrize("when", [When.BEFORE, When.AFTER])

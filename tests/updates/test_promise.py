@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fleet.errors import EngineUnreachable
 from fleet.testing.engine_faults import ANY, KillNow, When
 from fleet.testing.engine_images import Behaviour
-from fleet.updates.command import LooseFiles, Policy, VerifyPolicy
+from fleet.updates.command import LooseFiles, Policy, UpdateOrder, VerifyPolicy
 from fleet.updates.outcome import Result
 from tests.updates.site import PROBE, Shape, Site, engine_says_no
 
@@ -60,7 +60,11 @@ def shapes(draw: st.DrawFn) -> Shape:
     )
     host = {**host, **draw(st.sampled_from([{}, {"Binds": ["named:/named"]}, {"NetworkMode": "back"}]))}
     return Shape(
-        body={"HostConfig": host, **draw(st.sampled_from([{}, {"Healthcheck": PROBE}, {"Volumes": {"/own": {}}}]))},
+        body={
+            "HostConfig": host,
+            "Labels": draw(st.sampled_from([{}, {"fleet.update.volumes": "shared"}])),
+            **draw(st.sampled_from([{}, {"Healthcheck": PROBE}, {"Volumes": {"/own": {}}}])),
+        },
         old=draw(steady),
         new=draw(behaviours),
         old_config=draw(config),
@@ -71,6 +75,7 @@ def shapes(draw: st.DrawFn) -> Shape:
             verify=VerifyPolicy(settle_ms=draw(st.sampled_from([0, 1_000])), deadline_ms=5_000),
             remove_old_image=draw(st.booleans()),
             loose_files=draw(st.sampled_from([LooseFiles.WARN, LooseFiles.COPY])),
+            order=draw(st.sampled_from(UpdateOrder)),
         ),
         files=draw(st.sampled_from([{}, {"/etc/app.conf": b"mine"}])),
     )
