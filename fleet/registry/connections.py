@@ -15,6 +15,7 @@ from fleet.registry.faults import ExchangeFailed, Failure, redacted
 from fleet.registry.proxies import Proxies
 from fleet.registry.realm import same_server
 from fleet.registry.tls import DOCKER_CERTS, client_context
+from fleet.registry.wide import WideBackend
 
 CONNECT_S = 3.0
 """A server that has not taken a connection by then is down: SYN is sent a second time after one second."""
@@ -85,23 +86,29 @@ class Connections:
         named = self._address.host if own else (host if port == 443 else f"{host}:{port}")
         insecure = own and self._address.insecure
         tls = scheme == "https"
-        return httpx2.AsyncClient(
+        transport = httpx2.AsyncHTTPTransport(
             verify=self._trust(named, own=own, insecure=insecure) if tls else False,
             proxy=self._proxies.for_url(url),
-            timeout=httpx2.Timeout(self._patience.silence_s, connect=self._patience.connect_s, pool=None),
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=16, keepalive_expiry=IDLE_S),
+            trust_env=False,
+        )
+        # The library's pool takes a backend, and its transport has no way to hand one on.
+        transport._pool._network_backend = WideBackend()
+        return httpx2.AsyncClient(
+            transport=transport,
+            timeout=httpx2.Timeout(self._patience.silence_s, connect=self._patience.connect_s, pool=None),
             headers={"User-Agent": self._user_agent, "Accept-Encoding": "identity"},
             cookies=http.cookiejar.CookieJar(policy=http.cookiejar.DefaultCookiePolicy(allowed_domains=[])),
             trust_env=False,
         )
 
-    async def aclose(self) -> None:
     def _trust(self, named: str, *, own: bool, insecure: bool) -> ssl.SSLContext:
         """Return whom a connection to *named* trusts; the address's own certificate is shown to itself alone."""
         address = self._address
         shown = (address.client_cert, address.client_key) if own and address.client_cert else None
         return client_context(named, ca_file=address.ca_file, client=shown, insecure=insecure, certs=self._certs)
 
+    async def aclose(self) -> None:
         """Close every connection."""
         clients, self._clients = list(self._clients.values()), {}
         for client in clients:
