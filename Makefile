@@ -78,6 +78,11 @@ bench: install system ## Run the benchmarks one after the other
 faults: install system ## Try every fault of a mirror on real engines, alone and through the gateway, and write docs/fault-matrix.md (root)
 	$(BIN)/python -m tests.lab.fault_matrix
 
+.PHONY: injection
+injection: install ## Let every fault happen at every call and write of an update, on all engines, and write docs/fault-injection.md (root)
+	scripts/install-engines packages 20.10 26.1 29
+	$(BIN)/python -m tests.injection.table
+
 .PHONY: clean
 clean: ## Remove what was built here
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -9,6 +9,7 @@ from tests.lab.engines import Generation
 PLAN: dict[str, tuple[Fault, ...]] = {
     "always": tuple(Fault),
     "broken": (Fault.ERROR, Fault.CUT, Fault.KILL_DURING, Fault.KILL_DONE, Fault.BOTH, Fault.FULL),
+    "start-first": (Fault.ERROR, Fault.KILL, Fault.KILL_DURING, Fault.KILL_DONE, Fault.BOTH, Fault.REBOOT),
     "rm": (Fault.ERROR, Fault.CUT, Fault.KILL, Fault.KILL_DURING, Fault.KILL_DONE, Fault.FULL),
 }
 """Each shape, and the faults that it meets at each of its points."""

@@ -40,7 +40,19 @@ SHAPES: dict[str, Shape] = {
         loose=True,
     ),
     "broken": Shape(body=PATIENCE | {"HostConfig": {"RestartPolicy": {"Name": "unless-stopped"}}}, good=False),
+    "start-first": Shape(
+        body=PATIENCE
+        | {
+            "HostConfig": {"RestartPolicy": {"Name": "always"}},
+            "Labels": {"fleet.update.order": "start-first", "fleet.update.volumes": "shared"},
+        }
+    ),
     "rm": Shape(body=PATIENCE | {"HostConfig": {"AutoRemove": True}}, outlives=False),
 }
-"""``always``: restarted always, in two networks, with a file to copy; ``broken``: its newer image exits, so that the way
-back meets the faults; ``rm``: the engine removes it when it stops. Each has data in an anonymous volume."""
+"""Each has data in an anonymous volume."""
+MEANING = {
+    "always": "restarted always, in two networks, with a file in its writable layer that is copied",
+    "broken": "its newer image exits, so that the faults meet the way back",
+    "start-first": "its newer container starts while it runs",
+    "rm": "`--rm`: the engine removes it when it stops",
+}

@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from tests.injection.conftest import COUNTED, FieldOf
+from tests.injection.conftest import COUNTED
 from tests.injection.faults import OF_THE_ENGINE, Fault, points_of
 from tests.injection.field import Verdict
+from tests.injection.fields import FieldOf
 from tests.injection.plan import CHOSEN, PLAN, chosen
 from tests.lab.engines import Generation
 
