@@ -13,13 +13,16 @@ from fleet.agent.commands import Commands
 from fleet.agent.courier import Courier
 from fleet.agent.facts import Facts, ReadMirrors
 from fleet.agent.heartbeat import EVERY_S, Reporter
+from fleet.agent.identity import Identity
 from fleet.agent.inventory import Inventory, watch
 from fleet.agent.loop import Loop
 from fleet.agent.outbox import Outbox
 from fleet.agent.probing import Prober
 from fleet.agent.problems import Problems
 from fleet.agent.receive import Reactions, Receiver
+from fleet.agent.rekeying import Rekeying
 from fleet.agent.resolve import Resolver
+from fleet.agent.speaker import Speaker
 from fleet.agent.watch import SILENCE_S, Watch
 from fleet.agent.work import Pulls, Ways, Workshop
 from fleet.clock import Clock
@@ -27,10 +30,9 @@ from fleet.engine.protocol import Engine
 from fleet.errors import EngineError, EngineUnreachable
 from fleet.registry.credentials import CredentialSource
 from fleet.road import worker
-from fleet.road.envelope import CENTRE, UP_TTL_S, seal
 from fleet.road.join import JoinFile
 from fleet.road.messages import Message
-from fleet.road.up import Uplink
+from fleet.road.up import lets_in
 from fleet.updates.journal import Journal
 from fleet.updates.known import KnownDigests
 
@@ -72,16 +74,16 @@ class Tools:
 class Agent:
     """The agent of one host."""
 
-    def __init__(self, join: JoinFile, state: Path, tools: Tools) -> None:
+    def __init__(self, identity: Identity, state: Path, tools: Tools) -> None:
         """Put the parts together, and take up what an earlier agent wrote down; raise BadInput where that is broken."""
-        self._join, self._tools, self._problems = join, tools, Problems()
-        self._uplink = Uplink(join.broker, join.host_id)
+        self._identity, self._tools, self._problems = identity, tools, Problems()
+        self._speaker = Speaker(identity.current, tools.clock)
         self._look, self._work, self._listen = (tools.connect() for _ in range(3))
         self._known = KnownDigests(state / "known.json")
         self._journal = tools.journal(state / "journal")
         self._commands = Commands(self._journal)
         self._outbox = Outbox(state / "outbox", clock=tools.clock, problems=self._problems)
-        self._courier = Courier(self._send, self._outbox, self._commands, clock=tools.clock)
+        self._courier = Courier(self._say, self._outbox, self._commands, clock=tools.clock)
         self._facts = Facts(self._look, tools.read_mirrors, self._problems)
         self._pulls = tools.pulls(self._work, state, self._known, self._facts)
         self._resolver = Resolver(tools.credentials, self._facts, self._courier.say, clock=tools.clock)
@@ -90,11 +92,13 @@ class Agent:
         self._workshop = self._made_workshop()
         self._time = CentreTime(state / "centre-time.json", tools.clock)
         self._receiver = self._made_receiver()
+        self._rekeying = self._made_rekeying()
         self._courier_loop = Loop("courier", self._courier.step)
         self._report_loop = Loop("report", self._reporter.step)
         self._work_loop = Loop("work", self._workshop.step)
         self._resolve_loop = Loop("resolve", self._resolver.step)
         self._probe_loop = Loop("probe", self._prober.step)
+        self._rekey_loop = Loop("rekey", self._rekeying.step)
         self._events_loop = Loop("events", self._hear_engine)
         self._watch_loop = Loop("watch", self._made_watch().step)
         self._courier.wake, self._resolver.wake = self._courier_loop.wake, self._resolve_loop.wake
@@ -109,6 +113,7 @@ class Agent:
             self._courier_loop,
             self._resolve_loop,
             self._probe_loop,
+            self._rekey_loop,
             self._events_loop,
             self._watch_loop,
         ):
@@ -125,7 +130,7 @@ class Agent:
 
     def reading(self) -> None:
         """Note that the queue begins to be read, at the start and after every loss of the broker."""
-        log.info("queue is read", extra={"host": self._join.host_id, "called": self._join.host_name})
+        log.info("queue is read", extra={"host": self._identity.host_id, "called": self._identity.current.host_name})
         self._time.reading()
         self._reporter.beat_now()
         self._report_loop.wake()
@@ -136,11 +141,11 @@ class Agent:
         self._work_loop.stop()
         if not self._work_loop.join(STOP_S):
             log.warning("work under way is left to the next start")
-        others = (self._report_loop, self._resolve_loop, self._probe_loop, self._events_loop)
+        others = (self._report_loop, self._resolve_loop, self._probe_loop, self._rekey_loop, self._events_loop)
         for loop in (self._watch_loop, *others, self._courier_loop):
             loop.stop()
         self._courier_loop.join(FLUSH_S)
-        for close in (self._pulls.close, self._uplink.close, self._listen.close, self._look.close, self._work.close):
+        for close in (self._pulls.close, self._speaker.close, self._listen.close, self._look.close, self._work.close):
             close()
 
     def _made_reporter(self) -> Reporter:
@@ -194,8 +199,8 @@ class Agent:
             probe=self._prober.ask,
         )
         return Receiver(
-            self._join.host_id,
-            {key.kid: key for key in self._join.centre_keys},
+            self._identity.host_id,
+            {key.kid: key for key in self._identity.current.centre_keys},
             self._commands,
             reactions,
             time=self._time,
@@ -212,18 +217,28 @@ class Agent:
             silence_s=self._tools.silence_s,
         )
 
-    def _send(self, message: Message, id: UUID | None) -> None:
-        """Sign and send; raise BadInput where it is too large, BrokerUnreachable."""
-        sealed = seal(
-            message,
-            key=self._join.key,
-            issuer=self._join.host_id,
-            audience=CENTRE,
+    def _made_rekeying(self) -> Rekeying:
+        return Rekeying(
+            self._identity,
+            say=self._courier.say,
+            lets_in=lets_in,
+            use=self._use,
             clock=self._tools.clock,
-            ttl_s=UP_TTL_S,
-            id=id,
+            problems=self._problems,
         )
-        self._uplink.send(sealed)
+
+    def _say(self, message: Message, id: UUID | None) -> None:
+        """Sign and send, as who this host is now; raise BadInput where it is too large, BrokerUnreachable."""
+        self._speaker.say(message, id)
+
+    def _use(self, own: JoinFile) -> None:
+        """Be who *own* says, in what is signed from now on and in every new connection."""
+        log.info("key and password are this host's own now", extra={"host": own.host_id, "key": own.key.kid})
+        worker.log_in_as(own.broker)
+        self._speaker, before = Speaker(own, self._tools.clock), self._speaker
+        before.close()
+        self._reporter.beat_now()
+        self._report_loop.wake()
 
     def _wake_work(self) -> None:
         self._work_loop.wake()

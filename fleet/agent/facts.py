@@ -8,7 +8,7 @@ from fleet.agent.problems import Problems
 from fleet.engine.protocol import Engine, EngineFacts
 from fleet.errors import EngineError, EngineUnreachable
 from fleet.mirrors.sources import HostMirrors
-from fleet.road.messages import HostFacts
+from fleet.road.messages import READS, HostFacts
 
 ENGINE_AWAY = "engine-away"
 
@@ -45,9 +45,10 @@ class Facts:
         facts = self.ask()
         problems = (*self._problems.lines(), *self.mirrors().problems)
         if facts is None:
-            return HostFacts(agent_version=agent_version(), problems=problems)
+            return HostFacts(agent_version=agent_version(), reads=READS, problems=problems)
         return HostFacts(
             agent_version=agent_version(),
+            reads=READS,
             engine_id=facts.id,
             engine_name=facts.name,
             engine_version=facts.version,

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from fleet.agent.agent import Agent, Tools
 from fleet.agent.facts import Facts
+from fleet.agent.identity import Identity, known
 from fleet.clock import SystemClock
 from fleet.engine.docker import connect
 from fleet.engine.protocol import Engine
 from fleet.errors import BadInput, Refused
-from fleet.mirrors.sources import read_host_mirrors
 from fleet.mirrors.daemon_flags import FlagFinder
 from fleet.mirrors.hosts_credentials import HostsTomlCredentials
+from fleet.mirrors.sources import read_host_mirrors
 from fleet.registry.credentials import DockerConfig
 from fleet.road import worker
 from fleet.road.join import JoinFile
@@ -30,18 +31,31 @@ def run(settings: AgentSettings) -> None:
     Raise BadInput where the join file or the state cannot be used, Refused where another agent has the state, and
     BrokerUnreachable where the broker does not let this host read its queue.
     """
-    serve(JoinFile.read(settings.join_file), settings.state_dir, tools_of(settings))
+    serve(_join(settings), settings.state_dir, tools_of(settings))
 
 
-def serve(join: JoinFile, state: Path, tools: Tools) -> None:
-    """Be the agent of the host that *join* names; what must survive is kept in *state*."""
+def serve(join: JoinFile | None, state: Path, tools: Tools) -> None:
+    """Be the agent of the host that *join* names; what must survive is kept in *state*.
+
+    Without a join file, be who this host became at its first contact; raise BadInput where *state* does not say so.
+    """
     with alone(state):
-        agent = Agent(join, state, tools)
+        identity = Identity(state, join)
+        now = identity.current
+        agent = Agent(identity, state, tools)
         agent.start()
         try:
-            worker.run_host_worker(join.broker, join.host_id, agent.receive, on_ready=agent.reading)
+            worker.run_host_worker(now.broker, now.host_id, agent.receive, on_ready=agent.reading)
         finally:
             agent.stop()
+
+
+def _join(settings: AgentSettings) -> JoinFile | None:
+    """Return the join file; None where it is gone, as it may be once this host has an identity of its own."""
+    named = settings.agent.join_file
+    if known(settings.state_dir) and (not named or not Path(named).exists()):
+        return None
+    return JoinFile.read(settings.join_file)
 
 
 def tools_of(settings: AgentSettings) -> Tools:

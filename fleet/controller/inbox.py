@@ -89,7 +89,7 @@ def _proved(raw: bytes, owner: KeyOwner, now: datetime) -> Taken:
         # Whatever a host thought of that nobody here did: it must cost its own message and nothing else.
         log.exception("message cannot be read")
         return Bad(raw=raw, reason=f"cannot read this message: {type(error).__name__}")
-    return Good(id=opened.id, host_id=opened.issuer, message=opened.message, received=now)
+    return Good(id=opened.id, host_id=opened.issuer, message=opened.message, received=now, kid=opened.kid)
 
 
 def run(settings: CentreSettings) -> None:

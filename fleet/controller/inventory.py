@@ -53,8 +53,7 @@ def add_host(
     door: str,
 ) -> HostRow:
     """Add a host and let it in at the broker; raise Refused where its name or key is taken, BadInput for a bad key."""
-    if len(password_sha256) != _HASH_DIGITS or not set(password_sha256) <= set("0123456789abcdef"):
-        raise BadInput("cannot add a host without the SHA-256 of its broker password, in 64 hex digits")
+    _check_hash(password_sha256)
     key = PublicKey.parse(public_key)
     row = hosts.add_host(
         db,
@@ -68,6 +67,30 @@ def add_host(
     )
     login = HostLogin(host_id=row.id.hex, password_sha256=password_sha256)
     _at_the_broker(broker, lambda keeper: keeper.apply([login]))
+    return row
+
+
+def rejoin_host(
+    db: Database,
+    broker: BrokerAddress,
+    name_or_id: str,
+    *,
+    public_key: str,
+    password_sha256: str,
+    by: str,
+    door: str,
+) -> HostRow:
+    """Give a known host a new key and password; whoever has the old ones is cut off at once.
+
+    Raise NotFound, Refused where the key is taken, BadInput for a bad key.
+    """
+    _check_hash(password_sha256)
+    key = PublicKey.parse(public_key)
+    row = hosts.rejoin_host(
+        db, name_or_id, public_key=str(key), kid=key.kid, password_sha256=password_sha256, by=by, door=door
+    )
+    login = HostLogin(host_id=row.id.hex, password_sha256=password_sha256)
+    _at_the_broker(broker, lambda keeper: keeper.apply([login], cut=True))
     return row
 
 
@@ -86,6 +109,11 @@ def rename_host(db: Database, name_or_id: str, name: str, *, by: str, door: str)
 def label_host(db: Database, name_or_id: str, labels: Mapping[str, str], *, by: str, door: str) -> HostRow:
     """Replace the labels of a host; raise NotFound."""
     return hosts.label_host(db, name_or_id, labels=labels, by=by, door=door)
+
+
+def _check_hash(password_sha256: str) -> None:
+    if len(password_sha256) != _HASH_DIGITS or not set(password_sha256) <= set("0123456789abcdef"):
+        raise BadInput("cannot keep a host without the SHA-256 of its broker password, in 64 hex digits")
 
 
 def _at_the_broker(broker: BrokerAddress, act: Callable[[AclKeeper], None]) -> None:

@@ -63,6 +63,7 @@ class Planner:
         for rollout_id in due.active_rollouts(self._db):
             self._advance(rollout_id)
         self._ways.reconciler.reconcile_where_new()
+        self._ways.reconciler.let_in_changed()
         self.send_due()
         pulse.beat(self._settings.state_dir)
 

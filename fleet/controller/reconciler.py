@@ -3,8 +3,8 @@
 import logging
 from dataclasses import dataclass
 
-from fleet.history import hosts
 from fleet.history.database import Database
+from fleet.history.logins import LoginRow, changed_logins, logins, note_told
 from fleet.road.acl import AclKeeper, HostLogin
 from fleet.road.broker import BrokerAddress
 from fleet.road.down import broker_errors
@@ -35,8 +35,9 @@ class Reconciler:
 
     def reconcile(self) -> Reconciled:
         """Set right what differs; raise BrokerUnreachable or DatabaseUnreachable."""
-        missing = self._keeper.missing(self._logins())
-        self._keeper.apply(missing)
+        missing = self._keeper.differing(self._logins())
+        self._keeper.apply([each.login for each in missing if not each.void])
+        self._keeper.apply([each.login for each in missing if each.void], cut=True)
         strangers = self._keeper.strangers(self._logins())
         if strangers:
             # A host may have been added while the users were read: only who is a stranger still is dropped.
@@ -46,6 +47,18 @@ class Reconciler:
         if missing or strangers:
             log.info("broker users set right", extra={"restored": len(missing), "dropped": len(strangers)})
         return Reconciled(restored=len(missing), dropped=len(strangers))
+
+    def let_in_changed(self) -> int:
+        """Tell the broker of the hosts whose password is being replaced; return how many there were.
+
+        Raise BrokerUnreachable or DatabaseUnreachable; then the next look tries again.
+        """
+        changed = changed_logins(self._db)
+        for void in (False, True):
+            # The connections that the void password made end with it; its host comes back with the new one.
+            self._keeper.apply([_login(each.login) for each in changed if each.void is void], cut=void)
+        note_told(self._db, changed)
+        return len(changed)
 
     def reconcile_where_new(self) -> bool:
         """Reconcile where the broker is another process than at the last look; return whether it was.
@@ -66,4 +79,8 @@ class Reconciler:
         self._client.close()
 
     def _logins(self) -> list[HostLogin]:
-        return [HostLogin(host_id=host_id, password_sha256=sha256) for host_id, sha256 in hosts.logins(self._db)]
+        return [_login(row) for row in logins(self._db)]
+
+
+def _login(row: LoginRow) -> HostLogin:
+    return HostLogin(host_id=row.host_id.hex, password_sha256=row.password_sha256, next_sha256=row.next_sha256)

@@ -15,6 +15,7 @@ from fleet.history import audit
 from fleet.history.database import Database
 from fleet.history.inventory_tables import host_keys
 from fleet.history.inventory_tables import hosts as table
+from fleet.history.keys import replace_keys
 from fleet.history.leaving import leave
 from fleet.history.lookup import find
 from fleet.ids import new_id
@@ -108,6 +109,23 @@ def hosts(db: Database) -> list[HostRow]:
         return [_read(row) for row in rows]
 
 
+def rejoin_host(
+    db: Database, name_or_id: str | UUID, *, public_key: str, kid: str, password_sha256: str, by: str, door: str
+) -> HostRow:
+    """Let another key and password alone hold for a host from now on; raises NotFound, Refused where the key is taken."""
+    with db.writing() as connection:
+        found = _find(connection, name_or_id, lock=True)
+        now = db.moment(connection)
+        try:
+            replace_keys(
+                connection, found["id"], kid=kid, public_key=public_key, password_sha256=password_sha256, now=now
+            )
+        except IntegrityError:
+            raise Refused("cannot keep this host: its key belongs to a host already; make a new one") from None
+        audit.note(connection, now, by=by, door=door, action="host rejoin", subject=found["name"], details={"kid": kid})
+        return _read(find(connection, table, found["id"], what="host"))
+
+
 def remove_host(db: Database, name_or_id: str | UUID, *, by: str, door: str) -> HostRow:
     """Remove a host: its keys hold no more, its commands are called off, its history stays; raises NotFound."""
     with db.writing() as connection:
@@ -131,13 +149,6 @@ def label_host(db: Database, name_or_id: str | UUID, *, labels: Mapping[str, str
     """Replace the labels of a host; raises NotFound."""
     _check_labels(labels)
     return _change(db, name_or_id, {"labels": dict(labels)}, action="host label", by=by, door=door)
-
-
-def logins(db: Database) -> list[tuple[str, str]]:
-    """Return the id in hex and the SHA-256 of the broker password of every host that was not removed."""
-    with db.reading() as connection:
-        query = select(table.c.id, table.c.broker_password_sha256).where(_PRESENT).order_by(table.c.id)
-        return [(id.hex, sha256) for id, sha256 in connection.execute(query)]
 
 
 def key_owner(db: Database, kid: str) -> tuple[str, str] | None:

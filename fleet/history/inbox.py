@@ -20,9 +20,10 @@ from fleet.history.inbox_outcomes import take_outcome
 from fleet.history.inbox_snapshots import take_snapshot
 from fleet.history.outgoing import post_all, receipts
 from fleet.history.probes import take_probed
+from fleet.history.rekeying import hear_key, take_rekey
 from fleet.history.road_tables import refused
 from fleet.ids import new_id
-from fleet.road.messages import Claim, Heartbeat, Outcome, Probed, Progress, Ready, Resolved, Snapshot, Up
+from fleet.road.messages import Claim, Heartbeat, Outcome, Probed, Progress, Ready, Rekey, Resolved, Snapshot, Up
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,8 @@ class Good:
     message: Up
     received: datetime
     """When the inbox saw it, by the centre's clock."""
+    kid: str = ""
+    """The key that signed it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +147,7 @@ def _take(connection: Connection, messages: Sequence[Good], now: datetime) -> Ta
 
 def _dispatch(batch: Batch, host_id: UUID, taken: Good) -> None:
     batch.hear(host_id)
+    hear_key(batch, host_id, taken.kid)
     match taken.message:
         case Claim() as claim:
             take_claim(batch, host_id, claim.command)
@@ -161,6 +165,8 @@ def _dispatch(batch: Batch, host_id: UUID, taken: Good) -> None:
             take_resolved(batch, host_id, resolved)
         case Probed() as probed:
             take_probed(batch.connection, batch.now, host_id, probed)
+        case Rekey() as rekey:
+            take_rekey(batch, host_id, rekey)
 
 
 def _give_up(connection: Connection, message: Good, reason: str, now: datetime) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, bindparam, func, select, update
 
 from fleet.history.fact_tables import attempts, pulls, updates
-from fleet.history.inventory_tables import hosts
+from fleet.history.inventory_tables import hosts, rekeys
 from fleet.history.moves import Command, HostTry, commands_by_id, hosts_of, save_commands, save_hosts
 from fleet.history.outgoing import post_all, posted, receipts
 from fleet.history.road_tables import messages as taken_messages
@@ -52,15 +52,19 @@ class Batch:
     receipts: dict[UUID, list[UUID]] = field(default_factory=dict)
     outbox: list[dict[str, Any]] = field(default_factory=list)
     progress: dict[UUID, dict[str, Any]] = field(default_factory=dict)
+    rekeys: dict[UUID, str] = field(default_factory=dict)
+    """Of those senders whose key is being replaced: the new key, until it was heard."""
 
     @classmethod
     def load(cls, connection: Connection, messages: Sequence[tuple[UUID, UUID, Up, datetime]], now: datetime) -> Self:
         """Read, and lock, what *messages* name; they are each id, host, message and time."""
         commands = commands_by_id(connection, {id for _, _, message, _ in messages for id in _named(message)})
+        senders = {host for _, host, _, _ in messages}
         return cls(
             connection=connection,
             now=now,
-            hashes=cls.known_hosts(connection, {host for _, host, _, _ in messages}),
+            hashes=cls.known_hosts(connection, senders),
+            rekeys=_unheard(connection, senders),
             fresh=_fresh(connection, messages),
             commands=commands,
             tries=hosts_of(connection, commands.values()),
@@ -152,6 +156,11 @@ def _fresh(connection: Connection, messages: Sequence[tuple[UUID, UUID, Up, date
     }
     insert_new(connection, taken_messages, list(rows.values()), ("id",))
     return frozenset(rows)
+
+
+def _unheard(connection: Connection, senders: Collection[UUID]) -> dict[UUID, str]:
+    query = select(rekeys.c.host_id, rekeys.c.kid).where(rekeys.c.host_id.in_(senders), rekeys.c.heard_at.is_(None))
+    return {row.host_id: row.kid for row in connection.execute(query)}
 
 
 def _specs(connection: Connection, ids: Collection[UUID]) -> dict[UUID, RolloutSpec]:

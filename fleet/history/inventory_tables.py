@@ -52,6 +52,18 @@ host_keys = Table(
     comment="the public keys that messages of hosts are checked with; two may hold at once",
 )
 
+rekeys = Table(
+    "rekeys",
+    METADATA,
+    uid("host_id", "which host", ForeignKey("hosts.id"), primary_key=True),
+    text("kid", "the new key, which holds beside the old one; it is among host_keys"),
+    text("password_sha256", "SHA-256 in hex of the new password at the broker"),
+    time("asked_at", "when the host told of it"),
+    time("heard_at", "when the new key was first used, which voids the old one; null: not yet", nullable=True),
+    time("told_at", "when the broker was last told; null: it is to be told", nullable=True),
+    comment="keys and passwords that are being replaced; a row is gone once the broker knows the new password alone",
+)
+
 containers = Table(
     "containers",
     METADATA,

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Connection, delete, select
 
 from fleet.history.fact_tables import commands
-from fleet.history.inventory_tables import container_digests, containers, snapshot_parts
+from fleet.history.inventory_tables import container_digests, containers, rekeys, snapshot_parts
 from fleet.history.moves import load_commands, load_hosts, save_commands, save_hosts
 from fleet.history.road_tables import outbox, progress
 from fleet.history.rollout_tables import rollout_hosts
@@ -29,5 +29,5 @@ def leave(connection: Connection, host_id: UUID, now: datetime) -> None:
         end = HostState.FAILED if each.state is HostState.APPLYING else HostState.SKIPPED
         each.move(end, now, reason=_WHY)
     save_hosts(connection, tries.values())
-    for table in (container_digests, containers, snapshot_parts, outbox, progress):
+    for table in (container_digests, containers, snapshot_parts, rekeys, outbox, progress):
         connection.execute(delete(table).where(table.c.host_id == host_id))

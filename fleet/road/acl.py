@@ -29,6 +29,22 @@ class HostLogin:
     """In hex."""
     password_sha256: str = field(repr=False)
     """In hex; all that the centre keeps of the password."""
+    next_sha256: str = field(default="", repr=False)
+    """Of the password that holds beside it while it is being replaced; empty: none does."""
+
+    @property
+    def hashes(self) -> tuple[str, ...]:
+        """The hashes of every password that holds."""
+        return tuple(dict.fromkeys(each for each in (self.password_sha256, self.next_sha256) if each))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Differing:
+    """One host whose user at the broker is not as it should be."""
+
+    login: HostLogin
+    void: bool
+    """Whether a password holds there that should not: who came in by it must go."""
 
 
 _PATTERN = HostLogin(host_id="f" * 32, password_sha256="0" * 64)
@@ -40,18 +56,19 @@ def password_hash(password: str) -> str:
     return sha256(password.encode()).hexdigest()
 
 
-def acl_rules(host_id: str, password_sha256: str, *, setinfo: bool = False) -> list[str]:
+def acl_rules(login: HostLogin, *, setinfo: bool = False) -> list[str]:
     """Return the rules of a host's user, in the order of ``ACL SETUSER``; *setinfo* for servers from 7.2 on.
 
     Nothing among them runs Lua, blocks without end, or names a key of another host.
     """
+    host_id = login.host_id
     queue = names.host_queue(host_id)
     client = ["+ping", "+client|setname", *(["+client|setinfo"] if setinfo else [])]
     own = ["resetkeys", "resetchannels", "-@all", *client, f"~{queue}", f"~{names.unacked_key(host_id)}*"]
     return [
         "reset",
         "on",
-        f"#{password_sha256}",
+        *(f"#{sha256}" for sha256 in login.hashes),
         *own,
         *(f"+{c}" for c in _COMMANDS),
         f"(%W~{names.inbox_key(host_id)} +lpush)",
@@ -69,19 +86,23 @@ class AclKeeper:
         self._broker = broker
         self._client = broker.client()
 
-    def apply(self, hosts: Iterable[HostLogin]) -> None:
-        """Set the user of each host; setting it again changes nothing. Raise BrokerUnreachable."""
+    def apply(self, hosts: Iterable[HostLogin], *, cut: bool = False) -> None:
+        """Set the user of each host; setting it again changes nothing. Raise BrokerUnreachable.
+
+        A connection outlives the password that it was made with; with *cut* each of theirs is ended, so that only
+        who has a password that holds comes back.
+        """
         hosts = list(hosts)
         with broker_errors(self._broker):
             setinfo = self._knows_setinfo()
             for start in range(0, len(hosts), _CHUNK):
-                pipeline = self._client.pipeline(transaction=False)
+                # In one transaction, so that no host is unknown in between.
+                pipeline = self._client.pipeline(transaction=cut)
                 for h in hosts[start : start + _CHUNK]:
-                    pipeline.execute_command(  # type: ignore[no-untyped-call]
-                        "ACL SETUSER",
-                        names.acl_user(h.host_id),
-                        *acl_rules(h.host_id, h.password_sha256, setinfo=setinfo),
-                    )
+                    user, rules = names.acl_user(h.host_id), acl_rules(h, setinfo=setinfo)
+                    if cut:
+                        pipeline.execute_command("ACL DELUSER", user)  # type: ignore[no-untyped-call]
+                    pipeline.execute_command("ACL SETUSER", user, *rules)  # type: ignore[no-untyped-call]
                 pipeline.execute()
 
     def missing(self, hosts: Iterable[HostLogin]) -> list[HostLogin]:
@@ -89,10 +110,22 @@ class AclKeeper:
 
         Raise BrokerUnreachable.
         """
+        return [each.login for each in self.differing(hosts)]
+
+    def differing(self, hosts: Iterable[HostLogin]) -> list[Differing]:
+        """Return what ``missing`` does, and for each whether a password holds there that should not.
+
+        Raise BrokerUnreachable.
+        """
         with broker_errors(self._broker):
             users = self._users(self._pattern())
         wanted = users.pop(names.acl_user(_PATTERN.host_id))
-        return [h for h in hosts if users.get(names.acl_user(h.host_id)) != _of(wanted, h)]
+        there = ((h, users.get(names.acl_user(h.host_id), frozenset())) for h in hosts)
+        return [
+            Differing(login=h, void=bool(_passwords(rights) - _passwords(_of(wanted, h))))
+            for h, rights in there
+            if rights != _of(wanted, h)
+        ]
 
     def drop(self, host_ids: Iterable[str]) -> None:
         """Take the users of removed hosts away, and end their connections. Raise BrokerUnreachable."""
@@ -122,7 +155,7 @@ class AclKeeper:
         Servers write rules back in words of their own (7.0 says ``+@transaction -discard`` for ``+multi +exec +watch
         +unwatch``), so what is right is read from a user that exists for the length of one transaction, and is off.
         """
-        rules = acl_rules(_PATTERN.host_id, _PATTERN.password_sha256, setinfo=self._knows_setinfo())
+        rules = acl_rules(_PATTERN, setinfo=self._knows_setinfo())
         user = names.acl_user(_PATTERN.host_id)
         pipeline = self._client.pipeline(transaction=True)
         pipeline.execute_command("ACL SETUSER", user, *rules, "off")  # type: ignore[no-untyped-call]
@@ -142,8 +175,13 @@ class AclKeeper:
 
 def _of(wanted: frozenset[str], host: HostLogin) -> frozenset[str]:
     """Return the rights *wanted*, which are those of the pattern, for *host*."""
-    swaps = {"off": "on", f"#{_PATTERN.password_sha256}": f"#{host.password_sha256}"}
-    return frozenset(swaps.get(right, right.replace(_PATTERN.host_id, host.host_id)) for right in wanted)
+    rights = {right.replace(_PATTERN.host_id, host.host_id) for right in wanted} - {"off", *_passwords(wanted)}
+    return frozenset(rights | {"on"} | {f"#{sha256}" for sha256 in host.hashes})
+
+
+def _passwords(rights: frozenset[str]) -> frozenset[str]:
+    """Return the hashed passwords among *rights*."""
+    return frozenset(right for right in rights if right.startswith("#"))
 
 
 def _rights(rules: list[str]) -> frozenset[str]:

@@ -107,6 +107,10 @@ class JoinFile:
         )
         return form.model_dump_json(indent=2) + "\n"
 
+    def with_own(self, key: SigningKey, password: str) -> Self:
+        """Return the same host with another key and another password at the broker."""
+        return replace(self, key=key, broker=self.broker.with_login(self.broker.username, password))
+
     def moved(self, broker: BrokerAddress) -> Self:
         """Return the same file for another address of the broker, with the host's login."""
         return replace(self, broker=broker.with_login(self.broker.username, self.broker.password))

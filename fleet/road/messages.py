@@ -1,8 +1,8 @@
-"""The messages between centre and host, version 1. The only words that either side says.
+"""The messages between centre and host, versions 1 and 2. The only words that either side says.
 
 Down (centre to host): Offer, Order, Go, Cancel, Resolve, Probe, Receipt, SendSnapshot. Up (host to centre): Claim, Ready,
-Outcome, Resolved, Probed, Progress, Heartbeat, Snapshot. A field is added only with a version; what is unknown is refused
-(``extra="forbid"``).
+Outcome, Resolved, Probed, Progress, Heartbeat, Snapshot, and since version 2 Rekey. A field is added only with a version;
+what is unknown is refused (``extra="forbid"``).
 """
 
 from datetime import datetime
@@ -15,6 +15,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
+    StringConstraints,
     TypeAdapter,
     model_serializer,
 )
@@ -28,8 +29,11 @@ from fleet.updates.command import Policy, Target, UpdateCommand
 from fleet.updates.outcome import PullOutcome, UpdateOutcome
 from fleet.updates.snapshot import ContainerState
 
-VERSION = 1
-"""The version of messages that this program writes; it reads 1 to VERSION."""
+VERSION = 2
+"""The highest version of messages that this program writes, to whom reads it; without that it writes version 1."""
+
+READS = tuple(range(1, VERSION + 1))
+"""The versions that this program reads."""
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 """The most that one signed message may take; larger snapshots are split by container (queue.md of the design)."""
@@ -40,7 +44,7 @@ class Message(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    v: Literal[1] = 1
+    v: Literal[1, 2] = 1
     traceparent: str = ""
 
 
@@ -231,6 +235,17 @@ class Progress(Message):
     mirror: str = ""
 
 
+class Rekey(Message):
+    """This host made a key and a password of its own: from the first message that the new key signs, they alone hold."""
+
+    kind: Literal["rekey"] = "rekey"
+    v: Literal[1, 2] = 2
+    public_key: Annotated[str, StringConstraints(max_length=1000)]
+    """The JWK of the new key's public half."""
+    password_sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    """SHA-256 in hex of the new password at the broker."""
+
+
 class HostFacts(BaseModel):
     """What a host says about itself and its engine."""
 
@@ -279,7 +294,7 @@ class Snapshot(Message):
 
 Down = Annotated[Offer | Order | Go | Cancel | Resolve | Probe | Receipt | SendSnapshot, Field(discriminator="kind")]
 Up = Annotated[
-    Claim | Ready | Outcome | Resolved | Probed | Progress | Heartbeat | Snapshot, Field(discriminator="kind")
+    Claim | Ready | Outcome | Resolved | Probed | Progress | Heartbeat | Snapshot | Rekey, Field(discriminator="kind")
 ]
 
 DOWN: TypeAdapter[Down] = TypeAdapter(Down)

@@ -30,6 +30,10 @@ started again.
 begins_to_read: list[Callable[[], None]] = []
 """Called each time that this process begins to read its queue: at the start, and again when the broker was away."""
 
+login: list[tuple[str, str]] = []
+"""The user and password that new connections of this process use instead of those in the URL; empty: those in the URL.
+"""
+
 _heard: list[float] = []
 """When the broker answered a read last, by the monotonic clock; empty before the first answer."""
 
@@ -85,8 +89,9 @@ class Channel(stock.Channel):
         return begun
 
     def _connparams(self, asynchronous: bool = False) -> Any:
-        """Return how connections are made: those of kombu, without redis-py's sleeps between tries."""
-        return {**super()._connparams(asynchronous=asynchronous), "retry": once_more()}  # type: ignore[misc]
+        """Return how connections are made: those of kombu, without redis-py's sleeps between tries, as who we are now."""
+        now = dict(zip(("username", "password"), login[0], strict=True)) if login else {}
+        return {**super()._connparams(asynchronous=asynchronous), "retry": once_more(), **now}  # type: ignore[misc]
 
     def _brpop_read(self, **options: Any) -> Any:
         """Take the answer to a blocking read, and note that there was one, whether it holds a message or not."""

@@ -5,6 +5,7 @@ No Celery worker ever reads what a host wrote.
 
 from dataclasses import dataclass
 
+from fleet.errors import BrokerUnreachable
 from fleet.road.broker import BrokerAddress
 from fleet.road.down import broker_errors
 from fleet.road.messages import MAX_MESSAGE_BYTES
@@ -61,6 +62,19 @@ class Uplink:
     def close(self) -> None:
         """Give the connection back."""
         self._client.close()
+
+
+def lets_in(broker: BrokerAddress) -> bool:
+    """Tell whether the broker takes the login of *broker* now; False also where it does not answer."""
+    client = broker.client()
+    try:
+        with broker_errors(broker):
+            client.ping()
+    except BrokerUnreachable:
+        return False
+    finally:
+        client.close()
+    return True
 
 
 @dataclass(frozen=True, slots=True)

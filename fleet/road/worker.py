@@ -40,6 +40,11 @@ def run_host_worker(
     _run(deliver_app(broker, host_id, handle))
 
 
+def log_in_as(broker: BrokerAddress) -> None:
+    """Let this process's worker use the login of *broker* from its next connection on; one that it has stays."""
+    transport.login[:] = [(broker.username, broker.password)]
+
+
 def last_heard() -> float | None:
     """Return when the broker answered this host's worker last, by the monotonic clock; None before the first answer.
 

@@ -1,27 +1,69 @@
 """A real agent process over a pretended engine, started by tests: ``python driver.py JOIN STATE ENGINE DEATH``.
 
-Where the file DEATH names a write of the journal (``update:stop``), the process kills itself right after that write.
+Where the file DEATH names a write of the journal (``update:stop``) or a step of first contact (``identity:take``), the
+process kills itself right after it.
 """
 
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
-from fleet.agent.agent import Tools
+from fleet.agent import agent as agent_module
+from fleet.agent import rekeying
+from fleet.agent.agent import Agent, Tools
 from fleet.agent.facts import Facts
+from fleet.agent.identity import Identity
 from fleet.agent.process import serve
+from fleet.agent.speaker import Speaker
 from fleet.clock import SystemClock
 from fleet.engine.protocol import Engine
 from fleet.errors import FleetError
 from fleet.mirrors.sources import HostMirrors
 from fleet.registry.credentials import NoCredentials
 from fleet.road.join import JoinFile
+from fleet.road.messages import Heartbeat, Message, Rekey
 from fleet.settings import logs
 from fleet.updates.journal import Journal
 from fleet.updates.known import KnownDigests
 from fleet.updates.pull import Puller
 from tests.agent.engine_server import RemoteEngine
+
+
+def first_contact(die: Callable[[str], None]) -> None:
+    """Let *die* be called after each step of first contact: written, asked, let in, taken, used, and heard."""
+    for owner, name in (
+        (Identity, "follow"),
+        (rekeying, "_request"),
+        (agent_module, "lets_in"),
+        (Identity, "take"),
+        (Agent, "_use"),
+    ):
+        setattr(owner, name, _dying(getattr(owner, name), f"identity:{name}", die))
+    said = Speaker.say
+
+    def say(self: Speaker, message: Message, id: UUID | None) -> None:
+        said(self, message, id)
+        if isinstance(message, Rekey):
+            die("identity:asked")
+        elif isinstance(message, Heartbeat) and self._join.key.kid != first:
+            die("identity:heard")
+
+    first = JoinFile.read(Path(sys.argv[1])).key.kid
+    Speaker.say = say  # type: ignore[method-assign]
+
+
+def _dying(step: Callable[..., Any], name: str, die: Callable[[str], None]) -> Callable[..., Any]:
+    def stepping(*arguments: Any, **more: Any) -> Any:
+        done = step(*arguments, **more)
+        if done is not False:
+            die(name)
+        return done
+
+    return stepping
 
 
 def main(join: str, state: str, engine: str, death: str) -> int:
@@ -33,6 +75,8 @@ def main(join: str, state: str, engine: str, death: str) -> int:
         if fatal.exists() and fatal.read_text() == write:
             fatal.unlink()
             os.kill(os.getpid(), signal.SIGKILL)
+
+    first_contact(die)
 
     def pulls(engine: Engine, state: Path, known: KnownDigests, facts: Facts) -> Puller:
         return Puller(

@@ -7,6 +7,7 @@ from fleet.history import audit, containers, hosts, queries
 from fleet.history.database import Database
 from fleet.history.fact_tables import commands
 from fleet.history.hosts import HostRow
+from fleet.history.logins import LoginRow, logins
 from fleet.history.queries import OutcomeFilter
 from fleet.ids import short
 from fleet.rollouts.states import HostState
@@ -24,7 +25,7 @@ def test_a_host_is_found_by_name_id_and_short_id(db: Database) -> None:
     for name in ("web-1", row.id, str(row.id), row.id.hex, short(row.id)):
         assert hosts.host(db, name) == row
     assert row.labels == {"site": "berlin"}
-    assert hosts.logins(db) == [(row.id.hex, "ab")]
+    assert logins(db) == [LoginRow(host_id=row.id, password_sha256="ab", next_sha256="")]
     assert hosts.key_owner(db, "k1") == (row.id.hex, "{}")
 
 
@@ -68,7 +69,7 @@ def test_a_removed_host_has_no_key_no_login_and_no_containers_and_its_name_is_fr
     removed = hosts.remove_host(world.db, "web-1", **BY)
     assert removed.removed_at is not None
     assert hosts.hosts(world.db) == []
-    assert hosts.logins(world.db) == []
+    assert logins(world.db) == []
     assert hosts.key_owner(world.db, "kid web-1") is None
     assert containers.containers(world.db) == []
     with pytest.raises(NotFound):

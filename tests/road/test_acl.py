@@ -179,6 +179,32 @@ def test_a_host_that_is_known_and_right_is_not_missing(keeper: AclKeeper, host: 
     assert keeper.missing([changed]) == [changed]
 
 
+def test_two_passwords_hold_while_one_is_replaced(
+    keeper: AclKeeper, broker: BrokerAddress, host: BrokerAddress, host_id: str
+) -> None:
+    """Setting the second one disturbs nobody; once it alone holds, who came in by the first is thrown out."""
+    both = HostLogin(host_id=host_id, password_sha256=password_hash(PASSWORD), next_sha256=password_hash("own"))
+    own = HostLogin(host_id=host_id, password_sha256=password_hash("own"))
+    with host.client() as first, broker.with_login(acl_user(host_id), "own").client() as second:
+        connection = first.connection_pool.get_connection()
+        connection.send_command("PING")
+        assert connection.read_response() == b"PONG"
+        assert [(each.login, each.void) for each in keeper.differing([both])] == [(both, False)]
+        keeper.apply([both])
+        assert keeper.missing([both]) == []
+        connection.send_command("PING")
+        assert connection.read_response() == b"PONG"
+        second.ping()
+        assert [(each.login, each.void) for each in keeper.differing([own])] == [(own, True)]
+        keeper.apply([own], cut=True)
+        assert keeper.missing([own]) == []
+        with pytest.raises(redis.exceptions.ConnectionError):
+            connection.read_response()
+        second.ping()
+        with pytest.raises(redis.exceptions.AuthenticationError):
+            first.ping()
+
+
 def test_rights_that_somebody_widened_are_found_and_taken_back(
     keeper: AclKeeper, broker: BrokerAddress, host_id: str, host: BrokerAddress
 ) -> None:
@@ -212,11 +238,13 @@ def test_a_removed_host_is_thrown_out(keeper: AclKeeper, host_id: str, login: re
 
 
 def test_later_servers_are_told_of_setinfo_alone() -> None:
-    without, with_it = (acl_rules("0" * 32, "a" * 64, setinfo=setinfo) for setinfo in (False, True))
+    without, with_it = (
+        acl_rules(HostLogin(host_id="0" * 32, password_sha256="a" * 64), setinfo=setinfo) for setinfo in (False, True)
+    )
     assert set(with_it) - set(without) == {"+client|setinfo"}
 
 
 @pytest.mark.parametrize("host_id", ["*", "", "0" * 31, "0" * 33, "G" * 32, "0" * 32 + " ~*", "../" + "0" * 29])
 def test_no_name_becomes_a_pattern(host_id: str) -> None:
     with pytest.raises(Exception, match=r"^cannot use"):
-        acl_rules(host_id, "a" * 64)
+        acl_rules(HostLogin(host_id=host_id, password_sha256="a" * 64))

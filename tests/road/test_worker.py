@@ -199,6 +199,22 @@ def test_a_login_that_the_broker_does_not_know_yet_is_tried_until_it_does(worker
     workers.wait(lambda: workers.count("end one"))
 
 
+def test_another_login_is_used_from_the_next_connection_on(workers: Workers) -> None:
+    """The first password ceases to hold, and its connections are ended: the worker comes back by the second."""
+    first, second = password_hash(PASSWORD), password_hash("own")
+    keeper = AclKeeper(workers.server.address)
+    keeper.apply([HostLogin(host_id=workers.host_id, password_sha256=first, next_sha256=second)])
+    process = workers.start()
+    workers.send("login:own")
+    workers.wait(lambda: workers.count("end login:own"))
+    keeper.apply([HostLogin(host_id=workers.host_id, password_sha256=second)], cut=True)
+    keeper.close()
+    workers.send("one")
+    workers.wait(lambda: workers.count("end one"))
+    assert (workers.count("begin login:own"), workers.count("begin one")) == (1, 1)
+    assert process.poll() is None
+
+
 def test_a_right_that_is_missing_ends_it_with_a_reason(workers: Workers) -> None:
     with workers.server.address.client() as client:
         client.execute_command("ACL SETUSER", f"host-{workers.host_id}", "-brpop")

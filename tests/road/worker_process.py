@@ -21,13 +21,15 @@ def note(log: Path, line: str) -> None:
         file.write(line + "\n")
 
 
-def handle(log: Path, sealed: str) -> None:
-    """Do what the message says: ``fail``, or ``sleep:SECONDS``, or nothing."""
+def handle(join: JoinFile, log: Path, sealed: str) -> None:
+    """Do what the message says: ``fail``, or ``sleep:SECONDS``, or ``login:PASSWORD``, or nothing."""
     note(log, f"begin {sealed}")
     if sealed.startswith("fail"):
         raise RuntimeError("the message says so")
     if sealed.startswith("sleep:"):
         time.sleep(float(sealed.split(":")[1]))
+    if sealed.startswith("login:"):
+        worker.log_in_as(join.broker.with_login(join.broker.username, sealed.split(":")[1]))
     note(log, f"end {sealed}")
 
 
@@ -44,7 +46,8 @@ def main(kind: str, log: Path, where: str) -> int:
         if kind == "host":
             join = JoinFile.read(Path(where))
             threading.Thread(target=tell_heard, args=[log], daemon=True).start()
-            worker.run_host_worker(join.broker, join.host_id, partial(handle, log), on_ready=lambda: note(log, "ready"))
+            take = partial(handle, join, log)
+            worker.run_host_worker(join.broker, join.host_id, take, on_ready=lambda: note(log, "ready"))
         elif kind == "tick":
             others = {"probe": lambda: note(log, "beat probe")}
             worker.run_tick_worker(BrokerAddress.parse(where), lambda: note(log, "beat tick"), others)

@@ -1,0 +1,86 @@
+"""What the broker must know of each host, and which hosts it has not been told of since that changed."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Select, delete, select, update
+
+from fleet.history.database import Database
+from fleet.history.inventory_tables import hosts, rekeys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginRow:
+    """One host, as the broker must know it."""
+
+    host_id: UUID
+    password_sha256: str
+    """In hex."""
+    next_sha256: str
+    """Of the password that holds beside it while it is being replaced; empty: none does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangedLogin:
+    """A login that the broker is to be told of."""
+
+    login: LoginRow
+    void: bool
+    """Whether a password ceased to hold, so that who came in by it must go."""
+    changed_at: datetime
+    """When it changed; what changes again meanwhile is told again."""
+
+
+def logins(db: Database) -> list[LoginRow]:
+    """Return the login of every host that was not removed."""
+    with db.reading() as connection:
+        return [_read(row) for row in connection.execute(_all().order_by(hosts.c.id))]
+
+
+def changed_logins(db: Database) -> list[ChangedLogin]:
+    """Return the logins that changed and that the broker was not told of: a few, at first contacts."""
+    with db.reading() as connection:
+        return _changed(connection)
+
+
+def note_told(db: Database, told: Iterable[ChangedLogin]) -> None:
+    """Note that the broker knows these; a key that was replaced is forgotten with that."""
+    rows = list(told)
+    if not rows:
+        return
+    with db.writing() as connection:
+        now = db.moment(connection)
+        for row in rows:
+            mine = rekeys.c.host_id == row.login.host_id
+            if row.void:
+                connection.execute(delete(rekeys).where(mine, rekeys.c.heard_at == row.changed_at))
+            else:
+                still = (mine, rekeys.c.asked_at == row.changed_at, rekeys.c.heard_at.is_(None))
+                connection.execute(update(rekeys).where(*still).values(told_at=now))
+
+
+def _changed(connection: Connection) -> list[ChangedLogin]:
+    query = _all().add_columns(rekeys.c.asked_at, rekeys.c.heard_at)
+    query = query.where(rekeys.c.host_id.is_not(None), rekeys.c.told_at.is_(None)).order_by(hosts.c.id)
+    return [
+        ChangedLogin(login=_read(row), void=row.heard_at is not None, changed_at=row.heard_at or row.asked_at)
+        for row in connection.execute(query)
+    ]
+
+
+def _all() -> Select[Any]:
+    columns = (hosts.c.id, hosts.c.broker_password_sha256, rekeys.c.password_sha256.label("next_sha256"))
+    return select(*columns).outerjoin(rekeys, rekeys.c.host_id == hosts.c.id).where(hosts.c.removed_at.is_(None))
+
+
+def _read(row: Any) -> LoginRow:
+    following = row.next_sha256 or ""
+    return LoginRow(
+        host_id=row.id,
+        password_sha256=row.broker_password_sha256,
+        # Once the new one was heard it stands in both places.
+        next_sha256="" if following == row.broker_password_sha256 else following,
+    )

@@ -1,0 +1,206 @@
+"""First contact, over a real broker, with the real centre and a real agent process that is killed at each of its steps."""
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from fleet.agent.identity import OWN, Identity
+from fleet.clock import SystemClock
+from fleet.controller import inventory
+from fleet.history import hosts
+from fleet.history.database import Database
+from fleet.history.inventory_tables import host_keys, rekeys
+from fleet.history.upgrade import upgrade
+from fleet.road.acl import password_hash
+from fleet.road.embedded import EmbeddedBroker
+from fleet.road.join import JoinFile
+from fleet.road.up import lets_in
+from fleet.testing.engine import MemoryEngine
+from tests.agent import engine_server
+from tests.controller.centre import BY, DOOR, Centre, centre_of
+
+pytestmark = pytest.mark.redis
+REPOSITORY = Path(__file__).parents[2]
+PATIENCE_S = 60.0
+
+
+@dataclass
+class Place:
+    """A centre that works, one host of it, and the agent there."""
+
+    folder: Path
+    centre: Centre
+    join: JoinFile
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def state(self) -> Path:
+        """The agent's state directory."""
+        return self.folder / "state"
+
+    def start(self, death: str = "", state: str = "state", join: str = "host.join") -> subprocess.Popen[bytes]:
+        """Start an agent, which kills itself after the step *death*."""
+        (self.folder / "death").write_text(death)
+        driver = str(REPOSITORY / "tests" / "agent" / "driver.py")
+        arguments = [self.folder / join, self.folder / state, self.folder / "engine.sock", self.folder / "death"]
+        with (self.folder / "agent.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, driver, *map(str, arguments)],
+                stderr=log,
+                cwd=REPOSITORY,
+                env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            )
+        self.processes.append(process)
+        return process
+
+    def wait(self, what: str, until: Callable[[], object]) -> None:
+        """Wait until something holds."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not until():
+            told = (self.folder / "agent.log").read_text()[-4000:]
+            assert time.monotonic() < deadline, f"it never came to {what}; {told}"
+            time.sleep(0.05)
+
+    def keys(self) -> list[str]:
+        """Return the keys of the host that hold."""
+        query = select(host_keys.c.kid).where(host_keys.c.revoked_at.is_(None))
+        with self.centre.db.reading() as connection:
+            return list(connection.execute(query).scalars())
+
+    def settled(self) -> bool:
+        """Tell whether the new pair alone holds, in SQL and at the broker."""
+        with self.centre.db.reading() as connection:
+            busy = connection.execute(select(rekeys)).all()
+        if busy or not (self.state / OWN).exists():
+            return False
+        own = Identity(self.state, self.join).current
+        return self.keys() == [own.key.kid] and lets_in(own.broker) and not lets_in(self.join.broker)
+
+    def seen(self) -> object:
+        """Return when the host was last heard of."""
+        return hosts.host(self.centre.db, self.join.host_id).last_seen_at
+
+
+@pytest.fixture
+def place(tmp_path: Path, short: Path, broker: EmbeddedBroker) -> Iterator[Place]:
+    """Begin with a host that was added, and no agent."""
+    url = f"sqlite:///{tmp_path / 'fleet.db'}"
+    upgrade(url)
+    db = Database.open(url)
+    server = engine_server.serve(MemoryEngine(SystemClock()), str(short / "engine.sock"))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with centre_of(db, broker.address, tmp_path) as centre:
+        place = Place(short, centre, enrolled(centre))
+        place.join.write(short / "host.join")
+        stop = threading.Event()
+        thread = threading.Thread(target=working, args=(centre, stop), daemon=True)
+        thread.start()
+        yield place
+        for process in place.processes:
+            process.kill()
+            process.wait()
+        stop.set()
+        thread.join()
+    server.listener.close()
+    db.close()
+
+
+def working(centre: Centre, stop: threading.Event) -> None:
+    """Let the centre work until it is stopped."""
+    while not stop.wait(0.05):
+        centre.turn()
+
+
+def enrolled(centre: Centre) -> JoinFile:
+    """Add a host as fleet host add does, and return its join file."""
+    password = secrets.token_urlsafe(24)
+    probe = JoinFile.make(
+        host_id="0" * 32,
+        host_name="web-1",
+        broker=centre.broker,
+        password=password,
+        centre_keys=(centre.key.public,),
+    )
+    row = inventory.add_host(
+        centre.db,
+        centre.broker,
+        name="web-1",
+        labels={},
+        public_key=str(probe.key.public),
+        password_sha256=password_hash(password),
+        by=BY,
+        door=DOOR,
+    )
+    made = JoinFile.make(
+        host_id=row.id.hex,
+        host_name="web-1",
+        broker=centre.broker,
+        password=password,
+        centre_keys=(centre.key.public,),
+    )
+    return made.with_own(probe.key, password)
+
+
+def test_a_host_replaces_key_and_password_and_the_join_file_is_void(place: Place) -> None:
+    place.start()
+    place.wait("its own key", place.settled)
+    assert place.keys() != [place.join.key.kid]
+    heard = place.seen()
+    # What it says with the new key, over connections that it had to make anew, is heard.
+    place.wait("another heartbeat", lambda: place.seen() != heard)
+
+
+def test_it_starts_again_without_its_join_file(place: Place) -> None:
+    first = place.start()
+    place.wait("its own key", place.settled)
+    first.kill()
+    first.wait()
+    own = Identity(place.state, None)
+    assert own.own
+    heard = place.seen()
+    place.start()
+    place.wait("a heartbeat of the second agent", lambda: place.seen() != heard)
+    assert place.keys() == [own.current.key.kid]
+
+
+STEPS = ("follow", "_request", "asked", "lets_in", "take", "_use", "heard")
+"""Written down, about to be asked for, asked for, let in by the broker, taken on the disk, used, and heard."""
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_killed_after_any_step_it_goes_on_and_one_pair_holds(place: Place, step: str) -> None:
+    killed = place.start(f"identity:{step}")
+    assert killed.wait(PATIENCE_S) == -signal.SIGKILL
+    place.start()
+    place.wait("its own key", place.settled)
+    heard = place.seen()
+    place.wait("another heartbeat", lambda: place.seen() != heard)
+
+
+def test_state_that_is_lost_before_the_new_key_was_used_costs_nothing(place: Place) -> None:
+    """The key that was told is forgotten by host and centre alike, and the join file holds until another one is used."""
+    assert place.start("identity:lets_in").wait(PATIENCE_S) == -signal.SIGKILL
+    shutil.rmtree(place.state)
+    place.start()
+    place.wait("its own key", place.settled)
+
+
+def test_a_broker_that_forgets_its_users_in_between_does_no_harm(place: Place, broker: EmbeddedBroker) -> None:
+    assert place.start("identity:asked").wait(PATIENCE_S) == -signal.SIGKILL
+    place.wait("the new key among those that hold", lambda: len(place.keys()) == 2)
+    with broker.address.client() as client:
+        client.execute_command("ACL DELUSER", place.join.broker.username)
+    place.centre.reconciler.reconcile()
+    place.start()
+    place.wait("its own key", place.settled)
