@@ -19,7 +19,7 @@ from fleet.api.containers import Containers, Outdated
 from fleet.api.doctor import Diagnosis, Health
 from fleet.api.form import PREFIX, Answer, Done
 from fleet.api.history import HistoryPage, HistoryQuery, UpdateAnswer
-from fleet.api.hosts import AddHost, ChangeHost, HostAdded, HostAnswer, Hosts
+from fleet.api.hosts import AddHost, ChangeHost, HostAdded, HostAnswer, Hosts, RejoinHost
 from fleet.api.mirrors import Explanation, Mirrors
 from fleet.api.plans import ApplyPlan, MakePlan, Ordered, PlanAnswer, UndoContainer, UpdateHost
 from fleet.api.policies import Policies, SetPolicy
@@ -122,6 +122,10 @@ class Client:
     def add_host(self, request: AddHost) -> HostAdded:
         """Take a new host into the fleet."""
         return self._send("POST", HostAdded, "/hosts", request)
+
+    def rejoin_host(self, name: str, request: RejoinHost) -> HostAdded:
+        """Give a known host another key and password."""
+        return self._send("POST", HostAdded, f"/hosts/{_part(name)}/rejoin", request)
 
     def change_host(self, name: str, request: ChangeHost) -> HostAnswer:
         """Rename a host or change its labels."""

@@ -51,19 +51,27 @@ class Hosts(Answer):
     hosts: tuple[Host, ...]
 
 
-class AddHost(Request):
-    """Take a new host into the fleet. Its key and password were made elsewhere: only their public sides come."""
+class RejoinHost(Request):
+    """Give a known host another key and password; the old ones are void at once.
 
-    name: Name
-    labels: dict[str, str] = Field(default_factory=dict, max_length=100)
+    They were made elsewhere: only their public sides come.
+    """
+
     public_key: str = Field(max_length=1000)
     """The JWK of its Ed25519 key's public half, in JSON."""
     password_sha256: Sha256
     """SHA-256 in hex of its password at the broker."""
 
 
+class AddHost(RejoinHost):
+    """Take a new host into the fleet. Its key and password were made elsewhere: only their public sides come."""
+
+    name: Name
+    labels: dict[str, str] = Field(default_factory=dict, max_length=100)
+
+
 class HostAdded(Answer):
-    """What the new host needs to find the centre; with its own key and password it makes the join file."""
+    """What the host needs to find the centre; with its own key and password it makes the join file."""
 
     host: Host
     broker_url: str

@@ -12,7 +12,7 @@ from fleet.cli.words import NOTHING, ago, moment, pairs, read_pairs
 from fleet.errors import BadInput, Refused
 
 if TYPE_CHECKING:
-    from fleet.api.hosts import Host
+    from fleet.api.hosts import Host, HostAdded
 
 _COLUMNS = (
     Column("NAME"),
@@ -28,7 +28,7 @@ _COLUMNS = (
 
 @click.group(cls=Branch)
 def host() -> None:
-    """Add, look at, rename and remove hosts."""
+    """Add, look at, rename, remove hosts, and let them join again."""
 
 
 @host.command("add")
@@ -44,18 +44,29 @@ def add(session: Session, name: str, labels: tuple[str, ...], out: str | None, f
     """
     from fleet.cli.joining import enrol
 
-    path = None if out == "-" else Path(out or f"{name}.join")
-    if path is not None:
-        _check_target(path, force)
+    path = _target(name, out, force)
     with session.client() as client:
         added, text = enrol(client, name, read_pairs(labels), path)
-    if path is None:
-        click.echo(text, nl=False)
-    elif session.json:
-        print_json({**added.document(), "join_file": str(path)})
-    else:
-        click.echo(f"host {added.host.name} added; join file: {path} (as secret as a key)")
-        say(f"copy it to the host, and run there: fleet agent --join {path.name}")
+    _print_joining(session, added, text, path, f"host {added.host.name} added")
+
+
+@host.command("rejoin")
+@click.argument("name")
+@click.option("--out", type=click.Path(), help="Where to write the join file; - is stdout. Default: NAME.join here.")
+@click.option("--force", is_flag=True, help="Overwrite the file.")
+@pass_session
+def rejoin(session: Session, name: str, out: str | None, force: bool) -> None:
+    """Write a new join file for a host that is known: its state is lost, or its key must be replaced.
+
+    Its old key and password are void at once: an agent that has them is cut off until it takes the new file. Name,
+    labels, history and policy stay.
+    """
+    from fleet.cli.joining import rejoin as join_again
+
+    path = _target(name, out, force)
+    with session.client() as client:
+        added, text = join_again(client, name, path)
+    _print_joining(session, added, text, path, f"host {added.host.name} has a new key, the old one is void")
 
 
 @host.command("ls")
@@ -167,6 +178,24 @@ def _confirm(session: Session, name: str, yes: bool) -> None:
     typed = click.prompt(f"Type {name} to remove it", err=True, default="", show_default=False)
     if typed != name:
         raise Refused(f"cannot remove {name}: another name was typed")
+
+
+def _target(name: str, out: str | None, force: bool) -> Path | None:
+    """Return where the join file goes, None for stdout; raise BadInput or Refused where it cannot go there."""
+    path = None if out == "-" else Path(out or f"{name}.join")
+    if path is not None:
+        _check_target(path, force)
+    return path
+
+
+def _print_joining(session: Session, added: "HostAdded", text: str, path: Path | None, done: str) -> None:
+    if path is None:
+        click.echo(text, nl=False)
+    elif session.json:
+        print_json({**added.document(), "join_file": str(path)})
+    else:
+        click.echo(f"{done}; join file: {path} (as secret as a key)")
+        say(f"copy it to the host, and run there: fleet agent --join {path.name}")
 
 
 def _check_target(path: Path, force: bool) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 
-from fleet.cli.joining import enrol
+from fleet.agent import identity
+from fleet.cli.joining import enrol, rejoin
 from fleet.client import Client, ServerAddress
 from fleet.controller import keys
 from fleet.controller.supervisor import Child
@@ -32,7 +33,8 @@ class LocalAgent(Child):
         self._broker = broker
         self._name = name
         self._file = places.local_join_file(settings.state_dir)
-        own = {"FLEET_STATE_DIR": str(settings.state_dir.absolute() / "agent")}
+        self._state = settings.state_dir.absolute() / "agent"
+        own = {"FLEET_STATE_DIR": str(self._state)}
         if engine:
             own["FLEET_ENGINE"] = engine
         command = [sys.executable, "-m", "fleet.cli.main", "agent", "--join", str(self._file)]
@@ -41,27 +43,31 @@ class LocalAgent(Child):
     def start(self) -> None:
         """See that the centre knows this machine, then start; raise Unreachable or Refused while it is not up yet."""
         with Client(ServerAddress.parse(str(self._settings.socket.absolute()))) as client:
-            if not self._known(client):
-                self._forget(client)
-                enrol(client, self._name, {}, self._file)
+            self._join(client)
         super().start()
 
-    def _known(self, client: Client) -> bool:
-        """Tell whether there is a join file of a host that the centre has; bring it up to date where there is."""
-        if not self._file.exists():
-            return False
+    def _join(self, client: Client) -> None:
+        """See that there is a join file of a host that the centre has, and that its agent can be that host."""
+        known = self._known(client)
+        if known is None:
+            enrol(client, self._name, {}, self._file)
+        elif not self._file.exists() or not identity.known(self._state):
+            # The file holds for one contact: without what the agent made in its place nobody is this host any more.
+            rejoin(client, known, self._file)
+        else:
+            self._bring_up_to_date()
+
+    def _known(self, client: Client) -> str | None:
+        """Return what the centre calls this machine: the host of its join file, or of its name; None: it does not."""
+        named = JoinFile.read(self._file).host_id if self._file.exists() else ""
+        for each in filter(None, (named, self._name)):
+            with suppress(NotFound):
+                return client.host(each).host.id.hex
+        return None
+
+    def _bring_up_to_date(self) -> None:
+        """Correct the join file: the state directory may have been moved, or the centre's key made anew."""
         join = JoinFile.read(self._file)
-        try:
-            client.host(join.host_id)
-        except NotFound:
-            return False
-        # The state directory may have been moved, or the centre's key made anew.
         right = replace(join.moved(self._broker), centre_keys=keys.public_keys(self._settings.state_dir))
         if right.text() != join.text():
             right.write(self._file)
-        return True
-
-    def _forget(self, client: Client) -> None:
-        """Remove a host of the same name: its join file is gone, so nobody can be it again."""
-        with suppress(NotFound):
-            client.remove_host(client.host(self._name).host.id.hex)

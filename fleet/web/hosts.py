@@ -5,8 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from fleet.api.form import Done
-from fleet.api.hosts import AddHost, ChangeHost, Host, HostAdded, HostAnswer, Hosts
+from fleet.api.hosts import AddHost, ChangeHost, Host, HostAdded, HostAnswer, Hosts, RejoinHost
 from fleet.controller import inventory
+from fleet.controller.inventory import JoinFacts
 from fleet.controller.routes import host_rules
 from fleet.history import hosts
 from fleet.history.hosts import HostRow
@@ -45,13 +46,22 @@ def add_host(centre: ThisCentre, caller: Admin, body: AddHost) -> HostAdded:
         password_sha256=body.password_sha256,
         **caller.by(),
     )
-    return HostAdded(
-        host=host_of(centre, row),
-        broker_url=facts.broker.url,
-        broker_ca=facts.broker.ca_pem,
-        broker_plaintext=facts.plaintext,
-        centre_keys=tuple(str(key) for key in facts.centre_keys),
+    return _joining(centre, row, facts)
+
+
+@router.post("/{name}/rejoin")
+def rejoin_host(centre: ThisCentre, caller: Admin, name: str, body: RejoinHost) -> HostAdded:
+    """Give a known host another key and password, and cut off whoever has the old ones; answers as adding one does."""
+    facts = inventory.join_facts(centre.settings)
+    row = inventory.rejoin_host(
+        centre.db,
+        centre.settings.broker_address(),
+        name,
+        public_key=body.public_key,
+        password_sha256=body.password_sha256,
+        **caller.by(),
     )
+    return _joining(centre, row, facts)
 
 
 @router.get("/{name}")
@@ -84,6 +94,16 @@ def host_of(centre: Centre, row: HostRow) -> Host:
     return Host(
         state=state,
         **{name: getattr(row, name) for name in Host.model_fields if name != "state"},
+    )
+
+
+def _joining(centre: Centre, row: HostRow, facts: JoinFacts) -> HostAdded:
+    return HostAdded(
+        host=host_of(centre, row),
+        broker_url=facts.broker.url,
+        broker_ca=facts.broker.ca_pem,
+        broker_plaintext=facts.plaintext,
+        centre_keys=tuple(str(key) for key in facts.centre_keys),
     )
 
 

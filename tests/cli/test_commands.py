@@ -8,6 +8,7 @@ import pytest
 
 from fleet.history import tags
 from fleet.road.join import JoinFile
+from fleet.road.up import lets_in
 from fleet.updates.outcome import Result
 from tests.cli.conftest import Fleet
 from tests.controller.centre import NEW, OLD, Centre, ScriptedHost
@@ -59,6 +60,32 @@ class TestHost:
         assert ran.code == 1
         assert ran.err.startswith("cannot write the join file")
         assert "no hosts" in fleet("host", "ls").err
+
+    def test_joining_again_writes_another_file_and_voids_the_first(self, fleet: Fleet, tmp_path: Path) -> None:
+        fleet("host", "add", "web-1", "--label", "env=prod", "--out", str(tmp_path / "first"))
+        ran = fleet("host", "rejoin", "web-1", "--out", str(tmp_path / "second"))
+        assert ran.code == 0, ran.err
+        assert "the old one is void" in ran.out
+        first, second = JoinFile.read(tmp_path / "first"), JoinFile.read(tmp_path / "second")
+        assert (first.host_id, first.host_name) == (second.host_id, second.host_name)
+        assert first.key.kid != second.key.kid
+        assert [lets_in(each.broker) for each in (first, second)] == [False, True]
+        assert json.loads(fleet("host", "show", "web-1", "-o", "json").out)["host"]["labels"] == {"env": "prod"}
+        assert "host rejoin" in fleet("audit", "--action", "host rejoin").out
+
+    def test_an_unknown_host_cannot_join_again(self, fleet: Fleet, tmp_path: Path) -> None:
+        ran = fleet("host", "rejoin", "web-9", "--out", str(tmp_path / "j"))
+        assert ran.code != 0
+        assert ran.err.startswith("cannot find the host 'web-9'")
+        assert not (tmp_path / "j").exists()
+
+    def test_joining_again_overwrites_no_file_unasked_and_voids_nothing_then(
+        self, fleet: Fleet, tmp_path: Path
+    ) -> None:
+        fleet("host", "add", "web-1", "--out", str(tmp_path / "j"))
+        ran = fleet("host", "rejoin", "web-1", "--out", str(tmp_path / "j"))
+        assert ran.code == 6
+        assert lets_in(JoinFile.read(tmp_path / "j").broker)
 
     def test_hosts_are_listed_and_shown(self, fleet: Fleet, web1: ScriptedHost) -> None:
         listed = fleet("host", "ls")
