@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 import httpx2
 from pydantic import BaseModel, ValidationError
 
+from fleet.api.caps import Caps, SetCap
 from fleet.api.containers import Containers, Outdated
 from fleet.api.doctor import Diagnosis, Health
 from fleet.api.form import PREFIX, Answer, Done
@@ -322,6 +323,18 @@ class Client:
     def lift_stop(self, id: str) -> StopAnswer:
         """Lift a stop."""
         return self._send("DELETE", StopAnswer, f"/stops/{_part(id)}")
+
+    def caps(self) -> Caps:
+        """Return the caps, and how many hosts of each value are away now."""
+        return self._get(Caps, "/caps")
+
+    def set_cap(self, label: str, request: SetCap) -> Caps:
+        """Write the cap of a label."""
+        return self._send("PUT", Caps, f"/caps/{_part(label)}", request)
+
+    def drop_cap(self, label: str) -> Caps:
+        """Take the cap of a label away."""
+        return self._send("DELETE", Caps, f"/caps/{_part(label)}")
 
     # Tokens, doctor
 

@@ -35,6 +35,7 @@ COMMANDS = {
     "snooze": Lazy("fleet.cli.stop:snooze", "Keep a container or an image as it is for a while.", DO),
     "skip": Lazy("fleet.cli.stop:skip", "Never bring a container to one digest.", DO),
     "unhold": Lazy("fleet.cli.stop:unhold", "Lift a hold, snooze or skip.", DO),
+    "cap": Lazy("fleet.cli.cap:cap", "Limit how many hosts of one site or rack may be away at once.", SET),
     "host": Lazy("fleet.cli.host:host", "Add, look at, rename and remove hosts.", SET),
     "policy": Lazy("fleet.cli.policy:policy", "Say which mirrors hosts use, and how they update.", SET),
     "import": Lazy("fleet.cli.importing:importing", "Take over what Watchtower was told.", SET),

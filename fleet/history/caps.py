@@ -70,6 +70,12 @@ def caps(db: Database) -> list[CapRow]:
         return [CapRow(**row) for row in connection.execute(select(table).order_by(table.c.label)).mappings()]
 
 
+def standing(db: Database) -> list[Cap]:
+    """Return each value of each capped label, by label and value, with how many of its hosts are away now."""
+    with db.reading() as connection:
+        return sorted(caps_of(connection, db.moment(connection)), key=lambda cap: (cap.label, cap.value))
+
+
 def caps_of(connection: Connection, now: datetime) -> list[Cap]:
     """Return each value of each capped label, with how many of its hosts are away at *now*."""
     found = []

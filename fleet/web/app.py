@@ -12,6 +12,7 @@ from fleet.settings.centre import CentreSettings
 from fleet.web import (
     answers,
     audit,
+    caps,
     containers,
     doctor,
     history,
@@ -43,6 +44,7 @@ ROOMS = (
     policies,
     schedules,
     stops,
+    caps,
     tokens,
     doctor,
 )
