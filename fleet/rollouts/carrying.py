@@ -168,7 +168,9 @@ def _rearrange(
             for place in pending[:hosts]:
                 place.wave = number
         case AdmitLate(number=number):
-            for host_id in ledger.late.pop(row.id, []):
+            late = ledger.late.pop(row.id, [])
+            row.zones |= {machines[host_id].zone for host_id in late}
+            for host_id in late:
                 row.places[host_id] = Place(
                     host_id=host_id, wave=number, position=len(row.places), release=row.release, since=now
                 )

@@ -3,18 +3,21 @@
 What SQL is to a real rollout, this is to a rehearsal. It counts anew each time and keeps no counters.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import takewhile
 from uuid import UUID, uuid5
 
 from fleet.rollouts.caps import Cap
 from fleet.rollouts.decisions import Decision
 from fleet.rollouts.facts import Candidate, CapFacts, RolloutFacts, Superseding, WaveFacts
 from fleet.rollouts.spec import RolloutSpec
-from fleet.rollouts.states import LIVE, FailureClass, Hold, HostState, RolloutState, WaveState
+from fleet.rollouts.states import LIVE, WAITING, FailureClass, Hold, HostState, RolloutState, WaveState
 from fleet.rollouts.waves import PlacedHost, cut
+
+_MINUTE = timedelta(minutes=1)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,6 +86,8 @@ class RolloutRow:
     ended_at: datetime | None = None
     waves: list[WaveRow]
     places: dict[UUID, Place]
+    zones: frozenset[str] = frozenset()
+    """The zones of its hosts."""
     holds: set[Hold] = field(default_factory=set)
     forgiven: int = 0
     undoes: UUID | None = None
@@ -121,7 +126,10 @@ class Ledger:
             for host_id in wave:
                 places[host_id] = Place(host_id=host_id, wave=number, position=len(places), release=release, since=now)
         waves = [WaveRow(number=number) for number in range(len(spec.waves))]
-        row = RolloutRow(id=id, spec=spec, release=release, created_at=now, waves=waves, places=places, undoes=undoes)
+        zones = frozenset(self.machines[host_id].zone for host_id in places)
+        row = RolloutRow(
+            id=id, spec=spec, release=release, created_at=now, waves=waves, places=places, zones=zones, undoes=undoes
+        )
         self.rollouts[id] = row
         return row
 
@@ -129,22 +137,26 @@ class Ledger:
         """Count what is known of one rollout from its rows."""
         busy = {p.host_id for other in self.rollouts.values() for p in other.places.values() if p.state in LIVE}
         touched = {wave.number for wave in row.waves if wave.state is not WaveState.PENDING}
+        by_wave: dict[int, list[Place]] = defaultdict(list)
+        for place in row.places.values():
+            by_wave[place.wave].append(place)
         candidates = tuple(
             self._candidate(place, busy)
-            for place in row.places.values()
-            if place.state is HostState.PENDING and place.wave in touched
+            for number in sorted(touched)
+            for place in by_wave[number]
+            if place.state is HostState.PENDING
         )
         return RolloutFacts(
             id=row.id,
             spec=row.spec,
             state=row.state,
             created_at=row.created_at,
-            waves=tuple(self._wave(row, wave, now) for wave in row.waves),
+            waves=tuple(self._wave(row, wave, by_wave[wave.number], now) for wave in row.waves),
             candidates=candidates,
             holds=frozenset(row.holds),
             caps=self.cap_facts(),
-            zones=frozenset(self.machines[host_id].zone for host_id in row.places),
-            dispatched_last_minute=sum(now - at < timedelta(minutes=1) for at in row.dispatched),
+            zones=row.zones,
+            dispatched_last_minute=sum(1 for _ in takewhile(lambda at: now - at < _MINUTE, reversed(row.dispatched))),
             forgiven=row.forgiven,
             late=len(self.late.get(row.id, ())),
             infrastructure_in_a_row=_in_a_row(row.failures, FailureClass.INFRASTRUCTURE),
@@ -184,12 +196,11 @@ class Ledger:
             not_before=place.not_before,
         )
 
-    def _wave(self, row: RolloutRow, wave: WaveRow, now: datetime) -> WaveFacts:
-        mine = [place for place in row.places.values() if place.wave == wave.number]
-        online = {place.host_id for place in mine if self.machines[place.host_id].online}
-        parked = [place for place in mine if place.state is HostState.PARKED]
+    def _wave(self, row: RolloutRow, wave: WaveRow, mine: Sequence[Place], now: datetime) -> WaveFacts:
+        waiting = [place for place in mine if place.state in WAITING]
+        online = {place.host_id for place in waiting if self.machines[place.host_id].online}
+        parked = [place for place in waiting if place.state is HostState.PARKED]
         too_long = now - timedelta(milliseconds=row.spec.offline.catch_up_ms)
-        waiting = [place for place in mine if place.state in (HostState.PENDING, HostState.PARKED)]
         quarantine = row.spec.quarantine_after is not None
         return WaveFacts(
             number=wave.number,
@@ -202,7 +213,7 @@ class Ledger:
             regressed_at=wave.regressed_at,
             approved=wave.approved,
             prefetched=wave.prefetched,
-            silent=sum(p.state is HostState.PENDING and p.host_id not in online for p in mine),
+            silent=sum(p.state is HostState.PENDING and p.host_id not in online for p in waiting),
             returned=sum(p.host_id in online for p in parked),
             overdue=sum(
                 p.host_id not in online and p.parked_at is not None and p.parked_at <= too_long for p in parked

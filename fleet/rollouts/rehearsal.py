@@ -5,7 +5,7 @@ It tells when a rollout would end, what would hold it, how full each cap became,
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -14,9 +14,11 @@ from fleet.rollouts import actions
 from fleet.rollouts.caps import Cap
 from fleet.rollouts.carrying import carry_out, end_try, regress, step, tick
 from fleet.rollouts.judging import current
-from fleet.rollouts.ledger import Ledger, Machine, RolloutRow, way_back_id
+from fleet.rollouts.ledger import Ledger, Machine, RolloutRow
+from fleet.rollouts.rehearsal_told import told
+from fleet.rollouts.rehearsed import Faults, Rehearsal, Rehearsed, Span
 from fleet.rollouts.spec import RolloutSpec
-from fleet.rollouts.states import FailureClass, Hold, HostState, RolloutState, WaveState
+from fleet.rollouts.states import FailureClass, Hold, HostState, RolloutState
 
 IDLE = timedelta(minutes=5)
 """How far time goes on where nothing is under way; what waits (a soak, a window) is late by this at most."""
@@ -24,69 +26,8 @@ IDLE = timedelta(minutes=5)
 TICK = timedelta(seconds=15)
 """How long a host waits for the centre's next look."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rehearsed:
-    """How one host behaves."""
-
-    id: UUID
-    name: str
-    labels: dict[str, str] = field(default_factory=dict)
-    zone: str = "UTC"
-    pull_ms: int = 30_000
-    apply_ms: int = 10_000
-    away: tuple[tuple[datetime, datetime], ...] = ()
-    """When it is silent: from, to the first instant after."""
-    fails: FailureClass | None = None
-    """How each try of it ends; None: well."""
-    regresses_after_ms: int | None = None
-    """How long after it succeeded it stops running well; None: never."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Faults:
-    """What goes wrong besides what the hosts do by themselves."""
-
-    bad_image: bool = False
-    """The new version starts on no host."""
-    outage: tuple[datetime, datetime] | None = None
-    """When no pull succeeds."""
-    approve_after: timedelta | None = None
-    """How long a person takes to approve a wave; None: nobody does."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RehearsedWave:
-    """One wave, as it went."""
-
-    number: int
-    state: WaveState
-    opened_at: datetime | None
-    ended_at: datetime | None
-    counts: dict[HostState, int]
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rehearsal:
-    """What came of it."""
-
-    state: RolloutState
-    """Where the rollout stood at last."""
-    ended_at: datetime | None
-    """When it was over; None: it waits for a person, or the rehearsal was not long enough."""
-    holds: frozenset[Hold]
-    """What it waits for."""
-    waves: tuple[RehearsedWave, ...]
-    counts: dict[HostState, int]
-    touched: int
-    """On how many hosts a container was stopped for it."""
-    most_away: dict[str, int]
-    """By ``label=value`` of each cap: the most hosts that were live or unhealthy at once."""
-    limits: dict[str, int]
-    """By ``label=value``: how many may be."""
-    events: tuple[tuple[datetime, str], ...]
-    """What was decided, but for dispatches, in order."""
+GRAIN = timedelta(seconds=5)
+"""The least that time goes on: the centre does not look more often."""
 
 
 @dataclass(order=True, slots=True)
@@ -107,37 +48,41 @@ def rehearse(
     seed: UUID,
     caps: Sequence[Cap] = (),
     faults: Faults | None = None,
+    others: Sequence[Rehearsed] = (),
     longest: timedelta = timedelta(days=31),
 ) -> Rehearsal:
-    """Run a rollout of *hosts* from *begin* until it is over, waits for a person, or *longest* has passed."""
-    return _Stage(spec, hosts, begin, seed, caps, faults or Faults()).run(begin + longest)
+    """Run a rollout of *hosts* from *begin* until it is over, waits for a person, or *longest* has passed.
+
+    *others* are hosts of the fleet that are not in it: *caps* count them too.
+    """
+    machines = [_machine(host) for host in (*hosts, *others)]
+    stage = _Stage(Ledger(machines, caps), hosts, begin, faults or Faults())
+    return stage.run(spec, seed, begin + longest)
+
+
+def _machine(host: Rehearsed) -> Machine:
+    return Machine(id=host.id, name=host.name, labels=host.labels, zone=host.zone, unhealthy=host.unhealthy)
 
 
 class _Stage:
-    def __init__(
-        self,
-        spec: RolloutSpec,
-        hosts: Sequence[Rehearsed],
-        begin: datetime,
-        seed: UUID,
-        caps: Sequence[Cap],
-        faults: Faults,
-    ) -> None:
+    def __init__(self, ledger: Ledger, hosts: Sequence[Rehearsed], begin: datetime, faults: Faults) -> None:
         self._hosts = {host.id: host for host in hosts}
+        self._roaming = [host for host in hosts if host.away]
         self._faults = faults
         self._now = begin
-        machines = (Machine(id=h.id, name=h.name, labels=h.labels, zone=h.zone) for h in hosts)
-        self._ledger = Ledger(machines, caps)
-        self._row = self._ledger.plan(spec, self._hosts, begin, id=seed)
+        self._ledger = ledger
         self._due: list[_Due] = []
         self._known: set[tuple[UUID, UUID, datetime | None]] = set()
         self._order = 0
         self._most: Counter[str] = Counter()
         self._asked: dict[int, datetime] = {}
 
-    def run(self, until: datetime) -> Rehearsal:
+    def run(self, spec: RolloutSpec, seed: UUID, until: datetime) -> Rehearsal:
+        self._row = self._ledger.plan(spec, self._hosts, self._now, id=seed)
         while self._now < until:
+            self._sleep()
             self._weather()
+            self._catch_up()
             self._answer()
             for row in list(self._ledger.rollouts.values()):
                 if not row.state.ended:
@@ -146,8 +91,19 @@ class _Stage:
             if self._over() or self._stuck():
                 break
             self._plan_steps()
-            self._go_on(until)
-        return self._told()
+            self._now = min([self._now + IDLE, until, *(max(due.at, self._now + GRAIN) for due in self._due[:1])])
+        return told(self._ledger, self._row, self._most)
+
+    def _sleep(self) -> None:
+        """Let the time pass in which the centre is away."""
+        away = self._faults.centre_away
+        if away is not None and _within(self._now, away):
+            self._now = away[1]
+
+    def _catch_up(self) -> None:
+        """Let hosts do, and tell of, all that is due by now."""
+        while self._due and self._due[0].at <= self._now:
+            self._do(heapq.heappop(self._due))
 
     def _over(self) -> bool:
         return all(row.state.ended for row in self._ledger.rollouts.values()) and not self._due
@@ -158,8 +114,8 @@ class _Stage:
         return bool(waits) and self._row.state is RolloutState.RUNNING and not self._due
 
     def _weather(self) -> None:
-        for id, host in self._hosts.items():
-            self._ledger.machines[id].online = not any(begin <= self._now < end for begin, end in host.away)
+        for host in self._roaming:
+            self._ledger.machines[host.id].online = not any(_within(self._now, span) for span in host.away)
 
     def _answer(self) -> None:
         after = self._faults.approve_after
@@ -188,12 +144,6 @@ class _Stage:
         if state is HostState.PULLING:
             return timedelta(milliseconds=host.pull_ms)
         return timedelta(milliseconds=host.apply_ms) if state is HostState.APPLYING else TICK
-
-    def _go_on(self, until: datetime) -> None:
-        """Let time pass to the next thing that a host does, and do all that is due by then."""
-        self._now = min([self._now + IDLE, until, *(due.at for due in self._due[:1])])
-        while self._due and self._due[0].at <= self._now:
-            self._do(heapq.heappop(self._due))
 
     def _do(self, due: _Due) -> None:
         row = self._ledger.rollouts[due.rollout]
@@ -228,8 +178,7 @@ class _Stage:
         return True
 
     def _dry(self) -> bool:
-        outage = self._faults.outage
-        return outage is not None and outage[0] <= self._now < outage[1]
+        return self._faults.outage is not None and _within(self._now, self._faults.outage)
 
     def _failure(self, row: RolloutRow, host: Rehearsed, state: HostState) -> FailureClass | None:
         if state is HostState.PULLING:
@@ -244,48 +193,6 @@ class _Stage:
             name = f"{cap.label}={cap.value}"
             self._most[name] = max(self._most[name], cap.unavailable)
 
-    def _told(self) -> Rehearsal:
-        row = self._row
-        states = Counter(place.state for place in row.places.values())
-        waves = tuple(
-            RehearsedWave(
-                number=wave.number,
-                state=wave.state,
-                opened_at=wave.opened_at,
-                ended_at=wave.ended_at,
-                counts=dict(Counter(p.state for p in row.places.values() if p.wave == wave.number)),
-                reason=wave.reason,
-            )
-            for wave in row.waves
-        )
-        back = self._ledger.rollouts.get(way_back_id(row.id))
-        return Rehearsal(
-            state=row.state,
-            ended_at=row.ended_at,
-            holds=frozenset(row.holds),
-            waves=waves,
-            counts=dict(states),
-            touched=sum(bool(place.before) for place in row.places.values()),
-            most_away=dict(self._most),
-            limits={f"{cap.label}={cap.value}": cap.limit for cap in self._ledger.cap_facts()},
-            events=tuple(_events((row, back) if back else (row,))),
-        )
 
-
-def _events(rows: Iterable[RolloutRow]) -> list[tuple[datetime, str]]:
-    found = []
-    for row in rows:
-        whose = "" if row.undoes is None else "way back: "
-        found += [
-            (at, f"{whose}{_sentence(kind, decision)}")
-            for at, kind, decision in row.log
-            if kind not in ("Dispatch", "StartClock", "StopClock")
-        ]
-    return sorted(found, key=lambda event: event[0])
-
-
-def _sentence(kind: str, decision: object) -> str:
-    number = getattr(decision, "number", None)
-    parts = [kind, f"wave {number + 1}" if number is not None else ""]
-    parts += [str(getattr(decision, name, "")) for name in ("state", "hold", "reason")]
-    return " ".join(part for part in parts if part)
+def _within(at: datetime, span: Span) -> bool:
+    return span[0] <= at < span[1]

@@ -34,6 +34,11 @@ class RolloutState(StrEnum):
         """Whether nothing about the rollout changes any more."""
         return self not in _GOES_ON
 
+    @property
+    def words(self) -> str:
+        """The state as people read it: ``completed with failures``."""
+        return self.value.replace("_", " ")
+
 
 _GOES_ON = (
     RolloutState.DRAFT,
@@ -91,6 +96,23 @@ class Hold(StrEnum):
     """One try after the other ended because an engine could not be used."""
     SUPERSEDED = "superseded"
     """A newer rollout of the same images was planned; goes away by itself where that one ends before it begins."""
+
+    @property
+    def words(self) -> str:
+        """The hold with what it means: ``budget (more hosts failed than it allows)``."""
+        return f"{self.value} ({_HOLDS[self]})"
+
+
+_HOLDS = {
+    Hold.USER: "a person paused it",
+    Hold.APPROVAL: "the next wave waits for a person",
+    Hold.GATE_FAILED: "a wave failed",
+    Hold.INCONCLUSIVE: "a wave neither passed nor failed",
+    Hold.BUDGET: "more hosts failed than it allows",
+    Hold.MIRROR_OUTAGE: "one host after the other got no bytes",
+    Hold.ENGINE_ERROR: "one engine after the other could not be used",
+    Hold.SUPERSEDED: "a newer rollout of the same images was planned",
+}
 
 
 class HostState(StrEnum):

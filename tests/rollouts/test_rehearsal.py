@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from fleet.rollouts.caps import Cap
-from fleet.rollouts.rehearsal import Faults, Rehearsal, Rehearsed, rehearse
+from fleet.rollouts.rehearsal import rehearse
+from fleet.rollouts.rehearsed import Faults, Rehearsal, Rehearsed
 from fleet.rollouts.spec import STAGED, Budget, OfflineSpec, RolloutSpec
 from fleet.rollouts.states import FailureClass, Hold, HostState, RolloutState, WaveState
 from fleet.rollouts.windows import Window
@@ -33,9 +34,9 @@ def test_a_good_image_reaches_every_host_wave_by_wave_and_its_soaks_are_in_the_t
 
 def test_a_bad_image_reaches_the_canary_alone_and_goes_back() -> None:
     found = _rehearse(faults=Faults(bad_image=True))
-    assert (found.state, found.touched) == (RolloutState.ROLLED_BACK, 1)
+    assert (found.state, len(found.touched)) == (RolloutState.ROLLED_BACK, 1)
     assert found.counts == {HostState.FAILED: 1, HostState.CANCELLED: 19}
-    assert any(said.startswith("way back: Finish completed") for _, said in found.events)
+    assert any(said == "way back: the rollout is completed" for _, said in found.events)
 
 
 def test_a_host_that_is_off_is_parked_and_catches_up() -> None:
@@ -45,7 +46,7 @@ def test_a_host_that_is_off_is_parked_and_catches_up() -> None:
     assert found.state is RolloutState.COMPLETED
     assert found.ended_at is not None
     assert found.ended_at > BEGIN + 3 * DAY
-    assert {said for _, said in found.events} >= {"Park wave 3"} or any("Park" in said for _, said in found.events)
+    assert any(said.endswith("silent hosts are parked") for _, said in found.events)
 
 
 def test_an_outage_holds_the_rollout_and_counts_against_nobody() -> None:
@@ -54,7 +55,7 @@ def test_an_outage_holds_the_rollout_and_counts_against_nobody() -> None:
     )
     found = _rehearse(spec, faults=Faults(outage=(BEGIN, BEGIN + DAY)))
     assert Hold.MIRROR_OUTAGE in found.holds
-    assert found.touched == 0
+    assert found.touched == ()
 
 
 def test_caps_of_the_fleet_are_kept_and_told() -> None:
@@ -76,7 +77,7 @@ def test_nothing_is_touched_outside_of_the_windows() -> None:
 def test_a_wave_waits_for_its_approval() -> None:
     spec = replace(SPEC, waves=(STAGED[0], replace(STAGED[3], approval=True)))
     waits = _rehearse(spec)
-    assert (waits.ended_at, waits.holds, waits.touched) == (None, frozenset({Hold.APPROVAL}), 1)
+    assert (waits.ended_at, waits.holds, len(waits.touched)) == (None, frozenset({Hold.APPROVAL}), 1)
     given = _rehearse(spec, faults=Faults(approve_after=timedelta(hours=2)))
     assert given.state is RolloutState.COMPLETED
 
@@ -84,7 +85,7 @@ def test_a_wave_waits_for_its_approval() -> None:
 def test_a_regress_in_the_soak_stops_the_rollout_at_the_canary() -> None:
     ill = tuple(replace(host, regresses_after_ms=5 * 60_000) for host in HOSTS)
     found = _rehearse(hosts=ill)
-    assert (found.state, found.touched) == (RolloutState.ROLLED_BACK, 1)
+    assert (found.state, len(found.touched)) == (RolloutState.ROLLED_BACK, 1)
 
 
 def test_a_rehearsal_is_the_same_each_time() -> None:
