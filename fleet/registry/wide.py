@@ -5,10 +5,11 @@ A layer is hundreds of megabytes, and what each piece costs on its way through t
 
 # ruff: noqa: ASYNC109 - the library's own signatures
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import httpcore2
+from anyio.abc import ByteStream
 
 PIECE_BYTES = 256 * 1024
 """The most that is read at once."""
@@ -31,12 +32,42 @@ class WideBackend(httpcore2.AsyncNetworkBackend):
         socket_options: Iterable[SocketOption] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
         """Connect; raise ConnectError or ConnectTimeout where that fails."""
-        stream = await self._inner.connect_tcp(host, port, timeout, local_address, socket_options)
+        stream: Any = await self._inner.connect_tcp(host, port, timeout, local_address, socket_options)
+        # The layer of TLS asks what is below it for less; the library builds it itself, on this very attribute.
+        stream._stream = _Raw(stream._stream)
         return _WideStream(stream)
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
         await self._inner.sleep(seconds)
+
+
+class _Raw(ByteStream):
+    """A socket that gives large pieces to whoever asks for small ones."""
+
+    def __init__(self, inner: ByteStream) -> None:
+        self._inner = inner
+
+    async def receive(self, max_bytes: int = PIECE_BYTES) -> bytes:
+        """Return what has come, at most PIECE_BYTES."""
+        return await self._inner.receive(max(max_bytes, PIECE_BYTES))
+
+    async def send(self, item: bytes) -> None:
+        """Send all of *item*."""
+        await self._inner.send(item)
+
+    async def send_eof(self) -> None:
+        """Tell the other side that no more comes."""
+        await self._inner.send_eof()
+
+    async def aclose(self) -> None:
+        """Close the socket."""
+        await self._inner.aclose()
+
+    @property
+    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
+        """What the socket tells of itself."""
+        return self._inner.extra_attributes
 
 
 class _WideStream(httpcore2.AsyncNetworkStream):
