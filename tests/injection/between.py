@@ -65,6 +65,10 @@ class Between:
         self._server = _Server(str(socket_path), self)
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
+    def begin(self, old: str) -> None:
+        """Count anew, for an update of the container *old*."""
+        self.names, self.points, self.met, self.fault = {old: "old"}, [], "", None
+
     def close(self) -> None:
         """Listen no more."""
         self._server.shutdown()

@@ -3,6 +3,7 @@
 A point is one request to the engine, or the moment before or after one write of the journal.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -60,7 +61,6 @@ DURING = (Fault.KILL_DURING, Fault.ENGINE_DURING, Fault.BOTH_DURING, Fault.REBOO
 DONE = (Fault.ERROR_DONE, Fault.CUT, Fault.HANG_DONE, Fault.KILL_DONE, Fault.ENGINE_DONE)
 """Faults after the engine did what was asked."""
 HANGS = (Fault.HANG, Fault.HANG_DONE)
-_AT_WRITES = (Fault.KILL, Fault.FULL, Fault.ENGINE, Fault.BOTH, Fault.REBOOT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,14 +88,26 @@ class Point:
 
 
 def may_befall(fault: Fault, point: Point) -> bool:
-    """Tell whether *fault* at *point* is a case of its own: a read that was answered or not is one and the same."""
-    if fault is Fault.FULL:
-        return point.label.startswith("before ")
-    if point.is_write:
-        return fault in _AT_WRITES
-    return point.has_effect or fault not in (*DURING, *DONE) or fault is Fault.CUT
+    """Tell whether *fault* at *point* is a case of its own.
+
+    A read that failed before it was carried out or after is one and the same; so is an engine that was killed before a
+    write or after the one before it.
+    """
+    match fault:
+        case Fault.FULL:
+            return point.label.startswith("before ")
+        case Fault.KILL:
+            return True
+        case Fault.ENGINE:
+            return not point.label.startswith("before ")
+        case Fault.BOTH | Fault.REBOOT:
+            return point.label.startswith("after ")
+        case Fault.ERROR | Fault.HANG:
+            return not point.is_write
+        case _:
+            return point.has_effect
 
 
-def points_of(fault: Fault, points: tuple[Point, ...]) -> list[Point]:
+def points_of(fault: Fault, points: Iterable[Point]) -> list[Point]:
     """Return the points at which *fault* is tried."""
     return [point for point in points if may_befall(fault, point)]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import count
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from tests.contracts.beds import RealBed, real_bed
@@ -18,10 +19,8 @@ from tests.injection.shapes import ENDS, NETWORK, QUIET, SHAPES
 from tests.lab.engines import Generation
 from tests.lab.lab import Host, Lab
 
-TOGETHER = 10
-"""How many containers meet their faults at once, where the engine lives."""
-AT_ONE_KILL = 24
-"""How many containers are under update when an engine is killed."""
+TOGETHER = 16
+"""How many containers are under update at once; where an engine is killed, for one kill."""
 ALL_THERE_S = 60.0
 """How long it may take until each of them is at its point."""
 _DATA: dict[str, Any] = {"/data": {}}
@@ -65,49 +64,71 @@ class Field:
         self._folder = host.machine.folder / "faults"
         self._folder.mkdir()
         self._numbers = count()
-        self._old = bed.image("old:1", Volumes=_DATA, Cmd=list(QUIET))
-        self._new = {
-            good: bed.image("new:1", Volumes=_DATA, Cmd=list(QUIET if good else ENDS)) for good in (True, False)
-        }
+        self._images = (
+            bed.image("one:1", Volumes=_DATA, Cmd=list(QUIET)),
+            bed.image("two:1", Volumes=_DATA, Cmd=list(QUIET)),
+        )
+        self._ending = bed.image("ending:1", Volumes=_DATA, Cmd=list(ENDS))
         bed.network(NETWORK, "10.96.0.0/16")
         self.points = cache(self._points)
 
     def _points(self, shape: str) -> tuple[Point, ...]:
         """Return the points of an undisturbed update of *shape*, by carrying one out."""
-        scene = self._scene(shape)
-        try:
-            scene.set_up(self._old, self._new[scene.shape.good])
+        with self._scenes(shape, 1) as (scene,):
+            self._arm(scene)
             outcome = scene.live()
             points = tuple(scene.between.points)
             scene.assert_promise(outcome, None)
             return points
-        finally:
-            scene.take_down()
 
-    def run(self, shape: str, fault: Fault, points: Sequence[Point]) -> list[Verdict]:
-        """Let *fault* befall a container of *shape* at each of *points*; return what came of each."""
-        cases = [Case(engine=self.host.generation, shape=shape, fault=fault, point=point) for point in points]
-        if fault in OF_THE_ENGINE:
-            batches = [cases[at : at + AT_ONE_KILL] for at in range(0, len(cases), AT_ONE_KILL)]
-            return [verdict for batch in batches for verdict in self._with_engine(batch)]
-        return self.run_mixed(cases)
+    def run(self, cases: Sequence[Case]) -> list[Verdict]:
+        """Let each of *cases* happen, all of one shape, many side by side; return what came of each."""
+        alone = [case for case in cases if case.fault not in OF_THE_ENGINE]
+        verdicts: list[Verdict] = []
+        with self._scenes(cases[0].shape, TOGETHER) as scenes:
+            verdicts += self._side_by_side(scenes, alone)
+            for fault in dict.fromkeys(case.fault for case in cases if case.fault in OF_THE_ENGINE):
+                mine = [case for case in cases if case.fault is fault]
+                for at in range(0, len(mine), TOGETHER):
+                    verdicts += self._at_one_kill(scenes, mine[at : at + TOGETHER])
+        return verdicts
 
-    def run_mixed(self, cases: Sequence[Case]) -> list[Verdict]:
-        """Let cases that leave the engine alone happen side by side."""
-        with ThreadPoolExecutor(TOGETHER) as pool:
-            return list(pool.map(self._one, cases))
-
-    def _scene(self, shape: str) -> Scene:
-        name = f"{shape}-{next(self._numbers)}"
-        return Scene(self.host.socket, self._nursery, self._folder, name, SHAPES[shape])
-
-    def _one(self, case: Case) -> Verdict:
-        scene = self._scene(case.shape)
+    @contextmanager
+    def _scenes(self, shape: str, number: int) -> Iterator[list[Scene]]:
+        """Give so many containers, which are not there yet; each may be updated any number of times."""
+        names = [f"{shape}-{next(self._numbers)}" for _ in range(number)]
+        scenes = [Scene(self.host.socket, self._nursery, self._folder, name, SHAPES[shape]) for name in names]
         try:
-            scene.set_up(self._old, self._new[scene.shape.good])
-            return self._judge(scene, case)
+            yield scenes
         finally:
-            scene.take_down()
+            for scene in scenes:
+                scene.take_down()
+
+    def _arm(self, scene: Scene) -> None:
+        """Order one more update of a container that came well out of the last one; else make it anew."""
+        images = self._images if scene.shape.good else (self._images[0], self._ending)
+        if not scene.sound:
+            scene.set_up(*images)
+        else:
+            scene.order_update(images[1] if scene.look(scene.name)["Image"] == images[0] else images[0])
+        scene.sound = False
+
+    def _side_by_side(self, scenes: Sequence[Scene], cases: Sequence[Case]) -> list[Verdict]:
+        """Let cases that leave the engine alone happen, each container taking the next one when it is through."""
+        waiting, lock = iter(cases), Lock()
+
+        def take_turns(scene: Scene) -> list[Verdict]:
+            verdicts: list[Verdict] = []
+            while True:
+                with lock:
+                    case = next(waiting, None)
+                if case is None:
+                    return verdicts
+                self._arm(scene)
+                verdicts.append(self._judge(scene, case))
+
+        with ThreadPoolExecutor(len(scenes)) as pool:
+            return [verdict for verdicts in pool.map(take_turns, scenes) for verdict in verdicts]
 
     def _judge(self, scene: Scene, case: Case) -> Verdict:
         began, result, broken = time.monotonic(), "", ""
@@ -115,28 +136,27 @@ class Field:
             outcome = scene.live(case.fault, case.point)
             result = outcome.result.value
             scene.assert_promise(outcome, case.fault)
+            scene.sound = True
             if scene.between.met != case.point.label:
                 broken = f"the fault came at {scene.between.met or 'no point'}"
         except Exception as error:
             broken = f"{type(error).__name__}: {error}"
         return Verdict(case=case, result=result, broken=broken, seconds=time.monotonic() - began)
 
-    def _with_engine(self, cases: Sequence[Case]) -> list[Verdict]:
-        """Let every container of *cases* come to its point, and kill the engine once for all of them."""
-        scenes, meeting = [self._scene(case.shape) for case in cases], Meeting()
-        try:
-            with ThreadPoolExecutor(len(cases)) as pool:
-                list(pool.map(lambda scene: scene.set_up(self._old, self._new[scene.shape.good]), scenes))
-                for scene in scenes:
+    def _at_one_kill(self, scenes: Sequence[Scene], cases: Sequence[Case]) -> list[Verdict]:
+        """Let a container for each of *cases* come to its point, and kill the engine once for all of them."""
+        meeting, mine = Meeting(), scenes[: len(cases)]
+        with ThreadPoolExecutor(len(cases)) as pool:
+            try:
+                list(pool.map(self._arm, mine))
+                for scene in mine:
                     scene.between.meeting = meeting
-                ends = pool.map(self._judge, scenes, cases)
+                ends = pool.map(self._judge, mine, cases)
                 meeting.await_all(len(cases), ALL_THERE_S)
-                self._kill(cases[0].fault, scenes, meeting)
+                self._kill(cases[0].fault, mine, meeting)
                 return list(ends)
-        finally:
-            meeting.over.set()
-            for scene in scenes:
-                scene.take_down()
+            finally:
+                meeting.over.set()
 
     def _kill(self, fault: Fault, scenes: Sequence[Scene], meeting: Meeting) -> None:
         """Kill the engine, with what else *fault* kills, and start it again."""

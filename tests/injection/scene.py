@@ -1,8 +1,10 @@
 """One container on a real engine, its update, and the promise that must hold after whatever happened to it."""
 
+import http.client
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,10 +27,12 @@ from fleet.updates.command import Target
 from fleet.updates.execute import recover
 from fleet.updates.journal import Journal
 from fleet.updates.outcome import PullOutcome, Result, Tier, UpdateOutcome
+from tests.injection.asking import ask
 from tests.injection.between import Between
 from tests.injection.faults import HANGS, OF_THE_ENGINE, Fault, Point
 from tests.injection.nursery import AWAY, ORDER, OUTCOME, OUTCOME_TOLD, PID
 from tests.injection.shapes import LOOSE, Shape
+from tests.lab.machines import eventually
 
 UPDATE = UUID(int=2)
 LIVES = 60
@@ -59,6 +63,8 @@ class Scene:
         self.disk = folder / f"{name}.disk"
         self.between = Between(folder / f"{name}.sock", str(engine_socket), name)
         self.between.kill_agent, self.between.fill_disk = self.kill_agent, self.fill_disk
+        self.sound = False
+        """Whether it is there, and came well out of its last update."""
         self._nursery = nursery
         self._agent = 0
         self.deaths = 0
@@ -66,31 +72,41 @@ class Scene:
 
     def set_up(self, old_image: str, new_image: str) -> None:
         """Run the container with data, and have a newer image of it there."""
-        self.disk.mkdir()
+        self._tear_down()
+        self.disk.mkdir(exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "fleet-faults", self.disk], check=True)
         self.engine.tag(old_image, self.name, "1")
         connected: tuple[tuple[str, dict[str, Any]], ...] = tuple((network, {}) for network in self.shape.networks)
         body = {"Image": f"{self.name}:1"} | dict(self.shape.body)
         made = self.engine.create(CreateSpec(name=self.name, body=body, connect=connected))
         self.engine.start(made)
-        self.before = self.look(made)
-        self.volume = next(mount["Name"] for mount in self.before["Mounts"])
+        self.volume = next(mount["Name"] for mount in self.look(made)["Mounts"])
         self._data().write_text(PRECIOUS)
         if self.shape.loose:
             self.engine.write_files(made, "/etc", _tar(LOOSE.rpartition("/")[2], PRECIOUS))
+        self.order_update(new_image)
+
+    def order_update(self, new_image: str) -> None:
+        """Have an update of the container, as it runs now, to *new_image* ordered; nothing is known of earlier ones."""
+        self.before = self.look(self.name)
         self.engine.tag(new_image, self.name, "1")
-        self.old_image, self.new_image = old_image, new_image
-        self.between.names[made] = "old"
+        self.old_image, self.new_image = self.before["Image"], new_image
+        shutil.rmtree(self.disk / "journal", ignore_errors=True)
+        self.between.begin(self.before["Id"])
+        self.deaths, self.told = 0, []
         self.order = ORDER.dump_json((self._target(), self.shape.policy, self._pull())).decode()
 
     def take_down(self) -> None:
         """Remove all of it but its volume, which others look after."""
         self.between.close()
+        self._tear_down()
+        self.engine.close()
+        self.api.close()
+
+    def _tear_down(self) -> None:
         with suppress(Exception):
             for found in self.rows():
                 self.engine.remove(found["Id"], force=True)
-        self.engine.close()
-        self.api.close()
         subprocess.run(["umount", "--lazy", self.disk], check=False, stderr=subprocess.DEVNULL)
 
     def look(self, container: str) -> Inspect:
@@ -146,6 +162,7 @@ class Scene:
 
     def assert_promise(self, outcome: UpdateOutcome, fault: Fault | None) -> None:
         """Assert that exactly one of the two runs, as it should, that it says which, and that it says so once."""
+        eventually("an answer of the engine", self._engine_answers, within_s=UP_WITHIN_S)
         self._await_the_one(outcome)
         if fault is Fault.FULL:
             # The disk is full still: the next start may know nothing, and must break nothing.
@@ -163,6 +180,12 @@ class Scene:
         if left := Journal(self.disk / "journal").leftovers():
             raise Broken(f"left over: {left}")
         self._assert_one(again[0] if again else outcome, fault)
+
+    def _engine_answers(self) -> bool:
+        try:
+            return ask(self.between.engine, "GET", "/_ping")[0] == http.client.OK
+        except OSError:
+            return False
 
     def _recovered(self) -> list[UpdateOutcome]:
         """Return what the next start of the agent tells."""
