@@ -9,8 +9,17 @@ from fleet.history.hosts import HostRow
 from fleet.history.probes import ProbeRow
 from fleet.mirrors.probe import ProbeState
 
-UNCHECKED_HUB = "daemon-hub-unchecked"
-"""The hole by which a daemon takes Docker Hub's bytes from anybody: the one finding that is a failure by itself."""
+MUST_NOT_STAY = frozenset(
+    {
+        "daemon-hub-unchecked",
+        "daemon-json-broken",
+        "daemon-registries-key",
+        "daemon-flag-and-file",
+        "daemon-insecure-unusable",
+        "daemon-mirror-unusable",
+    }
+)
+"""What hosts tell of and is a failure by itself: a daemon that takes Docker Hub's bytes from anybody, or will not start."""
 _CODES = ("daemon-", "fleet-file-", "mirror-", "hosts-toml-", "registries-conf-")
 _NOT_BELIEVED = (ProbeState.TLS, ProbeState.STALE)
 
@@ -41,7 +50,7 @@ def _told(host: HostRow) -> Iterable[Finding]:
     for problem in host.problems:
         code, _, text = problem.partition(": ")
         if code.startswith(_CODES):
-            yield Finding(host=host.name, code=code, text=text, failed=code == UNCHECKED_HUB)
+            yield Finding(host=host.name, code=code, text=text, failed=code in MUST_NOT_STAY)
 
 
 def _different(hosts: Sequence[HostRow]) -> Iterable[Finding]:

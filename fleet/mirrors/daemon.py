@@ -22,6 +22,7 @@ _HOST = re.compile(
     r"\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*\.?"
 )
 _LAST_PORT = 65_535
+_VALIDATE = "correct it, the daemon does not start with it; see: dockerd --validate --config-file"
 _LONGEST = 800
 """The most characters of a translation."""
 
@@ -45,7 +46,7 @@ def read_daemon_file(content: bytes, where: str) -> DaemonFile:
     try:
         document = parse_json(content)
     except BadInput as error:
-        return DaemonFile(problems=(f"daemon-json-broken: cannot read {where}: {error}; the daemon will not start",))
+        return DaemonFile(problems=(f"daemon-json-broken: cannot read {where}: {error}; {_VALIDATE} {where}",))
     problems: list[str] = []
     if document.get(REGISTRIES):
         problems.append(
@@ -152,5 +153,5 @@ def _strings(document: Mapping[str, Any], key: str, where: str, problems: list[s
         return None
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return tuple(value)
-    problems.append(f"daemon-json-broken: cannot use {key} in {where}: expected a list of strings")
+    problems.append(f"daemon-json-broken: cannot use {key} in {where}: it is no list of strings; {_VALIDATE} {where}")
     return None

@@ -129,8 +129,8 @@ def unread_hosts(facts: DaemonFacts, files: Sequence[tuple[Path, HostsFile]]) ->
     paths = _listed([str(path) for path, _ in naming])
     if not _containerd(facts, since=_HOSTS_TOML_SINCE):
         return [
-            f"hosts-toml-unread: cannot count on this daemon's own use of {paths}: engine {facts.version} does not read it;"
-            f" engine {_HOSTS_TOML_SINCE} and later do, with the containerd store"
+            f"hosts-toml-unread: cannot count on this daemon's own use of {paths}: engine {facts.version} does not read it,"
+            f" Fleet alone does; update to engine {_HOSTS_TOML_SINCE} or later with the containerd store"
         ]
     if (_major(facts) or 0) >= _REFERRERS_SINCE:
         return []

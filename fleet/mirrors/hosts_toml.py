@@ -52,10 +52,8 @@ def read_hosts_toml(content: bytes, registry: str, where: str) -> HostsFile:
     try:
         return _read(content, registry, where)
     except BadInput as error:
-        told = (
-            f"cannot read {where}: {error}; the daemon ignores the whole file without a word, and none of its mirrors"
-        )
-        return HostsFile(problems=(f"hosts-toml-broken: {told} is asked",))
+        told = f"cannot read {where}: {error}; correct it: the daemon ignores the whole file without a word"
+        return HostsFile(problems=(f"hosts-toml-broken: {told}",))
 
 
 def _read(content: bytes, registry: str, where: str) -> HostsFile:
@@ -127,7 +125,7 @@ def _host(url: str, table: Mapping[str, Any], where: str) -> _Host:
     url = url if url.startswith("http") else f"https://{url}"
     shown = url.rpartition("@")[2]
     problems = [
-        f"hosts-toml-unused: cannot send the header {name} to {shown}, which {where} asks for; Authorization alone is sent"
+        f"hosts-toml-unused: cannot send the header {name} to {shown}, which {where} asks for: Authorization alone is sent"
         for name in sorted(headers)
         if name != "authorization"
     ]

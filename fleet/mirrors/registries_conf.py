@@ -43,7 +43,9 @@ def read_registries_conf(files: Iterable[tuple[str, bytes]]) -> RegistriesFile:
         try:
             found |= {registry.prefix: registry for registry in _read(content, where)}
         except BadInput as error:
-            problems.append(f"registries-conf-broken: cannot read {where}: {error}; podman refuses the whole file, too")
+            problems.append(
+                f"registries-conf-broken: cannot read {where}: {error}; correct it: podman refuses the whole file"
+            )
     rules: list[MirrorRule] = []
     for registry in found.values():
         if not registry.endpoints:

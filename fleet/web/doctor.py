@@ -10,10 +10,12 @@ from fastapi import APIRouter
 from fleet.api.doctor import Check, Diagnosis, Grade
 from fleet.controller import conditions, keys, pulse
 from fleet.controller.conditions import CATALOGUE, CENTRE, Condition, Severity
+from fleet.controller.mirror_audit import MUST_NOT_STAY
 from fleet.errors import FleetError
 from fleet.history import hosts, upgrade
 from fleet.road.down import broker_errors
 from fleet.road.names import inbox_key
+from fleet.web import opt_ins
 from fleet.web.callers import Reader
 from fleet.web.centre import Centre, ThisCentre
 
@@ -21,6 +23,8 @@ router = APIRouter(tags=["doctor"])
 
 TICK_LATE_S = 60
 """Seconds without a tick after which the scheduler counts as dead."""
+HOST_PROBLEM = "host-problem"
+"""The condition under which what hosts tell of themselves is found; each has a code of its own here."""
 _NO_HOST = "0" * 32
 _GRADES = {Severity.ERROR: Grade.FAIL, Severity.WARNING: Grade.WARN, Severity.INFO: Grade.WARN}
 
@@ -42,12 +46,13 @@ def _checks(centre: Centre) -> Iterator[Check]:
         yield Check(id="hosts", grade=Grade.SKIP, text="hosts and conditions: the database must answer first")
         return
     yield _hosts(centre)
+    yield opt_ins.hooks(centre.db)
     found = conditions.active(centre.db, inbox_waiting=waiting)
     for kind in CATALOGUE:
         mine = [condition for condition in found if condition.code == kind.code]
         if kind.code == "scheduler-late":
             continue  # looked at above, where it passes too
-        yield from map(_condition, mine)
+        yield from map(_host_problem if kind.code == HOST_PROBLEM else _condition, mine)
         if not mine:
             yield Check(id=kind.code, grade=Grade.PASS, text=f"not the case: {kind.title[0].lower()}{kind.title[1:]}")
 
@@ -134,3 +139,11 @@ def _condition(condition: Condition) -> Check:
     text = condition.text.removeprefix(f"{subject}: ")
     fix = "" if condition.remedy == "see: fleet doctor" else condition.remedy
     return Check(id=condition.code, grade=_GRADES[condition.severity], text=text, cause="", fix=fix, subject=subject)
+
+
+def _host_problem(condition: Condition) -> Check:
+    """Return what a host told of itself, under its own code: ``code: cannot ...; what to do``."""
+    code, _, told = condition.text.removeprefix(f"{condition.subject}: ").partition(": ")
+    text, _, fix = told.partition("; ")
+    grade = Grade.FAIL if code in MUST_NOT_STAY else _GRADES[condition.severity]
+    return Check(id=code, grade=grade, text=text, fix=fix, subject=condition.subject)

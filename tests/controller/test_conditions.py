@@ -148,9 +148,9 @@ def probe(state: ProbeState, host: str = "web-1", **changes: Any) -> ProbeRow:
     ("state", "expected"),
     [
         (ProbeState.OK, []),
-        (ProbeState.MISSING, []),
+        (ProbeState.MISSING, ["mirror-missing"]),
         (ProbeState.DOWN, ["mirror-down"]),
-        (ProbeState.TLS, ["mirror-down"]),
+        (ProbeState.TLS, ["mirror-tls"]),
         (ProbeState.STALE, ["mirror-stale"]),
         (ProbeState.UNAUTHORIZED, ["mirror-auth-failed"]),
     ],
