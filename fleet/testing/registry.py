@@ -49,8 +49,9 @@ class ScriptedRegistry:
         script: Path | None = None,
         upstream: Upstream | None = None,
         access_log: Path | None = None,
+        base_path: str = "",
     ) -> None:
-        """Take port 0 for one that is free."""
+        """Take port 0 for one that is free, and a path below which the whole registry stands."""
         self.shelf = Shelf()
         self.faults = FaultScript(script)
         self.gatekeeper = Gatekeeper(access or Access())
@@ -62,6 +63,7 @@ class ScriptedRegistry:
         self.go = threading.Event()
         """Set by the test to let a paused body go on."""
         self.port = port
+        self._base_path = base_path
         self._bind, self._tls, self._upstream, self._access_log = bind, tls, upstream, access_log
         self._loop = asyncio.new_event_loop()
         self._server: asyncio.Server | None = None
@@ -166,7 +168,8 @@ class ScriptedRegistry:
 
     async def _serve(self, request: Request, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; return whether the connection can serve another."""
-        place = place_of(request.path)
+        within = request.path.startswith(self._base_path)
+        place = place_of(request.path.removeprefix(self._base_path)) if within else Place("")
         struck = self.faults.strike(request.method, place.kind, place.repository, place.tail)
         entry = _entry(request, place, writer, tuple(struck))
         self.log.append(entry)
