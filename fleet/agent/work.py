@@ -233,18 +233,27 @@ class Workshop:
             command_id=command,
             clock=self._clock,
             progress=lambda phase: self._ways.say(Progress(command=command, container=target.container, phase=phase)),
+            siblings=self._siblings(command, target),
         )
         log.info("update ended", extra=_told(command, outcome))
         self._let_restart(outcome)
         self._end(command, outcome, pull, target)
+
+    def _siblings(self, command: UUID, target: Target) -> list[tuple[Target, PullOutcome]]:
+        """Return the further targets that are left of a command, with their pulls."""
+        pulls = self._current(command).pulls
+        others = (other for other in self._left(command) if other.update_id != target.update_id)
+        return [(other, pulls[pull_key(other)]) for other in others if pull_key(other) in pulls]
 
     def _let_restart(self, outcome: UpdateOutcome) -> None:
         """Note whom the update makes due for a restart; what was updated itself has been started anew."""
         if outcome.result is not Result.UPDATED:
             return
         needs = graph(observe(self._engine, self._known, self._journal.images))
-        self._restarts.drop((outcome.container,))
-        self._restarts.add(needs.to_restart((outcome.container,), ()))
+        record = self._journal.update(outcome.update_id)
+        anew = (outcome.container, *(each.name for each in record.followers)) if record else (outcome.container,)
+        self._restarts.drop(anew)
+        self._restarts.add(needs.to_restart((outcome.container,), anew))
 
     def _leave_out(self, entry: CommandEntry) -> HostPlan:
         """End the targets that are not to be touched, by what runs now; one that was begun goes on all the same."""

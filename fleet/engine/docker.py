@@ -5,7 +5,8 @@ The high-level ``images.pull`` of that library reports a failed pull as a succes
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -19,7 +20,7 @@ import urllib3
 from docker.api.client import APIClient
 
 from fleet.clock import Clock, SystemClock
-from fleet.engine.protocol import CreateSpec, Engine, EngineEvent, EngineFacts, Inspect, PullEvent
+from fleet.engine.protocol import CreateSpec, Engine, EngineEvent, EngineFacts, Executed, Inspect, PullEvent
 from fleet.errors import BadInput, EngineError, EngineUnreachable
 from fleet.images.platform import Platform
 from fleet.images.reference import Reference
@@ -36,6 +37,8 @@ LONGEST_STOP_S = 3600
 _ADDED, _DELETED = 1, 2
 """Kinds of paths in the engine's diff; 0 is a changed one."""
 DEFAULT_STOP_S = 10
+MOST_OUTPUT_BYTES = 4096
+"""So much of what a command in a container writes is kept."""
 REMOVAL_WAIT_S = 60.0
 """How long a removal that somebody else began is waited for."""
 
@@ -131,11 +134,34 @@ class DockerEngine:
         with self._asking(f"start container {container}") as api:
             api.start(container)
 
-    def stop(self, container: str, *, timeout_s: int | None = None) -> None:
-        """Stop a container with its StopSignal and *timeout_s* (None: its own StopTimeout)."""
+    def stop(self, container: str, *, timeout_s: int | None = None, signal: str = "") -> None:
+        """Stop a container with *signal* (empty: its StopSignal), and kill it after *timeout_s* (None: its StopTimeout)."""
         patience = self._own_stop_timeout(container) if timeout_s is None else timeout_s
+        patience = patience if patience >= 0 else LONGEST_STOP_S
+        if signal:
+            patience -= self._signalled(container, signal, patience)
         with self._asking(f"stop container {container}") as api:
-            api.stop(container, timeout=patience if patience >= 0 else LONGEST_STOP_S)
+            api.stop(container, timeout=max(0, patience))
+
+    def _signalled(self, container: str, signal: str, patience_s: int) -> int:
+        """Send *signal* and wait until the container has ended, *patience_s* at most; return how long that took.
+
+        A stop takes a signal only from API 1.42 on; this is what it does, on every engine. One that is not running, or
+        was removed with its end, is left to the stop that follows.
+        """
+        began = self._clock.monotonic()
+        try:
+            with self._asking(f"send {signal} to container {container}") as api:
+                api.kill(container, signal)
+        except EngineError as error:
+            if error.status not in (404, 409):
+                raise
+            return 0
+        while (found := self.inspect(container)) is not None and found["State"].get("Running"):
+            if self._clock.monotonic() - began >= patience_s:
+                break
+            self._clock.sleep(0.05)
+        return math.ceil(self._clock.monotonic() - began)
 
     def rename(self, container: str, name: str) -> None:
         """Rename a container."""
@@ -180,6 +206,22 @@ class DockerEngine:
         """Unpack the tar *packed* into a *folder* of a container."""
         with self._asking(f"write files into {folder} of container {container}") as api:
             api.put_archive(container, folder, packed)
+
+    def execute(self, container: str, command: Sequence[str], *, user: str = "", timeout_s: float) -> Executed:
+        """Run *command* in a running container, and return what came of it within *timeout_s*."""
+        told = bytearray()
+        with self._asking(f"run {command[0]} in container {container}") as api:
+            made = str(api.exec_create(container, list(command), user=user)["Id"])
+            # A client of its own: the stream may be silent for as long as the command likes.
+            reader = APIClient(base_url=self.url, version=api.api_version, timeout=math.ceil(self._timeout_s))
+            reading = threading.Thread(target=_read_output, args=(reader, made, told), name="exec", daemon=True)
+            reading.start()
+            reading.join(timeout_s)
+            found = api.exec_inspect(made)
+            reader.close()
+        ended = not reading.is_alive() and not found.get("Running")
+        output = bytes(told[:MOST_OUTPUT_BYTES]).decode(errors="replace")
+        return Executed(code=found.get("ExitCode") if ended else None, output=output)
 
     def events(self, *, since: datetime | None = None) -> Iterator[EngineEvent]:
         """Yield the engine's container and image events until closed; one request covers EVENT_WINDOW_S."""
@@ -261,6 +303,14 @@ class DockerEngine:
                 for line in answer.iter_lines(chunk_size=1):
                     if line:
                         yield _event(json.loads(line))
+
+
+def _read_output(api: APIClient, execution: str, into: bytearray) -> None:
+    """Start an execution and read what it writes until it ends; what goes wrong shows in its inspect."""
+    with suppress(docker.errors.DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError):
+        for chunk in api.exec_start(execution, stream=True):
+            if len(into) < MOST_OUTPUT_BYTES:
+                into += chunk
 
 
 def _raise_for_status(answer: requests.Response) -> None:

@@ -4,7 +4,7 @@ Raw inspects stay raw (``Inspect`` is the engine API's own JSON), because the sp
 Fleet has never heard of. Everything else is a value of ours.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -55,6 +55,16 @@ class CreateSpec:
     connect: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     """(network name or id, endpoint config), in order, for networks that create cannot take (API below 1.44)."""
     platform: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Executed:
+    """What came of a command that was run in a container."""
+
+    code: int | None
+    """Its exit code; None where it did not end in its time."""
+    output: str = ""
+    """The first of what it wrote, to both of its streams."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,8 +138,11 @@ class Engine(Protocol):
         """Start a container; already running is a success."""
         ...
 
-    def stop(self, container: str, *, timeout_s: int | None = None) -> None:
-        """Stop a container with its StopSignal and *timeout_s* (None: its own StopTimeout); already stopped is a success."""
+    def stop(self, container: str, *, timeout_s: int | None = None, signal: str = "") -> None:
+        """Stop a container with *signal* (empty: its StopSignal), and kill it after *timeout_s* (None: its StopTimeout).
+
+        Already stopped is a success.
+        """
         ...
 
     def rename(self, container: str, name: str) -> None:
@@ -154,6 +167,13 @@ class Engine(Protocol):
 
     def write_files(self, container: str, folder: str, packed: bytes) -> None:
         """Unpack the tar *packed* into a *folder* of a container, with the owners that it states."""
+        ...
+
+    def execute(self, container: str, command: Sequence[str], *, user: str = "", timeout_s: float) -> Executed:
+        """Run *command* in a running container as *user* (empty: the container's own), and return what came of it.
+
+        Where it has not ended after *timeout_s* it is waited for no longer; the engine has no way to end it.
+        """
         ...
 
     def events(self, *, since: datetime | None = None) -> Iterator[EngineEvent]:

@@ -62,6 +62,20 @@ def peers_named(inspect: Inspect) -> tuple[str, ...]:
     return tuple(dict.fromkeys(named))
 
 
+def led_to(body: Mapping[str, Any], ids: Mapping[str, str]) -> dict[str, Any]:
+    """Return a create body whose namespaces and links lead to the containers *ids* (name -> id), not to their namesakes."""
+    host = dict(body["HostConfig"])
+    for field in _SHARED:
+        mode = str(host.get(field) or "")
+        named = mode.removeprefix("container:")
+        if mode.startswith("container:") and named in ids:
+            host[field] = f"container:{ids[named]}"
+    if host.get("Links"):
+        links = (str(link).partition(":") for link in host["Links"])
+        host["Links"] = [f"{ids.get(source, source)}:{alias or source}" for source, _, alias in links]
+    return {**body, "HostConfig": host}
+
+
 def shares_with(other: Inspect, inspect: Inspect) -> str:
     """Return by which field *other* lives in *inspect*'s namespaces or hangs on it by a link, or empty."""
     known_as = {inspect["Id"], inspect["Name"].lstrip("/"), inspect["Id"][:SHORT_ID]}

@@ -30,8 +30,10 @@ class _Form(BaseModel):
     global_mirrors_for: GlobalMirrorsFor = GlobalMirrorsFor.ALL
     verify: _Verify = Field(default_factory=_Verify)
     remove_old_image: bool = Field(default=False, strict=True)
+    keep_images: int = Field(default=1, ge=0, le=100, strict=True)
     loose_files: LooseFiles = LooseFiles.WARN
     order: UpdateOrder = UpdateOrder.STOP_FIRST
+    hooks: bool = Field(default=False, strict=True)
     select: dict[str, Any] = Field(default_factory=dict)
     resolve: dict[str, Any] = Field(default_factory=dict)
 
@@ -65,8 +67,10 @@ def read_policy(document: Mapping[str, Any], where: str) -> Policy:
         global_mirrors_for=form.global_mirrors_for,
         verify=VerifyPolicy(settle_ms=form.verify.settle_ms, deadline_ms=form.verify.deadline_ms),
         remove_old_image=form.remove_old_image,
+        keep_images=form.keep_images,
         loose_files=form.loose_files,
         order=form.order,
+        hooks=form.hooks,
     )
 
 

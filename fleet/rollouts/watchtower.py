@@ -153,6 +153,9 @@ class _Turning:
         policy: dict[str, Any] = {}
         if on("cleanup", "remove_old_image = true"):
             policy["remove_old_image"] = True
+        hooks = [on(flag, "hooks = true") for flag in ("lifecycle-hooks", "enable-lifecycle-hooks")]
+        if any(hooks):
+            policy["hooks"] = True
         if on("label-enable", "select.only_enabled = true"):
             self._select["only_enabled"] = True
         if on("monitor-only", "select.monitor_only = true"):

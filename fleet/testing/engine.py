@@ -5,7 +5,7 @@ volumes, and lets a caller die with its request under way. One suite (tests/cont
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from fleet.clock import Clock
-from fleet.engine.protocol import CreateSpec, EngineEvent, EngineFacts, Inspect, PullEvent
+from fleet.engine.protocol import CreateSpec, EngineEvent, EngineFacts, Executed, Inspect, PullEvent
 from fleet.errors import EngineError
 from fleet.images.reference import Reference
 from fleet.testing.clock import ManualClock
@@ -55,6 +55,8 @@ class MemoryEngine:
         """Hold nothing; *puller* answers pulls, else only what ``publish`` offered or is there can be pulled."""
         self.clock = clock or ManualClock()
         self.calls: list[Call] = []
+        self.commands: dict[str, tuple[int, str, float]] = {}
+        """The last word of a command that is run in a container -> its exit code, its output, and the seconds it takes."""
         self.world = World(self.clock, api_version, name, self._tell)
         self._facts = EngineFacts(
             id=f"MEMORY:{name}",
@@ -210,7 +212,7 @@ class MemoryEngine:
         """Start a container; already running is a success."""
         self._do("start", lambda: self.world.start(self.world.must(container, "start")), container)
 
-    def stop(self, container: str, *, timeout_s: int | None = None) -> None:
+    def stop(self, container: str, *, timeout_s: int | None = None, signal: str = "") -> None:
         """Stop a container, which takes the time that its program takes, or its patience; stopped is a success."""
         with self._changed:
             self.world.settle()
@@ -220,7 +222,7 @@ class MemoryEngine:
         def end() -> None:
             self.world.stop(self.world.must(container, "stop"), run, killed)
 
-        self._do("stop", end, container, lasts_s=lasts)
+        self._do("stop", end, container, *((signal,) if signal else ()), lasts_s=lasts)
 
     def rename(self, container: str, name: str) -> None:
         """Rename a container."""
@@ -271,6 +273,20 @@ class MemoryEngine:
             self.world.must(container, "write").files[f"{folder.rstrip('/')}/{name}"] = content
 
         self._do("write_files", write, container, folder)
+
+    def execute(self, container: str, command: Sequence[str], *, user: str = "", timeout_s: float) -> Executed:
+        """Run *command* in a running container: what ``commands`` says of its last word, else it ends well at once."""
+        code, output, takes_s = self.commands.get(command[-1], (0, "", 0.0))
+
+        def end() -> Executed:
+            made = self.world.must(container, "run a command in")
+            if not made.running:
+                told = f"Container {made.id} is not running"
+                raise EngineError(f"cannot run {command[0]} in container {container}: {told}", status=409)
+            made.executed.append((*command, user))
+            return Executed(code=code if takes_s <= timeout_s else None, output=output)
+
+        return self._do("execute", end, container, tuple(command), user, lasts_s=min(takes_s, timeout_s))
 
     def events(self, *, since: datetime | None = None) -> Iterator[EngineEvent]:
         """Yield the container and image events until closed; those after *since* first."""

@@ -29,6 +29,8 @@ class MemoryContainer:
     """The anonymous volumes that were made for it, which go with it where the engine removes it by itself."""
     files: dict[str, bytes] = field(default_factory=dict)
     """Path -> content of what stands in the writable layer alone."""
+    executed: list[tuple[str, ...]] = field(default_factory=list)
+    """The commands that were run in it, each with its user as the last word."""
     running: bool = False
     run: int = 0
     """Which run of it this is; counts every start in the whole engine, so that no two are alike."""
@@ -50,10 +52,10 @@ class MemoryContainer:
         return str(self.host["RestartPolicy"]["Name"])
 
     @property
-    def networks_of(self) -> str:
-        """The container whose network it shares, by what it was called at create, or empty."""
-        mode = str(self.host["NetworkMode"])
-        return mode.removeprefix("container:") if mode.startswith("container:") else ""
+    def lives_in(self) -> list[str]:
+        """The containers whose network, processes or memory it shares, by their ids."""
+        modes = (str(self.host.get(field) or "") for field in ("NetworkMode", "PidMode", "IpcMode"))
+        return [mode.removeprefix("container:") for mode in modes if mode.startswith("container:")]
 
     @property
     def published(self) -> set[tuple[str, str]]:

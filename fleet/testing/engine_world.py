@@ -203,9 +203,10 @@ class World:
 
     def _check_start(self, made: MemoryContainer) -> None:
         trouble, status = made.behaviour.start_error, 400
-        peer = self.find(made.networks_of) if made.networks_of else None
-        if made.networks_of and (peer is None or not peer.running):
-            trouble, status = f"cannot join network of a non running container: {made.networks_of}", 409
+        for named in made.lives_in:
+            peer = self.find(named)
+            if peer is None or not peer.running:
+                trouble, status = f"cannot join the namespace of a non running container: {named}", 409
         for network in made.endpoints:
             if network not in self.networks:
                 trouble, status = f"network {network} not found", 404

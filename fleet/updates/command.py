@@ -57,10 +57,14 @@ class Policy:
     global_mirrors_for: GlobalMirrorsFor = GlobalMirrorsFor.ALL
     verify: VerifyPolicy = field(default_factory=VerifyPolicy)
     remove_old_image: bool = False
-    """Whether the old image is removed after a verified update, where no container uses it."""
+    """Whether old images are removed after a verified update, where no container uses them and nobody gave them a name."""
+    keep_images: int = 1
+    """How many earlier images of each container are kept all the same, under names of their own."""
     loose_files: LooseFiles = LooseFiles.WARN
     order: UpdateOrder = UpdateOrder.STOP_FIRST
     """A container's label ``fleet.update.order`` wins over it."""
+    hooks: bool = False
+    """Whether commands that labels name are run in the containers, before and after."""
     pull_timeout_ms: int = 3_600_000
     apply_timeout_ms: int = 900_000
 

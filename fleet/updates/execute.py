@@ -1,25 +1,31 @@
 """Carry one target to its end, and after a crash every update that was in flight."""
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from fleet.clock import Clock
 from fleet.engine.protocol import CreateSpec, Engine, Inspect
-from fleet.engine.spec import new_spec, shares_with
+from fleet.engine.spec import COMPOSE_IMAGE_LABEL, new_spec
 from fleet.errors import BadInput, EngineError, EngineUnreachable
 from fleet.images.reference import Reference
 from fleet.updates.command import LooseFiles, Policy, Target, UpdateOrder
+from fleet.updates.follower import Follower
+from fleet.updates.followers import SWARM_LABEL, followers_of, obstacle_of, peers_of
+from fleet.updates.hooks import NotNow, check_hooks, forbidden, left_undone, run_after
 from fleet.updates.journal import Journal, Stage, UpdateEntry
 from fleet.updates.loose import loose_files, told
 from fleet.updates.outcome import Phases, PullOutcome, Result, UpdateOutcome
 from fleet.updates.overlap import hindrance, wanted_order
 from fleet.updates.probe import probes_of
-from fleet.updates.recreate import finish, peers_of, recreate
+from fleet.updates.recreate import finish, recreate
 from fleet.updates.rollback import roll_back
 from fleet.updates.run import Progress, Run
+from fleet.updates.stopping import stopping
+from fleet.updates.together import start_verified_followers
 
-SWARM_LABEL = "com.docker.swarm.task.id"
+Siblings = Sequence[tuple[Target, PullOutcome]]
 UNKNOWN_IMAGE = "cannot tell what came from the old image, which the engine has lost: every setting was kept"
 """Stands first in the config diff where it is so."""
 INTERRUPTED = "cannot finish the update: the agent was interrupted"
@@ -39,8 +45,12 @@ def recreate_target(
     command_id: UUID,
     clock: Clock,
     progress: Progress = _silent,
+    siblings: Siblings = (),
 ) -> UpdateOutcome:
     """Bring one container to the image that was pulled, or back; return its outcome, which the journal keeps too.
+
+    Who lives in its namespaces goes with it: to its own new image where *siblings*, the further targets of the command
+    and their pulls, hold one. The outcome of such a target is in the journal then, and the same call for it returns it.
 
     Taken again for the same update it ends what was begun, or returns the outcome that it had. Raises EngineUnreachable
     where the engine stays away: the record stays open, and ``recover`` or the same call ends it later.
@@ -54,7 +64,7 @@ def recreate_target(
     if not pull.ok:
         return run.close(Result.FAILED, pull.reason or f"cannot update {target.container}: its image was not pulled")
     _sweep(engine, journal)
-    refusal = _prepare(run)
+    refusal = _prepare(run, siblings)
     return refusal or _carry_out(run)
 
 
@@ -68,7 +78,9 @@ def recover(
     """
     _sweep(engine, journal)
     runs = [Run(engine=engine, journal=journal, entry=e, clock=clock, progress=progress) for e in journal.updates()]
-    return [(run.entry.command, _resume(run)) for run in runs]
+    ended = [(run.entry.command, _resume(run)) for run in runs]
+    known = {run.entry.update_id for run in runs}
+    return ended + [(e.command, e.outcome) for e in journal.updates() if e.outcome and e.update_id not in known]
 
 
 def _carry_out(run: Run) -> UpdateOutcome:
@@ -76,7 +88,8 @@ def _carry_out(run: Run) -> UpdateOutcome:
     try:
         recreate(run)
     except Exception as error:
-        return roll_back(run, _reason(run, error))
+        return roll_back(run, _reason(run, error), not_now=isinstance(error, NotNow))
+    run.remark(run_after(run))
     return _finish(run)
 
 
@@ -84,7 +97,10 @@ def _resume(run: Run) -> UpdateOutcome:
     if run.entry.outcome is not None:
         return run.entry.outcome
     trouble = _start_verified(run) if run.entry.stage is Stage.REMOVE else INTERRUPTED
-    return roll_back(run, trouble) if trouble else _finish(run)
+    if trouble:
+        return roll_back(run, trouble)
+    run.remark(left_undone(run))
+    return _finish(run)
 
 
 def _start_verified(run: Run) -> str:
@@ -98,8 +114,10 @@ def _start_verified(run: Run) -> str:
             return ""
         if new is None:
             return f"cannot find the new {run.target.container} any more, which had been verified"
-        if not new["State"].get("Running"):
+        started = not new["State"].get("Running")
+        if started:
             run.engine.start(new["Id"])
+        start_verified_followers(run, anew=started)
     except EngineError as error:
         return str(error)
     return ""
@@ -114,11 +132,11 @@ def _finish(run: Run) -> UpdateOutcome:
         left = finish(run)
     except EngineError as error:
         return roll_back(run, str(error))
-    told = (run.entry.remark, f"left over: {left}" if left else "")
-    return run.close(Result.UPDATED, "; ".join(filter(None, told)))
+    run.remark(f"left over: {left}" if left else "")
+    return run.close(Result.UPDATED, run.entry.remark)
 
 
-def _prepare(run: Run) -> UpdateOutcome | None:
+def _prepare(run: Run, siblings: Siblings) -> UpdateOutcome | None:
     """Check the preconditions and write the whole update down; return the outcome where it ends here."""
     engine, target = run.engine, run.target
     try:
@@ -131,10 +149,17 @@ def _prepare(run: Run) -> UpdateOutcome | None:
         if obstacle:
             return run.close(Result.SKIPPED, f"cannot update {target.container}: {obstacle}")
         obstacle, loose = _loose(run, old)
+        going = followers_of(engine, old)
+        obstacle = obstacle or obstacle_of(old, going)
+        followers = [] if obstacle else [_follower(run, each, siblings) for each in going]
+        obstacle = obstacle or next((f"{each.name} goes with it: {why}" for why, each in followers if why), "")
         if obstacle:
             return run.close(Result.SKIPPED, f"cannot update {target.container}: {obstacle}")
-        new = _new_container(run, old)
-        run.save(Stage.CREATE, old=old, **(new | loose | {"config_diff": new["config_diff"] + loose["config_diff"]}))
+        image = _written_reference(old, target.reference)
+        spec = _new_container(run, old, name=run.entry.new_name, image=image, image_id=run.entry.pull.image_id)
+        new, members = _fields(run, old, spec), tuple(each for _, each in followers)
+        told = {"config_diff": new["config_diff"] + loose["config_diff"], "followers": members}
+        run.save(Stage.CREATE, old=old, **(new | loose | told | _order(run, old, spec, members)))
     except EngineUnreachable:
         raise
     except Exception as error:
@@ -156,51 +181,76 @@ def _obstacle(engine: Engine, target: Target, old: Inspect) -> str:
     try:
         probes_of(labels)
         wanted_order(labels, UpdateOrder.STOP_FIRST)
+        check_hooks(labels)
+        stopping(labels)
     except BadInput as error:
         return str(error)
-    for other in _others(engine, target.container_id):
-        how = shares_with(other, old)
-        if how:
-            return (
-                f"container {other['Name'].lstrip('/')} depends on it ({how}) and would lose its network or namespace"
-            )
     return ""
 
 
-def _others(engine: Engine, own_id: str) -> list[Inspect]:
-    found = (engine.inspect(container) for container in engine.container_ids(all=True) if container != own_id)
-    return [other for other in found if other is not None]
-
-
-def _new_container(run: Run, old: Inspect) -> dict[str, Any]:
-    """Return the fields of the record that describe the new container."""
-    engine, entry = run.engine, run.entry
-    facts = engine.facts()
+def _new_container(run: Run, old: Inspect, *, name: str, image: str, image_id: str) -> CreateSpec:
+    """Return what makes *old* again under *name* from *image*, which is to be *image_id*."""
+    engine, facts = run.engine, run.engine.facts()
     old_image = engine.image(old["Image"]) or run.journal.images.get(old["Image"])
-    spec = new_spec(
+    return new_spec(
         old,
         old_image,
-        name=entry.new_name,
-        image=_written_reference(old, entry.target.reference),
-        image_id=entry.pull.image_id,
+        name=name,
+        image=image,
+        image_id=image_id,
         api_version=facts.api_version,
         peers=peers_of(engine, old),
         engine_name=facts.name,
         platform=_foreign_platform(old_image, facts.architecture),
     )
+
+
+def _fields(run: Run, old: Inspect, spec: CreateSpec) -> dict[str, Any]:
+    """Return the fields of the record that describe the new container."""
+    known = run.engine.image(old["Image"]) or run.journal.images.get(old["Image"])
     connect = tuple((network, dict(endpoint)) for network, endpoint in spec.connect)
-    told = () if old_image else (UNKNOWN_IMAGE,)
-    made = {"body": dict(spec.body), "connect": connect, "platform": spec.platform, "config_diff": told}
-    return made | _order(entry.policy.order, old, spec)
+    told = () if known else (UNKNOWN_IMAGE,)
+    return {"body": dict(spec.body), "connect": connect, "platform": spec.platform, "config_diff": told}
 
 
-def _order(wished: UpdateOrder, old: Inspect, spec: CreateSpec) -> dict[str, Any]:
+def _order(run: Run, old: Inspect, spec: CreateSpec, followers: Sequence[Follower]) -> dict[str, Any]:
     """Return the fields of the record that say which container is acted on first, and why not as it was wished."""
-    wanted = wanted_order(old["Config"].get("Labels") or {}, wished)
-    hindered = hindrance(old, spec) if wanted is UpdateOrder.START_FIRST else ""
-    if not hindered:
-        return {"order": wanted}
-    return {"order": UpdateOrder.STOP_FIRST, "remark": f"stopped first, cannot start first: {hindered}"}
+    wanted = wanted_order(old["Config"].get("Labels") or {}, run.entry.policy.order)
+    names = ", ".join(follower.name for follower in followers)
+    hindered = hindrance(old, spec) or (f"{names} cannot live in both" if names else "")
+    remarks = [f"recreated with it: {names}"] if names else []
+    if wanted is UpdateOrder.START_FIRST and hindered:
+        wanted = UpdateOrder.STOP_FIRST
+        remarks.append(f"stopped first, cannot start first: {hindered}")
+    unheard = "" if run.entry.policy.hooks else forbidden(old)
+    remarks += [unheard] if unheard else []
+    return {"order": wanted, "remark": "; ".join(remarks)}
+
+
+def _follower(run: Run, old: Inspect, siblings: Siblings) -> tuple[str, Follower]:
+    """Return why *old* cannot go with what is updated, or empty; and what is written down of it."""
+    target, pull = next(
+        ((t, p) for t, p in siblings if p.ok and (t.container_id, t.image_id) == (old["Id"], old["Image"])),
+        (None, None),
+    )
+    image_id = pull.image_id if pull else str(old["Image"])
+    label = (old["Config"].get("Labels") or {}).get(COMPOSE_IMAGE_LABEL, "")
+    new_name = f"{old['Name'].lstrip('/')}.fleet-new-{run.entry.update_id.hex[-8:]}"
+    image = _written_reference(old, target.reference) if target else str(old["Config"]["Image"])
+    spec = _new_container(run, old, name=new_name, image=image, image_id=image_id if target else label)
+    obstacle, loose = _loose(run, old)
+    fields = _fields(run, old, spec)
+    told = fields.pop("config_diff") + loose.get("config_diff", ())
+    return obstacle, Follower(
+        old=old,
+        image_id=image_id,
+        new_name=new_name,
+        target=target,
+        pull=pull,
+        copies=loose.get("copies", ()),
+        config_diff=told,
+        **fields,
+    )
 
 
 def _loose(run: Run, old: Inspect) -> tuple[str, dict[str, Any]]:

@@ -19,6 +19,7 @@ from fleet.errors import BadInput
 from fleet.updates.command import Policy, Target, UpdateCommand, UpdateOrder
 from fleet.updates.files import sync_folder
 from fleet.updates.files import write_atomically as write_atomically
+from fleet.updates.follower import Follower
 from fleet.updates.images import KnownImages
 from fleet.updates.outcome import Phases, PullOutcome, UpdateOutcome
 
@@ -31,12 +32,14 @@ SEEN_KEPT = 2_000
 class Stage(StrEnum):
     """How far one update is. Each stage is written before what it names is begun, and so after what came before it.
 
-    They stand here as they follow each other with ``stop-first``. With ``start-first`` they are CREATE, START, VERIFY,
-    RELEASE, SWAP, REMOVE: the old one runs until it is removed.
+    They stand here as they follow each other with ``stop-first``. With ``start-first`` they are CREATE, HOOK, START,
+    VERIFY, RELEASE, SWAP, REMOVE: the old one runs until it is removed. HOOK is left out where no hook may be run.
     """
 
     CREATE = "create"
     """The new container is about to be created under its temporary name; the old one runs."""
+    HOOK = "hook"
+    """The new one was created; the hooks before the update are about to be run in the old one."""
     RELEASE = "release"
     """The new one was created; the old one's restart policy is about to be taken off."""
     STOP = "stop"
@@ -81,6 +84,8 @@ class UpdateEntry:
     phases: Phases = field(default_factory=Phases)
     reason: str = ""
     """Why the stage UNDO was reached."""
+    not_now: bool = False
+    """Whether that was a hook that asks for another time: no failure, a skip."""
     config_diff: tuple[str, ...] = ()
     copies: tuple[str, ...] = ()
     """The paths that are to be copied from the old container's writable layer."""
@@ -88,6 +93,8 @@ class UpdateEntry:
     """The order that is taken, whatever was wished for."""
     remark: str = ""
     """What the outcome of a success says too: why the wished order could not be taken."""
+    followers: tuple[Follower, ...] = ()
+    """Who is recreated with it, whom others need first."""
     outcome: UpdateOutcome | None = None
     """Set with the stage DONE."""
 

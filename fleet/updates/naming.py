@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from fleet.engine.protocol import Engine, EngineFacts, Inspect
 from fleet.errors import BadInput, EngineError
@@ -27,6 +27,27 @@ def give_name(engine: Engine, reference: Reference, image: Inspect) -> None:
     name, tag = reference.familiar_name, reference.tag_or_latest
     if f"{name}:{tag}" not in (image.get("RepoTags") or ()):
         engine.tag(image["Id"], name, tag)
+
+
+@contextlib.contextmanager
+def named_as_written(engine: Engine, written: str, image_id: str) -> Iterator[None]:
+    """Let the name *written* by the user mean the image *image_id* for a moment: a container is created by a name.
+
+    Where creating fails the name stays: the request may still be under way, and would find another image.
+    """
+    named = engine.image(written)
+    try:
+        reference = Reference.parse(written)
+    except BadInput:
+        reference = None
+    if reference is None or reference.digest is not None or (named is not None and named["Id"] == image_id):
+        yield
+        return
+    engine.tag(image_id, reference.familiar_name, reference.tag_or_latest)
+    yield
+    if named is not None:
+        with contextlib.suppress(EngineError):
+            engine.tag(named["Id"], reference.familiar_name, reference.tag_or_latest)
 
 
 async def engine_auth(

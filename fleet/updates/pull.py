@@ -23,6 +23,7 @@ from fleet.updates.command import Policy
 from fleet.updates.known import KnownDigests
 from fleet.updates.naming import sweep
 from fleet.updates.outcome import PullOutcome, Tier
+from fleet.updates.tiers import Way, find_way, own_way
 from fleet.updates.watch import Watch, never
 from fleet.updates.ways import Errand, by_engine, through_gateway
 from fleet.updates.ways import PullProgress as PullProgress
@@ -44,12 +45,19 @@ class Puller:
         clock: Clock,
         port: int = DEFAULT_PORT,
         limits: Limits | None = None,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Take the folder for bytes on their way and the table of digests; open nothing yet."""
+        """Take the folder for bytes on their way and the table of digests; open nothing yet.
+
+        *tell* hears why the engine pulls by itself, and an empty text where it does not.
+        """
         self._engine, self._known, self._clock = engine, known, clock
         self._host_mirrors, self._credentials = host_mirrors, credentials
         self._spool, self._port, self._limits = state / "spool", port, limits
         self._gateway: Gateway | None = None
+        self._way: Way | None = None
+        self._without_gateway = ""
+        self._say_why = tell
         self._opened = False
 
     def open(self) -> None:
@@ -63,6 +71,7 @@ class Puller:
         self._gateway = self._gateway or self._listening()
         if self._gateway is not None:
             sweep(self._engine, self._gateway.host)
+        self._try()
         self._opened = True
 
     def pull(
@@ -93,6 +102,7 @@ class Puller:
             reference=reference,
             digest=digest,
             platform=platform,
+            policy=policy,
             watch=watch,
         )
         reason = ""
@@ -121,7 +131,7 @@ class Puller:
         """Stop listening."""
         if self._gateway is not None:
             self._gateway.close()
-        self._gateway, self._opened = None, False
+        self._gateway, self._way, self._opened = None, None, False
 
     def _carry_out(self, errand: Errand, policy: Policy) -> None:
         """Find the image, or bring it by the way that there is."""
@@ -134,10 +144,24 @@ class Puller:
             errand.take_over(present)
             return
         self.open()
-        if self._gateway is None:
+        if self._way is None or self._way.stale(self._clock):
+            self._try()
+        if self._gateway is None or self._way is None or self._way.tier is Tier.DAEMON:
             by_engine(errand, self._credentials)
         else:
             through_gateway(errand, self._gateway, self._table(policy))
+
+    def _try(self) -> None:
+        """Find by which way this engine gets its images, and say so; it may raise EngineUnreachable."""
+        if self._gateway is not None:
+            self._way = find_way(self._engine, self._gateway, self._clock)
+        elif self._way is None:
+            self._way = own_way(self._without_gateway, self._clock)
+        self._say_why(self._way.reason)
+        if self._way.reason:
+            log.warning("engine pulls by itself", extra={"reason": self._way.reason})
+        else:
+            log.info("engine pulls through the gateway", extra={"tier": str(self._way.tier)})
 
     def _table(self, policy: Policy) -> MirrorTable:
         own = self._host_mirrors()
@@ -148,7 +172,10 @@ class Puller:
     def _listening(self) -> Gateway | None:
         """Return a gateway that listens, None where the engine cannot use one."""
         if _is_remote(self._engine):
-            log.warning("engine is remote, it pulls by itself and its mirrors stay unknown")
+            self._without_gateway = (
+                "cannot serve this engine from a gateway: it is on another machine, pulls by itself, and which mirror"
+                " serves is not known; run an agent on that machine"
+            )
             return None
         gateway = Gateway(
             self._spool, credentials=self._credentials, clock=self._clock, port=self._port, limits=self._limits
@@ -156,7 +183,7 @@ class Puller:
         try:
             gateway.start()
         except OSError as error:
-            log.warning("gateway cannot listen, the engine pulls by itself", extra={"reason": str(error)})
+            self._without_gateway = f"cannot open the gateway, so that the engine pulls by itself: {error}"
             return None
         return gateway
 

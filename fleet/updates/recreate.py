@@ -5,30 +5,42 @@ number of times: it does what is still to be done.
 """
 
 import contextlib
-from collections.abc import Iterator
 
 from fleet.clock import since_ms
 from fleet.engine.difference import config_diff
-from fleet.engine.protocol import CreateSpec, Engine, Inspect
-from fleet.engine.spec import COMPOSE_IMAGE_LABEL, new_spec, peers_named
-from fleet.errors import BadInput, EngineError
-from fleet.images.reference import Reference
+from fleet.engine.protocol import CreateSpec, Inspect
+from fleet.engine.spec import COMPOSE_IMAGE_LABEL, new_spec
+from fleet.errors import EngineError
+from fleet.updates.followers import peers_of
+from fleet.updates.hooks import run_before
 from fleet.updates.journal import Stage
+from fleet.updates.kept import Generations, keep_and_remove
 from fleet.updates.loose import copy_files
-from fleet.updates.run import Run
+from fleet.updates.naming import named_as_written
+from fleet.updates.run import NO_RESTART, Run, restart_policy
+from fleet.updates.together import (
+    create_followers,
+    release_followers,
+    remove_old_followers,
+    start_followers,
+    stop_followers,
+    swap_followers,
+    verify_followers,
+)
 from fleet.updates.verify import verify
 
 REMOVAL_WAITS_S = (1.0, 2.0)
 """The pauses between the tries to remove the old container at the end."""
 REMOVED_WITHIN_S = 60.0
 """How long the engine may take to remove a ``--rm`` container that was stopped."""
-NO_RESTART = {"Name": "no", "MaximumRetryCount": 0}
 
 
 def recreate(run: Run) -> None:
     """Take the update from its first step to a verified new container; what it raises is for roll_back to undo."""
     create_new(run)  # taken back by remove_new
+    create_followers(run)  # taken back by remove_new_followers
     copy_loose(run)  # taken back by remove_new
+    ask_hooks(run)
     if run.start_first:
         start_new(run)  # taken back by remove_new
         verify_new(run)
@@ -41,6 +53,8 @@ def recreate(run: Run) -> None:
     swap_names(run)  # taken back by name_old
     start_new(run)  # taken back by remove_new
     verify_new(run)
+    start_followers(run)  # taken back by remove_new_followers
+    verify_followers(run)
     run.save(Stage.REMOVE)
 
 
@@ -65,6 +79,13 @@ def copy_loose(run: Run) -> None:
         copy_files(run.engine, run.entry.copies, run.target.container_id, run.entry.new_id)
 
 
+def ask_hooks(run: Run) -> None:
+    """Let the old containers' hooks say whether they may be updated now, while nothing of them was touched."""
+    if run.entry.policy.hooks:
+        run.save(Stage.HOOK)
+        run_before(run)
+
+
 def remove_new(run: Run) -> None:
     """Stop and remove the new container, if there is one."""
     new = run.find_new()
@@ -79,14 +100,15 @@ def remove_new(run: Run) -> None:
 def release_old(run: Run) -> None:
     """Take the old container's restart policy off, or an engine that restarts would start it beside the new one."""
     run.save(Stage.RELEASE)
-    if _restarts(run.entry.old):
+    if restart_policy(run.entry.old) != NO_RESTART:
         run.engine.set_restart_policy(run.target.container_id, NO_RESTART)
+    release_followers(run)
 
 
 def hold_old(run: Run, old: Inspect) -> None:
     """Give the old container its restart policy back."""
-    policy = run.entry.old["HostConfig"].get("RestartPolicy") or NO_RESTART
-    if _restarts(run.entry.old) and old["HostConfig"].get("RestartPolicy") != policy:
+    policy = restart_policy(run.entry.old)
+    if policy != NO_RESTART and old["HostConfig"].get("RestartPolicy") != policy:
         run.engine.set_restart_policy(old["Id"], policy)
 
 
@@ -95,7 +117,8 @@ def stop_old(run: Run) -> None:
     run.progress("stop")
     run.save(Stage.STOP, stopped_at=run.clock.now())
     began = run.stop_began = run.clock.monotonic()
-    run.engine.stop(run.target.container_id)
+    stop_followers(run)
+    run.stop(run.entry.old)
     if run.entry.old["HostConfig"].get("AutoRemove"):
         await_removal(run, run.target.container_id)
     run.note(phases=run.took(began, "stop_ms"))
@@ -155,7 +178,7 @@ def make_old_again(run: Run) -> Inspect:
         engine_name=facts.name,
         platform=run.entry.platform,
     )
-    with _named_as_written(run):
+    with named_as_written(run.engine, str(old["Config"]["Image"]), str(old["Image"])):
         made = run.engine.create(spec)
     run.note(again_id=made)
     with contextlib.suppress(OSError):
@@ -166,17 +189,13 @@ def make_old_again(run: Run) -> Inspect:
     return found
 
 
-def peers_of(engine: Engine, inspect: Inspect) -> dict[str, Inspect]:
-    """Return the inspects of the containers that *inspect* refers to, by what it calls them."""
-    return {named: found for named in peers_named(inspect) if (found := engine.inspect(named)) is not None}
-
-
 def swap_names(run: Run) -> None:
     """Give the new container the old one's name."""
     run.save(Stage.SWAP)
     if run.start_first or not run.entry.old["HostConfig"].get("AutoRemove"):
         run.engine.rename(run.target.container_id, run.entry.old_name)
     run.engine.rename(run.entry.new_id, run.target.container)
+    swap_followers(run)
 
 
 def name_old(run: Run, old: Inspect) -> None:
@@ -218,22 +237,24 @@ def finish(run: Run) -> str:
     for wait_s in (*REMOVAL_WAITS_S, None):
         try:
             _remove_old(run)
-            return _remove_old_image(run) if run.entry.policy.remove_old_image else ""
+            return _tidy_images(run) if run.entry.policy.remove_old_image else ""
         except EngineError as error:
             if wait_s is None and run.start_first and _old_runs(run):
                 raise
             if wait_s is None:
-                run.leave_over(run.target.container_id)
+                for left in (*(follower.id for follower in run.entry.followers), run.target.container_id):
+                    run.leave_over(left)
                 return str(error)
             run.clock.sleep(wait_s)
     raise AssertionError("the last try returns")
 
 
 def _remove_old(run: Run) -> None:
+    remove_old_followers(run)
     old = run.engine.inspect(run.target.container_id)
     if old is not None and old["State"].get("Running"):
         began = run.clock.monotonic()
-        run.engine.stop(old["Id"])
+        run.stop(old)
         run.note(phases=run.took(began, "stop_ms"))
     if old is not None:
         run.engine.remove(old["Id"])
@@ -244,37 +265,24 @@ def _old_runs(run: Run) -> bool:
     return old is not None and bool(old["State"].get("Running"))
 
 
-def _remove_old_image(run: Run) -> str:
-    """Remove the old image unless a name or a container still needs it; return why it is left over, or empty."""
-    try:
-        image = run.engine.image(run.target.image_id)
-        if image is not None and not image.get("RepoTags"):
-            run.engine.remove_image(run.target.image_id, prune_parents=True)
-    except EngineError as error:
-        return "" if error.status in (404, 409) else str(error)
-    return ""
-
-
-@contextlib.contextmanager
-def _named_as_written(run: Run) -> Iterator[None]:
-    """Let the name that the user wrote mean the old image for a moment: a container is created by a name.
-
-    Where creating fails the name stays: the request may still be under way, and would find another image.
-    """
-    written, old_image = str(run.entry.old["Config"]["Image"]), run.entry.old["Image"]
-    named = run.engine.image(written)
-    try:
-        reference = Reference.parse(written)
-    except BadInput:
-        reference = None
-    if reference is None or reference.digest is not None or (named is not None and named["Id"] == old_image):
-        yield
-        return
-    run.engine.tag(old_image, reference.familiar_name, reference.tag_or_latest)
-    yield
-    if named is not None:
-        with contextlib.suppress(EngineError):
-            run.engine.tag(named["Id"], reference.familiar_name, reference.tag_or_latest)
+def _tidy_images(run: Run) -> str:
+    """Keep the old image, and remove those that are older than the policy keeps; return why one is left over, or empty."""
+    kept = Generations(run.journal.path / "generations.json")
+    gone = [(run.target, run.entry.pull.image_id)]
+    gone += [(each.target, each.image_id) for each in run.entry.followers if each.target is not None]
+    left = [
+        keep_and_remove(
+            run.engine,
+            kept,
+            target.container,
+            target.reference,
+            old=target.image_id,
+            now=image_id,
+            policy=run.entry.policy,
+        )
+        for target, image_id in gone
+    ]
+    return next(filter(None, left), "")
 
 
 def await_removal(run: Run, container: str) -> None:
@@ -284,7 +292,3 @@ def await_removal(run: Run, container: str) -> None:
         if since_ms(run.clock, began) > REMOVED_WITHIN_S * 1000:
             raise EngineError(f"cannot go on with {run.target.container}: the engine does not finish removing it")
         run.clock.sleep(0.05)
-
-
-def _restarts(old: Inspect) -> bool:
-    return ((old["HostConfig"].get("RestartPolicy") or {}).get("Name") or "no") != "no"

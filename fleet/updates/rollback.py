@@ -8,6 +8,7 @@ from fleet.updates.journal import Stage
 from fleet.updates.outcome import Result, UpdateOutcome
 from fleet.updates.recreate import find_or_make_old, hold_old, name_old, remove_new, start_old
 from fleet.updates.run import Run
+from fleet.updates.together import bring_followers_back, end_stops, remove_new_followers
 
 ENGINE_PATIENCE_S = 120.0
 """How long an engine that does not answer is waited for; afterwards the record stays open for the next start."""
@@ -18,30 +19,35 @@ STEADY_S = 1.0
 when its caller went has been carried out too, so that a second look finds what it did."""
 
 
-def roll_back(run: Run, reason: str) -> UpdateOutcome:
+def roll_back(run: Run, reason: str, *, not_now: bool = False) -> UpdateOutcome:
     """Bring the old container back and return the outcome; raise EngineUnreachable where the engine stays away.
 
+    *not_now* says that nothing went wrong: a hook asks for another time, and the update is a skip.
     What was raised leaves the record open: the same call later goes on from there.
     """
     run.progress("rollback")
     began = run.clock.monotonic()
     told = run.entry.reason or reason
     with contextlib.suppress(OSError):
-        run.save(Stage.UNDO, reason=told)
+        run.save(Stage.UNDO, reason=told, not_now=not_now or run.entry.not_now)
     failure, was_stopped = _tried_often(run)
     run.note(phases=run.took(began, "rollback_ms"), downtime_ms=run.entry.downtime_ms if was_stopped else None)
     if failure:
         return run.close(Result.ROLLBACK_FAILED, f"{told}; and the way back failed: {failure}{_keep_new(run)}")
-    return run.close(Result.ROLLED_BACK if was_stopped else Result.FAILED, told)
+    untouched = Result.SKIPPED if run.entry.not_now else Result.FAILED
+    return run.close(Result.ROLLED_BACK if was_stopped else untouched, told)
 
 
 def bring_back(run: Run) -> Inspect:
     """Do what is still to be done until the old container runs as it did; may be taken any number of times."""
+    end_stops(run)
     old = find_or_make_old(run)
+    remove_new_followers(run)
     remove_new(run)
     name_old(run, old)
     hold_old(run, old)
     start_old(run, old)
+    bring_followers_back(run, old)
     return old
 
 

@@ -8,8 +8,12 @@ from typing import Any
 from fleet.clock import Clock, since_ms
 from fleet.engine.protocol import Engine, Inspect
 from fleet.updates.command import Target, UpdateOrder
+from fleet.updates.follower import Follower
 from fleet.updates.journal import Journal, Stage, UpdateEntry
-from fleet.updates.outcome import Phases, Result, UpdateOutcome
+from fleet.updates.outcome import Phases, PullOutcome, Result, UpdateOutcome
+from fleet.updates.stopping import stopping
+
+NO_RESTART = {"Name": "no", "MaximumRetryCount": 0}
 
 Progress = Callable[[str], None]
 """Told the phase that begins: ``create``, ``stop``, ``start``, ``verify``, ``rollback``."""
@@ -44,6 +48,15 @@ class Run:
     def note(self, **changes: Any) -> None:
         """Change the record without writing it down: the next stage will."""
         self.entry = replace(self.entry, **changes)
+
+    def remark(self, told: str) -> None:
+        """Have the outcome of a success say *told* too; empty says nothing."""
+        self.note(remark="; ".join(filter(None, (self.entry.remark, told))))
+
+    def stop(self, old: Inspect) -> None:
+        """Stop a container as its labels say; those were read before anything was touched."""
+        how = stopping(old["Config"].get("Labels") or {})
+        self.engine.stop(old["Id"], timeout_s=how.timeout_s, signal=how.signal)
 
     def downtime_ms(self) -> int | None:
         """Return the time since the old container was told to stop; None where it never was."""
@@ -86,8 +99,34 @@ class Run:
         """Write the outcome down and return it; where the disk is full it is returned all the same."""
         outcome = outcome_of(self.entry, result, reason, **more)
         with contextlib.suppress(OSError):
+            for follower in self.entry.followers:
+                if follower.target is not None and follower.pull is not None:
+                    self._close_follower(follower, follower.target, follower.pull, outcome)
             self.save(Stage.DONE, outcome=outcome)
         return outcome
+
+    def _close_follower(self, follower: Follower, target: Target, pull: PullOutcome, lead: UpdateOutcome) -> None:
+        """Write down the outcome of a follower that was to be updated too, as the journal has it for any update."""
+        entry = replace(
+            self.entry,
+            target=target,
+            pull=pull,
+            old=follower.old,
+            body=follower.body,
+            new_id=follower.new_id,
+            config_diff=follower.config_diff,
+            followers=(),
+            phases=replace(lead.phases, pull_ms=pull.duration_ms),
+        )
+        reason = f"cannot update {target.container}: it goes with {lead.container}: {lead.reason}"
+        told = "" if lead.result is Result.UPDATED else reason
+        self.journal.save(entry, stage=Stage.DONE, outcome=outcome_of(entry, lead.result, told))
+
+
+def restart_policy(inspect: Inspect) -> dict[str, Any]:
+    """Return the restart policy of a container, ``NO_RESTART`` where it has none."""
+    policy = inspect["HostConfig"].get("RestartPolicy") or {}
+    return dict(policy) if (policy.get("Name") or "no") != "no" else NO_RESTART
 
 
 def outcome_of(entry: UpdateEntry, result: Result, reason: str = "", **more: Any) -> UpdateOutcome:

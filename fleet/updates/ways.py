@@ -16,6 +16,8 @@ from fleet.mirrors.attempt import Attempt
 from fleet.mirrors.table import MirrorTable
 from fleet.registry.credentials import CredentialSource
 from fleet.updates.chains import chains
+from fleet.updates.command import Policy
+from fleet.updates.kept import keep_name
 from fleet.updates.known import KnownDigests
 from fleet.updates.naming import adopt, by_digest, engine_auth, give_name, take_name
 from fleet.updates.outcome import Tier
@@ -44,6 +46,7 @@ class Errand:
     digest: Digest
     platform: Platform | None
     """None: the engine's own."""
+    policy: Policy
     watch: Callable[[Callable[[], PullProgress]], Watch]
     """Makes the patience of this pull, given what tells how far it is."""
     tier: Tier = Tier.LOOPBACK
@@ -73,6 +76,7 @@ class Errand:
     def take_over(self, image: Inspect) -> None:
         """Give the image the user's name, and remember its digest."""
         self.image_id = str(image["Id"])
+        keep_name(self.engine, self.reference, image, self.policy)
         give_name(self.engine, self.reference, image)
         self.known.put(self.image_id, self.reference.name, self.digest)
 

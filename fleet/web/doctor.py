@@ -15,6 +15,7 @@ from fleet.errors import FleetError
 from fleet.history import hosts, upgrade
 from fleet.road.down import broker_errors
 from fleet.road.names import inbox_key
+from fleet.web import opt_ins
 from fleet.web.callers import Reader
 from fleet.web.centre import Centre, ThisCentre
 
@@ -45,6 +46,7 @@ def _checks(centre: Centre) -> Iterator[Check]:
         yield Check(id="hosts", grade=Grade.SKIP, text="hosts and conditions: the database must answer first")
         return
     yield _hosts(centre)
+    yield opt_ins.hooks(centre.db)
     found = conditions.active(centre.db, inbox_waiting=waiting)
     for kind in CATALOGUE:
         mine = [condition for condition in found if condition.code == kind.code]

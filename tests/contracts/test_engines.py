@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from fleet.engine.protocol import CreateSpec
+from fleet.engine.protocol import CreateSpec, Executed
 from fleet.errors import EngineError
-from tests.contracts.beds import BAD_PROBE, ENDS, GOOD_PROBE, NOWHERE, Bed, eventually, run
+from fleet.testing.engine_images import Behaviour
+from tests.contracts.beds import BAD_PROBE, ENDS, GOOD_PROBE, NOWHERE, Bed, MemoryBed, eventually, run
 
 NO_RESTART = {"Name": "no", "MaximumRetryCount": 0}
 
@@ -269,6 +270,64 @@ def test_a_reference_to_another_container_becomes_its_id(bed: Bed) -> None:
     kid = run(bed, "kid", "app:1", **host(NetworkMode="container:peer"))
     assert kid["HostConfig"]["NetworkMode"] == f"container:{peer}"
     assert not (kid["NetworkSettings"]["Networks"] or {})
+
+
+def test_a_container_is_made_for_a_namespace_or_a_link_before_the_other_one_runs(bed: Bed) -> None:
+    """So the new ones of a whole group are there before the first old one is stopped."""
+    bed.image("app:1")
+    lender = bed.engine.create(CreateSpec(name="lender", body={"Image": "app:1"}))
+    joins = {
+        "in-network": host(NetworkMode=f"container:{lender}"),
+        "in-processes": host(PidMode=f"container:{lender}"),
+        "linked": host(Links=[f"{lender}:tunnel"]),
+    }
+    made = {
+        name: bed.engine.create(CreateSpec(name=name, body={"Image": "app:1"} | body)) for name, body in joins.items()
+    }
+    for name in ("in-network", "in-processes"):
+        with pytest.raises(EngineError):
+            bed.engine.start(made[name])
+    bed.engine.start(lender)
+    for one in made.values():
+        bed.engine.start(one)
+        assert state(bed, one) == "running"
+
+
+def test_a_container_is_stopped_with_the_signal_and_the_patience_that_are_asked_for(bed: Bed) -> None:
+    bed.image("app:1", Cmd=["sh", "-c", "trap 'exit 7' USR1; trap '' TERM; while :; do sleep 1 & wait $!; done"])
+    web = run(bed, "web", "app:1", **host(RestartPolicy={"Name": "no"}))["Id"]
+    if isinstance(bed, MemoryBed):
+        bed.memory.behave(web, Behaviour(exit_code=7))
+    bed.clock.sleep(0.5)
+    bed.engine.stop(web, timeout_s=20, signal="SIGUSR1")
+    found = bed.engine.inspect(web)
+    assert found is not None
+    assert (state(bed, web), found["State"]["ExitCode"]) == ("exited", 7)
+    bed.engine.stop(web, timeout_s=20, signal="SIGUSR1")
+    bed.engine.start(web)
+    bed.clock.sleep(0.5)
+    if isinstance(bed, MemoryBed):
+        bed.memory.behave(web, Behaviour(stop_takes_s=60))
+    bed.engine.stop(web, timeout_s=1, signal="SIGWINCH")
+    found = bed.engine.inspect(web)
+    assert found is not None
+    assert (state(bed, web), found["State"]["ExitCode"]) == ("exited", 137)
+
+
+def test_a_command_runs_in_a_running_container(bed: Bed) -> None:
+    bed.image("app:1")
+    web = run(bed, "web", "app:1")["Id"]
+    if isinstance(bed, MemoryBed):
+        bed.memory.commands["echo told; exit 3"] = (3, "told\n", 0.0)
+        bed.memory.commands["sleep 9"] = (0, "", 9.0)
+    assert bed.engine.execute(web, ["sh", "-c", "true"], timeout_s=20) == Executed(code=0)
+    told = bed.engine.execute(web, ["sh", "-c", "echo told; exit 3"], user="1:1", timeout_s=20)
+    assert told == Executed(code=3, output="told\n")
+    assert bed.engine.execute(web, ["sh", "-c", "sleep 9"], timeout_s=0.5).code is None
+    bed.engine.stop(web)
+    with pytest.raises(EngineError) as refused:
+        bed.engine.execute(web, ["sh", "-c", "true"], timeout_s=20)
+    assert refused.value.status == 409
 
 
 def test_the_image_gives_what_the_user_left_out(bed: Bed) -> None:

@@ -30,6 +30,8 @@ def environment(**pairs: str) -> Imported:
     ("words", "policy"),
     [
         (["--cleanup"], {"remove_old_image": True}),
+        (["--enable-lifecycle-hooks"], {"hooks": True}),
+        (["--lifecycle-hooks=false"], {}),
         (["--label-enable"], {"select": {"only_enabled": True}}),
         (["--scope", "prod"], {"select": {"scopes": ["prod"]}}),
         (["--scope=none"], {"select": {"scopes": ["none"]}}),

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from fleet.engine.protocol import Inspect
+from fleet.engine.spec import shares_with
 from fleet.errors import EngineError, EngineUnreachable
 from fleet.images.digest import Digest
 from fleet.images.reference import Reference
@@ -42,6 +44,8 @@ class Shape:
     files: Mapping[str, bytes] = field(default_factory=dict)
     """What stands in the old container's writable layer alone."""
     removal_takes_s: float = 0.0
+    kids: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Name -> create body of the containers that live with it."""
     good: bool = True
     """Whether the new image can be verified at all."""
 
@@ -49,6 +53,11 @@ class Shape:
 def restart(name: str) -> dict[str, Any]:
     """Return a HostConfig with that restart policy."""
     return {"HostConfig": {"RestartPolicy": {"Name": name, "MaximumRetryCount": 0}}}
+
+
+def lives_in(kind: str, other: str, policy: str = "always") -> dict[str, Any]:
+    """Return the body of a container in another one's namespace."""
+    return {"HostConfig": {f"{kind}Mode": f"container:{other}", "RestartPolicy": {"Name": policy}}}
 
 
 DATA: Mapping[str, Any] = {"Volumes": {"/data": {}}}
@@ -79,12 +88,44 @@ SHAPES: dict[str, Shape] = {
         body=restart("always") | {"Healthcheck": PROBE}, old=Behaviour(health="unhealthy", health_after_s=0)
     ),
     "the old image goes": Shape(
+        body=restart("always"),
+        policy=Policy(verify=VerifyPolicy(settle_ms=1_000), remove_old_image=True, keep_images=0),
+    ),
+    "the old image is kept": Shape(
         body=restart("always"), policy=Policy(verify=VerifyPolicy(settle_ms=1_000), remove_old_image=True)
     ),
     "files copied": Shape(
         body=restart("always"),
         policy=Policy(verify=VerifyPolicy(settle_ms=1_000), loose_files=LooseFiles.COPY),
         files={"/etc/app.conf": b"mine", "/srv/list": b"1"},
+    ),
+    "who lives in its network goes with it": Shape(body=restart("always"), kids={"kid": lives_in("Network", "web")}),
+    "three that live with it, one of them at second hand": Shape(
+        body=restart("unless-stopped") | {"Healthcheck": PROBE},
+        kids={
+            "kid": lives_in("Network", "web", "unless-stopped"),
+            "watcher": lives_in("Pid", "kid", "on-failure"),
+            "linked": {"HostConfig": {"Links": ["web:backend"], "RestartPolicy": {"Name": "always"}}},
+        },
+        old=Behaviour(stop_takes_s=3),
+    ),
+    "a kid whose new one cannot start with it": Shape(
+        body=restart("always"),
+        kids={"kid": lives_in("Ipc", "web") | {"Image": "broken:1"}},
+        good=False,
+    ),
+    "a kid whose tag has moved since": Shape(
+        body=restart("always"), kids={"kid": lives_in("Network", "web") | {"Image": "moved:1"}}
+    ),
+    "a new one that exits, with a kid": Shape(
+        body=restart("always"),
+        new=Behaviour(exits_after_s=0.7, exit_code=3),
+        kids={"kid": lives_in("Network", "web")},
+        good=False,
+    ),
+    "hooks before and after": Shape(
+        body=restart("always") | {"Labels": {"fleet.hook.pre-update": "save", "fleet.hook.post-update": "warm"}},
+        policy=Policy(verify=VerifyPolicy(settle_ms=1_000), hooks=True),
     ),
     "start first": Shape(body=restart("always") | START_FIRST, old=Behaviour(stop_takes_s=5)),
     "start first, data that both may write": Shape(
@@ -140,6 +181,14 @@ class Site:
         self.engine.add_image("other:1")
         self.engine.run("bystander", "other:1", **restart("always"))
         self.old_id = self.engine.run("web", "app:1", **self.shape.body)
+        for kid, body in self.shape.kids.items():
+            image = str(body.get("Image", "other:1"))
+            made = self.engine.add_image(image) if image != "other:1" else None
+            self.engine.run(kid, image, **{key: value for key, value in body.items() if key != "Image"})
+            if made is not None and image == "broken:1":
+                made.behaviour = Behaviour(start_error="no such device")
+            elif made is not None:
+                self.engine.add_image(image)
         if self.shape.api_version == "1.41":
             self.engine.world._join(self.engine.world.containers[self.old_id], "front", {"Aliases": ["www"]})
         self.engine.world.containers[self.old_id].files.update(self.shape.files)
@@ -147,6 +196,7 @@ class Site:
         for volume in self._volumes(self.engine.running()["web"]):
             self.engine.world.volumes[volume]["kept"] = "precious"
         self.before = self.engine.running()["web"]
+        self.kids_before = {name: self.engine.running()[name] for name in self.shape.kids}
         new = self.engine.add_image("app:1", behaviour=self.shape.new, digest=str(DIGEST), **self.shape.new_config)
         self.new_image = new.id
         self.deaths = 0
@@ -238,10 +288,11 @@ class Site:
         self.clock.advance(60)
         running, told = self.engine.running(), f"{outcome.result}: {outcome.reason}; {self.engine.names()}"
         if outcome.result is Result.SKIPPED and self.deaths:
-            assert set(running) <= {"web", "bystander"}, told
+            assert set(running) <= {"web", "bystander", *self.shape.kids}, told
             assert self.before["HostConfig"]["RestartPolicy"]["Name"] == "no"
             return
-        assert set(running) == {"web", "bystander"}, told
+        assert set(running) == {"web", "bystander", *self.shape.kids}, told
+        self._assert_kids_live(running)
         web = running["web"]
         expected = self.new_image if outcome.result is Result.UPDATED else self.old_image
         assert web["Image"] == expected, told
@@ -259,10 +310,23 @@ class Site:
         if self.shape.policy.loose_files is LooseFiles.COPY and not made_again:
             assert self.engine.world.must("web", "read").files == self.shape.files, told
 
+    def _assert_kids_live(self, running: Mapping[str, Inspect]) -> None:
+        """Assert that each lives in what runs now, was started after that, and is what it was."""
+        world = self.engine.world
+        for name, before in self.kids_before.items():
+            kid = running[name]
+            now, then = list(running.values()), [self.before, *self.kids_before.values()]
+            (lender,) = (other for other in now if shares_with(kid, other))
+            (was,) = (other for other in then if shares_with(before, other))
+            assert lender["Name"] == was["Name"]
+            assert world.containers[kid["Id"]].run > world.containers[lender["Id"]].run, f"{name} outlived its lender"
+            assert (kid["Image"], kid["Config"]["Image"]) == (before["Image"], before["Config"]["Image"])
+            assert kid["HostConfig"]["RestartPolicy"] == before["HostConfig"]["RestartPolicy"]
+
     def assert_tidy(self) -> None:
         """Assert that no further container is there once an agent has started again."""
         recover(self.engine, self.open(self.path), self.clock)
-        assert set(self.engine.names()) <= {"bystander", "web"}
+        assert set(self.engine.names()) <= {"bystander", "web", *self.shape.kids}
         assert self.open(self.path).leftovers() == []
 
     def assert_told_once(self, outcome: UpdateOutcome) -> None:
@@ -278,7 +342,7 @@ class Site:
         self.engine.restart()
         self.clock.advance(60)
         policy = self.before["HostConfig"]["RestartPolicy"]["Name"]
-        now = {name: found["Id"] for name, found in self.engine.running().items() if name != "bystander"}
+        now = {name: found["Id"] for name, found in self.engine.running().items() if name == "web"}
         assert now in ({"web": before}, {}) if policy in ("no", "on-failure") else now == {"web": before}
 
     @staticmethod

@@ -73,11 +73,6 @@ def test_a_container_on_the_image_already_is_current(site: Site) -> None:
         (lambda site: site.engine.remove("web", force=True), "it is not there any more"),
         (lambda site: site.engine.rename("web", "www"), "it is named www now"),
         (lambda site: site.engine.stop("web"), "only running containers are updated"),
-        (
-            lambda site: site.engine.run("kid", "other:1", HostConfig={"NetworkMode": "container:web"}),
-            "container kid depends on it",
-        ),
-        (lambda site: site.engine.run("kid", "other:1", HostConfig={"Links": ["web:db"]}), "container kid depends"),
     ],
 )
 def test_a_precondition_that_fails_is_a_skip(change: object, reason: str, site: Site) -> None:

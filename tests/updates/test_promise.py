@@ -16,10 +16,11 @@ from fleet.testing.engine_faults import ANY, KillNow, When
 from fleet.testing.engine_images import Behaviour
 from fleet.updates.command import LooseFiles, Policy, UpdateOrder, VerifyPolicy
 from fleet.updates.outcome import Result
-from tests.updates.site import PROBE, Shape, Site, engine_says_no
+from tests.updates.site import PROBE, Shape, Site, engine_says_no, lives_in
 
 EXAMPLES = int(os.environ.get("FLEET_TEST_EXAMPLES", "500"))
 """How many shapes are tried; thousands in the long matrix."""
+KID = lives_in("Network", "web")
 FAULTS: list[Callable[[], BaseException]] = [engine_says_no, EngineUnreachable, KillNow]
 
 behaviours = st.builds(
@@ -62,7 +63,9 @@ def shapes(draw: st.DrawFn) -> Shape:
     return Shape(
         body={
             "HostConfig": host,
-            "Labels": draw(st.sampled_from([{}, {"fleet.update.volumes": "shared"}])),
+            "Labels": draw(
+                st.sampled_from([{}, {"fleet.update.volumes": "shared"}, {"fleet.hook.pre-update": "save"}])
+            ),
             **draw(st.sampled_from([{}, {"Healthcheck": PROBE}, {"Volumes": {"/own": {}}}])),
         },
         old=draw(steady),
@@ -74,9 +77,12 @@ def shapes(draw: st.DrawFn) -> Shape:
         policy=Policy(
             verify=VerifyPolicy(settle_ms=draw(st.sampled_from([0, 1_000])), deadline_ms=5_000),
             remove_old_image=draw(st.booleans()),
+            keep_images=draw(st.sampled_from([0, 1])),
             loose_files=draw(st.sampled_from([LooseFiles.WARN, LooseFiles.COPY])),
             order=draw(st.sampled_from(UpdateOrder)),
+            hooks=draw(st.booleans()),
         ),
+        kids=draw(st.sampled_from([{}, {}, {"kid": KID}])),
         files=draw(st.sampled_from([{}, {"/etc/app.conf": b"mine"}])),
     )
 
