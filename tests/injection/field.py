@@ -81,16 +81,16 @@ class Field:
             scene.assert_promise(outcome, None)
             return points
 
-    def run(self, cases: Sequence[Case]) -> list[Verdict]:
-        """Let each of *cases* happen, all of one shape, many side by side; return what came of each."""
+    def run(self, cases: Sequence[Case], together: int = TOGETHER) -> list[Verdict]:
+        """Let each of *cases* happen, all of one shape, *together* side by side; return what came of each."""
         alone = [case for case in cases if case.fault not in OF_THE_ENGINE]
         verdicts: list[Verdict] = []
-        with self._scenes(cases[0].shape, TOGETHER) as scenes:
+        with self._scenes(cases[0].shape, together) as scenes:
             verdicts += self._side_by_side(scenes, alone)
             for fault in dict.fromkeys(case.fault for case in cases if case.fault in OF_THE_ENGINE):
                 mine = [case for case in cases if case.fault is fault]
-                for at in range(0, len(mine), TOGETHER):
-                    verdicts += self._at_one_kill(scenes, mine[at : at + TOGETHER])
+                for at in range(0, len(mine), together):
+                    verdicts += self._at_one_kill(scenes, mine[at : at + together])
         return verdicts
 
     @contextmanager

@@ -11,6 +11,8 @@ from tests.injection.plan import CHOSEN, PLAN, chosen, every
 from tests.lab.engines import Generation
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
+FEW = 6
+"""How many containers are under update at once in every run of the tests; each is started anew when its engine is killed."""
 Record = Callable[[str, object], None]
 
 
@@ -26,7 +28,7 @@ def test_after_a_chosen_fault_one_of_the_two_runs(
     generation: Generation, field_of: FieldOf, record_property: Record
 ) -> None:
     field = field_of(generation)
-    judge(field.run(chosen(generation, field.points("always"))), record_property)
+    judge(field.run(chosen(generation, field.points("always")), FEW), record_property)
 
 
 @pytest.mark.full
