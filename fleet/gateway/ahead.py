@@ -1,7 +1,8 @@
 """The pieces of one large blob that are fetched beside the one whose turn it is, over connections of their own.
 
-A source that gives so much a connection gives that several times. What was fetched ahead waits in the file until the
-bytes before it are there; who fails ahead is not asked ahead again, and whoever has the turn goes on from there.
+A source that gives so much a connection gives that several times; one that gives all that the line bears over a single
+connection is asked for long pieces instead. What was fetched ahead waits in the file until the bytes before it are there;
+who fails ahead is not asked ahead again, and whoever has the turn goes on from there.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from fleet.gateway.limits import Limits
 from fleet.gateway.sink import SpoolFile
 from fleet.gateway.verdict import SourceFailed, Verdict
 from fleet.mirrors.attempt import AttemptResult
@@ -54,12 +56,10 @@ class Ahead:
 
     file: SpoolFile
     size: int
-    piece_bytes: int
     fetch: Fetcher
     spare: "asyncio.Semaphore"
     """How many more connections the gateway may have for this."""
-    connections: int
-    """The most for one blob."""
+    limits: Limits
     failed: Callable[[Source, Verdict], None]
     """Told of what a source failed by, where nobody else will find out."""
     _taken: set[int] = field(default_factory=set)
@@ -68,17 +68,35 @@ class Ahead:
     _verdicts: dict[str, Verdict] = field(default_factory=dict)
     _barred: set[str] = field(default_factory=set)
     """Sources that are not asked ahead again."""
+    _ample: bool = False
+    """Whether one connection brings all that the line bears."""
+    _lent: set[int] = field(default_factory=set)
+    """Further pieces that whoever has the turn asked for in one request."""
     _stopped: bool = False
 
     def turn(self, offset: int) -> int:
         """Return where the piece ends that goes on at *offset*; nobody fetches it ahead from now on."""
+        self._taken -= self._lent
         start = self._start(offset)
-        self._taken.add(start)
-        return self._piece(start).end
+        end = self._piece(start).end
+        self._lent = set()
+        while self._ample and end < self.size and end not in self._taken and len(self._lent) < self._most_lent:
+            self._lent.add(end)
+            end = self._piece(end).end
+        self._taken |= {start, *self._lent}
+        return end
+
+    def flows(self, source: Source, bytes_s: float) -> bool:
+        """Take note of how fast the piece comes whose turn it is; return whether that is enough to know."""
+        self._ample = bytes_s >= self.limits.ample_bytes_s
+        # A thin line would only be cut into thinner ones, until each is below the floor.
+        if not self._ample and bytes_s >= self.limits.fast_bytes_s:
+            self.send_out(source)
+        return not self._ample
 
     def send_out(self, source: Source) -> None:
         """Begin to fetch the next pieces from *source*, over as many connections as there may be."""
-        while len(self._running) < self.connections and not self.spare.locked():
+        while len(self._running) < self.limits.connections - 1 and not self.spare.locked():
             piece = self._next()
             if piece is None or self._stopped or source.name in self._barred:
                 return
@@ -105,21 +123,25 @@ class Ahead:
         for task in self._running.values():
             task.cancel()
 
+    @property
+    def _most_lent(self) -> int:
+        return self.limits.long_pieces - 1
+
     def _start(self, offset: int) -> int:
         """Return where the piece begins that *offset* is in."""
-        return offset - offset % self.piece_bytes
+        return offset - offset % self.limits.piece_bytes
 
     def _next(self) -> Piece | None:
         free = (
             start
-            for start in range(self._start(self.file.size), self.size, self.piece_bytes)
+            for start in range(self._start(self.file.size), self.size, self.limits.piece_bytes)
             if start not in self._taken
         )
         start = next(free, None)
         return None if start is None else self._piece(start)
 
     def _piece(self, start: int) -> Piece:
-        return Piece(start, min(start + self.piece_bytes, self.size))
+        return Piece(start, min(start + self.limits.piece_bytes, self.size))
 
     async def _run(self, source: Source, piece: Piece) -> None:
         try:

@@ -146,7 +146,7 @@ class Fetch:
         ahead = self._ahead
         if ahead is None or source.name in self._whole_only:
             return taking
-        return replace(taking, until=ahead.turn(self.sink.size), flowing=lambda: ahead.send_out(source))
+        return replace(taking, until=ahead.turn(self.sink.size), flowing=lambda bytes_s: ahead.flows(source, bytes_s))
 
     def _cut(self) -> Ahead | None:
         """Return how this is cut into pieces, None where it is too small for that."""
@@ -174,10 +174,9 @@ class Fetch:
         return Ahead(
             file=file,
             size=wanted.size,
-            piece_bytes=limits.piece_bytes,
             fetch=fetch,
             spare=self.means.spare,
-            connections=limits.connections - 1,
+            limits=limits,
             failed=lambda source, verdict: self.means.ledger.failed(source.name, verdict),
         )
 

@@ -17,17 +17,23 @@ class Limits:
     """Over how long the speed is measured; with the time that a first byte takes it stays below 12 seconds."""
     header_hold_s: float = 20.0
     """How long the engine waits for a header: within it a failure is a clean 404. Newer engines give up at 30 seconds."""
-    piece_bytes: int = 16 * 1024 * 1024
+    piece_bytes: int = 8 * 1024 * 1024
     """A blob of two such pieces or more is fetched in pieces, several at a time."""
-    connections: int = 4
-    """For one blob: as many as a browser opens to a server, so that no mirror takes it for an attack."""
-    spare_connections: int = 9
+    connections: int = 8
+    """For one blob: about what a browser opens to a server for two pages, so that no mirror takes it for an attack."""
+    spare_connections: int = 14
     """For all blobs together, beside one for each."""
     flowing_bytes: int = 512 * 1024
     """How much of a piece tells how fast it comes."""
+    gauge_bytes: int = 4 * 1024 * 1024
+    """After so much more it is looked at again: the first bytes may have waited in somebody's buffer."""
     fast_bytes_s: float = 512 * 1024
     """Only what comes faster than this gets more connections: a thin line is not to be shared until each is below the
     floor."""
+    ample_bytes_s: float = 80e6
+    """What comes faster than this is not helped by more connections: it is the line of most hosts, or this machine."""
+    long_pieces: int = 8
+    """So many pieces are asked for at once where it comes that fast: each request costs a moment."""
     engines_layers: int = 3
     """How many layers an engine takes at a time (dockerd, max-concurrent-downloads): so many are fetched at first."""
     prefetched: int = 6

@@ -42,8 +42,8 @@ class Taking:
     """Whether it goes on where another request broke off, if it does not begin at the start."""
     exact: bool = False
     """Whether an answer with other bytes than those asked for is of no use."""
-    flowing: Callable[[], None] = lambda: None
-    """Told once the asked part of a larger whole comes fast."""
+    flowing: Callable[[float], bool] = lambda _: True
+    """Told how fast the asked part of a larger whole comes, in bytes a second; returns whether that is enough to know."""
 
     async def run(self, another: Callable[[Source], bool]) -> None:
         """Read what is still missing; raise SourceFailed where the source gives less.
@@ -109,7 +109,8 @@ class Taking:
     async def _read(self, answer: Answer, began: float, another: Callable[[Source], bool], *, skip: int) -> None:
         """Take the body's bytes, but for the first *skip*, as long as they come fast enough."""
         limits, clock, name = self.means.limits, self.means.clock, self.source.name
-        end, first, told = self._end(answer), self.sink.size, answer.status != 206 or self.until is None
+        end, told = self._end(answer), answer.status != 206 or self.until is None
+        gauged, gauged_at, step = self.sink.size, began, limits.flowing_bytes
         chunks = aiter(answer.chunks())
         left_s = limits.patience.first_byte_s - (clock.monotonic() - began)
         pace: Pace | None = None
@@ -129,10 +130,9 @@ class Taking:
             chunk, skip = chunk[skip:], max(skip - len(chunk), 0)
             if chunk and self._put(chunk, end, sized=answer.length is not None):
                 return
-            if not told and self.sink.size - first >= limits.flowing_bytes:
-                told = True
-                if self.sink.size - first >= limits.fast_bytes_s * (now - began):
-                    self.flowing()
+            if not told and self.sink.size - gauged >= step:
+                told = self.flowing((self.sink.size - gauged) / max(now - gauged_at, 0.001))
+                gauged, gauged_at, step = self.sink.size, now, limits.gauge_bytes
             if pace.too_slow(now) and another(self.source):
                 raise failed(AttemptResult.SLOW, "it was slower than the floor", status=answer.status)
         if end is not None and self.sink.size < end:

@@ -20,7 +20,15 @@ from tests.gateway.harbour import QUICK, Harbour, Logins, served
 PIECE = 128 * 1024
 LAYER = os.urandom(7 * PIECE + 1000)
 BIG = str(Digest.of(LAYER))
-IN_PIECES = replace(QUICK, piece_bytes=PIECE, flowing_bytes=10_000, fast_bytes_s=1.0)
+IN_PIECES = replace(
+    QUICK,
+    piece_bytes=PIECE,
+    flowing_bytes=10_000,
+    fast_bytes_s=1.0,
+    ample_bytes_s=1e12,
+    connections=4,
+    spare_connections=9,
+)
 
 
 @pytest.fixture
@@ -82,6 +90,27 @@ def test_a_line_that_is_not_fast_is_not_shared(harbour: Harbour) -> None:
     harbour.pull()
     assert len(parts(one)) == 1
     assert len(parts(harbour.mirrors[1])) == 8
+
+
+def test_a_line_that_one_connection_fills_is_asked_for_long_pieces(harbour: Harbour) -> None:
+    """The first piece tells how fast it comes; the others come in one request, over the same connection."""
+    harbour.gateway._limits = replace(IN_PIECES, ample_bytes_s=1.0)
+    one = harbour.mirrors[0]
+    dock, attempts = harbour.pull()
+    assert LAYER in dock.blobs.values()
+    assert parts(one) == [(0, PIECE), (PIECE, len(LAYER))]
+    assert attempts[0].bytes == served(one)
+
+
+def test_a_long_piece_that_breaks_off_is_gone_on_with_at_the_next_source(harbour: Harbour) -> None:
+    harbour.gateway._limits = replace(IN_PIECES, ample_bytes_s=1.0)
+    one, two = harbour.mirrors
+    one.faults.add(Fault.CUT, tail=BIG, at=50_000, after=1)
+    dock, attempts = harbour.pull()
+    assert LAYER in dock.blobs.values()
+    assert attempts[0].bytes == served(one)
+    assert attempts[1].bytes == served(two) > 0
+    assert sum(a.bytes for a in attempts) == sum(map(len, dock.blobs.values()))
 
 
 FAULTS: list[tuple[str, dict[str, Any]]] = [
