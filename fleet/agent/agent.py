@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from fleet.agent.centre_time import CentreTime
 from fleet.agent.commands import Commands
@@ -35,6 +35,8 @@ from fleet.road.messages import Message
 from fleet.road.up import lets_in
 from fleet.updates.journal import Journal
 from fleet.updates.known import KnownDigests
+from fleet.updates.myself import own_id
+from fleet.updates.own import OwnUpdate
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +79,8 @@ class Agent:
     def __init__(self, identity: Identity, state: Path, tools: Tools) -> None:
         """Put the parts together, and take up what an earlier agent wrote down; raise BadInput where that is broken."""
         self._identity, self._tools, self._problems = identity, tools, Problems()
-        self._speaker = Speaker(identity.current, tools.clock)
+        self._life = uuid4()
+        self._speaker = Speaker(identity.current, tools.clock, self._life if identity.own else None)
         self._look, self._work, self._listen = (tools.connect() for _ in range(3))
         self._known = KnownDigests(state / "known.json")
         self._journal = tools.journal(state / "journal")
@@ -185,6 +188,7 @@ class Agent:
             ways,
             clock=self._tools.clock,
             problems=self._problems,
+            own=OwnUpdate(self._journal.path.parent, own_id()),
         )
 
     def _made_receiver(self) -> Receiver:
@@ -203,6 +207,7 @@ class Agent:
             {key.kid: key for key in self._identity.current.centre_keys},
             self._commands,
             reactions,
+            life=self._life,
             time=self._time,
             problems=self._problems,
             clock=self._tools.clock,
@@ -235,7 +240,7 @@ class Agent:
         """Be who *own* says, in what is signed from now on and in every new connection."""
         log.info("key and password are this host's own now", extra={"host": own.host_id, "key": own.key.kid})
         worker.log_in_as(own.broker)
-        self._speaker, before = Speaker(own, self._tools.clock), self._speaker
+        self._speaker, before = Speaker(own, self._tools.clock, self._life), self._speaker
         before.close()
         self._reporter.beat_now()
         self._report_loop.wake()

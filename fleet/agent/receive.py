@@ -44,11 +44,13 @@ class Receiver:
         commands: Commands,
         reactions: Reactions,
         *,
+        life: UUID | None = None,
         time: CentreTime,
         problems: Problems,
         clock: Clock,
     ) -> None:
-        """Take messages for *host_id* that one of *keys* signed."""
+        """Take messages for *host_id* that one of *keys* signed; of orders and gos those that are bound to *life*."""
+        self._life = life
         self._host_id, self._keys, self._commands, self._do = host_id, keys, commands, reactions
         self._time, self._problems, self._clock = time, problems, clock
 
@@ -92,6 +94,10 @@ class Receiver:
                 self._do.send_snapshot()
 
     def _move(self, message: CommandMessage) -> None:
+        if isinstance(message, Order | Go) and message.life not in (None, self._life):
+            # Of this agent's last life, and then its heartbeat has asked again; or of another machine's agent.
+            log.info("message is for another agent of this host", extra={"command": str(message.command)})
+            return
         step = self._commands.receive(message, self._clock.now(), self._do.put)
         state = str(step.entry.state) if step.entry else "unchanged"
         log.info("message taken", extra={"kind": message.kind, "command": str(message.command), "state": state})

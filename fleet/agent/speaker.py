@@ -12,9 +12,12 @@ from fleet.road.up import Uplink
 class Speaker:
     """Speaks with one key and one login."""
 
-    def __init__(self, join: JoinFile, clock: Clock) -> None:
-        """Prepare to speak as *join* says; it connects when it first speaks."""
-        self._join, self._clock = join, clock
+    def __init__(self, join: JoinFile, clock: Clock, life: UUID | None) -> None:
+        """Prepare to speak as *join* says; it connects when it first speaks.
+
+        *life* is this agent's, and None where the centre may be one that does not read version 2.
+        """
+        self._join, self._clock, self._life = join, clock, life
         self._uplink = Uplink(join.broker, join.host_id)
 
     def say(self, message: Message, id: UUID | None) -> None:
@@ -23,7 +26,7 @@ class Speaker:
         Raise BadInput where it is too large, BrokerUnreachable where it is not certain that it was appended.
         """
         sealed = seal(
-            message,
+            message.of_life(self._life) if self._life else message,
             key=self._join.key,
             issuer=self._join.host_id,
             audience=CENTRE,

@@ -28,6 +28,8 @@ ROLLBACKS_SINCE = timedelta(days=30)
 """How far back a failed way back is still looked for, where nothing happened to the container since."""
 SKEW = timedelta(minutes=5)
 """How far a host's clock may be off before it is told; it decides nothing, but logs would mislead."""
+STRANGERS_SHOWN = timedelta(minutes=5)
+"""How long a refused login is told of after it was last tried."""
 BEHIND = 10_000
 """Messages that may wait in the inbox before it counts as behind: five seconds of its work."""
 TLS_SOON = timedelta(days=14)
@@ -150,6 +152,20 @@ def _twins(facts: Facts) -> Iterable[Found]:
             yield Found(subject=together, text=f"{together} report the same engine {engine[:20]}")
 
 
+def _rivals(facts: Facts) -> Iterable[Found]:
+    for host in facts.hosts:
+        if host.rivals_at is not None:
+            text = f"two agents speak as {host.name}; nothing is sent to it"
+            yield Found(subject=host.name, text=text, since=host.rivals_at)
+
+
+def _strangers(facts: Facts) -> Iterable[Found]:
+    for host in facts.hosts:
+        if host.strangers_at is not None and host.strangers_at > facts.now - STRANGERS_SHOWN:
+            text = f"somebody tries to log in as {host.name} with a password that does not hold any more"
+            yield Found(subject=host.name, text=text, since=host.strangers_since)
+
+
 def _rollbacks(facts: Facts) -> Iterable[Found]:
     for row in facts.rollbacks_failed:
         text = f"{row.container} on {row.host}: {row.reason or 'the way back failed'}"
@@ -249,7 +265,24 @@ CATALOGUE: tuple[Kind, ...] = (
         title="Two hosts share one engine",
         severity=Severity.ERROR,
         look=_twins,
-        remedy="remove one with fleet host rm, or give a cloned machine an engine id of its own",
+        remedy="remove one with fleet host rm, or give a cloned machine an engine id of its own; only the one that was"
+        " added first is updated",
+    ),
+    Kind(
+        code="two-agents",
+        title="Two agents speak as one host",
+        severity=Severity.ERROR,
+        look=_rivals,
+        remedy="stop the one that is too many, then: fleet host rejoin NAME, for the other; a cloned machine is a host of"
+        " its own: fleet host add",
+    ),
+    Kind(
+        code="login-refused",
+        title="A void login is tried",
+        severity=Severity.WARNING,
+        look=_strangers,
+        after=timedelta(minutes=3),
+        remedy="a join file was used on two machines, or a host lost its state: fleet host rejoin NAME",
     ),
     Kind(
         code="host-silent",

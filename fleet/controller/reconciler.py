@@ -2,14 +2,20 @@
 
 import logging
 from dataclasses import dataclass
+from datetime import timedelta
 
 from fleet.history.database import Database
-from fleet.history.logins import LoginRow, changed_logins, logins, note_told
+from fleet.history.logins import LoginRow, changed_logins, logins, note_strangers, note_told
 from fleet.road.acl import AclKeeper, HostLogin
 from fleet.road.broker import BrokerAddress
 from fleet.road.down import broker_errors
 
 log = logging.getLogger(__name__)
+
+TURNED_AWAY = timedelta(minutes=2)
+"""How far back the broker's own list of refused logins is read: two intervals, so that none is missed."""
+STRANGERS_GAP = timedelta(minutes=10)
+"""Who is turned away so long after the last time is another one; and so long a new key may be tried before it holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +50,7 @@ class Reconciler:
             known = {login.host_id for login in self._logins()}
             strangers = [host_id for host_id in strangers if host_id not in known]
             self._keeper.drop(strangers)
+        note_strangers(self._db, self._keeper.turned_away(TURNED_AWAY.total_seconds()), STRANGERS_GAP)
         if missing or strangers:
             log.info("broker users set right", extra={"restored": len(missing), "dropped": len(strangers)})
         return Reconciled(restored=len(missing), dropped=len(strangers))

@@ -126,9 +126,9 @@ def document(name: str, comment: str, *, nullable: bool = False) -> Column[Any]:
     return Column(name, DOCUMENT, nullable=nullable, comment=comment)
 
 
-def items(name: str, comment: str) -> Column[Any]:
+def items(name: str, comment: str, *, nullable: bool = False) -> Column[Any]:
     """Return a column that holds a JSON list, read as a tuple."""
-    return Column(name, Items(), nullable=False, comment=comment)
+    return Column(name, Items(), nullable=nullable, comment=comment)
 
 
 def words(name: str, enum: type[StrEnum], comment: str, *, primary_key: bool = False) -> Column[Any]:

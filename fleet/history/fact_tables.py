@@ -40,6 +40,7 @@ commands = Table(
     time("due_at", "when its next message is due; a lease while one is being sent; null: none is", nullable=True),
     time("deadline", "when its present state is over; null once it ended", nullable=True),
     time("ended_at", "when it was done, expired or cancelled", nullable=True),
+    uid("life", "the agent's life that claimed it, and alone may take it; null: any", nullable=True),
     Index("ix_commands_open", "host_id", "state", sqlite_where=_OPEN, postgresql_where=_OPEN),
     Index("ix_commands_due", "due_at", sqlite_where=_OPEN, postgresql_where=_OPEN),
     Index("ix_commands_deadline", "deadline", sqlite_where=_OPEN, postgresql_where=_OPEN),

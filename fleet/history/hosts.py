@@ -55,6 +55,15 @@ class HostRow:
     joined_at: datetime | None
     last_seen_at: datetime | None
     removed_at: datetime | None
+    lives: tuple[str, ...] | None = None
+    """The last lives of its agent, in hex, the present one last; None: it told of none."""
+    life_since: datetime | None = None
+    """When the present one was first heard."""
+    rivals_at: datetime | None = None
+    """Since when two agents are known to speak as it; nothing is sent to it."""
+    strangers_since: datetime | None = None
+    """Since when somebody tries to log in as it with a password that does not hold."""
+    strangers_at: datetime | None = None
 
     def silent(self, now: datetime) -> bool:
         """Tell whether nothing was heard of it for a while, or never."""

@@ -150,9 +150,11 @@ def _dispatch(batch: Batch, host_id: UUID, taken: Good) -> None:
     hear_key(batch, host_id, taken.kid)
     match taken.message:
         case Claim() as claim:
-            take_claim(batch, host_id, claim.command)
+            if batch.lives[host_id].hear(claim.life, batch.now):
+                take_claim(batch, host_id, claim.command, claim.life)
         case Ready() as ready:
-            take_ready(batch, host_id, ready.command, ready.pulls)
+            if batch.lives[host_id].hear(ready.life, batch.now):
+                take_ready(batch, host_id, ready.command, ready.pulls, life=ready.life)
         case Outcome() as outcome:
             take_outcome(batch, host_id, outcome)
         case Heartbeat() as heartbeat:

@@ -10,8 +10,10 @@ from sqlalchemy import Connection, bindparam, func, select, update
 
 from fleet.history.fact_tables import attempts, pulls, updates
 from fleet.history.inventory_tables import hosts, rekeys
+from fleet.history.lives import Lives, lives_of, save_lives
 from fleet.history.moves import Command, HostTry, commands_by_id, hosts_of, save_commands, save_hosts
 from fleet.history.outgoing import post_all, posted, receipts
+from fleet.history.regressing import regress
 from fleet.history.road_tables import messages as taken_messages
 from fleet.history.road_tables import progress
 from fleet.history.rollout_tables import rollouts
@@ -44,6 +46,8 @@ class Batch:
     heard: set[UUID] = field(default_factory=set)
     settle: set[UUID] = field(default_factory=set)
     """Commands that got an outcome."""
+    shown: set[UUID] = field(default_factory=set)
+    """Hosts whose snapshot has come, whole."""
     hosts: dict[UUID, dict[str, Any]] = field(default_factory=dict)
     """Columns of hosts that heartbeats set."""
     pulls: list[dict[str, Any]] = field(default_factory=list)
@@ -54,6 +58,8 @@ class Batch:
     progress: dict[UUID, dict[str, Any]] = field(default_factory=dict)
     rekeys: dict[UUID, str] = field(default_factory=dict)
     """Of those senders whose key is being replaced: the new key, until it was heard."""
+    lives: dict[UUID, Lives] = field(default_factory=dict)
+    """Of those senders that are hosts of the fleet: which agents have spoken as each."""
 
     @classmethod
     def load(cls, connection: Connection, messages: Sequence[tuple[UUID, UUID, Up, datetime]], now: datetime) -> Self:
@@ -65,6 +71,7 @@ class Batch:
             now=now,
             hashes=cls.known_hosts(connection, senders),
             rekeys=_unheard(connection, senders),
+            lives=lives_of(connection, senders),
             fresh=_fresh(connection, messages),
             commands=commands,
             tries=hosts_of(connection, commands.values()),
@@ -105,6 +112,8 @@ class Batch:
         settle(self.connection, [self.commands[id] for id in self.settle], self.tries, self.specs, self.now)
         save_commands(self.connection, self.commands.values())
         save_hosts(self.connection, self.tries.values())
+        # An outcome may come after the snapshot that shows what became of it.
+        regress(self.connection, self.shown | {self.commands[id].host_id for id in self.settle}, self.now)
         self._write_hosts()
         insert_or_update(self.connection, progress, list(self.progress.values()), ("command_id",))
         confirmed = [row for host_id, ids in self.receipts.items() for row in receipts(host_id, ids, self.now)]
@@ -120,6 +129,7 @@ class Batch:
                 row["mirror"] = served.get(row["pull_id"], "")
 
     def _write_hosts(self) -> None:
+        save_lives(self.connection, self.lives)
         this_one = update(hosts).where(hosts.c.id == bindparam("the_host"))
         if self.heard:
             seen = this_one.values(last_seen_at=self.now, joined_at=func.coalesce(hosts.c.joined_at, self.now))

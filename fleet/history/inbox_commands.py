@@ -12,12 +12,14 @@ from fleet.rollouts.states import HOST_STATE, CommandState
 from fleet.updates.outcome import PullOutcome
 
 
-def take_claim(batch: Batch, host_id: UUID, id: UUID) -> None:
-    """The host wants a command, or wants its order again: the next tick looks, and answers."""
+def take_claim(batch: Batch, host_id: UUID, id: UUID, life: UUID | None = None) -> None:
+    """The host wants a command, or wants its order again: the next tick looks, and answers to *life* alone."""
     command = batch.command(host_id, id)
     if command is None:
         batch.cancel(host_id, id, "the centre does not know this command")
         return
+    if not command.state.ended:
+        command.bind(life)
     match command.state:
         case CommandState.PENDING | CommandState.OFFERED:
             command.move(CommandState.CLAIMED, batch.now, deadline=command.deadline, due_at=batch.now)
@@ -30,14 +32,18 @@ def take_claim(batch: Batch, host_id: UUID, id: UUID) -> None:
             pass
 
 
-def take_ready(batch: Batch, host_id: UUID, id: UUID, pulls: Sequence[PullOutcome] = ()) -> None:
-    """The host has the bytes and asks for the go: the next tick looks, and answers."""
+def take_ready(
+    batch: Batch, host_id: UUID, id: UUID, pulls: Sequence[PullOutcome] = (), *, life: UUID | None = None
+) -> None:
+    """The host has the bytes and asks for the go: the next tick looks, and answers to *life* alone."""
     command = batch.command(host_id, id)
     if command is None:
         batch.cancel(host_id, id, "the centre does not know this command")
         return
     if not all(take_pull(batch, command, pull) for pull in pulls):
         raise Unusable("cannot take it: it names a pull that is not of its command")
+    if not command.state.ended:
+        command.bind(life)
     match command.state:
         case CommandState.PULLING:
             waits = timedelta(milliseconds=batch.specs[command.rollout_id].tries.pull_timeout_ms)
@@ -50,7 +56,7 @@ def take_ready(batch: Batch, host_id: UUID, id: UUID, pulls: Sequence[PullOutcom
             command.due(batch.now)
         case CommandState.PENDING | CommandState.OFFERED:
             # The centre forgot that it had ordered: its database was brought back from a copy. So it orders again.
-            take_claim(batch, host_id, id)
+            take_claim(batch, host_id, id, life)
         case CommandState.EXPIRED | CommandState.CANCELLED:
             batch.cancel(host_id, id, command.reason or f"the command is {command.state}")
         case CommandState.CLAIMED | CommandState.READY | CommandState.DONE:

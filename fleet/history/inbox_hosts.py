@@ -37,10 +37,12 @@ def take_heartbeat(batch: Batch, host_id: UUID, heartbeat: Heartbeat, received: 
     }
     if heartbeat.snapshot_hash and heartbeat.snapshot_hash != batch.hashes[host_id]:
         batch.post(host_id, SendSnapshot())
+    if not batch.lives[host_id].hear(heartbeat.life, batch.now):
+        return
     for command in heartbeat.claims[:MOST_CLAIMS]:
-        take_claim(batch, host_id, command)
+        take_claim(batch, host_id, command, heartbeat.life)
     for command in heartbeat.ready[:MOST_CLAIMS]:
-        take_ready(batch, host_id, command)
+        take_ready(batch, host_id, command, life=heartbeat.life)
 
 
 def _skew_ms(host_time: datetime, received: datetime) -> int:

@@ -30,6 +30,12 @@ hosts = Table(
     time("joined_at", "when its agent was first heard of", nullable=True),
     time("last_seen_at", "when its agent was last heard of, by the centre's clock", nullable=True),
     time("removed_at", "when it was removed; the row stays for the history", nullable=True),
+    items("lives", "the last lives of its agent, the present one last; null: it told of none", nullable=True),
+    time("life_since", "when the present one was first heard", nullable=True),
+    time("rivals_at", "since when two agents are known to speak as it; nothing is sent to it", nullable=True),
+    time("strangers_since", "since when somebody tries to log in as it with a void password", nullable=True),
+    time("strangers_at", "when somebody last did", nullable=True),
+    Index(None, "engine_id"),
     Index(
         "uq_hosts_name",
         "name",

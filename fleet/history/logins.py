@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, delete, select, update
+from sqlalchemy import Connection, Select, case, delete, exists, select, update
 
 from fleet.history.database import Database
-from fleet.history.inventory_tables import hosts, rekeys
+from fleet.history.inventory_tables import host_keys, hosts, rekeys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +60,24 @@ def note_told(db: Database, told: Iterable[ChangedLogin]) -> None:
             else:
                 still = (mine, rekeys.c.asked_at == row.changed_at, rekeys.c.heard_at.is_(None))
                 connection.execute(update(rekeys).where(*still).values(told_at=now))
+
+
+def note_strangers(db: Database, host_ids: Iterable[str], gap: timedelta) -> None:
+    """Note that somebody was turned away who tried to log in as these hosts (ids in hex).
+
+    A host whose key is younger than *gap* tries its new password before it is let in, and is no stranger to itself.
+    Tries that are further apart than *gap* begin anew.
+    """
+    ids = [UUID(id) for id in host_ids]
+    if not ids:
+        return
+    with db.writing() as connection:
+        now = db.moment(connection)
+        young = exists().where(host_keys.c.host_id == hosts.c.id, host_keys.c.created_at > now - gap)
+        mine = (hosts.c.id.in_(ids), hosts.c.removed_at.is_(None), ~young)
+        goes_on = hosts.c.strangers_at > now - gap
+        since = case((goes_on, hosts.c.strangers_since), else_=now)
+        connection.execute(update(hosts).where(*mine).values(strangers_since=since, strangers_at=now))
 
 
 def _changed(connection: Connection) -> list[ChangedLogin]:

@@ -41,6 +41,8 @@ class Command:
     due_at: datetime | None
     deadline: datetime | None
     ended_at: datetime | None
+    life: UUID | None = None
+    """The life of the agent that claimed it, and that alone may take it; None: any."""
     touched: bool = False
     """Whether it differs from its row."""
 
@@ -57,6 +59,11 @@ class Command:
         self.state, self.changed_at, self.deadline, self.due_at, self.reason = state, now, deadline, due_at, reason
         self.sent, self.touched = 0, True
         self.ended_at = now if state.ended else None
+
+    def bind(self, life: UUID | None) -> None:
+        """Let *life* alone take it from now on; None changes nothing."""
+        if life is not None and life != self.life:
+            self.life, self.touched = life, True
 
     def due(self, at: datetime | None) -> None:
         """Say when its next message is due."""
@@ -142,7 +149,7 @@ def pieces(names: Sequence[T]) -> Iterator[Sequence[T]]:
         yield names[begin : begin + MOST_NAMED]
 
 
-_COMMAND_COLUMNS = ("state", "sent", "reason", "changed_at", "sent_at", "due_at", "deadline", "ended_at")
+_COMMAND_COLUMNS = ("state", "sent", "reason", "changed_at", "sent_at", "due_at", "deadline", "ended_at", "life")
 _HOST_COLUMNS = ("state", "tries", "command_id", "reason", "not_before", "changed_at", "failure", "parked_at")
 
 

@@ -14,6 +14,7 @@ from fleet.history.hosts import SILENT_AFTER
 from fleet.history.inventory_tables import hosts, images
 from fleet.history.late_joiners import late_hosts
 from fleet.history.quarantine import in_quarantine
+from fleet.history.refusing import refused
 from fleet.history.rollout_tables import rollout_hosts, rollouts, waves
 from fleet.history.stopping import ZONE_LABEL
 from fleet.history.stops import frozen, holding
@@ -141,7 +142,9 @@ def _candidates(
         .add_columns(unhealthy().label("unavailable"))
         .join(hosts, hosts.c.id == c.host_id)
         .where(c.rollout_id == row["id"], c.wave.in_(open_waves), c.state == HostState.PENDING)
-        .where(hosts.c.last_seen_at > now - SILENT_AFTER, ~busy, not_(frozen(holding(connection, now))))
+        .where(
+            hosts.c.last_seen_at > now - SILENT_AFTER, ~busy, not_(frozen(holding(connection, now))), not_(refused())
+        )
         .where(or_(c.not_before.is_(None), c.not_before <= now))
         .where(or_(unhealthy(), not_(_full(caps))))
         .order_by(c.wave, c.position)

@@ -88,7 +88,8 @@ def _send(command: Command, host: HostTry | None, spec: RolloutSpec, now: dateti
                 _step(command, host, CommandState.APPLYING, now, over)
             message = Go(command=command.id)
     command.due(lease_until)
-    return message
+    # An offer is for whoever reads it; what follows is for the agent that answered.
+    return message.of_life(command.life) if command.life else message
 
 
 def _step(command: Command, host: HostTry | None, state: CommandState, now: datetime, over: datetime | None) -> None:

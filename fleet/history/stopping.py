@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 from fleet.history.inbox_pulls import tagged
 from fleet.history.inventory_tables import hosts
 from fleet.history.moves import Command, HostTry, pieces
+from fleet.history.refusing import refusals
 from fleet.history.stops import StopRow, holding, look
 from fleet.images.reference import Reference
 from fleet.rollouts.dispatching import may_go_at
@@ -22,14 +23,18 @@ ZONE_LABEL = "timezone"
 
 
 def what_stops(connection: Connection, commands: Iterable[Command], now: datetime) -> dict[UUID, str]:
-    """Return, for each of *commands* whose host is frozen or one of whose containers is held, in words what stops it."""
+    """Return, for each of *commands* whose host is frozen or refused, or one of whose containers is held, in words what
+    stops it.
+    """
     look(connection)
     stops = holding(connection, now)
-    if not stops:
-        return {}
     commands = list(commands)
-    known = _known(connection, {command.host_id for command in commands})
-    found = {}
+    ids = {command.host_id for command in commands}
+    refused = {id: why for some in pieces(sorted(ids)) for id, why in refusals(connection, some).items()}
+    found = {command.id: refused[command.host_id] for command in commands if command.host_id in refused}
+    if not stops:
+        return found
+    known = _known(connection, ids)
     for command in commands:
         name, labels = known.get(command.host_id, ("", {}))
         stop = freezing(stops, name, labels) or next(

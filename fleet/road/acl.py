@@ -2,6 +2,7 @@
 else.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -16,6 +17,8 @@ _COMMANDS = ("brpop", "zadd", "hset", "zrem", "hdel", "hget", "zrange", "multi",
 
 _SETINFO_SINCE = (7, 2)
 """``CLIENT SETINFO`` came with Redis 7.2; naming it to an older server is an error."""
+
+_USER = re.compile(r"host-[0-9a-f]{32}")
 
 _CHUNK = 500
 """Users that are set with one round trip."""
@@ -144,6 +147,20 @@ class AclKeeper:
         with broker_errors(self._broker):
             users = self._users(self._client.execute_command("ACL LIST"))  # type: ignore[no-untyped-call]
         return [u.removeprefix("host-") for u in users if u.startswith("host-") and u not in known]
+
+    def turned_away(self, within_s: float) -> set[str]:
+        """Return the ids of hosts that somebody tried to log in as with a wrong password in the last *within_s* seconds.
+
+        Raise BrokerUnreachable.
+        """
+        with broker_errors(self._broker):
+            entries = self._client.acl_log()
+        users = {
+            str(entry["username"])
+            for entry in entries
+            if entry["reason"] == "auth" and float(str(entry["age-seconds"])) <= within_s
+        }
+        return {user.removeprefix("host-") for user in users if _USER.fullmatch(user)}
 
     def close(self) -> None:
         """Give the connection back."""

@@ -5,8 +5,9 @@ Outcome, Resolved, Probed, Progress, Heartbeat, Snapshot, and since version 2 Re
 what is unknown is refused (``extra="forbid"``).
 """
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 from uuid import UUID
 
 from pydantic import (
@@ -18,6 +19,7 @@ from pydantic import (
     StringConstraints,
     TypeAdapter,
     model_serializer,
+    model_validator,
 )
 
 from fleet.images.digest import Digest
@@ -44,8 +46,34 @@ class Message(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    since: ClassVar[Mapping[str, int]] = {}
+    """Fields that version 1 had not, and the version that brought each."""
+
     v: Literal[1, 2] = 1
     traceparent: str = ""
+
+    @model_validator(mode="after")
+    def _holds_nothing_later(self) -> Self:
+        for name in self._later():
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} is no field of version {self.v}")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_its_version(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what its version has not: whoever reads that version refuses what it does not know."""
+        written: dict[str, Any] = write(self)
+        later = self._later()
+        return {name: value for name, value in written.items() if name not in later} if later else written
+
+    def _later(self) -> frozenset[str]:
+        return frozenset(name for name, version in self.since.items() if version > self.v)
+
+    def of_life(self, life: UUID) -> Self:
+        """Return the same message in version 2, bound to *life*; as it is where it is not bound to one."""
+        if "life" not in type(self).model_fields:
+            return self
+        return self.model_copy(update={"v": 2, "life": life})
 
 
 # Down
@@ -83,7 +111,11 @@ class OrderTarget(BaseModel):
 class Order(Message):
     """The command in full: pull these, prove the bytes, say ready, and wait for the go."""
 
+    since = {"life": 2}
+
     kind: Literal["order"] = "order"
+    life: UUID | None = None
+    """The one agent that may take it: the one that claimed it. Version 2; None: whoever reads it."""
     command: UUID
     targets: tuple[OrderTarget, ...]
     policy: Policy
@@ -128,7 +160,11 @@ class Order(Message):
 class Go(Message):
     """The bytes are there, the centre has looked again: recreate now."""
 
+    since = {"life": 2}
+
     kind: Literal["go"] = "go"
+    life: UUID | None = None
+    """The one agent that may take it: the one that was ready. Version 2; None: whoever reads it."""
     command: UUID
 
 
@@ -178,14 +214,22 @@ class SendSnapshot(Message):
 class Claim(Message):
     """This host will carry the command out, if it is still wanted."""
 
+    since = {"life": 2}
+
     kind: Literal["claim"] = "claim"
+    life: UUID | None = None
+    """Which agent says so, made anew at each of its starts. Version 2."""
     command: UUID
 
 
 class Ready(Message):
     """All bytes of the command are in the engine and proved; no container was touched yet."""
 
+    since = {"life": 2}
+
     kind: Literal["ready"] = "ready"
+    life: UUID | None = None
+    """As of a claim."""
     command: UUID
     pulls: tuple[PullOutcome, ...]
 
@@ -268,7 +312,11 @@ class HostFacts(BaseModel):
 class Heartbeat(Message):
     """This host lives; with what it holds, so that a lost message is made good."""
 
+    since = {"life": 2}
+
     kind: Literal["heartbeat"] = "heartbeat"
+    life: UUID | None = None
+    """As of a claim. Two that take turns are two machines that say that they are one host."""
     facts: HostFacts
     snapshot_hash: str = ""
     claims: tuple[UUID, ...] = ()

@@ -5,6 +5,8 @@ No Celery worker ever reads what a host wrote.
 
 from dataclasses import dataclass
 
+from redis.exceptions import AuthenticationError
+
 from fleet.errors import BrokerUnreachable
 from fleet.road.broker import BrokerAddress
 from fleet.road.down import broker_errors
@@ -65,13 +67,15 @@ class Uplink:
 
 
 def lets_in(broker: BrokerAddress) -> bool:
-    """Tell whether the broker takes the login of *broker* now; False also where it does not answer."""
+    """Tell whether the broker takes the login of *broker* now; raise BrokerUnreachable where it does not answer."""
     client = broker.client()
     try:
         with broker_errors(broker):
             client.ping()
-    except BrokerUnreachable:
-        return False
+    except BrokerUnreachable as error:
+        if isinstance(error.__cause__, AuthenticationError):
+            return False
+        raise
     finally:
         client.close()
     return True

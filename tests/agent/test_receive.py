@@ -13,12 +13,14 @@ from fleet.agent.problems import Problems
 from fleet.agent.receive import Reactions, Receiver
 from fleet.road.envelope import CENTRE, seal
 from fleet.road.keys import SigningKey
-from fleet.road.messages import Cancel, Claim, Message, Offer, Receipt, Resolve, SendSnapshot
+from fleet.road.messages import Cancel, Claim, Go, Message, Offer, Order, Receipt, Resolve, SendSnapshot
 from fleet.testing.clock import ManualClock
+from fleet.updates.command import Policy
 from fleet.updates.journal import CommandState, Journal
 
 KEY = SigningKey.generate()
 HOST = uuid4().hex
+LIFE = uuid4()
 
 
 class Site:
@@ -45,6 +47,7 @@ class Site:
             {KEY.kid: KEY.public},
             self.commands,
             reactions,
+            life=LIFE,
             time=CentreTime(path / "time", clock),
             problems=self.problems,
             clock=clock,
@@ -129,3 +132,17 @@ def test_each_word_has_its_reaction(site: Site) -> None:
     assert site.hear(Resolve(request=uuid4(), reference="nginx:1")) == ["resolve"]
     assert site.hear(Receipt(ids=(uuid4(), uuid4()))) == ["receipt", "receipt"]
     assert site.hear(SendSnapshot()) == ["snapshot"]
+
+
+def test_an_order_for_another_agent_of_this_host_is_left_alone(site: Site) -> None:
+    """It was for this agent's last life, or for the agent of a cloned machine."""
+    id = uuid4()
+    order = Order(command=id, targets=(), policy=Policy(), pull_ids={})
+    site.hear(Offer(command=id))
+    assert site.hear(order.of_life(uuid4())) == []
+    assert site.hear(Go(command=id).of_life(uuid4())) == []
+    (entry,) = site.journal.commands()
+    assert entry.state is CommandState.OFFERED
+    site.hear(order.of_life(LIFE))
+    (entry,) = site.journal.commands()
+    assert entry.state is CommandState.ORDERED

@@ -98,6 +98,22 @@ def test_two_hosts_of_one_engine_are_told_once() -> None:
     assert codes(facts) == [("duplicate-engine", "a, b")]
 
 
+def test_two_agents_of_one_host_are_told() -> None:
+    assert codes(Facts(now=NOON, hosts=[host(rivals_at=NOON)])) == [("two-agents", "web-1")]
+
+
+def test_a_void_login_is_told_while_it_is_tried_and_not_for_a_moment() -> None:
+    def seen(*, minutes: int, ago: int = 0) -> list[tuple[str, str]]:
+        last = NOON - timedelta(minutes=ago)
+        return codes(
+            Facts(now=NOON, hosts=[host(strangers_since=last - timedelta(minutes=minutes), strangers_at=last)])
+        )
+
+    assert seen(minutes=2) == []
+    assert seen(minutes=3) == [("login-refused", "web-1")]
+    assert seen(minutes=3, ago=5) == []
+
+
 def test_hosts_without_an_engine_id_are_no_twins() -> None:
     assert codes(Facts(now=NOON, hosts=[host("a", engine_id=""), host("b", engine_id="")])) == []
 

@@ -3,13 +3,15 @@
 import secrets
 from collections.abc import Callable
 from contextlib import closing
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import update
 
 from fleet.controller import inventory
 from fleet.errors import BrokerUnreachable, Refused
 from fleet.history import hosts
+from fleet.history.inventory_tables import host_keys
 from fleet.history.logins import logins
 from fleet.road.acl import password_hash
 from fleet.road.keys import SigningKey
@@ -160,6 +162,34 @@ def test_a_broker_that_restarts_in_between_lets_both_in_again(centre: Centre) ->
         centre.reconciler.reconcile()
         assert lets_in(old.broker)
         assert lets_in(new.broker)
+
+
+def age(centre: Centre, **parts: float) -> None:
+    """Let every key have been made so long ago."""
+    with centre.db.writing() as connection:
+        connection.execute(update(host_keys).values(created_at=centre.db.now() - timedelta(**parts)))
+
+
+def test_who_tries_a_void_login_is_told(centre: Centre) -> None:
+    """A second machine with the same join file: the first one has replaced what it holds."""
+    host, other = centre.add_host("web-1"), centre.add_host("web-2")
+    age(centre, hours=1)
+    assert not lets_in(host.broker.with_login(host.broker.username, "carried"))
+    centre.reconciler.reconcile()
+    first = hosts.host(centre.db, "web-1")
+    assert first.strangers_at is not None
+    assert hosts.host(centre.db, other.id.hex).strangers_at is None
+    centre.reconciler.reconcile()
+    again = hosts.host(centre.db, "web-1")
+    assert again.strangers_since == first.strangers_since
+    assert again.strangers_at is not None and again.strangers_at > first.strangers_at
+
+
+def test_a_host_that_tries_its_own_new_password_is_no_stranger(centre: Centre) -> None:
+    host = centre.add_host("web-1")
+    assert not lets_in(host.broker.with_login(host.broker.username, "not yet"))
+    centre.reconciler.reconcile()
+    assert hosts.host(centre.db, "web-1").strangers_at is None
 
 
 def rejoin(centre: Centre, name: str, new: ScriptedHost) -> None:

@@ -193,7 +193,7 @@ class World:
     def heartbeat(self, hash: str = "", *, claims: Iterable[UUID] = (), ready: Iterable[UUID] = ()) -> Heartbeat:
         """Return a heartbeat."""
         return Heartbeat(
-            facts=HostFacts(agent_version="0.1.0", engine_id="E1", os="linux", architecture="amd64"),
+            facts=HostFacts(agent_version="0.1.0", os="linux", architecture="amd64"),
             snapshot_hash=hash,
             claims=tuple(claims),
             ready=tuple(ready),
