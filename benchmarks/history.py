@@ -1,24 +1,27 @@
 """How fast the history answers and takes, as it grows: each question's first page, ingest with fsync, size per update.
 
-    .venv/bin/python benchmarks/history.py --sizes 10000 100000 1000000 [--kinds sqlite postgresql] [--write]
+    .venv/bin/python benchmarks/history.py [--sqlite 10000 100000 2000000] [--postgresql 10000 100000 10000000] [--write]
 
-Databases lie on this machine's disk; PostgreSQL is a private server with fsync on. --write puts the tables into their
-section of docs/benchmarks.md.
+Databases lie on this machine's disk; PostgreSQL is a private server with fsync on. With --kept FOLDER they stay there, and
+what was filled or measured there before is not done again: a long run may be made in parts (--fill only fills). --write puts
+the tables into their section of docs/benchmarks.md.
 """
 
 import argparse
+import json
 import os
 import shutil
 import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from benchmarks._history_facts import DAYS, MIRRORS, REASONS, Fleet, Then, fill, fleet_of
 from fleet.history import queries
@@ -41,8 +44,10 @@ from tests.history.conftest import Postgres
 from tests.history.world import container, open_world
 
 CALLS = 20
-HOSTS, CONTAINERS, BATCH = 20, 200, 500
+HOSTS, CONTAINERS, BATCH = 25, 200, 500
 TURNS = 100
+SEED = 7
+INGEST, SIZE, LOAD = "outcomes a second", "bytes an update", "load"
 BEGIN, END = "<!-- history: written by benchmarks/history.py -->", "<!-- history: end -->"
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
@@ -51,42 +56,90 @@ Ask = Callable[[], object]
 
 def main() -> None:
     """Fill each database to each size in turn, measure, and print the tables."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
-    options.add_argument("--kinds", nargs="+", choices=["sqlite", "postgresql"], default=["sqlite", "postgresql"])
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--sqlite", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
+    options.add_argument("--postgresql", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
     options.add_argument("--runs", type=int, default=5)
-    options.add_argument("--seed", type=int, default=7)
+    options.add_argument("--kept", type=Path, help="Keep databases and figures in this folder.")
+    options.add_argument("--fill", action="store_true", help="Fill alone; with --kept.")
     options.add_argument("--write", action="store_true", help="Put the tables into docs/benchmarks.md.")
     given = options.parse_args()
-    measured: dict[tuple[str, int], Mapping[str, float]] = {}
-    for kind in given.kinds:
-        for size in sorted(given.sizes):
-            with database(kind) as db:
-                measured[kind, size] = measure(db, size, given.runs, given.seed)
-            print(kind, size, {name: round(value, 2) for name, value in measured[kind, size].items()}, flush=True)
-    report = "\n".join(tables(measured, given.runs))
-    print(report)
-    if given.write:
-        _write(report)
+    measured: dict[tuple[str, int], Mapping[str, Any]] = {}
+    for kind, sizes in (("sqlite", given.sqlite), ("postgresql", given.postgresql)):
+        for size in sorted(sizes):
+            with _folder(given.kept, f"{kind}-{size}") as folder:
+                filled(kind, folder, size)
+                if given.fill:
+                    continue
+                measured[kind, size] = measured_in(kind, folder, size, given.runs)
+            print(kind, size, measured[kind, size], flush=True)
+    if measured:
+        report = "\n".join(tables(measured, given.runs))
+        print(report)
+        if given.write:
+            _write(report)
 
 
-def measure(db: Database, size: int, runs: int, seed: int) -> dict[str, float]:
-    """Fill *db* with *size* updates; return each question's median p95 in ms, outcomes/s, and bytes an update."""
-    now = datetime.now(UTC)
-    fleet = fleet_of(size, now, seed)
-    empty = whole_bytes(db)
-    fill(db, fleet, size, seed)
-    found = {"bytes an update": (whole_bytes(db) - empty) / size}
-    then = replace(db, clock=Then(now))
-    asked = questions(then, fleet, Random(seed))
-    figures: dict[str, list[float]] = {name: [] for name in asked}
-    for _ in range(runs):
-        for name, ask in asked.items():
-            figures[name].append(_p95(ask))
-    found |= {name: statistics.median(values) for name, values in figures.items()}
-    found["outcomes a second"] = ingest(db)
-    found["load"] = os.getloadavg()[0]
+@contextmanager
+def _folder(kept: Path | None, name: str) -> Iterator[Path]:
+    """Give the folder of one database: a kept one, or one that goes afterwards."""
+    folder = kept / name if kept else Path(tempfile.mkdtemp(prefix="fh", dir="/var/tmp"))
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        if not kept:
+            shutil.rmtree(folder)
+
+
+def filled(kind: str, folder: Path, size: int) -> dict[str, Any]:
+    """Fill the database in *folder* where it is not filled yet; return when that was, and how large it became."""
+    note = folder / "filled.json"
+    if not note.exists():
+        now, began = datetime.now(UTC), time.monotonic()
+        with database(kind, folder, quick=True) as db:
+            empty = whole_bytes(db)
+            fill(db, fleet_of(size, now, SEED), size, SEED)
+            known = {"now": now.isoformat(), SIZE: (whole_bytes(db) - empty) / size}
+        known["seconds"] = time.monotonic() - began
+        note.write_text(json.dumps(known))
+        print("filled", kind, size, known, flush=True)
+    found: dict[str, Any] = json.loads(note.read_text())
     return found
+
+
+def measured_in(kind: str, folder: Path, size: int, runs: int) -> dict[str, Any]:
+    """Return the figures of the database in *folder*, measured now where they were not before."""
+    note = folder / "measured.json"
+    if not note.exists():
+        known = filled(kind, folder, size)
+        with database(kind, folder) as db:
+            note.write_text(
+                json.dumps({SIZE: known[SIZE], **measure(db, size, datetime.fromisoformat(known["now"]), runs)})
+            )
+    found: dict[str, Any] = json.loads(note.read_text())
+    return found
+
+
+def measure(db: Database, size: int, now: datetime, runs: int) -> dict[str, Any]:
+    """Return the medians of all runs: each question's p95 and processor time in ms, outcomes a second."""
+    fleet = fleet_of(size, now, SEED)
+    asked = questions(replace(db, clock=Then(now)), fleet, Random(SEED))
+    figures: dict[str, list[Sequence[float]]] = {name: [] for name in asked}
+    loads = []
+    for _ in range(runs):
+        loads.append(os.getloadavg()[0])
+        for name, ask in asked.items():
+            figures[name].append(_timed(db, ask))
+    found: dict[str, Any] = {name: _medians(values) for name, values in figures.items()}
+    taken = [ingest(db) for _ in range(runs)]
+    loads.append(os.getloadavg()[0])
+    return found | {INGEST: _medians(taken), LOAD: [min(loads), max(loads)]}
+
+
+def _medians(values: Sequence[Sequence[float]]) -> list[float]:
+    return [statistics.median(each) for each in zip(*values, strict=True)]
 
 
 def questions(db: Database, fleet: Fleet, random: Random) -> dict[str, Ask]:
@@ -133,8 +186,11 @@ def questions(db: Database, fleet: Fleet, random: Random) -> dict[str, Ask]:
     }
 
 
-def ingest(db: Database) -> float:
-    """Return how many outcomes of real orders the inbox takes a second, each batch waiting for the disk."""
+def ingest(db: Database) -> tuple[float, float]:
+    """Return how many outcomes of real orders the inbox takes a second, and a second of processor time.
+
+    Each batch waits for the disk.
+    """
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         world = open_world(db, Path(folder), stack)
         names = [f"new-{number}-{time.monotonic_ns()}" for number in range(HOSTS)]
@@ -144,8 +200,8 @@ def ingest(db: Database) -> float:
         waiting: list[Good] = []
         for _ in range(TURNS):
             for sent in world.tick():
-                agent = world.agents[sent.host_id]
-                for up in agent.hear(sent.message):
+                agent = world.agents.get(sent.host_id)  # one of an earlier run has its receipts still to come
+                for up in agent.hear(sent.message) if agent else ():
                     if isinstance(up, Outcome):
                         waiting.append(world.good(agent, up))
                     else:
@@ -154,60 +210,95 @@ def ingest(db: Database) -> float:
                 break
         if len(waiting) != HOSTS * CONTAINERS:
             raise RuntimeError(f"only {len(waiting)} outcomes came")
-        began = time.perf_counter()
+        began, spent = time.perf_counter(), _spent(db)
         for start in range(0, len(waiting), BATCH):
             world.take_all(waiting[start : start + BATCH])
-        return len(waiting) / (time.perf_counter() - began)
+        return len(waiting) / (time.perf_counter() - began), len(waiting) / (_spent(db) - spent)
 
 
-def _p95(ask: Ask) -> float:
+def _timed(db: Database, ask: Ask) -> tuple[float, float]:
+    """Return the p95 of *ask* and its processor time, both in milliseconds a call."""
     ask()
     times = []
+    spent = _spent(db)
     for _ in range(CALLS):
         began = time.perf_counter()
         ask()
         times.append((time.perf_counter() - began) * 1000)
-    return sorted(times)[int(0.95 * CALLS) - 1]
+    return sorted(times)[int(0.95 * CALLS) - 1], (_spent(db) - spent) * 1000 / CALLS
+
+
+def _spent(db: Database) -> float:
+    """Return the seconds of processor time that this process and its connection's server process have taken."""
+    mine = time.process_time()
+    if db.dialect == "sqlite":
+        return mine
+    with db.reading() as connection:
+        pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+    return mine + int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 @contextmanager
-def database(kind: str) -> Iterator[Database]:
-    """Give a new database on the disk."""
-    folder = Path(tempfile.mkdtemp(prefix="fh", dir="/var/tmp"))
-    folder.chmod(0o755)
+def database(kind: str, folder: Path, *, quick: bool = False) -> Iterator[Database]:
+    """Give the database in *folder*, new where there was none; a *quick* one is made for filling."""
     with ExitStack() as stack:
-        stack.callback(shutil.rmtree, folder)
         if kind == "sqlite":
             url = f"sqlite:///{folder / 'fleet.db'}"
         else:
-            server = Durable(needs.postgresql(), folder)
+            server = Durable(needs.postgresql(), folder, quick=quick)
             stack.callback(server.stop)
-            server.create("big", "template0")
             url = server.url("big")
         upgrade(url)
         yield stack.enter_context(closing(Database.open(url)))
 
 
 class Durable(Postgres):
-    """A private server that waits for the disk."""
+    """A private server that waits for the disk, in a folder that may have been one before."""
+
+    def __init__(self, bin_dir: Path, directory: Path, *, quick: bool) -> None:
+        """Start it; where nothing is measured, a *quick* one does without what only replicas need."""
+        self.quick = quick
+        if (directory / "cluster").exists():
+            self.again(bin_dir, directory)
+        else:
+            super().__init__(bin_dir, directory)
+            self.create("big", "template0")
 
     def start(self) -> None:
         """Start it with fsync on."""
         self._options = f"-c listen_addresses= -k {self.directory} -c shared_buffers=512MB -c max_wal_size=4GB"
+        if self.quick:
+            self._options += " -c wal_level=minimal -c max_wal_senders=0 -c autovacuum=off"
         super().start()
 
+    def stop(self) -> None:
+        """Stop it in order, so that it starts again at once."""
+        self._run("pg_ctl", "-D", str(self._cluster), "-w", "-t", "600", "-m", "fast", "stop")
 
-def tables(measured: Mapping[tuple[str, int], Mapping[str, float]], runs: int) -> Iterator[str]:
+
+def tables(measured: Mapping[tuple[str, int], Mapping[str, Any]], runs: int) -> Iterator[str]:
     """Yield the lines of the tables: a column a database and size, a row a question."""
     sides = list(measured)
     commit = subprocess.run(["git", "describe", "--always"], capture_output=True, text=True, check=False).stdout.strip()
-    yield f"Commit {commit or '?'}, {datetime.now(UTC):%Y-%m-%d}. First page, p95 of {CALLS} calls in milliseconds, median of {runs} runs."
+    yield (
+        f"Commit {commit or '?'}, {datetime.now(UTC):%Y-%m-%d}. First page: p95 of {CALLS} calls in milliseconds, and in brackets the"
+        f" processor time of one, the server's included; medians of {runs} runs."
+    )
     yield ""
     yield "| Question | " + " | ".join(f"{kind} {size:,}" for kind, size in sides) + " |"
     yield "|---|" + "---|" * len(sides)
-    last = ("outcomes a second", "bytes an update", "load")
-    for name in [name for name in measured[sides[0]] if name not in last] + list(last):
-        yield f"| {name} | " + " | ".join(_figure(measured[side][name]) for side in sides) + " |"
+    last = (INGEST, SIZE, LOAD)
+    for name in [name for name in measured[sides[0]] if name not in last]:
+        yield f"| {name} | " + " | ".join(_pair(measured[side][name]) for side in sides) + " |"
+    yield (
+        f"| {INGEST} (in brackets: of processor time) | " + " | ".join(_pair(measured[s][INGEST]) for s in sides) + " |"
+    )
+    yield f"| {SIZE} | " + " | ".join(f"{measured[side][SIZE]:,.0f}" for side in sides) + " |"
+    yield f"| {LOAD}, least to most | " + " | ".join("{:.1f}-{:.1f}".format(*measured[s][LOAD]) for s in sides) + " |"
+
+
+def _pair(values: Sequence[float]) -> str:
+    return f"{_figure(values[0])} ({_figure(values[1])})"
 
 
 def _figure(value: float) -> str:

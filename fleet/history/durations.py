@@ -18,7 +18,7 @@ from fleet.history.outcome_pages import Search
 from fleet.mirrors.attempt import AttemptResult
 from fleet.mirrors.source import Role
 
-LOOKED_AT = 2000
+LOOKED_AT = 1000
 """How many of the newest rows are looked at."""
 
 PHASES = ("pull_ms", "create_ms", "stop_ms", "start_ms", "verify_ms", "rollback_ms", "downtime_ms")
@@ -103,8 +103,8 @@ def _newest(connection: Connection, search: Search) -> list[Any]:
     """Return the phases of the newest rows that fit, so many of each branch."""
     rows: list[Any] = []
     for branch in search.branches:
-        seen = search.window(branch, None).limit(LOOKED_AT // len(search.branches)).subquery("seen")
-        found = select(*(seen.c[phase] for phase in PHASES), seen.c.id).where(*search.rest(seen.c))
+        seen = search.below(branch, None).limit(LOOKED_AT // len(search.branches)).subquery("seen")
+        found = select(*(seen.c[phase] for phase in PHASES), seen.c.id).where(*search.fits(seen.c))
         rows += connection.execute(found).all()
     return rows
 

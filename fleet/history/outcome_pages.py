@@ -1,7 +1,8 @@
 """Pages of outcomes: each reads a bounded number of rows, wherever it lies and whatever is asked.
 
-Where an index cannot answer alone, at most ``WINDOW`` rows of each branch are looked at. A page may then hold fewer rows
-than were wanted, and still name a next one: it says how far it looked.
+Where an index answers alone, a page reads its own rows. Where rows must be looked at, at most ``WINDOW`` of them are, or
+``SCATTERED`` where they do not lie side by side. A page may then hold fewer rows than were wanted, and still name a next
+one: it says how far it looked.
 """
 
 from dataclasses import dataclass
@@ -9,18 +10,20 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, select, union_all
 
 from fleet.errors import BadInput
 from fleet.history.fact_tables import updates
-from fleet.history.language import Query, Word
+from fleet.history.language import Query, Term, Word
 from fleet.history.pages import PageRequest, checked_limit
 from fleet.history.query_bounds import Bounds, bounds
 from fleet.history.query_terms import Condition, condition
-from fleet.history.query_ways import Branch, ways
+from fleet.history.query_ways import Branch, way
 
 WINDOW = 5000
-"""How many rows of one branch are looked at for one page, where each must be looked at."""
+"""How many rows are looked at for one page where all are, one after the other as they lie in the table."""
+SCATTERED = 1000
+"""How many rows of all branches are: each may lie on a page of its own, so that a cold disk is asked for each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,13 +65,21 @@ def page_of(connection: Connection, query: Query, page: PageRequest, now: dateti
     search = Search.of(connection, query, cursor.asked, zone)
     if search is None:
         return Found(rows=[])
+    if not search.rest:
+        kept = _newest(connection, search, cursor.after, limit + 1)
+        return _cut(kept, limit, cursor, "")
     looked = [_look(connection, search, branch, cursor.after, limit) for branch in search.branches]
     frontier = max((far for _, far in looked if far is not None), default=None)
     by_id = {row["id"]: row for rows, _ in looked for row in rows if frontier is None or row["id"] >= frontier}
     kept = [by_id[id] for id in sorted(by_id, reverse=True)]
-    if len(kept) > limit:
-        return Found(rows=kept[:limit], next=cursor.at(kept[limit - 1]["id"]))
-    return Found(rows=kept, next=cursor.at(frontier) if frontier is not None else "")
+    return _cut(kept, limit, cursor, cursor.at(frontier) if frontier is not None else "")
+
+
+def _cut(rows: list[RowMapping], limit: int, cursor: Cursor, following: str) -> Found:
+    """Return at most *limit* of *rows*; the next page begins after the last of them, else at *following*."""
+    if len(rows) > limit:
+        return Found(rows=rows[:limit], next=cursor.at(rows[limit - 1]["id"]))
+    return Found(rows=rows, next=following)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,11 +88,10 @@ class Search:
 
     branches: list[Branch]
     bounds: Bounds
-    query: Query
+    rest: tuple[Term, ...]
+    """The terms for which rows must be looked at; none: the branches alone hold what is asked, and nothing else."""
     now: datetime
     zone: tzinfo
-    exact: bool
-    """Whether the branches alone hold what is asked, and nothing else."""
 
     @classmethod
     def of(cls, connection: Connection, query: Query, now: datetime, zone: tzinfo) -> "Search | None":
@@ -89,16 +99,22 @@ class Search:
         since = [t.when.at(now, zone) for t in query.terms if t.word is Word.SINCE and t.when is not None]
         until = [t.when.at(now, zone) for t in query.terms if t.word is Word.UNTIL and t.when is not None]
         between = bounds(connection, max(since, default=None), min(until, default=None))
-        branches = ways(connection, query)
-        if between.empty or not branches:
+        found = way(connection, query)
+        if between.empty or not found.branches:
             return None
-        return cls(branches=branches, bounds=between, query=query, now=now, zone=zone, exact=not query.terms)
+        rest = tuple(term for term in query.terms if not any(term is told for told in found.told))
+        return cls(branches=found.branches, bounds=between, rest=rest, now=now, zone=zone)
 
-    def rest(self, columns: Any) -> list[Condition]:
+    @property
+    def window(self) -> int:
+        """How many rows of one branch are looked at."""
+        return WINDOW if self.branches == [()] else max(1, SCATTERED // len(self.branches))
+
+    def fits(self, columns: Any) -> list[Condition]:
         """Return what is looked at row by row."""
-        return [condition(columns, term, self.now, self.zone) for term in self.query.terms]
+        return [condition(columns, term, self.now, self.zone) for term in self.rest]
 
-    def window(self, branch: Branch, after: UUID | None, *selected: Any) -> Any:
+    def below(self, branch: Branch, after: UUID | None, *selected: Any) -> Any:
         """Select the rows of a branch below *after*, newest first."""
         id = updates.c.id
         limits = [
@@ -109,23 +125,27 @@ class Search:
         return select(*(selected or (updates,))).where(*branch, *limits).order_by(id.desc())
 
 
+def _newest(connection: Connection, search: Search, after: UUID | None, count: int) -> list[RowMapping]:
+    """Return the newest rows of all branches, each once."""
+    if len(search.branches) == 1:
+        return list(connection.execute(search.below(search.branches[0], after).limit(count)).mappings())
+    # Their ids first: indexes hold them, and most of what the branches have together is not wanted.
+    parts = [search.below(branch, after, updates.c.id).limit(count).subquery() for branch in search.branches]
+    merged = union_all(*(select(part.c.id) for part in parts)).subquery("merged")
+    ids = connection.execute(select(merged.c.id).distinct().order_by(merged.c.id.desc()).limit(count)).scalars().all()
+    query = select(updates).where(updates.c.id.in_(ids)).order_by(updates.c.id.desc())
+    return list(connection.execute(query).mappings()) if ids else []
+
+
 def _look(
     connection: Connection, search: Search, branch: Branch, after: UUID | None, limit: int
 ) -> tuple[list[RowMapping], UUID | None]:
     """Return the newest rows of one branch that fit, one more than *limit*, and how far was looked where not to the end."""
-    if search.exact:
-        return list(connection.execute(search.window(branch, after).limit(limit + 1)).mappings()), None
-    seen = search.window(branch, after).limit(WINDOW).subquery("seen")
-    query = select(seen).where(*search.rest(seen.c)).order_by(seen.c.id.desc()).limit(limit + 1)
+    seen = search.below(branch, after).limit(search.window).subquery("seen")
+    query = select(seen).where(*search.fits(seen.c)).order_by(seen.c.id.desc()).limit(limit + 1)
     rows = list(connection.execute(query).mappings())
-    return rows, None if len(rows) > limit else _frontier(connection, search, branch, after)
-
-
-def _frontier(connection: Connection, search: Search, branch: Branch, after: UUID | None) -> UUID | None:
-    """Return the last id that was looked at; None where the branch ends there."""
-    seen = search.window(branch, after, updates.c.id).limit(WINDOW).subquery("seen")
-    last: UUID | None = connection.execute(select(seen.c.id).order_by(seen.c.id).limit(1)).scalar()
-    if last is None:
-        return None
-    beyond = connection.execute(search.window(branch, last, updates.c.id).limit(1)).scalar()
-    return last if beyond is not None else None
+    if len(rows) > limit:
+        return rows, None
+    # The offset is that of the window's last row, never of a page.
+    last = search.below(branch, after, updates.c.id).offset(search.window - 1).limit(1)
+    return rows, connection.execute(last).scalar()

@@ -26,6 +26,8 @@ class Bounds:
 
 def bounds(connection: Connection, since: datetime | None, until: datetime | None) -> Bounds:
     """Return the bounds of the updates that were written down from *since* to before *until*."""
+    if since is None and until is None:
+        return Bounds()
     closed = closed_until(connection)
     low = _lowest(connection, since, closed) if since is not None else None
     if since is not None and low is None:

@@ -5,6 +5,7 @@ looked at row by row (see ``outcome_pages``).
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -19,7 +20,6 @@ from fleet.history.query_terms import (
     digest_range,
     hosts_of,
     ids,
-    image,
     is_pattern,
     is_whole,
     results_of,
@@ -31,23 +31,30 @@ MOST_BRANCHES = 20
 """The most branches that are read side by side; a term that needs more is looked at row by row."""
 
 Branch = tuple[Condition, ...]
-Ways = list[Branch]
+Branches = list[Branch]
 
 
-def ways(connection: Connection, query: Query) -> Ways:
-    """Return the branches that hold every row of *query*, the fewest rows that an index can tell apart.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """Where the rows of a query are read."""
 
-    One empty branch: all rows. No branch: no row can fit.
-    """
+    branches: Branches
+    """One empty branch: all rows. No branch: no row can fit."""
+    told: tuple[Term, ...] = ()
+    """The terms that say no more than the branches do: no row needs to be looked at for them."""
+
+
+def way(connection: Connection, query: Query) -> Way:
+    """Return the branches that hold every row of *query*, the fewest rows that an index can tell apart."""
     asked = [term for term in query.terms if not term.negated]
-    for way in _ORDER:
-        found = way(connection, asked)
-        if found is not None and len(found) <= MOST_BRANCHES:
+    for each in _ORDER:
+        found = each(connection, asked)
+        if found is not None and len(found.branches) <= MOST_BRANCHES:
             return found
-    return [()]
+    return Way(branches=[()])
 
 
-def _branches(*columns: tuple[Any, Iterable[Any]]) -> Ways:
+def _branches(*columns: tuple[Any, Iterable[Any]]) -> Branches:
     """Return a branch for each value of each column."""
     return [(column == value,) for column, values in columns for value in values]
 
@@ -56,11 +63,11 @@ def _of(asked: list[Term], word: Word) -> Iterator[Term]:
     return (term for term in asked if term.word is word)
 
 
-def _digest(connection: Connection, asked: list[Term]) -> Ways | None:
+def _digest(connection: Connection, asked: list[Term]) -> Way | None:
     for term in _of(asked, Word.DIGEST):
         whole = [digest for value in term.values for digest in _whole_digests(connection, value)]
         if len(whole) <= MOST_BRANCHES // 2:
-            return _branches((updates.c.new_digest, whole), (updates.c.old_digest, whole))
+            return Way(branches=_branches((updates.c.new_digest, whole), (updates.c.old_digest, whole)), told=(term,))
     return None
 
 
@@ -76,57 +83,70 @@ def _whole_digests(connection: Connection, value: str) -> list[str]:
     return sorted(found)
 
 
-def _container(connection: Connection, asked: list[Term]) -> Ways | None:
+def _container(connection: Connection, asked: list[Term]) -> Way | None:
     on = _host(connection, asked)
-    names = next((t.values for t in _of(asked, Word.CONTAINER) if not any(map(is_pattern, t.values))), None)
-    if on is None or names is None:
+    named = next((t for t in _of(asked, Word.CONTAINER) if not any(map(is_pattern, t.values))), None)
+    if on is None or named is None:
         return None
-    return [(*branch, updates.c.container == name) for branch, name in product(on, names)]
+    both = [(*branch, updates.c.container == name) for branch, name in product(on.branches, named.values)]
+    return Way(branches=both, told=(*on.told, named))
 
 
-def _rollout(connection: Connection, asked: list[Term]) -> Ways | None:
+def _rollout(connection: Connection, asked: list[Term]) -> Way | None:
     for term in _of(asked, Word.ROLLOUT):
         found = set()
         for value in term.values:
             whole = as_uuid(value)
             found |= {whole} if whole else set(ids(connection.execute(rollouts_of(value).limit(MOST_BRANCHES + 1))))
-        return _branches((updates.c.rollout_id, found))
+        return Way(branches=_branches((updates.c.rollout_id, found)), told=(term,))
     return None
 
 
-def _failures(connection: Connection, asked: list[Term]) -> Ways | None:
-    if not any(results_of(term.values) <= set(FAILURES) for term in _of(asked, Word.OUTCOME)):
+def _failures(_connection: Connection, asked: list[Term]) -> Way | None:
+    bad = [term for term in _of(asked, Word.OUTCOME) if results_of(term.values) <= set(FAILURES)]
+    if not bad:
         return None
     # The literal text of the index's own condition: with parameters, PostgreSQL could not prove that it fits.
     failed: ColumnElement[bool] = literal_column(f"({IS_FAILURE})")
     for term in _of(asked, Word.IMAGE):
-        names = dict.fromkeys(Reference.parse(value).name for value in term.values)
-        return [(updates.c.repository == name, failed) for name in names]
+        branches: Branches = [(*branch, failed) for branch in _repositories(term)]
+        every = tuple(each for each in bad if results_of(each.values) == set(FAILURES))
+        return Way(branches=branches, told=(*every, *([term] if _without_tags(term) else [])))
     return None
 
 
-def _host(connection: Connection, asked: list[Term]) -> Ways | None:
+def _host(connection: Connection, asked: list[Term]) -> Way | None:
     for term in _of(asked, Word.HOST):
         found = set()
         for value in term.values:
             found |= set(ids(connection.execute(hosts_of(value).limit(MOST_BRANCHES + 1))))
         if len(found) <= MOST_BRANCHES:
-            return _branches((updates.c.host_id, found))
+            return Way(branches=_branches((updates.c.host_id, found)), told=(term,))
     return None
 
 
-def _image(_connection: Connection, asked: list[Term]) -> Ways | None:
+def _image(_connection: Connection, asked: list[Term]) -> Way | None:
     for term in _of(asked, Word.IMAGE):
-        return [(image(updates.c, value),) for value in term.values]
+        return Way(branches=_repositories(term), told=(term,) if _without_tags(term) else ())
     return None
 
 
-def _mirror(connection: Connection, asked: list[Term]) -> Ways | None:
+def _repositories(term: Term) -> Branches:
+    """Return a branch for each repository of ``image:``; a tag is looked at row by row, since no index knows it."""
+    return _branches((updates.c.repository, dict.fromkeys(Reference.parse(value).name for value in term.values)))
+
+
+def _without_tags(term: Term) -> bool:
+    named = [Reference.parse(value) for value in term.values]
+    return all(each.tag is None and each.digest is None for each in named)
+
+
+def _mirror(connection: Connection, asked: list[Term]) -> Way | None:
     for term in _of(asked, Word.MIRROR):
         known = distinct(connection, updates.c.mirror, most=MOST_MIRRORS)
         if len(known) < MOST_MIRRORS:
             named = [each for each in known if any(value in each for value in term.values)]
-            return _branches((updates.c.mirror, named))
+            return Way(branches=_branches((updates.c.mirror, named)), told=(term,))
     return None
 
 
@@ -134,17 +154,20 @@ MOST_MIRRORS = 200
 """How many endpoints are looked through for those that a part names."""
 
 
-def _outcome(_connection: Connection, asked: list[Term]) -> Ways | None:
-    found = (results_of(term.values) for term in _of(asked, Word.OUTCOME))
-    return next((_branches((updates.c.result, sorted(each))) for each in found), None)
+def _outcome(_connection: Connection, asked: list[Term]) -> Way | None:
+    for term in _of(asked, Word.OUTCOME):
+        return Way(branches=_branches((updates.c.result, sorted(results_of(term.values)))), told=(term,))
+    return None
 
 
-def _by(_connection: Connection, asked: list[Term]) -> Ways | None:
-    found = ([who for value in term.values for who in asker(value)] for term in _of(asked, Word.BY))
-    return next((_branches((updates.c.asked_by, dict.fromkeys(each))) for each in found), None)
+def _by(_connection: Connection, asked: list[Term]) -> Way | None:
+    for term in _of(asked, Word.BY):
+        askers = dict.fromkeys(who for value in term.values for who in asker(value))
+        return Way(branches=_branches((updates.c.asked_by, askers)), told=(term,))
+    return None
 
 
-_ORDER: tuple[Callable[[Connection, list[Term]], Ways | None], ...] = (
+_ORDER: tuple[Callable[[Connection, list[Term]], Way | None], ...] = (
     _digest,
     _container,
     _rollout,

@@ -16,6 +16,10 @@ from fleet.history.pages import FIRST, Page, PageRequest, checked_limit
 from fleet.history.query_terms import Condition, digest_range
 from fleet.images.reference import Reference
 
+LOOKED_AT = 20
+"""How many of the newest updates of a container's name are looked at for the one that made it. Each that succeeds makes a
+new container, so that only failures can stand between; one that a person made since has no such update at all."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunsRow:
@@ -53,15 +57,20 @@ def who_runs(db: Database, wanted: str, page: PageRequest = FIRST) -> Page[RunsR
 
 def _query(wanted: str, page: PageRequest) -> Any:
     c, key = containers.c, tuple_(containers.c.host_id, containers.c.id)
-    made_by = (
-        select(updates.c.id)
-        .where(
-            updates.c.host_id == c.host_id,
-            updates.c.container == c.name,
-            updates.c.new_container_id == c.id,
-        )
+    newest = (
+        select(updates.c.id, updates.c.new_container_id)
+        .where(updates.c.host_id == c.host_id, updates.c.container == c.name)
         .order_by(updates.c.id.desc())
+        .limit(LOOKED_AT)
+        .correlate(containers)
+        .subquery("newest")
+    )
+    made_by = (
+        select(newest.c.id)
+        .where(newest.c.new_container_id == c.id)
+        .order_by(newest.c.id.desc())
         .limit(1)
+        .correlate(containers)
         .scalar_subquery()
     )
     query = (

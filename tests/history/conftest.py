@@ -48,11 +48,7 @@ class Postgres:
     """A private server on a unix socket; databases are copied from a migrated one."""
 
     def __init__(self, bin_dir: Path, directory: Path) -> None:
-        self._bin = bin_dir
-        self._as = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
-        self.directory = directory
-        self._options = f"-c listen_addresses= -k {directory} -c fsync=off -c synchronous_commit=off"
-        self._cluster = directory / "cluster"
+        self._place(bin_dir, directory)
         if self._as:
             shutil.chown(directory, "postgres", "postgres")
         self._run("initdb", "-D", str(self._cluster), "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--locale=C")
@@ -60,6 +56,18 @@ class Postgres:
         self.create("template", "template1")
         upgrade(self.url("template"))
         self.create("shared")
+
+    def again(self, bin_dir: Path, directory: Path) -> None:
+        """Start the server that an earlier run left in *directory*."""
+        self._place(bin_dir, directory)
+        self.start()
+
+    def _place(self, bin_dir: Path, directory: Path) -> None:
+        self._bin = bin_dir
+        self._as = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
+        self.directory = directory
+        self._options = f"-c listen_addresses= -k {directory} -c fsync=off -c synchronous_commit=off"
+        self._cluster = directory / "cluster"
 
     def start(self) -> None:
         """Start the server and wait until it answers."""

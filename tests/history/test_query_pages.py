@@ -45,6 +45,7 @@ ROWS = 100
 def facts(db: Database, clock: HeldClock, monkeypatch: pytest.MonkeyPatch) -> Facts:
     """Some rows, and windows so small that every page meets their end."""
     monkeypatch.setattr(outcome_pages, "WINDOW", 11)
+    monkeypatch.setattr(outcome_pages, "SCATTERED", 11)
     return write_facts(db, ROWS, seed=7, now=clock.now())
 
 
