@@ -27,6 +27,7 @@ from fleet.api.policies import Policies, SetPolicy
 from fleet.api.probes import MirrorAudit, Probes, TestMirrors
 from fleet.api.problems import Problem
 from fleet.api.questions import AuditPage, Chain, Changed, ComparedAnswer, DurationsAnswer, MirrorDays, WhoRuns
+from fleet.api.rehearsals import Rehearsal, Rehearse
 from fleet.api.rollouts import AnswerWave, ResumeRollout, RolloutAnswer, Rollouts, StopRollout, Undone
 from fleet.api.schedules import ChangeSchedule, CreateSchedule, ScheduleAnswer, Schedules
 from fleet.api.selectors import Selector
@@ -202,6 +203,10 @@ class Client:
     def undo_rollout(self, id: str, request: StopRollout) -> Undone:
         """Bring back what a rollout updated."""
         return self._send("POST", Undone, f"/rollouts/{_part(id)}/undo", request)
+
+    def rehearse(self, request: Rehearse) -> Rehearsal:
+        """Tell what a rollout would come to; nothing is kept."""
+        return self._send("POST", Rehearsal, "/rehearsals", request, timeout=PLAN_TIMEOUT_S)
 
     # History
 

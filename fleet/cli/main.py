@@ -26,6 +26,7 @@ COMMANDS = {
     "rollout": Lazy(
         "fleet.cli.rollout:rollout", "Begin rollouts, look at them, answer them, pause, stop and undo them.", DO
     ),
+    "rehearse": Lazy("fleet.cli.rehearse:rehearse", "Tell what a rollout would come to, before there is one.", LOOK),
     "approve": Lazy("fleet.cli.rollout:approve", "Approve the next wave of a rollout.", DO),
     "schedule": Lazy("fleet.cli.schedule:schedule", "Let checks and updates run by the clock.", DO),
     "stops": Lazy("fleet.cli.stop:stops", "List what is frozen, held, snoozed or skipped.", LOOK),

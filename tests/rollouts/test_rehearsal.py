@@ -90,3 +90,25 @@ def test_a_regress_in_the_soak_stops_the_rollout_at_the_canary() -> None:
 
 def test_a_rehearsal_is_the_same_each_time() -> None:
     assert _rehearse() == _rehearse()
+
+
+def test_while_the_centre_is_away_nothing_is_decided_and_nothing_is_lost() -> None:
+    away = (BEGIN + timedelta(minutes=5), BEGIN + timedelta(hours=5))
+    found = _rehearse(faults=Faults(centre_away=away))
+    assert found.state is RolloutState.COMPLETED
+    assert not [at for at, _ in found.events if away[0] <= at < away[1]]
+    assert found.ended_at is not None and found.ended_at > away[1]
+
+
+def test_caps_count_the_hosts_that_are_not_in_the_rollout() -> None:
+    others = [Rehearsed(id=UUID(int=100 + n), name=f"o{n}", labels={"site": "a"}, unhealthy=n < 2) for n in range(10)]
+    spec = replace(SPEC, waves=(replace(STAGED[3], gate=None),))
+    found = _rehearse(spec, caps=(Cap(label="site", max_unavailable="25%"),), others=others)
+    assert (found.limits["site=a"], found.most_away["site=a"]) == (5, 5)
+    assert (found.limits["site=b"], found.most_away["site=b"]) == (2, 2)
+
+
+def test_decisions_are_told_in_words() -> None:
+    said = [text for _, text in _rehearse(faults=Faults(bad_image=True)).events]
+    assert said[:3] == ["the rollout begins", "wave 1 is opened", said[2]]
+    assert not [text for text in said if "(" in text and "host_id" in text]
