@@ -2,17 +2,28 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from fleet.engine.protocol import Engine, EngineFacts, Inspect
 from fleet.errors import BadInput, EngineError
 from fleet.images.digest import Digest
 from fleet.images.reference import DOCKER_HUB, Reference
+from fleet.mirrors.attempt import Attempt, AttemptResult
 from fleet.registry.credentials import CredentialSource
 from fleet.updates.stream import EnginePull
 
 ADOPT_S = 5.0
 """The most that the engine may take to learn a digest anew: three small requests, if its registry answers at all."""
+
+_SILENT = frozenset(
+    {
+        AttemptResult.TIMEOUT,
+        AttemptResult.STALLED,
+        AttemptResult.SLOW,
+        AttemptResult.UNREACHABLE,
+        AttemptResult.BREAKER_OPEN,
+    }
+)
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +94,15 @@ def adopt(
         log.info("engine did not adopt the digest", extra={"image": reference.familiar, "reason": reason})
         return False
     return True
+
+
+def would_wait(engine: Engine, reference: Reference, attempts: Sequence[Attempt]) -> bool:
+    """Tell whether the engine would wait for a mirror of its own that did not answer Fleet a moment ago.
+
+    Engines have no limit of time for that, and each pull would cost all of ADOPT_S.
+    """
+    silent = {attempt.source for attempt in attempts if attempt.result in _SILENT}
+    return reference.registry == DOCKER_HUB and any(url.rstrip("/") in silent for url in engine.facts().mirrors)
 
 
 def take_name(engine: Engine, name: str) -> None:

@@ -19,7 +19,7 @@ from fleet.updates.chains import chains
 from fleet.updates.command import Policy
 from fleet.updates.kept import keep_name
 from fleet.updates.known import KnownDigests
-from fleet.updates.naming import adopt, by_digest, engine_auth, give_name, take_name
+from fleet.updates.naming import adopt, by_digest, engine_auth, give_name, take_name, would_wait
 from fleet.updates.outcome import Tier
 from fleet.updates.stream import EnginePull
 from fleet.updates.watch import Watch
@@ -146,7 +146,7 @@ def _serve(errand: Errand, gateway: Gateway, session: Session, name: str) -> Non
     if image is None or image["Id"] not in {str(errand.digest), *session.config_digests()}:
         raise Refused(f"cannot trust the engine's image for {errand.reference.familiar}: it is not {errand.digest}")
     errand.take_over(image)
-    if not facts.containerd_store:
+    if not facts.containerd_store and not would_wait(engine, errand.reference, session.attempts()):
         adopt(engine, errand.reference, errand.digest, platform=platform)
 
 
