@@ -1,64 +1,87 @@
-"""An image pulled through the gateway, beside the same engine's own direct pull of it: fast link, and slow link.
+"""An image pulled through the gateway, beside the same engine's own direct pull of it: one large layer, unlimited and over
+a link that gives so much a connection. Then ten images that share layers, counted, and a worker's memory in a large pull.
 
-The slow link is a rate that the registry keeps to on each connection, and an image whose bytes are one large layer:
-what overlaps then can only be the gateway's own work. Needs root and the lab.
+What overlaps in a single layer can only be the gateway's own work. Needs root and the lab. Words choose parts: ``unlimited``,
+``limited``, ``shared``, ``memory``; ``20.10`` and ``26.1-containerd`` choose engines.
 """
 
 import contextlib
 import itertools
 import json
+import subprocess
 import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import docker
 
+from benchmarks import _pull_memory
+from benchmarks._pull_image import LAYER_MIB, UNPACKED_MIB, large_image
 from benchmarks._sides import in_turn, show, show_run
 from fleet.errors import FleetError
 from fleet.images.digest import Digest
+from fleet.testing.images import BuiltManifest
+from tests.lab import pulls_on_host
 from tests.lab.engines import Generation
-from tests.lab.images import Recipe, build
+from tests.lab.images import Recipe
 from tests.lab.lab import Host, Lab
 from tests.lab.registries import Registry
-from tests.updates import pull_on_host
 
-FAST_ROUNDS, SLOW_ROUNDS = 7, 4
-FAST_LAYERS_MIB = (32.0, 32.0, 32.0, 32.0)
-SLOW_LAYER_MIB = 128.0
-SLOW_BYTES_S = 25_000_000
+ROUNDS = 3
+LIMIT_BYTES_S = 25_000_000
+IMAGES, SHARED_LAYERS_MIB, OWN_LAYER_MIB = 10, (4.0, 3.0, 2.0), 1.0
+ENGINES = (Generation.V20, Generation.V26_CONTAINERD)
 _NUMBERS = itertools.count()
 
 
 def main() -> None:
-    """Pull on each engine over each link, and print the times."""
+    """Measure the parts that were asked for, all by default, and print them."""
+    words = sys.argv[1:]
+    engines = [e for e in ENGINES if e in words or not set(map(str, ENGINES)) & set(words)]
+    parts = [
+        p for p in ("unlimited", "limited", "shared", "memory") if p in words or not set(words) - set(map(str, ENGINES))
+    ]
     show_run("pull: through the gateway, beside the engine's own")
-    with Lab() as lab:
-        origin, slow = lab.origin(), lab.scriptable("slow")
-        fast_digest = origin.push("library/fast", "1", build(Recipe(version="fast", layers_mib=FAST_LAYERS_MIB)))
-        slow_digest = slow.push("team/slow", "1", build(Recipe(version="slow", layers_mib=(SLOW_LAYER_MIB,))))
-        slow.misbehave({"fault": "slow", "kind": "blobs", "method": "GET", "rate": SLOW_BYTES_S})
-        for generation in (Generation.V20, Generation.V26_CONTAINERD):
-            name = f"host-{generation.replace('.', '-')}"
-            host = lab.host(name, generation, options={"insecure-registries": [slow.host]})
-            fast = f"engine {generation}, fast link, 4 layers of 32 MiB"
-            _compare(fast, host, origin, "fast:1", fast_digest, FAST_ROUNDS)
-            one = f"engine {generation}, {SLOW_BYTES_S // 1_000_000} MB/s a connection, 1 layer of 128 MiB"
-            _compare(one, host, slow, f"{slow.host}/team/slow:1", slow_digest, SLOW_ROUNDS, insecure=slow.host)
+    if parts != ["memory"]:
+        with Lab() as lab:
+            _pulls(lab, engines, parts)
+    if "memory" in parts:
+        _pull_memory.main()
 
 
-def _compare(
-    what: str, host: Host, registry: Registry, reference: str, digest: Digest, rounds: int, insecure: str = ""
-) -> None:
-    with contextlib.closing(docker.DockerClient(base_url=host.engine_url, timeout=300)) as client:
+def _pulls(lab: Lab, engines: Sequence[Generation], parts: Sequence[str]) -> None:
+    origin, slow = lab.origin(), lab.scriptable("slow")
+    big = large_image() if {"unlimited", "limited"} & set(parts) else None
+    for generation in engines:
+        host = lab.host(
+            f"host-{generation.replace('.', '-')}", generation, options={"insecure-registries": [slow.host]}
+        )
+        size = f"1 layer of {LAYER_MIB} MiB, {UNPACKED_MIB} unpacked"
+        if big is not None and "unlimited" in parts:
+            _compare(f"engine {generation}, unlimited, {size}", host, origin, "library/big", big, "big:1")
+        if big is not None and "limited" in parts:
+            name = f"engine {generation}, {LIMIT_BYTES_S // 1_000_000} MB/s a connection, {size}"
+            slow.push("team/big", "1", big)
+            slow.misbehave({"fault": "slow", "kind": "blobs", "method": "GET", "rate": LIMIT_BYTES_S})
+            _compare(name, host, slow, "team/big", big, f"{slow.host}/team/big:1")
+            slow.misbehave()
+        if "shared" in parts:
+            _shared(host, origin)
 
-        def whole(pull: Callable[[], float]) -> float:
+
+def _compare(what: str, host: Host, registry: Registry, repository: str, image: BuiltManifest, reference: str) -> None:
+    digest = registry.push(repository, "1", image)
+    with contextlib.closing(docker.DockerClient(base_url=host.engine_url, timeout=600)) as client, _agent(host) as pull:
+
+        def whole(act: Callable[[], float]) -> float:
             """Pull what the engine has not; make sure that every byte came over the link."""
             before = registry.bytes_to(host.address)
-            took = pull()
+            took = act()
             sent = registry.bytes_to(host.address) - before
-            if sent < 0.99 * SLOW_LAYER_MIB * 1024 * 1024:
-                raise FleetError(f"cannot compare: the registry sent {sent} bytes alone")
+            if not 0.99 < sent / sum(map(len, image.blobs.values())) < 1.01:
+                raise FleetError(f"cannot compare: the registry sent {sent} bytes")
             client.images.remove(reference, force=True)
             return took
 
@@ -71,21 +94,63 @@ def _compare(
             return time.perf_counter() - began
 
         def through_gateway() -> float:
-            asked = {
-                "state": str(host.machine.folder / f"agent{next(_NUMBERS)}"),
-                "reference": reference,
-                "digest": str(digest),
-                "insecure": [insecure] if insecure else [],
-            }
-            script = Path(pull_on_host.__file__)
-            done = host.machine.run(sys.executable, script, json.dumps(asked), timeout_s=300)
-            outcome = json.loads(done.stdout.splitlines()[-1])["outcome"]
-            if not outcome["ok"] or outcome["tier"] != "loopback":
-                raise FleetError(f"cannot compare: {outcome}")
-            return float(outcome["duration_ms"]) / 1000
+            return _seconds(pull(reference, digest, registry))
 
         sides = {"the engine's own": lambda: whole(direct), "through the gateway": lambda: whole(through_gateway)}
-        show(what, "s", in_turn(sides, rounds))
+        show(what, "s", in_turn(sides, ROUNDS))
+
+
+def _shared(host: Host, origin: Registry) -> None:
+    """Pull images that share layers, each after the other, and count who was asked for what."""
+    digests = {}
+    for number in range(IMAGES):
+        # Layers of one size are the same in all of them, and the last has another size in each.
+        sizes = (*SHARED_LAYERS_MIB, OWN_LAYER_MIB + number / 64)
+        recipe = Recipe(version=f"{host.name}-{number}", layers_mib=sizes, shares=host.name)
+        digests[recipe.version] = origin.push(f"library/{recipe.version}", "1", recipe)
+    before = len(origin.asked("blobs", client=host.address))
+    with _agent(host) as pull:
+        took = sum(_seconds(pull(f"{name}:1", digest, origin)) for name, digest in digests.items())
+    asked = Counter(row.place.tail for row in origin.asked("blobs", client=host.address)[before:])
+    again = sum(1 for count in asked.values() if count > 1)
+    print(
+        f"engine {host.generation}, {IMAGES} images of {len(SHARED_LAYERS_MIB) + 2} layers, all but one of each shared"
+    )
+    print(
+        f"  {took:.1f} s, {len(asked)} digests fetched, {sum(asked.values())} requests, {again} digests more than once\n",
+        flush=True,
+    )
+
+
+@contextlib.contextmanager
+def _agent(host: Host) -> Iterator[Callable[[str, Digest, Registry], Any]]:
+    """Start a process on *host* that pulls through a gateway; give what asks it to, and returns the outcome."""
+    process = host.machine.talk(sys.executable, pulls_on_host.__file__)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    asks, answers = process.stdin, process.stdout
+
+    def pull(reference: str, digest: Digest, registry: Registry) -> Any:
+        order: dict[str, Any] = {
+            "state": str(host.machine.folder / f"agent{next(_NUMBERS)}"),
+            "insecure": [] if registry.tls else [registry.host],
+            "pulls": [(reference, str(digest), [])],
+        }
+        asks.write(json.dumps(order) + "\n")
+        asks.flush()
+        return json.loads(answers.readline())["outcome"]
+
+    try:
+        yield pull
+    finally:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=30)
+
+
+def _seconds(outcome: Any) -> float:
+    if not outcome["ok"] or outcome["tier"] != "loopback":
+        raise FleetError(f"cannot compare: {outcome}")
+    return float(outcome["duration_ms"]) / 1000
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The ways in which a mirror does wrong, as the fault matrix tries them: 40 and more, each with what must come of it."""
+"""The ways in which a mirror does wrong, as the fault matrix tries them: 50, each with what must come of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +11,8 @@ class Place(StrEnum):
 
     PLAIN = "plain"
     """A mirror in plain http that does what its rules say."""
+    SECURE = "secure"
+    """One with TLS that does what its rules say."""
     TOKEN = "token"
     """One that asks for a token of its own."""
     FOREIGN_REALM = "foreign realm"
@@ -25,6 +27,19 @@ class Place(StrEnum):
     """A machine that answers nothing at all."""
     OURSELVES = "ourselves"
     """The gateway itself."""
+    NOWHERE = "nowhere"
+    """No mirror: it is this host that fails."""
+    ALONE = "alone"
+    """No mirror: the registry that the reference names does wrong, and no source is left."""
+
+
+class Ending(StrEnum):
+    """What a pull through the gateway must come to."""
+
+    RIGHT = "right"
+    """The engine has the right digest under the name."""
+    FAILED = "failed"
+    """A failure that names its reason; the name still means the old image, and its container runs on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +49,19 @@ class Case:
     name: str
     place: Place = Place.PLAIN
     rules: tuple[Mapping[str, Any], ...] = ()
+    ending: Ending = Ending.RIGHT
     helps: bool = True
     """Whether the origin must give something that the mirror does not."""
     logged: bool = True
     """Whether the mirror writes every request down: it does so at a request's end, and some have none."""
+    wasted: bool = False
+    """Whether the mirror sends bytes that are of no use, so that its log has more than the history."""
     twice: bool = False
     """Whether bytes must come twice until it is known who lied, or because a source knows no parts."""
+    killed: bool = False
+    """Whether the agent is killed within the pull, and another one goes on."""
+    spool_full: bool = False
+    """Whether the spool's disk has no room."""
 
 
 def _rule(fault: str, kind: str = "*", **more: Any) -> tuple[Mapping[str, Any], ...]:
@@ -59,6 +81,18 @@ def _statuses(kind: str) -> list[Case]:
     ]
 
 
+def _alone(name: str, rules: tuple[Mapping[str, Any], ...]) -> Case:
+    return Case(
+        name=f"no other source, and {name}",
+        place=Place.ALONE,
+        rules=rules,
+        ending=Ending.FAILED,
+        helps=False,
+        logged=False,
+        wasted=True,
+    )
+
+
 NO_FAULT = Case(name="no fault", helps=False)
 CASES = [
     Case(name="refuses connections", place=Place.DEAD),
@@ -71,10 +105,10 @@ CASES = [
     Case(name="blob: cut in the middle, once", rules=_rule("cut", "blobs", at=300_000, times=1), helps=False),
     Case(name="blob: cut in the middle, always", rules=_rule("cut", "blobs", at=300_000)),
     Case(name="blob: not one byte", rules=_rule("zero_bytes", "blobs")),
-    Case(name="blob: wrong bytes of the right size", rules=_rule("wrong_bytes", "blobs")),
-    Case(name="blob: wrong bytes, then cut", rules=_rule("wrong_prefix", "blobs", at=300_000), twice=True),
-    Case(name="manifest: wrong bytes", rules=_rule("wrong_bytes", "manifests")),
-    Case(name="manifest: another one under the right header", rules=_rule("other_manifest", "manifests")),
+    Case(name="blob: wrong bytes of the right size", rules=_rule("wrong_bytes", "blobs"), wasted=True),
+    Case(name="blob: wrong bytes, then cut", rules=_rule("wrong_prefix", "blobs", at=300_000), wasted=True, twice=True),
+    Case(name="manifest: wrong bytes", rules=_rule("wrong_bytes", "manifests"), wasted=True),
+    Case(name="manifest: another one under the right header", rules=_rule("other_manifest", "manifests"), wasted=True),
     Case(name="stale tag", rules=_rule("stale_tag"), helps=False),
     *_statuses("manifests"),
     *_statuses("blobs"),
@@ -86,12 +120,14 @@ CASES = [
         name="blob: cut, and Range ignored",
         rules=(*_rule("cut", "blobs", at=300_000, times=1), *_rule("no_range", "blobs")),
         helps=False,
+        wasted=True,
         twice=True,
     ),
     Case(name="blob: labelled as gzip", rules=_rule("encoded", "blobs"), helps=False),
     Case(name="blob: redirect to another host", rules=_rule("redirect", "blobs", location="OTHER"), helps=False),
     Case(name="redirect loop", rules=_rule("redirect_loop")),
     Case(name="blob: redirect to a host that is not there", rules=_rule("redirect", "blobs", location="NOBODY")),
+    Case(name="blob: redirect from https to http", place=Place.SECURE, rules=_rule("redirect_to_http", "blobs")),
     Case(name="token from a foreign host", place=Place.FOREIGN_REALM),
     Case(
         name="token expires within a blob",
@@ -99,9 +135,29 @@ CASES = [
         rules=_rule("token_expires", "blobs", at=300_000, times=1),
         helps=False,
     ),
-    Case(name="blob: without end", rules=_rule("endless", "blobs"), helps=False, logged=False),
-    Case(name="manifest: without end", rules=_rule("endless", "manifests")),
+    Case(name="blob: without end", rules=_rule("endless", "blobs"), helps=False, logged=False, wasted=True),
+    Case(name="manifest: without end", rules=_rule("endless", "manifests"), logged=False, wasted=True),
     Case(name="self-signed certificate", place=Place.SELF_SIGNED),
     Case(name="expired certificate", place=Place.EXPIRED),
     Case(name="a mirror that is this agent's own gateway", place=Place.OURSELVES),
+    Case(
+        name="the agent is killed within a blob",
+        rules=_rule("slow", "blobs", rate=400_000),
+        helps=False,
+        logged=False,
+        wasted=True,
+        killed=True,
+    ),
+    Case(
+        name="no room in the spool",
+        place=Place.NOWHERE,
+        ending=Ending.FAILED,
+        helps=False,
+        wasted=True,
+        spool_full=True,
+    ),
+    _alone("wrong bytes of the right size", _rule("wrong_bytes", "blobs")),
+    _alone("blobs: 404", _rule("status", "blobs", status=404)),
+    _alone("manifests hang", _rule("hang", "manifests")),
+    _alone("a stall in the middle of a blob", _rule("stall", "blobs", at=300_000)),
 ]

@@ -179,6 +179,12 @@ class Machine:
         self._started.append(running)
         return running
 
+    def talk(self, *command: str | Path) -> "subprocess.Popen[str]":
+        """Start a process on it that reads lines and answers with lines; the caller ends it."""
+        return subprocess.Popen(
+            self._entering(command), env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
     def set_link(self, *, up: bool) -> None:
         """Plug the machine's network cable in, or pull it out."""
         subprocess.run(["ip", "link", "set", self._cable, "up" if up else "down"], check=True)

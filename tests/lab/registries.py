@@ -199,6 +199,10 @@ class ScriptableRegistry(Registry):
         lines = self._log.read_text().splitlines() if self._log.exists() else []
         return [_scripted(json.loads(line)) for line in lines]
 
+    def was_told(self, text: str) -> bool:
+        """Tell whether any request so far held *text*, in whichever header."""
+        return self._log.exists() and text in self._log.read_text()
+
 
 class DeadRegistry(Registry):
     """A machine that answers, and refuses every connection: a mirror that died."""
