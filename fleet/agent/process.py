@@ -14,6 +14,7 @@ from fleet.clock import SystemClock
 from fleet.engine.docker import connect
 from fleet.engine.protocol import Engine
 from fleet.errors import BadInput, Refused
+from fleet.gateway.limits import Limits
 from fleet.mirrors.daemon_flags import FlagFinder
 from fleet.mirrors.hosts_credentials import HostsTomlCredentials
 from fleet.mirrors.sources import read_host_mirrors
@@ -63,9 +64,17 @@ def tools_of(settings: AgentSettings) -> Tools:
     clock = SystemClock()
     credentials = HostsTomlCredentials(DockerConfig.load(settings.docker_config_file))
 
+    limits = Limits(spool_bytes=int(settings.agent.spool_gib * 1024**3))
+
     def pulls(engine: Engine, state: Path, known: KnownDigests, facts: Facts) -> Puller:
         return Puller(
-            engine, state=state, known=known, host_mirrors=facts.mirrors, credentials=credentials, clock=clock
+            engine,
+            state=state,
+            known=known,
+            host_mirrors=facts.mirrors,
+            credentials=credentials,
+            clock=clock,
+            limits=limits,
         )
 
     return Tools(

@@ -24,6 +24,9 @@ class AgentGroup(BaseModel):
     """Journal, outbox and spool; must survive restarts. Empty: ``agent`` in the usual state directory."""
     docker_config: str = ""
     """The folder of Docker's ``config.json`` with this host's credentials; empty: where the docker command looks."""
+    spool_gib: Annotated[float, Field(ge=0, le=100_000)] = 10.0
+    """GiB of what failed pulls left that is kept for the next ones; the oldest goes first. A running pull is not bounded
+    by it: its layers need room on the disk all the same."""
     heartbeat_s: Annotated[float, Field(ge=1, le=86_400)] = 300.0
     """Seconds between two heartbeats: the centre calls a host silent after three of them."""
 
