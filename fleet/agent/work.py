@@ -17,7 +17,7 @@ from fleet.agent.facts import ENGINE_AWAY
 from fleet.agent.problems import Problems
 from fleet.clock import Clock
 from fleet.engine.protocol import Engine
-from fleet.errors import BadInput, EngineUnreachable, FleetError
+from fleet.errors import BadInput, EngineError, EngineUnreachable, FleetError, Refused
 from fleet.images.digest import Digest
 from fleet.images.platform import Platform
 from fleet.images.reference import Reference
@@ -28,6 +28,7 @@ from fleet.updates.journal import CommandEntry, CommandState, Journal, Stage
 from fleet.updates.observe import DigestTable, observe
 from fleet.updates.order import graph
 from fleet.updates.outcome import PullOutcome, Result, UpdateOutcome
+from fleet.updates.own import OwnOrder, OwnUpdate
 from fleet.updates.plan import Action, HostPlan, plan
 from fleet.updates.pull import PullProgress
 from fleet.updates.restart import Restarts
@@ -36,6 +37,8 @@ log = logging.getLogger(__name__)
 
 MOST_ATTEMPTS = 3
 """How often work on one step of a command is begun. Only an end of the process, or what nobody foresaw, spends one."""
+OWN_POLL_S = 1.0
+"""How often the outcome of the update of the agent's own container is looked for."""
 STUCK, UNRECOVERED = "work-stuck", "not-recovered"
 
 
@@ -96,12 +99,14 @@ class Workshop:
         *,
         clock: Clock,
         problems: Problems,
+        own: OwnUpdate | None = None,
     ) -> None:
         """Prepare; the first step takes up what an earlier agent left."""
         self._engine, self._journal, self._commands, self._pulls = engine, journal, commands, pulls
         self._known, self._ways, self._clock, self._problems = known, ways, clock, problems
         self._backoff = Backoff(first_s=2.0, longest_s=60.0)
         self._recovered = False
+        self._own = own
         self._restarts = Restarts(journal.path / "restarts")
         self.stopping: Callable[[], bool] = lambda: False
         """Whether this process ends; set by the owner of the thread."""
@@ -113,6 +118,8 @@ class Workshop:
         try:
             if not self._recovered:
                 self._recover()
+            if self._own is not None and not self._own_is_over(self._own):
+                return OWN_POLL_S
             entry = self._commands.due()
             if entry is not None:
                 self._engine.ping()
@@ -212,9 +219,13 @@ class Workshop:
         planned = self._leave_out(entry)
         place = {step.target.update_id: at for at, step in enumerate(planned.steps)}
         try:
-            for target in sorted(self._left(entry.id), key=lambda left: place[left.update_id]):
+            for target in sorted(self._left(entry.id), key=lambda left: (self._is_own(left), place[left.update_id])):
                 if self.stopping():
                     raise Stopped
+                if self._own is not None and self._is_own(target):
+                    self._restarts.carry_out(self._engine)
+                    self._hand_over(self._own, entry.id, target)
+                    continue
                 self._recreate(entry.id, target)
             self._restarts.carry_out(self._engine)
         finally:
@@ -238,6 +249,40 @@ class Workshop:
         log.info("update ended", extra=_told(command, outcome))
         self._let_restart(outcome)
         self._end(command, outcome, pull, target)
+
+    def _is_own(self, target: Target) -> bool:
+        return self._own is not None and self._own.is_of(target)
+
+    def _hand_over(self, own: OwnUpdate, command: UUID, target: Target) -> None:
+        """Have the stand-in update this agent's own container; raise Stopped: the rest is found when that has ended."""
+        entry = self._current(command)
+        pull = entry.pulls[pull_key(target)]
+        order = OwnOrder(command=command, target=target, policy=_order(entry).policy, pull=pull)
+        try:
+            own.hand_over(self._engine, order)
+        except (EngineError, Refused) as error:
+            own.forget(self._engine, order)
+            self._end(command, machine.untouched(target, Result.FAILED, _reason(error), pull=pull), pull, target)
+            return
+        log.info("own update handed over", extra={"command": str(command), "container": target.container})
+        raise Stopped
+
+    def _own_is_over(self, own: OwnUpdate) -> bool:
+        """Take over what came of the update of this agent's own container; tell whether none is under way."""
+        order = own.pending()
+        if order is None:
+            return True
+        outcome = own.outcome(order)
+        if outcome is None and (hopeless := own.hopeless(self._engine, order)):
+            outcome = machine.untouched(order.target, Result.FAILED, hopeless, pull=order.pull)
+        if outcome is None:
+            own.see_to_stand_in(self._engine, order)
+            return False
+        log.info("own update ended", extra=_told(order.command, outcome))
+        self._end(order.command, outcome, order.pull, order.target)
+        own.forget(self._engine, order)
+        self._ways.changed()
+        return True
 
     def _siblings(self, command: UUID, target: Target) -> list[tuple[Target, PullOutcome]]:
         """Return the further targets that are left of a command, with their pulls."""

@@ -16,6 +16,7 @@ from fleet.updates.followers import SWARM_LABEL, followers_of, obstacle_of, peer
 from fleet.updates.hooks import NotNow, check_hooks, forbidden, left_undone, run_after
 from fleet.updates.journal import Journal, Stage, UpdateEntry
 from fleet.updates.loose import loose_files, told
+from fleet.updates.myself import own_id
 from fleet.updates.outcome import Phases, PullOutcome, Result, UpdateOutcome
 from fleet.updates.overlap import hindrance, wanted_order
 from fleet.updates.probe import probes_of
@@ -150,7 +151,7 @@ def _prepare(run: Run, siblings: Siblings) -> UpdateOutcome | None:
             return run.close(Result.SKIPPED, f"cannot update {target.container}: {obstacle}")
         obstacle, loose = _loose(run, old)
         going = followers_of(engine, old)
-        obstacle = obstacle or obstacle_of(old, going)
+        obstacle = obstacle or _own(old, going) or obstacle_of(old, going)
         followers = [] if obstacle else [_follower(run, each, siblings) for each in going]
         obstacle = obstacle or next((f"{each.name} goes with it: {why}" for why, each in followers if why), "")
         if obstacle:
@@ -186,6 +187,14 @@ def _obstacle(engine: Engine, target: Target, old: Inspect) -> str:
     except BadInput as error:
         return str(error)
     return ""
+
+
+def _own(old: Inspect, going: Sequence[Inspect]) -> str:
+    """Return why the agent's own container must not be stopped from within, or empty."""
+    own = own_id()
+    if own and old["Id"] == own:
+        return "it is the agent itself, which a stand-in updates"
+    return "the agent itself lives in it" if own and own in [each["Id"] for each in going] else ""
 
 
 def _new_container(run: Run, old: Inspect, *, name: str, image: str, image_id: str) -> CreateSpec:

@@ -26,6 +26,7 @@ from fleet.updates.command import Policy, Target, UpdateCommand, pull_key
 from fleet.updates.journal import CommandState, Journal
 from fleet.updates.known import KnownDigests
 from fleet.updates.outcome import PullOutcome, Result, Tier
+from fleet.updates.own import OwnUpdate
 from fleet.updates.pull import PullProgress
 
 ID = UUID(int=1)
@@ -87,6 +88,8 @@ class Site:
         self.said: list[Up] = []
         self.put: list[Outcome] = []
         self.changes = 0
+        self.own: OwnUpdate | None = None
+        """Whose container this agent is in, where it is in one."""
         self.goes = False
         """Whether the centre answers each ready with a go."""
         self.begin()
@@ -108,6 +111,7 @@ class Site:
             ways,
             clock=self.clock,
             problems=self.problems,
+            own=self.own,
         )
 
     def _note_change(self) -> None:
