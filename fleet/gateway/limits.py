@@ -20,7 +20,7 @@ class Limits:
     piece_bytes: int = 8 * 1024 * 1024
     """A blob of two such pieces or more is fetched in pieces, several at a time."""
     connections: int = 8
-    """For one blob: about what a browser opens to a server for two pages, so that no mirror takes it for an attack."""
+    """For one blob: fewer than tools that fetch in parallel ranges recommend, so that no mirror takes it for an attack."""
     spare_connections: int = 14
     """For all blobs together, beside one for each."""
     flowing_bytes: int = 512 * 1024
