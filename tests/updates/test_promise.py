@@ -131,8 +131,12 @@ def live_through(shape: Shape, faults: list[tuple[int, int, When, float]], reboo
 
 
 def _can_be_verified(shape: Shape) -> bool:
-    """Tell whether a verification can find the new container good, by what its image does."""
-    probed = "Healthcheck" in shape.body or "Healthcheck" in shape.new_config
+    """Tell whether a verification can find the new container good, by what its image does.
+
+    A probe as the old image had it counts as the image's, and goes with it.
+    """
+    own = "Healthcheck" in shape.body and "Healthcheck" not in shape.old_config
+    probed = own or "Healthcheck" in shape.new_config
     ends_s, settle_s = shape.new.exits_after_s, 0.0 if probed else shape.policy.verify.settle_ms / 1000
     ended = ends_s is not None and ends_s < settle_s
     return not (shape.new.start_error or ended or (probed and shape.new.health != "healthy"))
