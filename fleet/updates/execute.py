@@ -159,7 +159,8 @@ def _prepare(run: Run, siblings: Siblings) -> UpdateOutcome | None:
         image = _written_reference(old, target.reference)
         spec = _new_container(run, old, name=run.entry.new_name, image=image, image_id=run.entry.pull.image_id)
         new, members = _fields(run, old, spec), tuple(each for _, each in followers)
-        told = {"config_diff": new["config_diff"] + loose["config_diff"], "followers": members}
+        known = new["config_diff"] + loose["config_diff"]
+        told = {"config_diff": known, "known_before": known, "followers": members}
         run.save(Stage.CREATE, old=old, **(new | loose | told | _order(run, old, spec, members)))
     except EngineUnreachable:
         raise

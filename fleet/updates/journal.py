@@ -86,6 +86,8 @@ class UpdateEntry:
     """Why the stage UNDO was reached."""
     not_now: bool = False
     """Whether that was a hook that asks for another time: no failure, a skip."""
+    known_before: tuple[str, ...] = ()
+    """What the config diff begins with: what was known before the new container was there to compare."""
     config_diff: tuple[str, ...] = ()
     copies: tuple[str, ...] = ()
     """The paths that are to be copied from the old container's writable layer."""

@@ -71,6 +71,12 @@ def create_new(run: Run) -> None:
         raise EngineError(
             f"cannot update {run.target.container}: {entry.body['Image']} does not name the image that was pulled"
         )
+    tell_difference(run, created)
+
+
+def tell_difference(run: Run, new: Inspect) -> None:
+    """Note what differs between the old container and the *new* one: as it was created, then as it runs."""
+    run.note(config_diff=(*run.entry.known_before, *config_diff(run.entry.old, new)))
 
 
 def copy_loose(run: Run) -> None:
@@ -226,7 +232,8 @@ def verify_new(run: Run) -> None:
     if reason:
         raise EngineError(reason)
     new = run.engine.inspect(run.entry.new_id)
-    run.note(config_diff=(*run.entry.config_diff, *(config_diff(run.entry.old, new) if new else ())))
+    if new is not None:
+        tell_difference(run, new)
 
 
 def finish(run: Run) -> str:

@@ -31,6 +31,15 @@ def test_an_update_tells_what_it_did(site: Site) -> None:
     assert outcome.phases.rollback_ms is None
 
 
+@pytest.mark.parametrize("shape", ["a new one that exits", "start first, a new one that gets unhealthy"])
+def test_what_was_taken_back_tells_what_would_have_changed(shape: str, tmp_path: Path) -> None:
+    """Often it is the reason."""
+    shown = replace(SHAPES[shape], old_config={"Env": ["A=1"]}, new_config={"Env": ["A=2", "B=3"], "User": "app"})
+    outcome = Site(tmp_path, shown).update()
+    assert outcome.result in (Result.ROLLED_BACK, Result.FAILED)
+    assert outcome.config_diff == ("Config.Env.A: changed", "Config.Env.B: unset -> set", 'Config.User: unset -> "app"')
+
+
 def test_the_old_one_runs_until_the_new_one_was_created(site: Site) -> None:
     site.update()
     calls = [call.name for call in site.engine.calls]
