@@ -124,7 +124,12 @@ OPTIONS = (
     *_options(Fate.ELSEWHERE, "say it on the container: the label fleet.hook.user", "lifecycle-uid", "lifecycle-gid"),
     *_options(Fate.DROPPED, "images come from registries, not from Git", *_GIT),
     *_options(Fate.DROPPED, "images come from registries, not from Git", "git-auth-token", "git-password", secret=True),
-    *_options(Fate.DROPPED, "the agent is not updated by itself", "ephemeral-self-update!", "no-self-update!"),
+    *_options(
+        Fate.SAME,
+        "an agent's own container is replaced by a container that is gone afterwards",
+        "ephemeral-self-update!",
+    ),
+    *_options(Fate.ELSEWHERE, "give the agent's container the label fleet.ignore=true", "no-self-update!"),
     *_options(Fate.DROPPED, "nothing is sent to chat or mail; ask: fleet history ls since:1d", *_TOLD),
     *_options(
         Fate.DROPPED, "nothing is sent to chat or mail; ask: fleet history ls since:1d", *_SECRETLY_TOLD, secret=True
