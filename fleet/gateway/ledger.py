@@ -65,11 +65,16 @@ class Ledger:
             tally.skipped.append(Verdict(result=result, reason=reason))
 
     def passed(self, digest: str, start: int, end: int, segments: Iterable[Segment]) -> None:
-        """Take note that the engine has the bytes of *digest* from *start* up to *end*; what it got before counts once."""
+        """Take note that the engine has the bytes of *digest* from *start* up to *end*.
+
+        What it got before counts once, and what an earlier pull told of does not count again.
+        """
         covered = self._passed.get(digest, [])
         fresh = _missing(covered, start, end)
         self._passed[digest] = _joined([*covered, *fresh])
         for segment in segments:
+            if segment.told:
+                continue
             for first, last in fresh:
                 self._of(segment.source).bytes += max(0, min(segment.end, last) - max(segment.start, first))
 

@@ -149,6 +149,9 @@ class Session:
     def passed(self, digest: Digest, start: int, end: int, segments: Iterable[Segment]) -> None:
         """Take note that the engine has the bytes of *digest* from *start* up to *end*, which came as *segments*."""
         self.means.ledger.passed(str(digest), start, end, segments)
+        flight = self._boarded.get(digest)
+        if flight is not None and flight.file is not None:
+            flight.file.give(start, end)
 
     def progress(self) -> tuple[int, int | None, str]:
         """Return bytes so far, bytes in all once that is known, and the source that gave bytes last.

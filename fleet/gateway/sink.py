@@ -2,9 +2,10 @@
 
 import asyncio
 import hashlib
+import itertools
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +24,20 @@ class Segment:
     source: str
     start: int
     end: int
+    told: bool = False
+    """Whether the history has them already, by an earlier pull that gave them to the engine and failed all the same."""
+
+
+def told_apart(segments: Iterable[Segment], given: Sequence[tuple[int, int]]) -> list[Segment]:
+    """Return *segments*, cut where the *given* bytes begin and end, and those told of (pure)."""
+    edges = sorted({edge for pair in given for edge in pair})
+    found = []
+    for segment in segments:
+        cuts = [segment.start, *(edge for edge in edges if segment.start < edge < segment.end), segment.end]
+        for start, end in itertools.pairwise(cuts):
+            told = segment.told or any(first <= start and end <= last for first, last in given)
+            found.append(replace(segment, start=start, end=end, told=told))
+    return found
 
 
 class Sink(Protocol):
@@ -78,12 +93,13 @@ class _Account:
         """Tell whether the bytes so far have the digest."""
         return self._hasher.hexdigest() == self.digest.hex
 
-    def _take(self, chunk: bytes, source: str) -> None:
+    def _take(self, chunk: bytes, source: str, *, told: bool = False) -> None:
         self._hasher.update(chunk)
         start, self._size = self._size, self._size + len(chunk)
-        if self._segments and self._segments[-1].source == source:
+        last = self._segments[-1] if self._segments else None
+        if last is not None and (last.source, last.told) == (source, told):
             start = self._segments.pop().start
-        self._segments.append(Segment(source=source, start=start, end=self._size))
+        self._segments.append(Segment(source=source, start=start, end=self._size, told=told))
 
     def _forget(self) -> None:
         self._hasher, self._segments, self._size = self.digest.hasher(), [], 0
@@ -128,6 +144,8 @@ class SpoolFile(_Account):
         self.inherited = 0
         """How many bytes were there before."""
         self._note, self._noted = note, 0
+        self._given: list[tuple[int, int]] = []
+        """From where to where the engine was given bytes."""
         self._ahead: dict[int, Segment] = {}
         """By its start, what was laid down ahead."""
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -168,9 +186,15 @@ class SpoolFile(_Account):
         """Forget all bytes."""
         os.ftruncate(self._file, 0)
         self._ahead.clear()
+        self._given.clear()
         self._forget()
         self.inherited = self._noted = 0
         self._note(())
+
+    def give(self, start: int, end: int) -> None:
+        """Take note that the engine was given the bytes from *start* up to *end*, and that the history tells of them."""
+        last = self._given.pop() if self._given and self._given[-1][1] == start else (start, end)
+        self._given.append((last[0], end))
 
     def read(self, start: int, count: int) -> bytes:
         """Return at most *count* bytes from *start* on."""
@@ -193,7 +217,7 @@ class SpoolFile(_Account):
     async def _count(self, segment: Segment) -> None:
         """Count bytes that stand in the file already, up to where it ends."""
         while chunk := self.read(self._size, min(READ_BYTES, segment.end - self._size)):
-            self._take(chunk, segment.source)
+            self._take(chunk, segment.source, told=segment.told)
             await asyncio.sleep(0)
 
     def _write_down(self) -> None:
@@ -206,4 +230,4 @@ class SpoolFile(_Account):
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
-            self._note(self.segments)
+            self._note(told_apart(self.segments, self._given))

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from fleet.gateway.sink import Segment
 from fleet.images.digest import Digest
@@ -49,9 +50,9 @@ class Spool:
         """Return who gave what is left of *digest*, from its start on; nothing where it came from other than *sources*."""
         try:
             rows = json.loads(self._beside(self.path(digest)).read_text())
-            segments = tuple(Segment(source=str(r["source"]), start=int(r["start"]), end=int(r["end"])) for r in rows)
+            segments = tuple(map(_segment, rows))
             there = self.path(digest).stat().st_size
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return ()
         at = 0
         for segment in segments:
@@ -102,3 +103,9 @@ class Spool:
         for each in (path, self._beside(path)):
             with contextlib.suppress(FileNotFoundError):
                 shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
+
+
+def _segment(row: Mapping[str, Any]) -> Segment:
+    """Read one row of an account; raise KeyError, TypeError or ValueError for what is none."""
+    told = row.get("told", False) is True
+    return Segment(source=str(row["source"]), start=int(row["start"]), end=int(row["end"]), told=told)

@@ -114,6 +114,19 @@ def test_a_pull_that_failed_spares_the_next_one_every_byte(start: Start, origin:
     assert ranges(origin) == [f"bytes={MADE}-"]
 
 
+def test_bytes_that_the_engine_had_before_the_pull_failed_are_told_once(start: Start, origin: ScriptedRegistry) -> None:
+    """The engine asks for the layer again, and gets it without a request: both pulls together are the origin's log."""
+    pull = harbour(start(), origin)
+    session, dock = pull.open()
+    dock.ask("GET", f"/v2/{session.name}/manifests/{pull.digest}")
+    dock.ask("GET", f"/v2/{session.name}/blobs/{BIG}", Range=f"bytes=0-{MADE - 1}")
+    pull.gateway.end(session, kept=True)
+    _, again = pull.pull()
+    assert ranges(origin) == [""]
+    assert sum(attempt.bytes for attempt in (*session.attempts(), *again)) == served(origin)
+    assert session.attempts()[0].bytes > MADE
+
+
 def test_what_the_disk_made_wrong_is_fetched_anew_and_nobody_is_blamed(
     start: Start, origin: ScriptedRegistry, tmp_path: Path
 ) -> None:
