@@ -11,6 +11,7 @@ from fleet.mirrors.sources import HostMirrors
 from fleet.road.messages import READS, HostFacts
 
 ENGINE_AWAY = "engine-away"
+PULLS_BY_ITSELF = "engine-pulls-by-itself"
 
 ReadMirrors = Callable[[EngineFacts | None], HostMirrors]
 """Reads the mirrors of this host, given what its engine says."""
@@ -39,6 +40,13 @@ class Facts:
     def mirrors(self) -> HostMirrors:
         """Return this host's mirrors, from its files and from what the engine said last."""
         return self._read_mirrors(self._last or self.ask())
+
+    def pulls_by_itself(self, reason: str) -> None:
+        """Note why the engine pulls by itself; an empty *reason*: it does not."""
+        if reason:
+            self._problems.raise_(PULLS_BY_ITSELF, reason)
+        else:
+            self._problems.clear(PULLS_BY_ITSELF)
 
     def of_host(self) -> HostFacts:
         """Ask the engine, and return what a heartbeat carries."""

@@ -17,6 +17,7 @@ from fleet.errors import BadInput, Refused
 from fleet.gateway.limits import Limits
 from fleet.mirrors.daemon_flags import FlagFinder
 from fleet.mirrors.hosts_credentials import HostsTomlCredentials
+from fleet.mirrors.managed_hosts import ManagedHosts
 from fleet.mirrors.sources import read_host_mirrors
 from fleet.registry.credentials import DockerConfig
 from fleet.road import worker
@@ -32,6 +33,8 @@ def run(settings: AgentSettings) -> None:
     Raise BadInput where the join file or the state cannot be used, Refused where another agent has the state, and
     BrokerUnreachable where the broker does not let this host read its queue.
     """
+    if not settings.agent.manage_hosts_toml:
+        ManagedHosts().remove_all()  # left from when it was set
     serve(_join(settings), settings.state_dir, tools_of(settings))
 
 
@@ -64,6 +67,8 @@ def tools_of(settings: AgentSettings) -> Tools:
     clock = SystemClock()
     credentials = HostsTomlCredentials(DockerConfig.load(settings.docker_config_file))
 
+    hosts = ManagedHosts() if settings.agent.manage_hosts_toml else None
+
     limits = Limits(spool_bytes=int(settings.agent.spool_gib * 1024**3))
 
     def pulls(engine: Engine, state: Path, known: KnownDigests, facts: Facts) -> Puller:
@@ -75,6 +80,8 @@ def tools_of(settings: AgentSettings) -> Tools:
             credentials=credentials,
             clock=clock,
             limits=limits,
+            tell=facts.pulls_by_itself,
+            hosts=hosts,
         )
 
     return Tools(

@@ -43,6 +43,10 @@ class HostAnswer(Answer):
     host: Host
     mirrors: tuple[MirrorEntry, ...] = ()
     """The mirror rules of its own files and daemon."""
+    tier: str = ""
+    """By which way its engine got its last image: ``native``, ``loopback`` or ``daemon-chosen``; empty: not known yet."""
+    tier_at: datetime | None = None
+    """When that was."""
 
 
 class Hosts(Answer):

@@ -25,6 +25,8 @@ class Mirrors(Answer):
     """All mirror rules."""
 
     mirrors: tuple[MirrorEntry, ...]
+    tier: str = ""
+    """By which way the engine of the one host that was named got its last image; empty: not known, or no host named."""
 
 
 class RouteStop(Part):

@@ -116,6 +116,7 @@ def show(session: Session, name: str) -> None:
         "agent": h.agent_version or NOTHING,
         "engine": " ".join(part for part in (h.engine_name, h.engine_version) if part) or NOTHING,
         "platform": _platform(h) + (", containerd store" if h.containerd_store else ""),
+        "pulls": f"{answer.tier}, last {ago(answer.tier_at)}" if answer.tier else "nothing yet",
         "clock": f"{h.skew_ms / 1000:+.1f} s against the centre's" if h.skew_ms is not None else NOTHING,
         "outcomes": f"{h.outcomes_waiting} waiting to be told",
         "added": moment(h.created_at),

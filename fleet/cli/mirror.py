@@ -53,6 +53,8 @@ def ls(session: Session, host: str | None) -> None:
         )
         for m in answer.mirrors
     ]
+    if answer.tier:
+        click.echo(f"{clean(host or '')} got its last image by the way {answer.tier}")
     print_table(session, _COLUMNS, rows, "no mirrors; write some into the policy with: fleet policy apply -f FILE")
 
 

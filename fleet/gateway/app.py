@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMappi
 from typing import Any
 
 from fleet.errors import BadInput
+from fleet.gateway.canary import Canary
 from fleet.gateway.fetch import FetchFailed
 from fleet.gateway.flights import Flight
 from fleet.gateway.limits import Limits
@@ -28,9 +29,11 @@ _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 class GatewayApp:
     """Serves active pulls, each to whoever shows its secret, and nothing else."""
 
-    def __init__(self, sessions: Iterable[Session], *, limits: Limits, via: str) -> None:
-        """Take the live collection of *sessions*, and the value of our own Via header."""
-        self._sessions = sessions
+    def __init__(
+        self, sessions: Iterable[Session], canaries: Iterable[Canary] = (), *, limits: Limits, via: str
+    ) -> None:
+        """Take the live collections of *sessions* and *canaries*, and the value of our own Via header."""
+        self._sessions, self._canaries = sessions, canaries
         self._limits = limits
         self._via = via
 
@@ -39,7 +42,10 @@ class GatewayApp:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         method, path = scope["method"], scope["path"]
         session = self._session_of(headers)
-        if session is None:
+        canary = None if session else self._canary_of(headers)
+        if canary is not None:
+            await _show(send, canary, method, path)
+        elif session is None:
             await _refuse(send, 401, "UNAUTHORIZED", {"WWW-Authenticate": 'Basic realm="fleet"'})
         elif method not in ("GET", "HEAD"):
             await _refuse(send, 405, "UNSUPPORTED")
@@ -54,6 +60,10 @@ class GatewayApp:
     def _session_of(self, headers: Headers) -> Session | None:
         user, password = _basic(headers.get("authorization", ""))
         return next((session for session in list(self._sessions) if session.proves(user, password)), None)
+
+    def _canary_of(self, headers: Headers) -> Canary | None:
+        user, password = _basic(headers.get("authorization", ""))
+        return next((canary for canary in list(self._canaries) if canary.proves(user, password)), None)
 
     async def _serve(
         self, session: Session, method: str, path: str, headers: Headers, receive: Receive, send: Send
@@ -145,6 +155,14 @@ class _Body:
         """Return when the engine has closed the connection."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
+
+
+async def _show(send: Send, canary: Canary, method: str, path: str) -> None:
+    found = canary.document(path)
+    if found is None:
+        await _refuse(send, 404, "NAME_UNKNOWN")
+    else:
+        await _answer(send, 200, found[0], b"" if method == "HEAD" else found[1])
 
 
 async def _answer(send: Send, status: int, headers: Headers, body: bytes) -> None:

@@ -6,7 +6,7 @@ import logging
 import secrets
 import socket
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ import uvicorn
 from fleet.clock import Clock
 from fleet.errors import Refused
 from fleet.gateway.app import GatewayApp
+from fleet.gateway.canary import Canary
 from fleet.gateway.flights import Flights
 from fleet.gateway.ledger import Ledger
 from fleet.gateway.limits import Limits
@@ -65,6 +66,7 @@ class Gateway:
         self._spare = asyncio.Semaphore(self._limits.spare_connections)
         self._via = f"1.1 fleet-{secrets.token_hex(8)}"
         self._sessions: list[Session] = []
+        self._canaries: list[Canary] = []
         self._loop: asyncio.AbstractEventLoop
         self._thread: threading.Thread | None = None
         self._server: _Server | None = None
@@ -75,7 +77,7 @@ class Gateway:
         self._flights = Flights(Spool(self._spool, cap_bytes=self._limits.spool_bytes))
         listener = _listen(self.port)
         self.port = int(listener.getsockname()[1])
-        app = GatewayApp(self._sessions, limits=self._limits, via=self._via)
+        app = GatewayApp(self._sessions, self._canaries, limits=self._limits, via=self._via)
         config = uvicorn.Config(
             app,
             http="h11",
@@ -121,6 +123,16 @@ class Gateway:
         session = Session(reference=reference, digest=digest, means=means, flights=self._flights)
         self._sessions.append(session)
         return session
+
+    @contextlib.contextmanager
+    def canary(self, os: str, architecture: str) -> Iterator[Canary]:
+        """Serve a tiny image of that platform for a while, to be pulled as a try."""
+        canary = Canary(os=os, architecture=architecture)
+        self._canaries.append(canary)
+        try:
+            yield canary
+        finally:
+            self._canaries.remove(canary)
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Begin *work* of a session in the gateway's own thread."""

@@ -11,13 +11,13 @@ from fleet.mirrors.daemon_checks import DaemonFacts
 from fleet.mirrors.daemon_flags import NO_FLAGS, DaemonFlags
 from fleet.mirrors.fleet_file import FleetFile, read_fleet_file
 from fleet.mirrors.hosts_toml import HostsFile, read_hosts_toml, registry_of
+from fleet.mirrors.managed_hosts import HOSTS_FILE, is_managed
 from fleet.mirrors.registries_conf import RegistriesFile, read_registries_conf
 from fleet.mirrors.source import MirrorRule, Provenance
 from fleet.registry.tls import DOCKER_CERTS
 
 _ALWAYS_INSECURE = frozenset({"127.0.0.0/8", "::1/128"})
 _FLAGS = "the daemon's flags"
-HOSTS_FILE = "hosts.toml"
 T = TypeVar("T")
 
 
@@ -99,9 +99,12 @@ def read_host_mirrors(
 
 
 def hosts_files(folders: Sequence[Path]) -> list[tuple[Path, str]]:
-    """Return every ``hosts.toml`` below *folders*, with the registry that it is about; ``_default`` last."""
+    """Return every ``hosts.toml`` below *folders*, with the registry that it is about; ``_default`` last.
+
+    What this agent wrote itself is left out: it says what the policy says, and names our own gateway.
+    """
     found = [path for folder in folders for path in sorted(folder.expanduser().glob(f"*/{HOSTS_FILE}"))]
-    named = [(path, registry_of(path.parent.name)) for path in found]
+    named = [(path, registry_of(path.parent.name)) for path in found if not is_managed(path)]
     return sorted(named, key=lambda each: each[1] == "*")
 
 

@@ -24,6 +24,9 @@ class AgentGroup(BaseModel):
     """Journal, outbox and spool; must survive restarts. Empty: ``agent`` in the usual state directory."""
     docker_config: str = ""
     """The folder of Docker's ``config.json`` with this host's credentials; empty: where the docker command looks."""
+    manage_hosts_toml: bool = Field(default=False, json_schema_extra={"env": "FLEET_MANAGE_HOSTS_TOML"})
+    """Whether ``hosts.toml`` files are written below Docker's ``certs.d``, for engines with the containerd store. Off by
+    default: it changes the host's configuration, and every pull on the host then goes by the policy's mirrors."""
     spool_gib: Annotated[float, Field(ge=0, le=100_000)] = 10.0
     """GiB of what failed pulls left that is kept for the next ones; the oldest goes first. A running pull is not bounded
     by it: its layers need room on the disk all the same."""

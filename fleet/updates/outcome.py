@@ -30,6 +30,8 @@ class Result(StrEnum):
 class Tier(StrEnum):
     """By which way the engine got the bytes."""
 
+    NATIVE = "native"
+    """Through the gateway, asked under the image's own name by a ``hosts.toml`` of ours: provenance is exact."""
     LOOPBACK = "loopback"
     """Through the gateway on this host's loopback: provenance is exact."""
     DAEMON = "daemon-chosen"

@@ -15,6 +15,7 @@ from fleet.images.digest import Digest
 from fleet.images.platform import Platform
 from fleet.images.reference import Reference
 from fleet.mirrors.announce import PULLED, announce
+from fleet.mirrors.managed_hosts import ManagedHosts
 from fleet.mirrors.sources import HostMirrors
 from fleet.mirrors.table import MirrorTable
 from fleet.registry.address import is_loopback
@@ -25,7 +26,7 @@ from fleet.updates.naming import sweep
 from fleet.updates.outcome import PullOutcome, Tier
 from fleet.updates.tiers import Way, find_way, own_way
 from fleet.updates.watch import Watch, never
-from fleet.updates.ways import Errand, by_engine, through_gateway
+from fleet.updates.ways import Errand, by_engine, natively, through_gateway
 from fleet.updates.ways import PullProgress as PullProgress
 
 log = logging.getLogger(__name__)
@@ -46,10 +47,12 @@ class Puller:
         port: int = DEFAULT_PORT,
         limits: Limits | None = None,
         tell: Callable[[str], None] = lambda _: None,
+        hosts: ManagedHosts | None = None,
     ) -> None:
         """Take the folder for bytes on their way and the table of digests; open nothing yet.
 
-        *tell* hears why the engine pulls by itself, and an empty text where it does not.
+        *tell* hears why the engine pulls by itself, and an empty text where it does not. *hosts*: the files that may be
+        written for the engine; None: none may.
         """
         self._engine, self._known, self._clock = engine, known, clock
         self._host_mirrors, self._credentials = host_mirrors, credentials
@@ -57,7 +60,7 @@ class Puller:
         self._gateway: Gateway | None = None
         self._way: Way | None = None
         self._without_gateway = ""
-        self._say_why = tell
+        self._say_why, self._hosts = tell, hosts
         self._opened = False
 
     def open(self) -> None:
@@ -71,6 +74,8 @@ class Puller:
         self._gateway = self._gateway or self._listening()
         if self._gateway is not None:
             sweep(self._engine, self._gateway.host)
+        if self._hosts is not None:
+            self._hosts.sweep()
         self._try()
         self._opened = True
 
@@ -149,12 +154,22 @@ class Puller:
         if self._gateway is None or self._way is None or self._way.tier is Tier.DAEMON:
             by_engine(errand, self._credentials)
         else:
-            through_gateway(errand, self._gateway, self._table(policy))
+            self._through(self._gateway, errand, self._table(policy))
+
+    def _through(self, gateway: Gateway, errand: Errand, table: MirrorTable) -> None:
+        """Bring the image through the gateway, under its own name where that can be."""
+        if self._hosts is None or self._way is None or self._way.tier is not Tier.NATIVE:
+            through_gateway(errand, gateway, table)
+        elif reason := self._hosts.refusal(errand.reference.registry, table):
+            log.info("no hosts.toml is written", extra={"reason": reason})
+            through_gateway(errand, gateway, table)
+        else:
+            natively(errand, gateway, table, self._hosts)
 
     def _try(self) -> None:
         """Find by which way this engine gets its images, and say so; it may raise EngineUnreachable."""
         if self._gateway is not None:
-            self._way = find_way(self._engine, self._gateway, self._clock)
+            self._way = find_way(self._engine, self._gateway, self._clock, self._hosts)
         elif self._way is None:
             self._way = own_way(self._without_gateway, self._clock)
         self._say_why(self._way.reason)
@@ -204,7 +219,7 @@ def _tell(reference: Reference, outcome: PullOutcome) -> None:
     }
     if not outcome.ok:
         log.error("pull failed", extra={**fields, "reason": outcome.reason})
-    elif outcome.tier is Tier.LOOPBACK:
+    elif outcome.tier in (Tier.NATIVE, Tier.LOOPBACK):
         log.info(PULLED, extra=fields)
     else:
         log.info("image is there", extra=fields)

@@ -13,6 +13,7 @@ from fleet.images.digest import Digest
 from fleet.images.platform import Platform
 from fleet.images.reference import Reference
 from fleet.mirrors.attempt import Attempt
+from fleet.mirrors.managed_hosts import Door, ManagedHosts
 from fleet.mirrors.table import MirrorTable
 from fleet.registry.credentials import CredentialSource
 from fleet.updates.chains import chains
@@ -95,6 +96,27 @@ def through_gateway(errand: Errand, gateway: Gateway, table: MirrorTable) -> Non
         take_name(errand.engine, name)
 
 
+def natively(errand: Errand, gateway: Gateway, table: MirrorTable, hosts: ManagedHosts) -> None:
+    """Let the engine pull under the image's own name, from *gateway* by a ``hosts.toml`` of ours; raise as the other way.
+
+    Where the gateway has to give up, the engine goes on to the mirrors and the registry by itself; what it brings then is
+    not ours to tell of.
+    """
+    session = gateway.open(errand.reference, errand.digest, table)
+    session.name = errand.reference.repository
+    errand.tier = Tier.NATIVE
+    door = Door(host=gateway.host, user=USER, secret=session.secret)
+    try:
+        with hosts.open_door(errand.reference.registry, table, door):
+            _serve(errand, gateway, session, by_digest(errand.reference, errand.digest), shown=False)
+        if session.failure:
+            errand.tier = Tier.DAEMON
+    finally:
+        gateway.end(session, kept=not errand.image_id)
+        errand.attempts = session.attempts()
+        errand.bytes = sum(attempt.bytes for attempt in errand.attempts)
+
+
 def by_engine(errand: Errand, credentials: CredentialSource) -> None:
     """Let the engine pull by itself, from wherever it chooses; raise Refused, TimedOut or EngineError."""
     errand.tier = Tier.DAEMON
@@ -123,8 +145,11 @@ def pull_progress(pull: EnginePull) -> Callable[[], PullProgress]:
     return state
 
 
-def _serve(errand: Errand, gateway: Gateway, session: Session, name: str) -> None:
-    """Fetch the manifests, let the engine pull the rest, prove what it has, and give it the user's name."""
+def _serve(errand: Errand, gateway: Gateway, session: Session, name: str, *, shown: bool = True) -> None:
+    """Fetch the manifests, let the engine pull the rest, prove what it has, and give it the user's name.
+
+    *shown*: whether the engine is given the secret with the pull; else its ``hosts.toml`` has it.
+    """
     engine, watch = errand.engine, errand.watch(lambda: _progress(session))
     facts = engine.facts()
     prepared = gateway.submit(session.prepare(errand.wanted_platform()))
@@ -133,7 +158,7 @@ def _serve(errand: Errand, gateway: Gateway, session: Session, name: str) -> Non
     prepared.result()
     gateway.submit(session.prefetch(images))
     auth, platform = {"username": USER, "password": session.secret}, str(errand.platform or "")
-    pull = EnginePull(engine, name, auth=auth, platform=platform)
+    pull = EnginePull(engine, name, auth=auth if shown else None, platform=platform)
 
     def give_up(reason: str) -> None:
         gateway.abort(session, reason)

@@ -11,6 +11,7 @@ from fleet.controller.inventory import JoinFacts
 from fleet.controller.routes import host_rules
 from fleet.history import hosts
 from fleet.history.hosts import HostRow
+from fleet.history.tiers import last_tier
 from fleet.rollouts.selector import Selector
 from fleet.web.callers import Admin, Reader
 from fleet.web.centre import Centre, ThisCentre
@@ -108,4 +109,10 @@ def _joining(centre: Centre, row: HostRow, facts: JoinFacts) -> HostAdded:
 
 
 def _answer(centre: Centre, row: HostRow) -> HostAnswer:
-    return HostAnswer(host=host_of(centre, row), mirrors=tuple(entry_of(rule, row.name) for rule in host_rules(row)))
+    last = last_tier(centre.db, row.id)
+    return HostAnswer(
+        host=host_of(centre, row),
+        mirrors=tuple(entry_of(rule, row.name) for rule in host_rules(row)),
+        tier=last.tier.value if last else "",
+        tier_at=last.at if last else None,
+    )

@@ -10,6 +10,7 @@ from fleet.errors import NotFound
 from fleet.history import hosts, policies, tags
 from fleet.history.containers import containers
 from fleet.history.hosts import HostRow
+from fleet.history.tiers import last_tier
 from fleet.images.reference import Reference
 from fleet.mirrors.route import Route
 from fleet.mirrors.source import MirrorRule, Source
@@ -34,7 +35,8 @@ def list_mirrors(centre: ThisCentre, _: Reader, host: str = "") -> Mirrors:
     for row in rows:
         for rule in host_rules(row):
             entries[entry_of(rule, row.name)] = None
-    return Mirrors(mirrors=tuple(entries))
+    last = last_tier(centre.db, rows[0].id) if host else None
+    return Mirrors(mirrors=tuple(entries), tier=last.tier.value if last else "")
 
 
 @router.get("/explain")

@@ -49,15 +49,15 @@ class Quay:
 
     def new_puller(self, **more: Any) -> Puller:
         """Make a puller as the agent does at its start."""
+        given: dict[str, Any] = {"port": 0, "clock": SystemClock()} | more
         return Puller(
             self.engine,
             state=self.folder,
             known=self.known,
             host_mirrors=lambda: self.host,
             credentials=NoCredentials(),
-            clock=SystemClock(),
             limits=QUICK,
-            **({"port": 0} | more),
+            **given,
         )
 
     @property
@@ -144,6 +144,8 @@ def test_a_failed_pull_leaves_the_old_image_under_its_name(quay: Quay) -> None:
 
 
 def test_a_digest_that_no_source_has_fails_before_the_engine_is_asked(quay: Quay) -> None:
+    quay.puller.open()
+    quay.engine.calls.clear()
     quay.digest = Digest.of(b"nothing")
     outcome = quay.pull()
     assert outcome.reason.startswith("cannot get the manifest")
@@ -151,6 +153,7 @@ def test_a_digest_that_no_source_has_fails_before_the_engine_is_asked(quay: Quay
 
 
 def test_an_error_line_of_the_engine_is_a_failure(quay: Quay) -> None:
+    quay.puller.open()
     quay.engine.fail("pull", EngineError("cannot pull: failed to register layer: no space left on device"))
     outcome = quay.pull()
     assert not outcome.ok
@@ -165,6 +168,7 @@ def test_an_engine_that_took_another_image_is_not_believed(quay: Quay) -> None:
         other.digests.add(f"{named.familiar_name}@{named.digest}")
         return iter(())
 
+    quay.puller.open()
     quay.engine._puller = lying
     outcome = quay.pull()
     assert not outcome.ok

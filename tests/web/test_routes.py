@@ -106,6 +106,10 @@ class TestUpdates:
         shown = http.get(f"{API}/history/{row['id'].replace('-', '')[-8:]}").json()
         assert shown["update"]["id"] == row["id"]
         assert (shown["pull"]["bytes"], shown["pull"]["tier"]) == (1000, "loopback")
+        host = http.get(f"{API}/hosts/web-1").json()
+        assert (host["tier"], bool(host["tier_at"])) == ("loopback", True)
+        assert http.get(f"{API}/mirrors", params={"host": "web-1"}).json()["tier"] == "loopback"
+        assert http.get(f"{API}/mirrors").json()["tier"] == ""
 
     def test_one_container_is_updated_in_one_call(self, http: TestClient, centre: Centre, web1: ScriptedHost) -> None:
         _move_tag(centre)

@@ -1,0 +1,161 @@
+"""The ``hosts.toml`` files that this agent writes, where its owner opted in to that: ours alone, and removed again.
+
+They let an engine with the containerd store ask the gateway under the images' own names, and give everybody else's pulls
+on the host the mirrors of the policy.
+"""
+
+import base64
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fleet.mirrors.source import MirrorRule
+from fleet.mirrors.table import MirrorTable
+from fleet.registry.address import origin_address
+from fleet.registry.tls import DOCKER_CERTS, folder_names
+
+HOSTS_FILE = "hosts.toml"
+MARKER = "# Written by Fleet's agent, which replaces and removes it. Without this line it is yours, and is left alone."
+_HEADER = "authorization = "
+_DIAL = "500ms"
+"""How long containerd tries to connect to a gateway that is not there: it is on this host."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """Where the gateway listens, and what it is shown for one pull."""
+
+    host: str
+    user: str
+    secret: str = field(repr=False)
+
+    @property
+    def authorization(self) -> str:
+        """The value of the header."""
+        return "Basic " + base64.b64encode(f"{self.user}:{self.secret}".encode()).decode()
+
+
+class ManagedHosts:
+    """The files below one ``certs.d``."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """Take the folder; None: the one of the Docker daemon that this user runs."""
+        self._folder = (folder or DOCKER_CERTS[0 if os.geteuid() == 0 else 1]).expanduser()
+
+    def refusal(self, registry: str, table: MirrorTable) -> str:
+        """Return why no file may be written for *registry*; empty where one may."""
+        if origin_address(registry, insecure=table.insecure).insecure:
+            return f"{registry} is insecure, of which a hosts.toml tells another story"
+        place = self._place(registry)
+        if place.is_dir() and any(not is_managed(file) for file in place.iterdir()):
+            return f"{place} holds files that are not Fleet's"
+        return ""
+
+    @contextlib.contextmanager
+    def open_door(self, registry: str, table: MirrorTable, door: Door) -> Iterator[None]:
+        """Let the engine ask the gateway at *door* first for images of *registry*, for a while; raise OSError.
+
+        What stays afterwards are the mirrors of *table*, or nothing where it has none.
+        """
+        mirrors = table.mirrors_of(registry)
+        self._write(registry, hosts_toml(registry, mirrors, door), secret=True)
+        try:
+            yield
+        finally:
+            if mirrors:
+                self._write(registry, hosts_toml(registry, mirrors))
+            else:
+                self._remove(self._place(registry) / HOSTS_FILE)
+
+    def sweep(self) -> int:
+        """Remove what a killed agent left with the secret of its last pull in it; return how many files there were."""
+        left = [file for file in self._ours() if _HEADER in file.read_text()]
+        for file in left:
+            self._remove(file)
+        return len(left)
+
+    def remove_all(self) -> int:
+        """Remove every file of ours, and the folders that are empty then; return how many files there were."""
+        ours = self._ours()
+        for file in ours:
+            self._remove(file)
+        return len(ours)
+
+    def _ours(self) -> list[Path]:
+        return [file for file in self._folder.glob(f"*/{HOSTS_FILE}") if is_managed(file)]
+
+    def _place(self, registry: str) -> Path:
+        """Return the folder that containerd reads for *registry*: the first that is there, else the one to be made."""
+        places = [self._folder / name for name in folder_names(registry)]
+        return next((place for place in places if place.is_dir()), places[0])
+
+    def _write(self, registry: str, text: str, *, secret: bool = False) -> None:
+        """Put the file in place at once: containerd reads it at every pull, and ignores half a file without a word."""
+        place = self._place(registry)
+        place.mkdir(mode=0o755, parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=place, prefix=".fleet-")
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                file.write(text)
+            Path(name).chmod(0o600 if secret else 0o644)
+            Path(name).replace(place / HOSTS_FILE)
+        except OSError:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+    def _remove(self, file: Path) -> None:
+        file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            file.parent.rmdir()
+
+
+def hosts_toml(registry: str, mirrors: tuple[MirrorRule, ...], door: Door | None = None) -> str:
+    """Return the file: the gateway where there is one, the mirrors in their order, and the registry itself last."""
+    lines = [MARKER, f"server = {_text(f'https://{origin_address(registry).host}')}"]
+    if door is not None:
+        url = _text(f"http://{door.host}")
+        lines += ["", f"[host.{url}]", 'capabilities = ["pull"]', f"dial_timeout = {_text(_DIAL)}"]
+        lines += [f"[host.{url}.header]", f"{_HEADER}{_text(door.authorization)}"]
+    roots: set[str] = set()
+    for rule in mirrors:
+        root = _root(rule)
+        if root not in roots:
+            roots.add(root)
+            lines += ["", *_mirror(root, rule)]
+    return "\n".join(lines) + "\n"
+
+
+def is_managed(file: Path) -> bool:
+    """Tell whether *file* is one that this agent wrote."""
+    try:
+        with file.open("rb") as opened:
+            return file.name.startswith(".fleet-") or opened.readline().strip() == MARKER.encode()
+    except OSError:
+        return False
+
+
+def _root(rule: MirrorRule) -> str:
+    endpoint = rule.endpoint
+    return f"{endpoint.scheme}://{endpoint.host}{endpoint.base_path}/v2/{endpoint.repo_prefix}".rstrip("/")
+
+
+def _mirror(root: str, rule: MirrorRule) -> list[str]:
+    endpoint = rule.endpoint
+    capabilities = '["pull", "resolve"]' if rule.resolve else '["pull"]'
+    lines = [f"[host.{_text(root)}]", f"capabilities = {capabilities}", "override_path = true"]
+    if endpoint.insecure:
+        lines.append("skip_verify = true")
+    if endpoint.ca_file:
+        lines.append(f"ca = {_text(endpoint.ca_file)}")
+    if endpoint.client_cert:
+        lines.append(f"client = [[{_text(endpoint.client_cert)}, {_text(endpoint.client_key)}]]")
+    return lines
+
+
+def _text(text: str) -> str:
+    """Return *text* as a TOML string; what JSON writes in ASCII is one."""
+    return json.dumps(text)
