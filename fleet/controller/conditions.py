@@ -16,6 +16,7 @@ from fleet.history import hosts, limits, queries, tags
 from fleet.history.database import Database
 from fleet.history.hosts import HostRow
 from fleet.history.limits import LimitRow
+from fleet.history.logins import MUTED_FOR
 from fleet.history.mirror_report import MirrorDay, mirror_report
 from fleet.history.pages import PageRequest
 from fleet.history.probes import ProbeRow, latest_probes
@@ -28,6 +29,8 @@ ROLLBACKS_SINCE = timedelta(days=30)
 """How far back a failed way back is still looked for, where nothing happened to the container since."""
 SKEW = timedelta(minutes=5)
 """How far a host's clock may be off before it is told; it decides nothing, but logs would mislead."""
+FLOODS_SHOWN = timedelta(days=1)
+"""How long it is told that a host flooded the broker."""
 STRANGERS_SHOWN = timedelta(minutes=5)
 """How long a refused login is told of after it was last tried."""
 BEHIND = 10_000
@@ -159,6 +162,15 @@ def _rivals(facts: Facts) -> Iterable[Found]:
             yield Found(subject=host.name, text=text, since=host.rivals_at)
 
 
+def _flooding(facts: Facts) -> Iterable[Found]:
+    for host in facts.hosts:
+        if host.muted_at is not None and host.muted_at > facts.now - FLOODS_SHOWN:
+            again = host.muted_at + MUTED_FOR
+            what = "it may send nothing until" if facts.now < again else "it could send nothing until"
+            text = f"{host.name} sent more than the broker holds for all; {what} {again:%Y-%m-%d %H:%M:%S} UTC"
+            yield Found(subject=host.name, text=text, since=host.muted_at)
+
+
 def _strangers(facts: Facts) -> Iterable[Found]:
     for host in facts.hosts:
         if host.strangers_at is not None and host.strangers_at > facts.now - STRANGERS_SHOWN:
@@ -275,6 +287,13 @@ CATALOGUE: tuple[Kind, ...] = (
         look=_rivals,
         remedy="stop the one that is too many, then: fleet host rejoin NAME, for the other; a cloned machine is a host of"
         " its own: fleet host add",
+    ),
+    Kind(
+        code="host-flooding",
+        title="A host floods the broker",
+        severity=Severity.ERROR,
+        look=_flooding,
+        remedy="look at what its agent does, and whether that is your agent; fleet host rejoin NAME lets it send at once",
     ),
     Kind(
         code="login-refused",

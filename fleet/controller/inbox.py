@@ -21,7 +21,7 @@ from fleet.history.database import Database
 from fleet.history.inbox import Bad, Good, InboxLock, Taken
 from fleet.road.envelope import KeyOwner, open_up
 from fleet.road.keys import PublicKey
-from fleet.road.up import InboxReader
+from fleet.road.up import InboxReader, Letter
 from fleet.settings.centre import CentreSettings
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Inbox:
             log.warning("messages refused", extra={"count": result.refused})
         if not self._lock.held():
             raise Refused("cannot trim the inbox: its lock was lost; another inbox may read it")
-        if not self._reader.trim(len(raw)):
+        if not self._reader.trim():
             log.warning("inbox changed while it was read, reading it again")
         return len(raw)
 
@@ -73,22 +73,26 @@ class Inbox:
         return owner
 
 
-def prove(raw: Sequence[bytes], owner: KeyOwner, now: datetime) -> list[Taken]:
+def prove(raw: Sequence[Letter], owner: KeyOwner, now: datetime) -> list[Taken]:
     """Return each message, proved and read, or what is wrong with it."""
     return [_proved(each, owner, now) for each in raw]
 
 
-def _proved(raw: bytes, owner: KeyOwner, now: datetime) -> Taken:
+def _proved(letter: Letter, owner: KeyOwner, now: datetime) -> Taken:
+    # Only its host may append to a list, so even what nobody can read has a sender.
+    raw, sender = letter.raw, letter.sender or None
     try:
         opened = open_up(raw, keys=owner)
     except (Untrusted, BadInput) as error:
-        return Bad(raw=raw, reason=str(error))
+        return Bad(raw=raw, reason=str(error), host_id=sender)
     except Unreachable:
         raise  # the owner of its key could not be looked up: that says nothing about the message
     except Exception as error:
         # Whatever a host thought of that nobody here did: it must cost its own message and nothing else.
         log.exception("message cannot be read")
-        return Bad(raw=raw, reason=f"cannot read this message: {type(error).__name__}")
+        return Bad(raw=raw, reason=f"cannot read this message: {type(error).__name__}", host_id=sender)
+    if sender not in (None, opened.issuer):
+        return Bad(raw=raw, reason="cannot trust this message: it came by the list of another host", host_id=sender)
     return Good(id=opened.id, host_id=opened.issuer, message=opened.message, received=now, kid=opened.kid)
 
 

@@ -13,6 +13,7 @@ from fleet.clock import Clock, SystemClock
 from fleet.controller import beat, keys, pulse, schedules
 from fleet.controller.check import asking_of, check_due
 from fleet.controller.errands import Errands, Threads
+from fleet.controller.flood import FloodGate
 from fleet.controller.reconciler import Reconciler
 from fleet.controller.resolving import Asking
 from fleet.errors import BadInput, FleetError, Unreachable
@@ -39,6 +40,7 @@ class Ways:
 
     sender: Sender
     reconciler: Reconciler
+    gate: FloodGate
     asking: Asking
     errands: Errands
 
@@ -64,6 +66,7 @@ class Planner:
             self._advance(rollout_id)
         self._ways.reconciler.reconcile_where_new()
         self._ways.reconciler.let_in_changed()
+        self._ways.gate.look()
         self.send_due()
         pulse.beat(self._settings.state_dir)
 
@@ -142,6 +145,7 @@ def run(settings: CentreSettings) -> None:
     ways = Ways(
         sender=Sender(broker),
         reconciler=Reconciler(db, broker),
+        gate=FloodGate.open(db, broker, settings.inbox.cap_bytes),
         asking=asking_of(settings.check),
         errands=Threads(),
     )

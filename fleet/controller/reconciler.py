@@ -4,8 +4,9 @@ import logging
 from dataclasses import dataclass
 from datetime import timedelta
 
+from fleet.controller.flood import login_of
 from fleet.history.database import Database
-from fleet.history.logins import LoginRow, changed_logins, logins, note_strangers, note_told
+from fleet.history.logins import changed_logins, logins, note_strangers, note_told
 from fleet.road.acl import AclKeeper, HostLogin
 from fleet.road.broker import BrokerAddress
 from fleet.road.down import broker_errors
@@ -63,7 +64,7 @@ class Reconciler:
         changed = changed_logins(self._db)
         for void in (False, True):
             # The connections that the void password made end with it; its host comes back with the new one.
-            self._keeper.apply([_login(each.login) for each in changed if each.void is void], cut=void)
+            self._keeper.apply([login_of(each.login) for each in changed if each.void is void], cut=void)
         note_told(self._db, changed)
         return len(changed)
 
@@ -86,8 +87,4 @@ class Reconciler:
         self._client.close()
 
     def _logins(self) -> list[HostLogin]:
-        return [_login(row) for row in logins(self._db)]
-
-
-def _login(row: LoginRow) -> HostLogin:
-    return HostLogin(host_id=row.host_id.hex, password_sha256=row.password_sha256, next_sha256=row.next_sha256)
+        return [login_of(row) for row in logins(self._db)]

@@ -61,6 +61,8 @@ class HostRow:
     """When the present one was first heard."""
     rivals_at: datetime | None = None
     """Since when two agents are known to speak as it; nothing is sent to it."""
+    muted_at: datetime | None = None
+    """When its right to append was last taken for a while, since it sent too much."""
     strangers_since: datetime | None = None
     """Since when somebody tries to log in as it with a password that does not hold."""
     strangers_at: datetime | None = None

@@ -33,6 +33,7 @@ hosts = Table(
     items("lives", "the last lives of its agent, the present one last; null: it told of none", nullable=True),
     time("life_since", "when the present one was first heard", nullable=True),
     time("rivals_at", "since when two agents are known to speak as it; nothing is sent to it", nullable=True),
+    time("muted_at", "when its right to append was last taken for a while, since it sent too much", nullable=True),
     time("strangers_since", "since when somebody tries to log in as it with a void password", nullable=True),
     time("strangers_at", "when somebody last did", nullable=True),
     Index(None, "engine_id"),

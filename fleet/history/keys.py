@@ -18,6 +18,6 @@ def replace_keys(
     row = {"kid": kid, "host_id": host_id, "public_key": public_key, "created_at": now}
     connection.execute(insert(host_keys).values(row))
     # Whoever spoke as it before has the old key, so nothing of that counts any more.
-    anew = dict.fromkeys(("lives", "life_since", "rivals_at", "strangers_since", "strangers_at"))
+    anew = dict.fromkeys(("lives", "life_since", "rivals_at", "muted_at", "strangers_since", "strangers_at"))
     values = {"broker_password_sha256": password_sha256, **anew}
     connection.execute(update(hosts).where(hosts.c.id == host_id).values(values))

@@ -11,6 +11,9 @@ from sqlalchemy import Connection, Select, case, delete, exists, select, update
 from fleet.history.database import Database
 from fleet.history.inventory_tables import host_keys, hosts, rekeys
 
+MUTED_FOR = timedelta(minutes=10)
+"""How long a host that sent too much may append nothing; what it has to say waits on its disk."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginRow:
@@ -21,6 +24,10 @@ class LoginRow:
     """In hex."""
     next_sha256: str
     """Of the password that holds beside it while it is being replaced; empty: none does."""
+    reads: tuple[int, ...] = ()
+    """The message versions that its agent reads; empty: not known."""
+    muted: bool = False
+    """Whether its right to append is taken for now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +44,14 @@ class ChangedLogin:
 def logins(db: Database) -> list[LoginRow]:
     """Return the login of every host that was not removed."""
     with db.reading() as connection:
-        return [_read(row) for row in connection.execute(_all().order_by(hosts.c.id))]
+        now = db.moment(connection)
+        return [_read(row, now) for row in connection.execute(_all().order_by(hosts.c.id))]
 
 
 def changed_logins(db: Database) -> list[ChangedLogin]:
     """Return the logins that changed and that the broker was not told of: a few, at first contacts."""
     with db.reading() as connection:
-        return _changed(connection)
+        return _changed(connection, db.moment(connection))
 
 
 def note_told(db: Database, told: Iterable[ChangedLogin]) -> None:
@@ -80,25 +88,37 @@ def note_strangers(db: Database, host_ids: Iterable[str], gap: timedelta) -> Non
         connection.execute(update(hosts).where(*mine).values(strangers_since=since, strangers_at=now))
 
 
-def _changed(connection: Connection) -> list[ChangedLogin]:
+def mute(db: Database, host_ids: Iterable[str]) -> list[LoginRow]:
+    """Take the right to append from these hosts (ids in hex) for a while; return their logins."""
+    ids = [UUID(id) for id in host_ids]
+    with db.writing() as connection:
+        now = db.moment(connection)
+        connection.execute(update(hosts).where(hosts.c.id.in_(ids)).values(muted_at=now))
+        return [_read(row, now) for row in connection.execute(_all().where(hosts.c.id.in_(ids)))]
+
+
+def _changed(connection: Connection, now: datetime) -> list[ChangedLogin]:
     query = _all().add_columns(rekeys.c.asked_at, rekeys.c.heard_at)
     query = query.where(rekeys.c.host_id.is_not(None), rekeys.c.told_at.is_(None)).order_by(hosts.c.id)
     return [
-        ChangedLogin(login=_read(row), void=row.heard_at is not None, changed_at=row.heard_at or row.asked_at)
+        ChangedLogin(login=_read(row, now), void=row.heard_at is not None, changed_at=row.heard_at or row.asked_at)
         for row in connection.execute(query)
     ]
 
 
 def _all() -> Select[Any]:
-    columns = (hosts.c.id, hosts.c.broker_password_sha256, rekeys.c.password_sha256.label("next_sha256"))
+    known = (hosts.c.id, hosts.c.broker_password_sha256, hosts.c.reads, hosts.c.muted_at)
+    columns = (*known, rekeys.c.password_sha256.label("next_sha256"))
     return select(*columns).outerjoin(rekeys, rekeys.c.host_id == hosts.c.id).where(hosts.c.removed_at.is_(None))
 
 
-def _read(row: Any) -> LoginRow:
+def _read(row: Any, now: datetime) -> LoginRow:
     following = row.next_sha256 or ""
     return LoginRow(
         host_id=row.id,
         password_sha256=row.broker_password_sha256,
         # Once the new one was heard it stands in both places.
         next_sha256="" if following == row.broker_password_sha256 else following,
+        reads=row.reads,
+        muted=row.muted_at is not None and now < row.muted_at + MUTED_FOR,
     )

@@ -5,6 +5,7 @@ else.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
@@ -24,6 +25,17 @@ _CHUNK = 500
 """Users that are set with one round trip."""
 
 
+class Sends(StrEnum):
+    """Where a host may append what it has to say."""
+
+    ANYWHERE = "anywhere"
+    """To its own list, and to the one of all: its agent may be one that knows no other."""
+    OWN = "own"
+    """To its own list."""
+    NOWHERE = "nowhere"
+    """It sent too much."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostLogin:
     """One host as the broker must know it."""
@@ -34,6 +46,9 @@ class HostLogin:
     """In hex; all that the centre keeps of the password."""
     next_sha256: str = field(default="", repr=False)
     """Of the password that holds beside it while it is being replaced; empty: none does."""
+
+    sends: Sends = Sends.ANYWHERE
+    """Where it may append."""
 
     @property
     def hashes(self) -> tuple[str, ...]:
@@ -50,8 +65,11 @@ class Differing:
     """Whether a password holds there that should not: who came in by it must go."""
 
 
-_PATTERN = HostLogin(host_id="f" * 32, password_sha256="0" * 64)
-"""A host that there never is; ids of hosts are UUIDs of version 7."""
+_PATTERNS = {
+    sends: HostLogin(host_id=f"{number:f>32}", password_sha256="0" * 64, sends=sends)
+    for number, sends in enumerate(Sends)
+}
+"""Hosts that there never are, one of each kind; ids of hosts are UUIDs of version 7."""
 
 
 def password_hash(password: str) -> str:
@@ -74,8 +92,17 @@ def acl_rules(login: HostLogin, *, setinfo: bool = False) -> list[str]:
         *(f"#{sha256}" for sha256 in login.hashes),
         *own,
         *(f"+{c}" for c in _COMMANDS),
-        f"(%W~{names.inbox_key(host_id)} +lpush)",
+        *_inboxes(login),
     ]
+
+
+def _inboxes(login: HostLogin) -> list[str]:
+    keys = {
+        Sends.ANYWHERE: (names.inbox_key(login.host_id), names.SHARED_INBOX),
+        Sends.OWN: (names.inbox_key(login.host_id),),
+        Sends.NOWHERE: (),
+    }[login.sends]
+    return [f"({' '.join(f'%W~{key}' for key in keys)} +lpush)"] if keys else []
 
 
 class AclKeeper:
@@ -121,13 +148,13 @@ class AclKeeper:
         Raise BrokerUnreachable.
         """
         with broker_errors(self._broker):
-            users = self._users(self._pattern())
-        wanted = users.pop(names.acl_user(_PATTERN.host_id))
-        there = ((h, users.get(names.acl_user(h.host_id), frozenset())) for h in hosts)
+            users = self._users(self._patterns())
+        wanted = {sends: users.pop(names.acl_user(each.host_id)) for sends, each in _PATTERNS.items()}
+        there = ((h, users.get(names.acl_user(h.host_id), frozenset()), _of(wanted[h.sends], h)) for h in hosts)
         return [
-            Differing(login=h, void=bool(_passwords(rights) - _passwords(_of(wanted, h))))
-            for h, rights in there
-            if rights != _of(wanted, h)
+            Differing(login=h, void=bool(_passwords(rights) - _passwords(right)))
+            for h, rights, right in there
+            if rights != right
         ]
 
     def drop(self, host_ids: Iterable[str]) -> None:
@@ -166,19 +193,20 @@ class AclKeeper:
         """Give the connection back."""
         self._client.close()
 
-    def _pattern(self) -> list[Any]:
-        """Return the users as the server lists them, with one more: a host's as this server spells its rights.
+    def _patterns(self) -> list[Any]:
+        """Return the users as the server lists them, with some more: hosts' as this server spells their rights.
 
         Servers write rules back in words of their own (7.0 says ``+@transaction -discard`` for ``+multi +exec +watch
-        +unwatch``), so what is right is read from a user that exists for the length of one transaction, and is off.
+        +unwatch``), so what is right is read from users that exist for the length of one transaction, and are off.
         """
-        rules = acl_rules(_PATTERN, setinfo=self._knows_setinfo())
-        user = names.acl_user(_PATTERN.host_id)
+        setinfo = self._knows_setinfo()
+        users = {names.acl_user(each.host_id): acl_rules(each, setinfo=setinfo) for each in _PATTERNS.values()}
         pipeline = self._client.pipeline(transaction=True)
-        pipeline.execute_command("ACL SETUSER", user, *rules, "off")  # type: ignore[no-untyped-call]
+        for user, rules in users.items():
+            pipeline.execute_command("ACL SETUSER", user, *rules, "off")  # type: ignore[no-untyped-call]
         pipeline.execute_command("ACL LIST")  # type: ignore[no-untyped-call]
-        pipeline.execute_command("ACL DELUSER", user)  # type: ignore[no-untyped-call]
-        return list(pipeline.execute()[1])
+        pipeline.execute_command("ACL DELUSER", *users)  # type: ignore[no-untyped-call]
+        return list(pipeline.execute()[-2])
 
     @staticmethod
     def _users(listed: list[Any]) -> dict[str, frozenset[str]]:
@@ -191,8 +219,9 @@ class AclKeeper:
 
 
 def _of(wanted: frozenset[str], host: HostLogin) -> frozenset[str]:
-    """Return the rights *wanted*, which are those of the pattern, for *host*."""
-    rights = {right.replace(_PATTERN.host_id, host.host_id) for right in wanted} - {"off", *_passwords(wanted)}
+    """Return the rights *wanted*, which are those of the pattern of its kind, for *host*."""
+    pattern = _PATTERNS[host.sends].host_id
+    rights = {right.replace(pattern, host.host_id) for right in wanted} - {"off", *_passwords(wanted)}
     return frozenset(rights | {"on"} | {f"#{sha256}" for sha256 in host.hashes})
 
 

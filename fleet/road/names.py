@@ -25,10 +25,18 @@ def unacked_key(host_id: str) -> str:
     return f"{host_queue(host_id)}.unacked"
 
 
+SHARED_INBOX = "fleet.inbox"
+"""The list that agents append to which know of no list of their own: those of the first version."""
+
+
 def inbox_key(host_id: str) -> str:
-    """Return the list that the host appends to; one for all so far, and a function so that it can be sharded."""
-    _checked(host_id)
-    return "fleet.inbox"
+    """Return the list that the host alone appends to, so that what is too much there is certainly its own."""
+    return f"{SHARED_INBOX}.{_checked(host_id)}"
+
+
+def inbox_owner(key: str) -> str:
+    """Return the id of the host whose list it is; empty for the shared one. Raise BadInput where it is no inbox."""
+    return "" if key == SHARED_INBOX else _checked(key.removeprefix(f"{SHARED_INBOX}."))
 
 
 def acl_user(host_id: str) -> str:

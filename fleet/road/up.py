@@ -1,60 +1,94 @@
-"""The way up: hosts append signed messages to a list, and the centre's inbox reads it.
+"""The way up: each host appends signed messages to a list of its own, and the centre's inbox reads it.
 
 No Celery worker ever reads what a host wrote.
 """
 
+import re
+from bisect import bisect_right
 from dataclasses import dataclass
 
-from redis.exceptions import AuthenticationError
+from redis.exceptions import AuthenticationError, NoPermissionError
 
 from fleet.errors import BrokerUnreachable
 from fleet.road.broker import BrokerAddress
 from fleet.road.down import broker_errors
 from fleet.road.messages import MAX_MESSAGE_BYTES
-from fleet.road.names import inbox_key
+from fleet.road.names import SHARED_INBOX, inbox_key, inbox_owner
 
 PEEK_BYTES = 16 * 1024 * 1024
 """The most that one peek takes into memory; at least one message is returned, whatever its size."""
 
 _PEEK = """
-local taken, bytes, first, last = {}, 0, '', ''
-for i = 1, tonumber(ARGV[1]) do
-  local message = redis.call('LINDEX', KEYS[1], -i)
-  if not message then break end
-  bytes = bytes + #message
-  if i > 1 and bytes > tonumber(ARGV[3]) then break end
-  last = redis.sha1hex(message)
-  if i == 1 then first = last end
-  if #message > tonumber(ARGV[2]) then message = '' end
-  taken[i] = message
+local found, room = {}, tonumber(ARGV[3])
+for k, key in ipairs(KEYS) do
+  local taken, first, last = {}, '', ''
+  for i = 1, tonumber(ARGV[1]) do
+    local message = redis.call('LINDEX', key, -i)
+    if not message then break end
+    if (k > 1 or i > 1) and #message > room then room = 0 break end
+    room = room - #message
+    last = redis.sha1hex(message)
+    if i == 1 then first = last end
+    if #message > tonumber(ARGV[2]) then message = '' end
+    taken[i] = message
+  end
+  found[k] = {first, last, taken}
+  if room <= 0 then break end
 end
-return {first, last, taken}
+return found
 """
 
 _TRIM = """
-local first = redis.call('LINDEX', KEYS[1], -1)
-local last = redis.call('LINDEX', KEYS[1], -tonumber(ARGV[1]))
-if not first or not last or redis.sha1hex(first) ~= ARGV[2] or redis.sha1hex(last) ~= ARGV[3] then return 0 end
-redis.call('LTRIM', KEYS[1], 0, -tonumber(ARGV[1]) - 1)
-return 1
+local whole = 1
+for k, key in ipairs(KEYS) do
+  local n, first, last = tonumber(ARGV[3 * k - 2]), ARGV[3 * k - 1], ARGV[3 * k]
+  local oldest, newest = redis.call('LINDEX', key, -1), redis.call('LINDEX', key, -n)
+  if not oldest or not newest or redis.sha1hex(oldest) ~= first or redis.sha1hex(newest) ~= last then
+    whole = 0
+  else
+    redis.call('LTRIM', key, 0, -n - 1)
+  end
+end
+return whole
 """
+
+_OWN_INBOX = re.compile(rf"{re.escape(SHARED_INBOX)}\.[0-9a-f]{{32}}".encode())
+
+_SCAN = 5_000
+"""How many keys the server looks at with one question for the lists that there are; an empty list is no key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """One message as it lay there."""
+
+    raw: bytes
+    """Empty where it was over the size limit."""
+    sender: str
+    """The id of the host whose own list it came by, in hex; empty: it came by the one of all."""
 
 
 class Uplink:
-    """The host's end: appends to the inbox, and that is all it may do there."""
+    """The host's end: appends to its list, and that is all it may do there."""
 
     def __init__(self, broker: BrokerAddress, host_id: str) -> None:
         """Prepare to send for *host_id*; it connects when it first sends."""
         self._broker = broker
-        self._key = inbox_key(host_id)
+        self._keys = (inbox_key(host_id), SHARED_INBOX)
         self._client = broker.client()
 
     def send(self, sealed: str) -> None:
         """Append one signed message; raise BrokerUnreachable where that is uncertain (appending it again does no
         harm).
+
+        A centre of the first version lets hosts append to the one list of all alone.
         """
+        own, shared = self._keys
         with broker_errors(self._broker):
-            self._client.lpush(self._key, sealed)
+            try:
+                self._client.lpush(own, sealed)
+            except NoPermissionError:
+                self._client.lpush(shared, sealed)
 
     def ping(self) -> None:
         """Return where the broker answers; raise BrokerUnreachable where it does not."""
@@ -83,49 +117,92 @@ def lets_in(broker: BrokerAddress) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Peeked:
-    """What the last peek saw, so that no trim takes away what was never read."""
+    """What the last peek saw of one list, so that no trim takes away what was never read."""
 
-    first: bytes = b""
-    last: bytes = b""
+    key: bytes
+    count: int
+    first: bytes
+    last: bytes
 
 
 class InboxReader:
     """The centre's end: look, write into SQL, then take away. Only one inbox may read at a time (the lock is in SQL)."""
 
-    def __init__(self, broker: BrokerAddress, key: str = "fleet.inbox") -> None:
-        """Prepare to read *key* on *broker*."""
+    def __init__(self, broker: BrokerAddress) -> None:
+        """Prepare to read every host's list on *broker*."""
         self._broker = broker
-        self._key = key
         self._client = broker.client()
-        self._peeked = _Peeked()
+        self._peeked: list[_Peeked] = []
+        self._turn = b""
 
-    def peek(self, n: int) -> list[bytes]:
-        """Return up to *n* messages, oldest first, and leave them there; raise BrokerUnreachable.
+    def peek(self, n: int) -> list[Letter]:
+        """Return up to *n* messages, those of each host oldest first, and leave them there; raise BrokerUnreachable.
 
-        A message over the size limit comes as empty bytes, which no reader trusts.
+        Every host has its turn, so that what one sends keeps nobody else waiting. A message over the size limit comes
+        as empty bytes, which no reader trusts.
         """
         with broker_errors(self._broker):
-            first, last, taken = self._client.eval(_PEEK, 1, self._key, n, MAX_MESSAGE_BYTES, PEEK_BYTES)
-        self._peeked = _Peeked(first, last)
-        return list(taken)
+            keys = self._in_turn(self._lists())[:n]
+            share = -(-n // max(1, len(keys)))
+            found = self._client.eval(_PEEK, len(keys), *keys, share, MAX_MESSAGE_BYTES, PEEK_BYTES) if keys else []
+        rows = [(key, *row) for key, row in zip(keys, found, strict=False) if row[2]]
+        self._peeked = [_Peeked(key, len(taken), first, last) for key, first, last, taken in rows]
+        self._turn = rows[-1][0] if rows else b""
+        return [Letter(raw=raw, sender=inbox_owner(key.decode())) for key, _, _, taken in rows for raw in taken]
 
-    def trim(self, n: int) -> bool:
-        """Take away the *n* messages that the last peek returned, where they are still the oldest ones; raise
-        BrokerUnreachable.
+    def trim(self) -> bool:
+        """Take away what the last peek returned, where it still is the oldest there; raise BrokerUnreachable.
 
-        False means that the list changed under the reader (the broker was flushed, another inbox trims): nothing was
-        taken away.
+        False means that a list changed under the reader (the broker was flushed, another inbox trims): nothing was
+        taken away from it.
         """
-        if not n:
+        if not self._peeked:
             return True
+        facts = [value for each in self._peeked for value in (each.count, each.first, each.last)]
         with broker_errors(self._broker):
-            return bool(self._client.eval(_TRIM, 1, self._key, n, self._peeked.first, self._peeked.last))
+            keys = [each.key for each in self._peeked]
+            return bool(self._client.eval(_TRIM, len(keys), *keys, *facts))
 
     def length(self) -> int:
         """Return how many messages wait; raise BrokerUnreachable."""
         with broker_errors(self._broker):
-            return int(self._client.llen(self._key))
+            return sum(self._asked("LLEN", self._lists()))
+
+    def sizes(self) -> dict[str, int]:
+        """Return how much memory each list takes, in bytes, by its host (in hex; empty: the one of all).
+
+        Raise BrokerUnreachable.
+        """
+        with broker_errors(self._broker):
+            keys = self._lists()
+            sizes = self._asked("MEMORY USAGE", keys, "SAMPLES", "0")
+        return {inbox_owner(key.decode()): size for key, size in zip(keys, sizes, strict=True)}
+
+    def throw_away(self, host_id: str) -> None:
+        """Throw away all that waits in a host's list (empty: the one of all); raise BrokerUnreachable."""
+        with broker_errors(self._broker):
+            self._client.unlink(inbox_key(host_id) if host_id else SHARED_INBOX)
 
     def close(self) -> None:
         """Give the connection back."""
         self._client.close()
+
+    def _lists(self) -> list[bytes]:
+        """Return the keys of the lists in which something waits, sorted."""
+        return sorted(key for key in set(self._client.scan_iter(f"{SHARED_INBOX}*", count=_SCAN)) if _is_inbox(key))
+
+    def _in_turn(self, keys: list[bytes]) -> list[bytes]:
+        """Return *keys* from the one on that comes after the last that was read."""
+        at = bisect_right(keys, self._turn)
+        return keys[at:] + keys[:at]
+
+    def _asked(self, command: str, keys: list[bytes], *more: str) -> list[int]:
+        """Return what the server answers for each key; 0 where it is gone meanwhile."""
+        pipeline = self._client.pipeline(transaction=False)
+        for key in keys:
+            pipeline.execute_command(command, key, *more)  # type: ignore[no-untyped-call]
+        return [int(answer or 0) for answer in pipeline.execute()]
+
+
+def _is_inbox(key: bytes) -> bool:
+    return key == SHARED_INBOX.encode() or bool(_OWN_INBOX.fullmatch(key))

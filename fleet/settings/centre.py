@@ -97,6 +97,9 @@ class InboxSettings(_Group):
     """Seconds between two looks at an empty list: an order waits for four answers, so this is its latency."""
     retry_s: Seconds = 30.0
     """The longest wait for a broker or database that is away; it begins at one second and doubles."""
+    cap_bytes: Annotated[int, Field(ge=1024 * 1024)] = 256 * 1024 * 1024
+    """Memory that all unread messages of hosts may take in the broker before the largest sender is shut out: ten thousand
+    hosts send a tenth of it while the centre is away for an hour."""
 
 
 class LogSettings(_Group):

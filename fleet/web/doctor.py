@@ -14,7 +14,7 @@ from fleet.controller.mirror_audit import MUST_NOT_STAY
 from fleet.errors import FleetError
 from fleet.history import hosts, upgrade
 from fleet.road.down import broker_errors
-from fleet.road.names import inbox_key
+from fleet.road.up import InboxReader
 from fleet.web import opt_ins
 from fleet.web.callers import Reader
 from fleet.web.centre import Centre, ThisCentre
@@ -25,7 +25,6 @@ TICK_LATE_S = 60
 """Seconds without a tick after which the scheduler counts as dead."""
 HOST_PROBLEM = "host-problem"
 """The condition under which what hosts tell of themselves is found; each has a code of its own here."""
-_NO_HOST = "0" * 32
 _GRADES = {Severity.ERROR: Grade.FAIL, Severity.WARNING: Grade.WARN, Severity.INFO: Grade.WARN}
 
 
@@ -76,17 +75,18 @@ def _broker(centre: Centre) -> tuple[list[Check], int | None]:
         address = centre.settings.broker_address()
     except FleetError as e:
         return [Check(id="broker", grade=Grade.FAIL, text=str(e), fix="set FLEET_BROKER_URL")], None
-    client = address.client()
+    client, reader = address.client(), InboxReader(address)
     try:
         with broker_errors(address):
             facts: dict[str, Any] = client.info()
-            waiting = int(client.llen(inbox_key(_NO_HOST)))
+            waiting = reader.length()
     except FleetError as e:
         fix = "start it, and see FLEET_BROKER_URL"
         skipped = Check(id="broker.memory", grade=Grade.SKIP, text="what the broker forgets: it must answer first")
         return [Check(id="broker", grade=Grade.FAIL, text=str(e), fix=fix), skipped], None
     finally:
         client.close()
+        reader.close()
     text = f"{address} answers, version {facts.get('redis_version', '?')}, {waiting} messages wait to be read"
     return [Check(id="broker", grade=Grade.PASS, text=text), _memory(str(facts.get("maxmemory_policy", "")))], waiting
 

@@ -119,10 +119,10 @@ class ScriptedCentre:
             with contextlib.suppress(BrokerUnreachable):
                 raw = self._reader.peek(100)
                 for each in raw:
-                    opened = open_up(each, keys=keys.get)
+                    opened = open_up(each.raw, keys=keys.get)
                     self.heard.append(opened)
                     self._answer(opened.message)
-                self._reader.trim(len(raw))
+                self._reader.trim()
 
     def _answer(self, message: Up) -> None:
         match message:

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 from fleet.clock import SystemClock
 from fleet.controller import inventory, keys
+from fleet.controller.flood import FloodGate
 from fleet.controller.inbox import Inbox
 from fleet.controller.planner import Planner, Ways
 from fleet.controller.reconciler import Reconciler
@@ -82,7 +83,7 @@ class ScriptedHost:
     def hear(self, seconds: float = 0.2) -> list[Opened[Down]]:
         """Take all that waits in the queue, waiting at most *seconds* for the first, and prove it."""
         heard: list[Opened[Down]] = []
-        while found := self._client.brpop([host_queue(self.id.hex)], timeout=0.01 if heard else seconds):
+        while found := self._client.brpop([host_queue(self.id.hex)], timeout=min(0.01, seconds) if heard else seconds):
             (sealed,), _, _ = json.loads(base64.b64decode(json.loads(found[1])["body"]))
             heard.append(open_down(sealed, keys=self._centre, host_id=self.id.hex, now=datetime.now(UTC)))
         return heard
@@ -213,7 +214,8 @@ def centre_of(db: Database, broker: BrokerAddress, state: Path) -> Iterator[Cent
     key = keys.signing_key(state)
     sender, reader, reconciler = Sender(broker), InboxReader(broker), Reconciler(db, broker)
     asking = Asking(credentials=NoCredentials())
-    ways = Ways(sender=sender, reconciler=reconciler, asking=asking, errands=Inline())
+    gate = FloodGate.open(db, broker, settings.inbox.cap_bytes)
+    ways = Ways(sender=sender, reconciler=reconciler, gate=gate, asking=asking, errands=Inline())
     hosts: list[ScriptedHost] = []
     with history.lock(db, state_dir=state) as lock:
         yield Centre(
@@ -231,6 +233,7 @@ def centre_of(db: Database, broker: BrokerAddress, state: Path) -> Iterator[Cent
         host.close()
     sender.close()
     reader.close()
+    gate.close()
     reconciler.close()
 
 

@@ -28,7 +28,7 @@ from fleet.road.embedded import EmbeddedBroker
 from fleet.road.envelope import CENTRE, seal
 from fleet.road.keys import SigningKey
 from fleet.road.messages import Claim
-from fleet.road.up import InboxReader
+from fleet.road.up import InboxReader, Letter
 from tests.controller.centre import Centre, enrol, nginx
 from tests.controller.processes import running, wait_until
 
@@ -95,11 +95,16 @@ def test_a_message_taken_twice_changes_nothing(centre: Centre) -> None:
     assert centre.inbox.step() == 1
 
 
+def lying(raw: bytes, sender: str = "") -> Letter:
+    """Return a message as it lay in the one list of all, or in that of a host."""
+    return Letter(raw=raw, sender=sender)
+
+
 def test_nobody_speaks_for_another_host(centre: Centre) -> None:
     one, two = centre.add_host("web-1"), centre.add_host("web-2")
     forged = seal(Claim(command=uuid4()), key=one.key, issuer=two.id.hex, audience=CENTRE, clock=SystemClock())
     known = {each.key.kid: (each.id.hex, each.key.public) for each in (one, two)}
-    (taken,) = prove([forged.encode()], known.get, datetime.now(UTC))
+    (taken,) = prove([lying(forged.encode())], known.get, datetime.now(UTC))
     assert isinstance(taken, Bad)
     assert "issuer does not own the key" in taken.reason
 
@@ -109,21 +114,33 @@ def test_a_key_that_nobody_owns_is_not_believed(centre: Centre) -> None:
     stranger = seal(
         Claim(command=uuid4()), key=SigningKey.generate(), issuer=host.id.hex, audience=CENTRE, clock=SystemClock()
     )
-    (taken,) = prove([stranger.encode()], lambda kid: None, datetime.now(UTC))
+    (taken,) = prove([lying(stranger.encode())], lambda kid: None, datetime.now(UTC))
     assert isinstance(taken, Bad)
 
 
 def test_an_honest_message_is_good() -> None:
     key, host = SigningKey.generate(), uuid4().hex
     sealed = seal(Claim(command=uuid4()), key=key, issuer=host, audience=CENTRE, clock=SystemClock())
-    (taken,) = prove([sealed.encode()], {key.kid: (host, key.public)}.get, datetime.now(UTC))
+    (taken,) = prove([lying(sealed.encode())], {key.kid: (host, key.public)}.get, datetime.now(UTC))
     assert isinstance(taken, Good)
     assert taken.host_id == host
 
 
+def test_what_came_by_the_list_of_another_host_is_refused_and_is_that_hosts() -> None:
+    """Only that host can have put it there."""
+    key, host, other = SigningKey.generate(), uuid4().hex, uuid4().hex
+    sealed = seal(Claim(command=uuid4()), key=key, issuer=host, audience=CENTRE, clock=SystemClock()).encode()
+    for raw in (sealed, b"garbage"):
+        (taken,) = prove([lying(raw, other)], {key.kid: (host, key.public)}.get, datetime.now(UTC))
+        assert isinstance(taken, Bad)
+        assert taken.host_id == other
+    (taken,) = prove([lying(sealed, host)], {key.kid: (host, key.public)}.get, datetime.now(UTC))
+    assert isinstance(taken, Good)
+
+
 @given(raw=st.binary(max_size=300) | st.from_regex(rb"[\w-]+\.[\w-]+\.[\w-]+", fullmatch=True))
 def test_no_bytes_at_all_stop_the_proving(raw: bytes) -> None:
-    (taken,) = prove([raw], lambda kid: None, datetime.now(UTC))
+    (taken,) = prove([lying(raw)], lambda kid: None, datetime.now(UTC))
     assert isinstance(taken, Bad)
 
 
@@ -134,7 +151,7 @@ def test_nothing_that_an_enrolled_host_signs_stops_the_proving(payload: object) 
     body = json.dumps(payload).encode()
     header = {"alg": "Ed25519", "kid": key.kid}
     sealed = jws.serialize_compact(header, body, key.jose, algorithms=["Ed25519"])
-    (taken,) = prove([sealed.encode()], lambda kid: (host, key.public), datetime.now(UTC))
+    (taken,) = prove([lying(sealed.encode())], lambda kid: (host, key.public), datetime.now(UTC))
     assert isinstance(taken, Bad)
 
 
@@ -144,7 +161,7 @@ def test_what_nobody_thought_of_costs_its_own_message_alone() -> None:
 
     key = SigningKey.generate()
     sealed = seal(Claim(command=uuid4()), key=key, issuer="a" * 32, audience=CENTRE, clock=SystemClock())
-    (taken,) = prove([sealed.encode()], surprised, datetime.now(UTC))
+    (taken,) = prove([lying(sealed.encode())], surprised, datetime.now(UTC))
     assert isinstance(taken, Bad)
     assert taken.reason == "cannot read this message: ZeroDivisionError"
 
@@ -156,7 +173,7 @@ def test_a_database_that_goes_away_while_a_key_is_looked_up_refuses_nothing() ->
     key = SigningKey.generate()
     sealed = seal(Claim(command=uuid4()), key=key, issuer="a" * 32, audience=CENTRE, clock=SystemClock())
     with pytest.raises(DatabaseUnreachable):
-        prove([sealed.encode()], away, datetime.now(UTC))
+        prove([lying(sealed.encode())], away, datetime.now(UTC))
 
 
 def test_the_words_of_a_removed_host_count_no_more(centre: Centre) -> None:

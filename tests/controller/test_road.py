@@ -190,7 +190,8 @@ def test_two_planners_say_everything_once(centre: Centre, host: ScriptedHost) ->
     from fleet.controller.planner import Planner, Ways
 
     sender = Sender(centre.broker)
-    ways = Ways(sender=sender, reconciler=centre.reconciler, asking=centre.planner._ways.asking, errands=Inline())
+    first = centre.planner._ways
+    ways = Ways(sender=sender, reconciler=centre.reconciler, gate=first.gate, asking=first.asking, errands=Inline())
     second = Planner(centre.db, centre.key, ways, centre.settings)
     apply(centre)
     centre.planner.tick()

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from fleet.road import names
-from fleet.road.acl import _COMMANDS, AclKeeper, HostLogin, acl_rules, password_hash
+from fleet.road.acl import _COMMANDS, AclKeeper, HostLogin, Sends, acl_rules, password_hash
 from fleet.road.broker import BrokerAddress
 from fleet.road.names import acl_user
 from tests.road.conftest import PASSWORD
@@ -41,6 +41,25 @@ def test_a_host_appends_to_the_inbox(broker: BrokerAddress, login: redis.Redis) 
     login.lpush("fleet.inbox", "outcome")
     with broker.client() as centre:
         assert centre.lrange("fleet.inbox", 0, -1) == [b"outcome"]
+
+
+@pytest.mark.parametrize(
+    ("sends", "may"), [(Sends.ANYWHERE, (True, True)), (Sends.OWN, (True, False)), (Sends.NOWHERE, (False, False))]
+)
+def test_where_a_host_may_append_is_said_by_the_centre(
+    keeper: AclKeeper, host: BrokerAddress, host_id: str, sends: Sends, may: tuple[bool, bool]
+) -> None:
+    login = HostLogin(host_id=host_id, password_sha256=password_hash(PASSWORD), sends=sends)
+    assert keeper.missing([login]) == ([] if sends is Sends.ANYWHERE else [login])
+    keeper.apply([login])
+    assert keeper.missing([login]) == []
+    with host.client() as client:
+        for key, allowed in zip((names.inbox_key(host_id), names.SHARED_INBOX), may, strict=True):
+            if allowed:
+                assert client.lpush(key, "x")
+            else:
+                with pytest.raises(redis.exceptions.NoPermissionError):
+                    client.lpush(key, "x")
 
 
 KNOWN = frozenset({"client", "client|setname", "client|setinfo", "lpush", "ping", *_COMMANDS}) | {
@@ -97,6 +116,9 @@ def _arity(centre: redis.Redis, name: str) -> int:
         ["LPUSH", "host.{own}", "forged"],
         ["LPUSH", "fleet.tick", "x"],
         ["LPUSH", "fleet.inboxes", "x"],
+        ["LPUSH", "fleet.inbox.{other}", "x"],
+        ["LRANGE", "fleet.inbox.{own}", "0", "-1"],
+        ["DEL", "fleet.inbox.{own}"],
         ["BRPOP", "host.{other}", "1"],
         ["LPUSH", "host.{other}", "x"],
         ["RPUSH", "host.{other}", "x"],

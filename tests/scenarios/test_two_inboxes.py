@@ -6,6 +6,7 @@ from fleet.clock import SystemClock
 from fleet.road.envelope import CENTRE, seal
 from fleet.road.join import JoinFile
 from fleet.road.messages import Heartbeat, HostFacts
+from fleet.road.names import inbox_key
 from fleet.road.up import Uplink
 from tests.lab.centre import FLEET
 from tests.lab.machines import eventually
@@ -38,7 +39,7 @@ def test_lose_nothing(fleet: SmallFleet, tmp_path: Path) -> None:
 
     centre.stop()
     speak(join, MESSAGES)
-    assert int(fleet.redis.ask("LLEN", "fleet.inbox")) >= MESSAGES
+    assert int(fleet.redis.ask("LLEN", inbox_key(ghost))) == MESSAGES
     fast = {"FLEET_INBOX_BATCH": "5"}
     both = [
         centre.machine.start(f"inbox-{n}", *FLEET, "controller", "--only", "inbox", environment=fast) for n in (1, 2)
@@ -49,7 +50,7 @@ def test_lose_nothing(fleet: SmallFleet, tmp_path: Path) -> None:
     assert 0 < taken() < MESSAGES
     (other,) = [one for one in both if one is not working]
     eventually("every message", lambda: taken() == MESSAGES, within_s=PATIENCE_S, every_s=0.5)
-    eventually("an empty list", lambda: int(fleet.redis.ask("LLEN", "fleet.inbox")) == 0, within_s=PATIENCE_S)
+    eventually("an empty list", lambda: int(fleet.redis.ask("LLEN", inbox_key(ghost))) == 0, within_s=PATIENCE_S)
     assert "inbox reads" in other.tail(1000)
     assert fleet.database.ask("select count(*) from refused") == "0"
     other.stop()
