@@ -200,8 +200,9 @@ def ingest(db: Database) -> tuple[float, float]:
         waiting: list[Good] = []
         for _ in range(TURNS):
             for sent in world.tick():
-                agent = world.agents.get(sent.host_id)  # one of an earlier run has its receipts still to come
-                for up in agent.hear(sent.message) if agent else ():
+                if (agent := world.agents.get(sent.host_id)) is None:
+                    continue  # of an earlier run, whose receipts are still to come
+                for up in agent.hear(sent.message):
                     if isinstance(up, Outcome):
                         waiting.append(world.good(agent, up))
                     else:

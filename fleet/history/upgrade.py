@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 import fleet
 from fleet.errors import Refused
 from fleet.history.database import Database
+from fleet.history.missing_indexes import build_missing
 from fleet.history.partitions import partitions as partitions
 
 _KEY = 0x666C65657470
@@ -33,6 +34,9 @@ def upgrade(db_url: str) -> None:
         with suppress(OSError):
             Path(str(db.engine.url.database)).touch(mode=0o600)
     try:
+        with db.reading() as connection:
+            _refuse_newer(connection)
+        build_missing(db)
         with db.writing() as connection:
             if db.dialect == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _KEY})

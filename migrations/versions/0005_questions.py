@@ -1,4 +1,7 @@
-"""Indexes for the questions that the history is asked, and what each day came to."""
+"""Indexes for the questions that the history is asked, and what each day came to.
+
+On PostgreSQL the indexes are there already where facts are (``fleet.history.missing_indexes``).
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,17 +17,10 @@ FAILED = sa.text("result IN ('failed', 'rolled_back', 'rollback_failed', 'abando
 
 def upgrade() -> None:
     """Make them."""
-    op.create_index(op.f("ix_attempts_recorded_at"), "attempts", ["recorded_at"], unique=False)
-    op.create_index(op.f("ix_updates_asked_by_id"), "updates", ["asked_by", "id"], unique=False)
-    op.create_index(op.f("ix_updates_host_id_container_id"), "updates", ["host_id", "container", "id"], unique=False)
-    op.create_index(
-        "ix_updates_failures",
-        "updates",
-        ["repository", "id"],
-        unique=False,
-        sqlite_where=FAILED,
-        postgresql_where=FAILED,
-    )
+    _index(op.f("ix_attempts_recorded_at"), "attempts", "recorded_at")
+    _index(op.f("ix_updates_asked_by_id"), "updates", "asked_by", "id")
+    _index(op.f("ix_updates_host_id_container_id"), "updates", "host_id", "container", "id")
+    _index("ix_updates_failures", "updates", "repository", "id", where=FAILED)
     op.create_table(
         "days",
         sa.Column("day", sa.Text(), nullable=False, comment="the day in UTC, YYYY-MM-DD"),
@@ -86,3 +82,7 @@ def downgrade() -> None:
 
 def _number(name: str, comment: str) -> sa.Column[int]:
     return sa.Column(name, sa.Integer(), autoincrement=False, nullable=False, comment=comment)
+
+
+def _index(name: str, table: str, *columns: str, where: sa.TextClause | None = None) -> None:
+    op.create_index(name, table, list(columns), sqlite_where=where, postgresql_where=where, if_not_exists=True)
