@@ -106,6 +106,7 @@ class Agent:
         self._watch_loop = Loop("watch", self._made_watch().step)
         self._courier.wake, self._resolver.wake = self._courier_loop.wake, self._resolve_loop.wake
         self._prober.wake = self._probe_loop.wake
+        self._prober.looked = self._pulls.forget_strangers
         self._workshop.stopping = lambda: self._work_loop.stopping
 
     def start(self) -> None:

@@ -44,6 +44,8 @@ class Prober:
         self._credentials, self._facts, self._say, self._clock = credentials, facts, say, clock
         self._waiting = Waiting[Probe](MOST_WAITING)
         self.wake: Callable[[], None] = lambda: None
+        self.looked: Callable[[], None] = lambda: None
+        """Told when the mirrors were looked at: what was believed of them may be asked anew."""
 
     def ask(self, request: Probe) -> None:
         """Let *request* be answered soon."""
@@ -64,6 +66,7 @@ class Prober:
         for probe in found:
             if probe.state is not ProbeState.OK:
                 log.warning("mirror not well", extra={"mirror": probe.mirror, "reason": probe.reason})
+        self.looked()
         return Probed(request=request.request, mirrors=found)
 
     async def _look_at_all(self, rules: Sequence[MirrorRule], images: Mapping[str, str]) -> tuple[MirrorProbe, ...]:

@@ -63,6 +63,10 @@ class Pulls(Protocol):
         """Bring *digest* to the engine; raise EngineUnreachable alone."""
         ...
 
+    def forget_strangers(self) -> None:
+        """Ask every global mirror for every registry again."""
+        ...
+
     def close(self) -> None:
         """End."""
         ...

@@ -138,6 +138,10 @@ class Gateway:
         """Begin *work* of a session in the gateway's own thread."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
+    def forget_strangers(self) -> None:
+        """Ask every global mirror for every registry again."""
+        self._loop.call_soon_threadsafe(self._strangers.forget)
+
     def abort(self, session: Session, reason: str) -> None:
         """End *session* at once: what the engine still waits for does not come."""
         self._loop.call_soon_threadsafe(session.abort, reason)

@@ -132,6 +132,11 @@ class Puller:
         _tell(reference, outcome)
         return outcome
 
+    def forget_strangers(self) -> None:
+        """Ask every global mirror for every registry again: somebody looked at the mirrors."""
+        if self._gateway is not None:
+            self._gateway.forget_strangers()
+
     def close(self) -> None:
         """Stop listening."""
         if self._gateway is not None:

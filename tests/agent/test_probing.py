@@ -33,6 +33,15 @@ def look(url: str, images: dict[str, str]) -> MirrorProbe:
     return found
 
 
+def test_whoever_believes_something_of_mirrors_hears_that_they_were_looked_at() -> None:
+    told: list[str] = []
+    facts = Facts(MemoryEngine(), lambda _: HostMirrors(), Problems())
+    prober = Prober(NoCredentials(), facts, lambda _: None, clock=SystemClock())
+    prober.looked = lambda: told.append("looked")
+    prober.answer(Probe(request=uuid4()))
+    assert told == ["looked"]
+
+
 def test_a_mirror_that_has_what_the_origin_has_is_well() -> None:
     with ScriptedRegistry() as registry:
         digest = str(registry.shelf.add_image("library/app", "1", layers=[b"x"]))

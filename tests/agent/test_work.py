@@ -47,6 +47,9 @@ class Pulls:
     def close(self) -> None:
         """End."""
 
+    def forget_strangers(self) -> None:
+        """Know of none."""
+
     def pull(
         self,
         reference: Reference,
