@@ -3,6 +3,9 @@
 A client asks the port every 5 ms; the downtime is the time from the last answer before the gap to the first after it.
 Both sides act through the same engine client, in the same process. Needs root and the lab.
 
+Behind a proxy that finds containers by their network alias a client counts the requests that fail, with the old
+container stopped first, and with the new one started first.
+
 A client that asks while the new container's network is half there makes the host ask for its address in vain, and Linux
 asks again after a second, on both sides: the second table is measured with 20 ms instead, where the difference shows.
 """
@@ -12,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,16 +28,19 @@ from fleet.engine.protocol import Engine
 from fleet.errors import FleetError
 from fleet.images.digest import Digest
 from fleet.images.reference import Reference
-from fleet.updates.command import Policy, Target, VerifyPolicy
+from fleet.updates.command import Policy, Target, UpdateOrder, VerifyPolicy
 from fleet.updates.execute import recreate_target
 from fleet.updates.journal import Journal
 from fleet.updates.outcome import PullOutcome, Result, Tier
+from tests.lab.behind_proxy import BehindProxy
 from tests.lab.engines import Generation
 from tests.lab.images import Recipe
 from tests.lab.lab import Host, Lab
 from tests.lab.machines import eventually
+from tests.lab.registries import Registry
 
 ROUNDS = 12
+PROXIED_ROUNDS = 6
 EVERY_S = 0.005
 ANSWER_WITHIN_S = 0.05
 PORT = 8080
@@ -64,6 +71,26 @@ def main() -> None:
                         in_turn(sides, ROUNDS),
                     )
             engine.close()
+            with tempfile.TemporaryDirectory() as folder:
+                failed_behind_proxy(host, origin, Path(folder), generation)
+
+
+def failed_behind_proxy(host: Host, origin: Registry, folder: Path, generation: str) -> None:
+    """Print how many requests through a proxy fail while the container behind it is updated, in either order."""
+    scene = BehindProxy(host, origin, folder)
+    asked: dict[str, list[float]] = {}
+
+    def side(order: UpdateOrder) -> float:
+        outcome, client = scene.update(order)
+        if outcome.result is not Result.UPDATED:
+            raise FleetError(f"cannot compare: {outcome.result}: {outcome.reason}")
+        asked.setdefault(order, []).append(client.answered + client.failed)
+        return float(client.failed)
+
+    figures = in_turn({str(order): partial(side, order) for order in UpdateOrder}, PROXIED_ROUNDS)
+    show(f"engine {generation}, failed requests behind a proxy, of so many asked", "requests", figures)
+    show(f"engine {generation}, requests asked", "requests", asked)
+    scene.close()
 
 
 class Bench:

@@ -5,7 +5,6 @@ The high-level ``images.pull`` of that library reports a failed pull as a succes
 
 import json
 import math
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -39,6 +38,7 @@ _ADDED, _DELETED = 1, 2
 DEFAULT_STOP_S = 10
 MOST_OUTPUT_BYTES = 4096
 """So much of what a command in a container writes is kept."""
+_FRAME_HEADER = 8
 REMOVAL_WAIT_S = 60.0
 """How long a removal that somebody else began is waited for."""
 
@@ -209,19 +209,12 @@ class DockerEngine:
 
     def execute(self, container: str, command: Sequence[str], *, user: str = "", timeout_s: float) -> Executed:
         """Run *command* in a running container, and return what came of it within *timeout_s*."""
-        told = bytearray()
         with self._asking(f"run {command[0]} in container {container}") as api:
             made = str(api.exec_create(container, list(command), user=user)["Id"])
-            # A client of its own: the stream may be silent for as long as the command likes.
-            reader = APIClient(base_url=self.url, version=api.api_version, timeout=math.ceil(self._timeout_s))
-            reading = threading.Thread(target=_read_output, args=(reader, made, told), name="exec", daemon=True)
-            reading.start()
-            reading.join(timeout_s)
-            found = api.exec_inspect(made)
-            reader.close()
-        ended = not reading.is_alive() and not found.get("Running")
-        output = bytes(told[:MOST_OUTPUT_BYTES]).decode(errors="replace")
-        return Executed(code=found.get("ExitCode") if ended else None, output=output)
+            told = _read_to_end(api.exec_start(made, socket=True), self._clock, timeout_s)
+            code = api.exec_inspect(made).get("ExitCode")
+        output = b"" if told is None else b"".join(_payloads(told))
+        return Executed(code=None if told is None else code, output=output[:MOST_OUTPUT_BYTES].decode(errors="replace"))
 
     def events(self, *, since: datetime | None = None) -> Iterator[EngineEvent]:
         """Yield the engine's container and image events until closed; one request covers EVENT_WINDOW_S."""
@@ -305,12 +298,32 @@ class DockerEngine:
                         yield _event(json.loads(line))
 
 
-def _read_output(api: APIClient, execution: str, into: bytearray) -> None:
-    """Start an execution and read what it writes until it ends; what goes wrong shows in its inspect."""
-    with suppress(docker.errors.DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError):
-        for chunk in api.exec_start(execution, stream=True):
-            if len(into) < MOST_OUTPUT_BYTES:
-                into += chunk
+def _read_to_end(stream: Any, clock: Clock, timeout_s: float) -> bytes | None:
+    """Return the first bytes of what a command writes once it has ended; None where that takes over *timeout_s*."""
+    connection = getattr(stream, "_sock", stream)
+    until, told = clock.monotonic() + timeout_s, bytearray()
+    try:
+        while (left_s := until - clock.monotonic()) > 0:
+            connection.settimeout(left_s)
+            chunk = connection.recv(MOST_OUTPUT_BYTES)
+            if not chunk:
+                return bytes(told)
+            told += chunk[: 2 * MOST_OUTPUT_BYTES - len(told)]
+    except TimeoutError:
+        pass
+    finally:
+        stream.close()
+        if response := getattr(stream, "_response", None):  # the library keeps it alive there
+            response.close()
+    return None
+
+
+def _payloads(told: bytes) -> Iterator[bytes]:
+    """Yield what stands in the frames of both streams: each has a header of 8 bytes, the last 4 of them its size."""
+    while len(told) > _FRAME_HEADER:
+        size = int.from_bytes(told[4:_FRAME_HEADER])
+        yield told[_FRAME_HEADER : _FRAME_HEADER + size]
+        told = told[_FRAME_HEADER + size :]
 
 
 def _raise_for_status(answer: requests.Response) -> None:
