@@ -10,10 +10,13 @@ from datetime import datetime
 from cryptography import x509
 
 from fleet.agent.facts import Facts
+from fleet.agent.speed import Speeds
 from fleet.agent.waiting import Waiting
 from fleet.clock import Clock
 from fleet.errors import AuthNeeded, BadInput, RegistryError, RegistryUnreachable
 from fleet.gateway.upstreams import mirror_address
+from fleet.images.digest import Digest
+from fleet.images.platform import Platform
 from fleet.images.reference import DOCKER_HUB, Reference
 from fleet.mirrors.policy import GLOBAL
 from fleet.mirrors.probe import MirrorProbe, ProbeState
@@ -42,6 +45,7 @@ class Prober:
     def __init__(self, credentials: CredentialSource, facts: Facts, say: Callable[[Up], None], *, clock: Clock) -> None:
         """Prepare to look with *credentials*."""
         self._credentials, self._facts, self._say, self._clock = credentials, facts, say, clock
+        self._speeds = Speeds(clock)
         self._waiting = Waiting[Probe](MOST_WAITING)
         self.wake: Callable[[], None] = lambda: None
         self.looked: Callable[[], None] = lambda: None
@@ -83,6 +87,7 @@ class Prober:
         begun = self._clock.monotonic()
         state, reason, digest = await self._asked(rule.endpoint, reference)
         taken_ms = round((self._clock.monotonic() - begun) * 1000)
+        speed = await self._speed(rule.endpoint, reference, digest) if reference and digest else None
         origin = images.get(str(reference), "") if reference else ""
         if digest and origin and digest != origin:
             state, reason = ProbeState.STALE, f"it has {digest[:19]} for {reference}, the origin {origin[:19]}"
@@ -97,7 +102,22 @@ class Prober:
             origin_digest=origin,
             duration_ms=taken_ms,
             tls_not_after=expires,
+            bytes_per_s=speed,
         )
+
+    async def _speed(self, endpoint: Endpoint, reference: Reference, digest: str) -> int | None:
+        facts = self._facts.ask()
+        if facts is None:
+            return None
+        platform = Platform.parse(f"{facts.os}/{facts.architecture}")
+        client = RegistryClient(mirror_address(endpoint, reference), credentials=self._credentials, clock=self._clock)
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                return await self._speeds.measure(str(endpoint), client, reference, Digest.parse(digest), platform)
+        except TimeoutError:
+            return None
+        finally:
+            await client.aclose()
 
     async def _asked(self, endpoint: Endpoint, reference: Reference | None) -> tuple[ProbeState, str, str]:
         """Return how it stands, why, and the digest that it names."""

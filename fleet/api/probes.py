@@ -32,6 +32,8 @@ class ProbeEntry(Part):
     tls_not_after: datetime | None = None
     digest: str = ""
     origin_digest: str = ""
+    bytes_per_s: int | None = None
+    """How fast a layer of an image came: the best of the last two days; null: not measured."""
     at: datetime
 
 

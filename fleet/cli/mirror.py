@@ -21,6 +21,7 @@ _PROBES = (
     Column("MIRROR"),
     Column("STATE"),
     Column("TOOK"),
+    Column("SPEED", 2),
     Column("TLS UNTIL", 2),
     Column("WHY", 1),
 )
@@ -104,6 +105,7 @@ def test(ctx: click.Context, session: Session, host: str) -> None:
                 p.mirror,
                 p.state.value,
                 f"{p.duration_ms} ms",
+                f"{p.bytes_per_s / 1e6:.1f} MB/s" if p.bytes_per_s is not None else NOTHING,
                 f"{p.tls_not_after:%Y-%m-%d}" if p.tls_not_after else NOTHING,
                 p.reason or NOTHING,
             )

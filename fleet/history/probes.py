@@ -46,6 +46,8 @@ class ProbeRow:
     origin_digest: str
     recorded_at: datetime
     test_id: UUID | None
+    bytes_per_s: int | None = None
+    """The best speed of those measured while looks stand for something; None: none was."""
 
 
 def ask_probes(db: Database, host_ids: Sequence[UUID], *, by: str) -> dict[UUID, UUID]:
@@ -96,8 +98,9 @@ def latest_probes(db: Database) -> list[ProbeRow]:
         since = db.moment(connection) - STANDS_FOR
         key = (table.c.host_id, table.c.mirror, table.c.registry)
         place = func.row_number().over(partition_by=key, order_by=(table.c.recorded_at.desc(), table.c.id.desc()))
+        best = func.max(table.c.bytes_per_s).over(partition_by=key).label("best")
         newest = (
-            select(table, hosts.c.name.label("host"), place.label("place"))
+            select(table, hosts.c.name.label("host"), place.label("place"), best)
             .join(hosts, hosts.c.id == table.c.host_id)
             .where(table.c.recorded_at > since, table.c.state.is_not(None), hosts.c.removed_at.is_(None))
             .subquery("newest")
@@ -132,7 +135,7 @@ def _row(probe: MirrorProbe, host_id: UUID, test_id: UUID, now: datetime) -> dic
         "tls_not_after": probe.tls_not_after,
         "digest": name(probe.digest) or None,
         "origin_digest": name(probe.origin_digest) or None,
-        "bytes_per_s": None,
+        "bytes_per_s": None if probe.bytes_per_s is None else max(0, min(probe.bytes_per_s, 2**53)),
     }
 
 
@@ -150,4 +153,5 @@ def _read(row: RowMapping) -> ProbeRow:
         origin_digest=row["origin_digest"] or "",
         recorded_at=row["recorded_at"],
         test_id=row["test_id"],
+        bytes_per_s=row["best"],
     )

@@ -45,3 +45,5 @@ class MirrorProbe:
     """Until its answer, tokens and redirects included."""
     tls_not_after: datetime | None = None
     """When its certificate expires; None: it has none, or it was not seen."""
+    bytes_per_s: int | None = None
+    """How fast a layer of the image came; None: not measured this time."""

@@ -58,5 +58,6 @@ def _entry(row: ProbeRow) -> ProbeEntry:
         tls_not_after=row.tls_not_after,
         digest=row.digest,
         origin_digest=row.origin_digest,
+        bytes_per_s=row.bytes_per_s,
         at=row.recorded_at,
     )

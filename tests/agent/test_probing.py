@@ -1,5 +1,7 @@
 """What an agent finds when it looks at its mirrors."""
 
+import os
+from collections.abc import Callable, Iterator
 from uuid import uuid4
 
 import pytest
@@ -79,3 +81,56 @@ def test_a_mirror_that_wants_a_login_is_unauthorized() -> None:
         registry.shelf.add_image("library/app", "1", layers=[b"x"])
         assert look(registry.url, {IMAGE: ""}).state is ProbeState.UNAUTHORIZED
         assert look(registry.url, {}).state is ProbeState.UNAUTHORIZED
+
+
+class Skipping(SystemClock):
+    """The real clock, and what the test skipped."""
+
+    skipped_s = 0.0
+
+    def monotonic(self) -> float:
+        """Return seconds."""
+        return super().monotonic() + self.skipped_s
+
+
+@pytest.fixture
+def looks() -> Iterator[tuple[ScriptedRegistry, Skipping, Callable[[], MirrorProbe]]]:
+    """Give a mirror with a large and a small layer, and an agent that looks at it again and again."""
+    with ScriptedRegistry() as registry:
+        digest = str(registry.shelf.add_image("library/app", "1", layers=[os.urandom(6_000_000), b"small"]))
+        clock = Skipping()
+        facts = Facts(MemoryEngine(), lambda _: HostMirrors(), Problems())
+        prober = Prober(NoCredentials(), facts, lambda _: None, clock=clock)
+        mirrors = parse_mirrors([{"for": "docker.io", "url": registry.url}])
+
+        def look() -> MirrorProbe:
+            (found,) = prober.answer(Probe(request=uuid4(), mirrors=mirrors, images={IMAGE: digest})).mirrors
+            return found
+
+        yield registry, clock, look
+
+
+def test_a_mirror_is_measured_by_a_part_of_its_largest_layer_once_a_day(
+    looks: tuple[ScriptedRegistry, Skipping, Callable[[], MirrorProbe]],
+) -> None:
+    registry, clock, look = looks
+    speeds = [look().bytes_per_s for _ in range(2)]
+    assert speeds[0] is not None
+    assert speeds[0] > 1_000_000
+    assert speeds[1] is None
+    (asked,) = registry.asked("blobs")
+    assert asked.headers["range"] == "bytes=0-4194303"
+    clock.skipped_s = 24 * 3600 + 1
+    assert look().bytes_per_s is not None
+
+
+def test_a_mirror_whose_layers_are_small_or_refused_is_well_and_not_measured() -> None:
+    with ScriptedRegistry() as registry:
+        digest = str(registry.shelf.add_image("library/app", "1", layers=[b"small"]))
+        found = look(registry.url, {IMAGE: digest})
+        assert (found.state, found.bytes_per_s, registry.asked("blobs")) == (ProbeState.OK, None, [])
+    with ScriptedRegistry() as registry:
+        digest = str(registry.shelf.add_image("library/app", "1", layers=[os.urandom(600_000)]))
+        registry.faults.add(Fault.STATUS, kind="blobs", status=503)
+        found = look(registry.url, {IMAGE: digest})
+        assert (found.state, found.bytes_per_s) == (ProbeState.OK, None)

@@ -1,5 +1,6 @@
 """Hosts are asked to look at their mirrors, and what they found is kept."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from fleet.history import probes
@@ -46,3 +47,12 @@ def test_each_live_host_is_due_once_in_an_interval(world: World, clock: HeldCloc
     assert probes.due_hosts(world.db, timedelta(hours=6)) == []
     clock.move(hours=7)
     assert probes.due_hosts(world.db, timedelta(hours=6)) == [], "it is silent"
+
+
+def test_a_speed_that_was_measured_is_told_with_the_looks_after_it(world: World, clock: HeldClock) -> None:
+    agent = world.add_host("web-1", container("a"))
+    for speed in (25_000_000, None):
+        (request,) = probes.ask_probes(world.db, [agent.id], by="person:anna").values()
+        world.take(agent, Probed(request=request, mirrors=(replace(seen(ProbeState.OK), bytes_per_s=speed),)))
+        assert [row.bytes_per_s for row in probes.latest_probes(world.db)] == [25_000_000]
+        clock.move(minutes=5)
