@@ -3,7 +3,7 @@
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -34,7 +34,8 @@ def run(settings: AgentSettings) -> None:
     BrokerUnreachable where the broker does not let this host read its queue.
     """
     if not settings.agent.manage_hosts_toml:
-        ManagedHosts().remove_all()  # left from when it was set
+        with suppress(OSError):  # which another agent, with the right to write there, may have left when it was set
+            ManagedHosts().remove_all()
     serve(_join(settings), settings.state_dir, tools_of(settings))
 
 

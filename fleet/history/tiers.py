@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from fleet.history.database import Database
 from fleet.history.fact_tables import pulls
+from fleet.history.inventory_tables import hosts
 from fleet.updates.outcome import Tier
 
 _LOOKED_AT = 1000
@@ -29,3 +30,12 @@ def last_tier(db: Database, host_id: UUID) -> LastTier | None:
     with db.reading() as connection:
         rows = connection.execute(looked)
         return next((LastTier(tier=tier, at=at) for tier, at in rows if tier is not Tier.PRESENT), None)
+
+
+def hosts_by_tier(db: Database, tier: Tier) -> list[str]:
+    """Return the names of the hosts whose last pull that brought bytes came by *tier*."""
+    mine = (pulls.c.host_id == hosts.c.id, pulls.c.tier != Tier.PRESENT)
+    last = select(pulls.c.tier).where(*mine).order_by(pulls.c.id.desc()).limit(1).correlate(hosts).scalar_subquery()
+    query = select(hosts.c.name).where(hosts.c.removed_at.is_(None), last == tier).order_by(hosts.c.name)
+    with db.reading() as connection:
+        return list(connection.execute(query).scalars())

@@ -46,6 +46,7 @@ def _checks(centre: Centre) -> Iterator[Check]:
         return
     yield _hosts(centre)
     yield opt_ins.hooks(centre.db)
+    yield opt_ins.hosts_toml(centre.db)
     found = conditions.active(centre.db, inbox_waiting=waiting)
     for kind in CATALOGUE:
         mine = [condition for condition in found if condition.code == kind.code]

@@ -1,8 +1,12 @@
-"""What the doctor says of opt-ins: rights that are off unless a policy takes them."""
+"""What the doctor says of opt-ins: rights that are off unless somebody takes them."""
+
+from collections.abc import Sequence
 
 from fleet.api.doctor import Check, Grade
 from fleet.history import hosts, policies
 from fleet.history.database import Database
+from fleet.history.tiers import hosts_by_tier
+from fleet.updates.outcome import Tier
 
 
 def hooks(db: Database) -> Check:
@@ -11,11 +15,28 @@ def hooks(db: Database) -> Check:
     names = sorted(row.name for row in hosts.hosts(db) if row.id in effective and effective[row.id].policy.hooks)
     if not names:
         return Check(id="hooks", grade=Grade.PASS, text="hooks in containers are off")
-    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     return Check(
         id="hooks",
         grade=Grade.WARN,
-        text=f"hooks are run in containers of {shown}",
+        text=f"hooks are run in containers of {_shown(names)}",
         cause="whoever may set labels of containers there may run commands in them",
         fix='fleet policy apply, with "hooks = false", where they are not needed',
     )
+
+
+def hosts_toml(db: Database) -> Check:
+    """Say on which hosts agents write files into Docker's configuration, as their last pulls show."""
+    names = hosts_by_tier(db, Tier.NATIVE)
+    if not names:
+        return Check(id="hosts-toml", grade=Grade.PASS, text="no agent writes hosts.toml files")
+    return Check(
+        id="hosts-toml",
+        grade=Grade.WARN,
+        text=f"agents write hosts.toml files below certs.d of {_shown(names)}",
+        cause="manage_hosts_toml is set there; every pull on such a host goes by the policy's mirrors",
+        fix="take manage_hosts_toml away where it is not wanted, and start the agent again",
+    )
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
