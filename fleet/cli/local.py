@@ -43,10 +43,10 @@ class LocalAgent(Child):
     def start(self) -> None:
         """See that the centre knows this machine, then start; raise Unreachable or Refused while it is not up yet."""
         with Client(ServerAddress.parse(str(self._settings.socket.absolute()))) as client:
-            self._join(client)
+            self.join(client)
         super().start()
 
-    def _join(self, client: Client) -> None:
+    def join(self, client: Client) -> None:
         """See that there is a join file of a host that the centre has, and that its agent can be that host."""
         known = self._known(client)
         if known is None:

@@ -1,6 +1,7 @@
 """``fleet up`` on one machine with a Docker engine and nothing else, as somebody meets it who has just installed it."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -163,7 +164,7 @@ def the_desk(solo_lab: Lab, bare_path: str) -> Iterator[Desk]:
     origin = solo_lab.registries["origin"]
     assert isinstance(origin, DockerRegistry)
     desk = Desk(solo_lab.host("desk", Generation.V20), origin)
-    names = ["web", "parent", "whole", *(f"after-{child}" for child in CHILDREN)]
+    names = ["web", "parent", "whole", "lost", *(f"after-{child}" for child in CHILDREN)]
     for name in names:
         desk.run(name)
     desk.up(PATH=bare_path)
@@ -265,6 +266,20 @@ def test_a_child_that_is_killed_comes_back_and_the_next_update_works(desk: Desk,
     assert "completed" in desk.done("update", "desk", name, "--timeout", "2m")
     assert desk.version(name) == "2 true"
     assert desk.results(name) == [("updated", new)]
+
+
+def test_without_its_agents_directory_it_comes_up_as_the_same_host(desk: Desk) -> None:
+    """The key that the host had made for itself is gone with it, and its join file was void before."""
+    before = desk.ask("host", "show", "desk")["host"]["id"]
+    assert (desk.state / "agent" / "identity.json").exists()
+    assert desk.running is not None
+    desk.running.stop(patience_s=30)
+    shutil.rmtree(desk.state / "agent")
+    desk.up()
+    assert desk.ask("host", "show", "desk")["host"]["id"] == before
+    new = desk.push("lost", "2")
+    assert "completed" in desk.done("update", "desk", "lost", "--timeout", "2m")
+    assert desk.results("lost") == [("updated", new)]
 
 
 def test_without_an_engine_it_says_so_and_leaves_nothing_running(solo_lab: Lab) -> None:
