@@ -75,6 +75,11 @@ class Wave(Part):
     """The numbers that its gate was judged by."""
     counts: dict[HostState, int] = Field(default_factory=dict)
 
+    @property
+    def words(self) -> str:
+        """The state as people read it: a wave that the rollout ended before did not fail, it was never opened."""
+        return "never opened" if self.state is WaveState.FAILED and self.opened_at is None else self.state.value
+
 
 class RolloutAnswer(Answer):
     """One rollout with its hosts."""

@@ -31,8 +31,13 @@ _SHORTEST = 8
 
 COLOURS = {
     **dict.fromkeys(("updated", "online", "current", "succeeded", "completed", "PASS", "served", "passed"), "green"),
-    **dict.fromkeys(("failed", "rolled_back", "rollback_failed", "FAIL", "abandoned", "unhealthy", "expired"), "red"),
-    **dict.fromkeys(("outdated", "silent", "WARN", "completed_with_failures", "aborted", "unknown"), "yellow"),
+    **dict.fromkeys(
+        ("failed", "rolled_back", "rolled back", "rollback_failed", "FAIL", "abandoned", "unhealthy", "expired"), "red"
+    ),
+    **dict.fromkeys(
+        ("outdated", "silent", "WARN", "completed_with_failures", "completed with failures", "aborted", "unknown"),
+        "yellow",
+    ),
     **dict.fromkeys(("running", "pulling", "applying", "ready", "dispatched"), "cyan"),
 }
 """Words with a colour; the word itself always stands there too."""

@@ -9,10 +9,10 @@ import click
 from fleet.cli.building import build
 from fleet.cli.console import Column, clean, paint, print_answer, print_table, say, working
 from fleet.cli.plan import ASKING, PLANNING, carry_out
-from fleet.cli.screen import amount, doing
 from fleet.cli.select import selecting
 from fleet.cli.session import Branch, Leaf, Session, pass_session
 from fleet.cli.spec import speccing
+from fleet.cli.tree import amount, doing
 from fleet.cli.waiting import follow, waiting
 from fleet.cli.words import NOTHING, Duration, moment, short_id
 
@@ -90,7 +90,7 @@ def ls(session: Session, limit: int) -> None:
         (
             f"#{r.number}",
             short_id(r.id),
-            r.state.value,
+            r.state.words,
             " ".join(f"{n} {state.value}" for state, n in r.counts.items() if n) or NOTHING,
             r.asked_by,
             moment(r.created_at),
@@ -111,14 +111,14 @@ def show(session: Session, id: str) -> None:
     if print_answer(session, answer):
         return
     r = answer.rollout
-    click.echo(f"#{r.number} {short_id(r.id)}  {paint(session, r.state.value)}  by {clean(r.asked_by)}")
+    click.echo(f"#{r.number} {short_id(r.id)}  {paint(session, r.state.value, r.state.words)}  by {clean(r.asked_by)}")
     click.echo(f"begun {moment(r.created_at)}, ended {moment(r.ended_at)}")
     for hold in r.holds:
-        click.echo(f"held: {hold.value}")
+        click.echo(f"held: {hold.words}")
     if r.reason:
         click.echo(f"reason: {clean(r.reason)}")
     for wave in answer.waves:
-        click.echo(f"wave {wave.number + 1}: {paint(session, wave.state.value)}  {_about(wave)}")
+        click.echo(f"wave {wave.number + 1}: {_painted(session, wave)}  {_about(wave)}")
     if answer.frozen:
         click.echo(clean(answer.frozen))
     for warning in answer.warnings:
@@ -251,6 +251,10 @@ def abort(session: Session, id: str, reason: str) -> None:
         _told(session, client.abort_rollout(id, _stop(reason)))
 
 
+def _painted(session: Session, wave: "Wave") -> str:
+    return paint(session, wave.state.value if wave.opened_at else "", wave.words)
+
+
 def _about(wave: "Wave") -> str:
     counts = ", ".join(f"{n} {state.value}" for state, n in wave.counts.items() if n) or "no hosts"
     soaks = f"; soaks since {moment(wave.soak_since)}" if wave.state.value == "soaking" else ""
@@ -274,4 +278,4 @@ def _told(session: Session, answer: "RolloutAnswer") -> None:
     if print_answer(session, answer):
         return
     held = ", held" if answer.rollout.holds else ""
-    click.echo(f"rollout {short_id(answer.rollout.id)} {answer.rollout.state.value}{held}")
+    click.echo(f"rollout {short_id(answer.rollout.id)} {answer.rollout.state.words}{held}")

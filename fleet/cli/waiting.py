@@ -94,7 +94,7 @@ def waits(answer: "RolloutAnswer") -> str:
     """Return why nothing of the rollout goes on until a person does something or a freeze ends; empty: it goes on."""
     if any(host.state.live for host in answer.hosts):
         return ""
-    held = ", ".join(hold.value for hold in answer.rollout.holds)
+    held = ", ".join(hold.words for hold in answer.rollout.holds)
     return f"held: {held}" if held else answer.frozen
 
 
@@ -146,4 +146,4 @@ def _show_end(session: Session, answer: "RolloutAnswer", outcomes: "list[Outcome
     for o in outcomes:
         if o.result in ("failed", "rolled_back", "rollback_failed", "abandoned"):
             say(f"{o.host} {o.container}: {o.reason}; see: fleet history show {short_id(o.id)}")
-    click.echo(f"rollout {short_id(answer.rollout.id)} {answer.rollout.state.value}")
+    click.echo(f"rollout {short_id(answer.rollout.id)} {answer.rollout.state.words}")

@@ -1,6 +1,7 @@
 """A host that succeeded and does not run well any more counts as a failure while its rollout is active, and no longer."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.history.world import BY, Agent, World, container, digest_of, snapshot
 SOAKED = RolloutSpec(waves=(WaveSpec(size=1, gate=Gate(), soak_ms=600_000, on_failure=OnFailure.HOLD), WaveSpec(gate=Gate())))
 
 
-def _now_runs(world: World, agent: Agent, version: str = "new", **changes: str) -> ContainerState:
+def _now_runs(world: World, agent: Agent, version: str = "new", **changes: Any) -> ContainerState:
     """Let the host show what it runs after an update."""
     shown = replace(container("app", version="new"), digests=(digest_of(f"nginx:1.27 {version}"),), **changes)
     world.take(agent, snapshot(shown))
@@ -36,7 +37,7 @@ def _canary(world: World, id: object) -> Agent:
     ],
 )
 def test_a_canary_that_does_not_run_well_in_its_soak_holds_the_rollout(
-    world: World, clock: HeldClock, version: str, changes: dict[str, str], why: str
+    world: World, clock: HeldClock, version: str, changes: dict[str, Any], why: str
 ) -> None:
     for n in range(3):
         world.add_host(f"web-{n}", container("app"))
