@@ -19,6 +19,7 @@ from fleet.history.keys import replace_keys
 from fleet.history.leaving import leave
 from fleet.history.lookup import find
 from fleet.ids import new_id
+from fleet.rollouts.windows import ZONE_LABEL, zone_named
 
 SILENT_AFTER = timedelta(minutes=15)
 """A host that was not heard of for so long counts as silent: three heartbeats missed."""
@@ -212,6 +213,8 @@ def _check_labels(labels: Mapping[str, str]) -> None:
     for key, value in labels.items():
         if not _NAME.fullmatch(key) or len(value) > _LONGEST_VALUE or "\0" in value:
             raise BadInput(f"cannot use the label {key[:80]!r}; letters, digits, dots, dashes, and a short value")
+        if key == ZONE_LABEL:
+            zone_named(value)
 
 
 def _blank() -> dict[str, Any]:

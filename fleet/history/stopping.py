@@ -17,9 +17,7 @@ from fleet.rollouts.dispatching import may_go_at
 from fleet.rollouts.spec import RolloutSpec
 from fleet.rollouts.states import CommandState
 from fleet.rollouts.stops import freezing, keeping
-
-ZONE_LABEL = "timezone"
-"""The label of a host that names its time zone, for windows in its own time; without it the zone is UTC."""
+from fleet.rollouts.windows import ZONE_LABEL as ZONE_LABEL
 
 
 def what_stops(connection: Connection, commands: Iterable[Command], now: datetime) -> dict[UUID, str]:

@@ -20,6 +20,9 @@ from fleet.rollouts.selector import Selector
 HOST_ZONE = "host"
 """The zone of a window that each host reads in its own time."""
 
+ZONE_LABEL = "timezone"
+"""The label of a host that names its time zone, for windows in its own time; without it the zone is UTC."""
+
 _FORBID = ConfigDict(extra="forbid")
 _DAY = timedelta(days=1)
 _DAY_MS = 86_400_000

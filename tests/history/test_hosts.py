@@ -104,3 +104,12 @@ def test_every_act_is_in_the_audit_with_who_and_through_which_door(db: Database)
         (action, "person:anna", "socket") for action in ("host rm", "host rename", "host add")
     ]
     assert "ab" not in acts[-1].details.values(), "the hash of the password"
+
+
+def test_a_time_zone_that_there_is_not_is_refused_when_the_label_is_written(db: Database) -> None:
+    key: dict[str, str] = {"public_key": "{}", "kid": "k1", "password_sha256": "ab"}
+    with pytest.raises(BadInput, match="cannot use 'Mars/Olympus' as a time zone"):
+        hosts.add_host(db, name="web-1", labels={"timezone": "Mars/Olympus"}, **key, **BY)
+    hosts.add_host(db, name="web-1", labels={"timezone": "Australia/Lord_Howe"}, **key, **BY)
+    with pytest.raises(BadInput, match="time zone"):
+        hosts.label_host(db, "web-1", labels={"timezone": "22:00"}, **BY)
