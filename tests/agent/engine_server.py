@@ -1,11 +1,11 @@
 """An engine in memory that lives in the test's process and is used by an agent in another: it outlives a kill -9."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from multiprocessing.managers import BaseManager
 from typing import Any
 
-from fleet.engine.protocol import CreateSpec, EngineEvent, EngineFacts, Inspect, PullEvent
+from fleet.engine.protocol import CreateSpec, EngineEvent, EngineFacts, Executed, Inspect, PullEvent
 from fleet.testing.engine import MemoryEngine
 
 KEY = b"tests alone"
@@ -91,8 +91,8 @@ class RemoteEngine:
     def start(self, container: str) -> None:
         self._far.call("start", container)
 
-    def stop(self, container: str, *, timeout_s: int | None = None) -> None:
-        self._far.call("stop", container, timeout_s=timeout_s)
+    def stop(self, container: str, *, timeout_s: int | None = None, signal: str = "") -> None:
+        self._far.call("stop", container, timeout_s=timeout_s, signal=signal)
 
     def rename(self, container: str, name: str) -> None:
         self._far.call("rename", container, name)
@@ -113,6 +113,10 @@ class RemoteEngine:
 
     def write_files(self, container: str, folder: str, packed: bytes) -> None:
         self._far.call("write_files", container, folder, packed)
+
+    def execute(self, container: str, command: Sequence[str], *, user: str = "", timeout_s: float) -> Executed:
+        done: Executed = self._far.call("execute", container, command, user=user, timeout_s=timeout_s)
+        return done
 
     def events(self, *, since: datetime | None = None) -> Iterator[EngineEvent]:
         return iter(())
