@@ -9,8 +9,8 @@ from fleet.cli import questions
 from fleet.cli.asking import Asking, is_term, understood
 from fleet.cli.building import build
 from fleet.cli.console import Column, clean, paint, print_answer, print_json, print_table, say
-from fleet.cli.listing import CSV, JSONL, print_items
-from fleet.cli.session import Branch, Session, pass_session
+from fleet.cli.listing import Listing, print_items, print_one
+from fleet.cli.session import CSV, JSONL, Branch, Session, pass_session
 from fleet.cli.words import NOTHING, Moment, change, familiar, moment, seconds, short_id, size
 from fleet.errors import BadInput
 
@@ -140,7 +140,7 @@ def _cells(o: "OutcomeRow") -> tuple[str, ...]:
     )
 
 
-@history.command("show")
+@history.command("show", cls=Listing)
 @click.argument("id")
 @pass_session
 def show(session: Session, id: str) -> None:
@@ -148,6 +148,9 @@ def show(session: Session, id: str) -> None:
     with session.client() as client:
         answer = client.outcome(id)
     if print_answer(session, answer):
+        return
+    document = answer.model_dump(mode="json")
+    if print_one(session, {**document["update"], "pull": document["pull"]}):
         return
     _show_update(session, answer.update)
     if answer.pull is None:

@@ -12,25 +12,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fleet.cli.console import Column, print_plain, print_table, say
-from fleet.cli.session import Leaf, Session
+from fleet.cli.session import CSV, FORMATS, JSONL, WIDE, Leaf, Session
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
 P = TypeVar("P", bound="BaseModel")
 
-TABLE, WIDE, JSON, JSONL, CSV = FORMATS = ("table", "wide", "json", "jsonl", "csv")
-
 
 class Listing(Leaf):
     """A leaf that prints a list, in the form that is wanted."""
 
-    def __init__(self, *args: Any, **more: Any) -> None:
-        """Let ``-o`` take every form."""
-        super().__init__(*args, **more)
-        for param in self.params:
-            if "--output" in param.opts:
-                param.type = click.Choice(FORMATS)
+    forms = FORMATS
 
 
 def print_items(
@@ -53,12 +46,24 @@ def print_items(
         print_table(session, columns, (cells(item) for item in items), empty)
 
 
+def print_one(session: Session, document: dict[str, Any]) -> bool:
+    """Print *document* where JSON lines or CSV were asked for, as a list of one; return whether they were."""
+    if session.output == JSONL:
+        click.echo(json.dumps(document, ensure_ascii=False))
+    elif session.output == CSV:
+        _write_csv([document])
+    return session.output in (JSONL, CSV)
+
+
 def _print_csv(items: Iterable["BaseModel"]) -> None:
-    """Write a line of names and a line an item; lists and objects stand as JSON in their cell."""
+    _write_csv(item.model_dump(mode="json") for item in items)
+
+
+def _write_csv(documents: Iterable[dict[str, Any]]) -> None:
+    """Write a line of names and a line a document; lists and objects stand as JSON in their cell."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     began = False
-    for item in items:
-        document = item.model_dump(mode="json")
+    for document in documents:
         if not began:
             writer.writerow(document)
             began = True

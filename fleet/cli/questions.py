@@ -7,8 +7,8 @@ import click
 
 from fleet.cli.asking import Asking, understood
 from fleet.cli.console import Column, clean, print_answer, print_json, print_table, say
-from fleet.cli.listing import CSV, JSONL, TABLE, Listing, bar, print_items, sparkline
-from fleet.cli.session import Session, pass_session
+from fleet.cli.listing import Listing, bar, print_items, sparkline
+from fleet.cli.session import CSV, JSONL, TABLE, Session, pass_session
 from fleet.cli.words import NOTHING, change, familiar, moment, seconds, short_digest, short_id, size
 
 if TYPE_CHECKING:

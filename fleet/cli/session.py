@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from fleet.client import Client
 
 F = TypeVar("F", bound=Callable[..., Any])
-JSON = "json"
-TABLE = "table"
+TABLE, WIDE, JSON, JSONL, CSV = FORMATS = ("table", "wide", "json", "jsonl", "csv")
+"""What ``-o`` takes: every command prints a table or JSON, lists print all five."""
 
 
 @dataclass(slots=True)
@@ -121,8 +121,9 @@ def _options(*, root: bool) -> list[click.Option]:
         ),
         click.Option(
             ["-o", "--output"],
-            type=click.Choice([TABLE, JSON]),
-            help="What to print; json is the API's own schema.",
+            type=click.Choice(FORMATS if root else (TABLE, JSON)),
+            help="What to print; json is the API's own schema"
+            + ("; wide, jsonl and csv are for lists." if root else "."),
             **env("FLEET_OUTPUT"),
             **shared,
         ),
@@ -136,10 +137,23 @@ def _options(*, root: bool) -> list[click.Option]:
 class Leaf(click.Command):
     """A command that takes the global options after its name as well."""
 
+    forms: tuple[str, ...] = (TABLE, JSON)
+    """What it can print."""
+
     def __init__(self, *args: Any, **more: Any) -> None:
         """Add the global options to the command's own."""
         super().__init__(*args, **more)
         self.params.extend(_options(root=False))
+        for param in self.params:
+            if "--output" in param.opts:
+                param.type = click.Choice(self.forms)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it; raise BadInput where a form was asked for, before its name or by FLEET_OUTPUT, that it cannot print."""
+        wanted = ctx.ensure_object(Session).output
+        if wanted not in self.forms:
+            raise BadInput(f"cannot print this as {wanted}: it is no list; choose -o {' or -o '.join(self.forms)}")
+        return super().invoke(ctx)
 
 
 class Branch(click.Group):

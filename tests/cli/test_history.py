@@ -8,6 +8,7 @@ import pytest
 
 from fleet.cli import listing
 from fleet.cli.asking import is_term
+from fleet.cli.session import FORMATS
 from fleet.history import tags
 from tests.cli.conftest import Fleet
 from tests.controller.centre import NEW, OLD, Centre, ScriptedHost
@@ -68,6 +69,48 @@ class TestForms:
         assert json.loads(line) == whole
         assert list(row) == list(whole)
         assert (row["host"], row["old_digest"], row["new_digest"]) == ("web-1", OLD, NEW)
+
+    def test_one_outcome_is_a_line_of_json_or_of_csv_with_its_pull(self, fleet: Fleet, updated: ScriptedHost) -> None:
+        (listed,) = fleet("history", "ls", "-o", "jsonl").lines
+        id = json.loads(listed)["id"]
+        (line,) = fleet("history", "show", id, "-o", "jsonl").lines
+        (row,) = csv.DictReader(io.StringIO(fleet("-o", "csv", "history", "show", id).out))
+        whole = json.loads(fleet("history", "show", id, "-o", "json").out)
+        assert json.loads(line) == {**whole["update"], "pull": whole["pull"]}
+        assert (row["id"], json.loads(row["pull"])) == (id, whole["pull"])
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("history", "ls"),
+            ("history", "who-runs", "nginx"),
+            ("history", "changes", "web-1"),
+            ("history", "chain", "web-1", "web"),
+            ("history", "mirrors"),
+            ("history", "durations"),
+            ("history", "compared"),
+            ("audit",),
+        ],
+        ids=" ".join,
+    )
+    def test_every_list_takes_every_form_before_and_after_its_name(
+        self, fleet: Fleet, updated: ScriptedHost, words: tuple[str, ...]
+    ) -> None:
+        for form in FORMATS:
+            after, before = fleet(*words, "-o", form), fleet("-o", form, *words)
+            assert (after.code, before.code) == (0, 0), after.err
+            assert after.out == before.out
+        lines = [json.loads(line) for line in fleet(*words, "-o", "jsonl").lines]
+        read = list(csv.DictReader(io.StringIO(fleet(*words, "-o", "csv").out)))
+        assert len(lines) == len(read) >= ("mirrors" not in words and "compared" not in words)
+        assert all(list(line) == list(row) for line, row in zip(lines, read, strict=True))
+
+    def test_what_is_no_list_refuses_the_forms_of_lists(self, fleet: Fleet) -> None:
+        refused = fleet("-o", "csv", "version")
+        assert (refused.code, refused.err) == (
+            1,
+            "cannot print this as csv: it is no list; choose -o table or -o json\n",
+        )
 
     def test_wide_shows_every_column(self, fleet: Fleet, updated: ScriptedHost) -> None:
         assert "REASON" in fleet("history", "ls", "-o", "wide").lines[0]
