@@ -42,8 +42,13 @@ test-full: install ## Run everything, every engine generation and every long mat
 	scripts/install-engines packages 20.10 26.1 29
 	$(MAKE) --no-print-directory check
 	mkdir -p dist
-	$(PYTEST) --durations=25 --junitxml=dist/test-full.xml; result=$$?; \
+	$(PYTEST) -m "not nightly" --durations=25 --junitxml=dist/test-full.xml; result=$$?; \
 	$(BIN)/python scripts/write_test_tables.py dist/test-full.xml "$$(git describe --always --dirty)" && exit $$result
+
+# Each shard has a seed of its own, so they are shared out one by one and not by file.
+.PHONY: nightly
+nightly: install ## Run the machines of the rollouts' invariants over 10,000 lives each, pure and in SQL (hours)
+	$(BIN)/python -m pytest -n $(JOBS) --dist load -m nightly --durations=25
 
 .PHONY: test-fast
 test-fast: install ## Run what needs no root, no engine and no server

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -21,12 +22,14 @@ from fleet.rollouts import (
     waiting,
     windows,
 )
-from fleet.rollouts.decisions import Begin, Park, RollBack, StopSoak, Unpark
+from fleet.rollouts.decisions import Begin, EndWave, Finish, LiftHold, Park, RollBack, StopSoak, Unpark
 from fleet.rollouts.facts import Candidate, RolloutFacts, WaveFacts
 from fleet.rollouts.gate import Tally
 from fleet.rollouts.release import Answer
-from fleet.rollouts.spec import Gate
-from fleet.rollouts.states import BAD, LIVE, Hold, HostState, RolloutState, WaveState
+from fleet.rollouts.spec import MINUTE_MS, Gate, RolloutSpec, WaveSpec
+from fleet.rollouts.states import BAD, Hold, HostState, RolloutState, WaveState
+from fleet.rollouts.windows import Freeze
+from tests.rollouts.world import BEGIN
 
 Patch = pytest.MonkeyPatch
 
@@ -38,6 +41,8 @@ class Mutant:
     name: str
     invariant: int
     seed: Callable[[Patch], None]
+    first: RolloutSpec | None = None
+    """A spec under which it can show, where few do; None: any."""
 
 
 _tally, _met, _spans, _cap_facts = gate.tally, gate.met, windows.Times.spans, ledger.Ledger.cap_facts
@@ -184,12 +189,12 @@ def _dispatches_the_silent(patch: Patch) -> None:
 
 
 def _ends_with_hosts_live(patch: Patch) -> None:
-    def counting_nothing(facts: RolloutFacts, end: Any, reason: str, *, skipped: bool = False) -> Any:
-        blind = tuple(replace(w, counts={s: n for s, n in w.counts.items() if s not in LIVE}) for w in facts.waves)
-        return wind_down(replace(facts, waves=blind), end, reason, skipped=skipped)
+    def at_once(facts: RolloutFacts, end: Any, reason: str, *, skipped: bool = False) -> Any:
+        told = wind_down(facts, end, reason, skipped=skipped)
+        return told or (Finish(state=end, reason=reason),)
 
     wind_down = ending.wind_down
-    patch.setattr(ending, "wind_down", counting_nothing)
+    patch.setattr(ending, "wind_down", at_once)
 
 
 def _dead_is_not_dead(patch: Patch) -> None:
@@ -221,6 +226,19 @@ def _late_joiners_push_out_others(patch: Patch) -> None:
 
 def _an_old_rollout_goes_on_beside_a_newer(patch: Patch) -> None:
     patch.setattr(ledger.Ledger, "_superseding", lambda self, row: None)
+
+
+def _resume_skips_the_failure(patch: Patch) -> None:
+    def lift(facts: RolloutFacts, hold: Hold, reason: str = "") -> Any:
+        stuck = next((wave for wave in facts.waves if wave.state is WaveState.FAILED), None)
+        if stuck is None or hold not in facts.holds:
+            return real(facts, hold, reason)
+        evidence = _tally(stuck).evidence(0)
+        passed = EndWave(number=stuck.number, state=WaveState.PASSED, evidence=evidence)
+        return (*(LiftHold(hold=each) for each in facts.holds), passed)
+
+    real = actions.lift
+    patch.setattr(actions, "lift", lift)
 
 
 def _a_failed_wave_is_no_bar(patch: Patch) -> None:
@@ -258,28 +276,38 @@ def _a_way_back_of_a_way_back(patch: Patch) -> None:
     patch.setattr(judging, "failure", failure)
 
 
+_REST = WaveSpec(gate=Gate())
+_CANARY = RolloutSpec(waves=(WaveSpec(size=1, gate=Gate(success_pct=50, min_successes=2)), _REST))
+_LENIENT = RolloutSpec(waves=(WaveSpec(size="50%", gate=Gate(success_pct=50, tolerance_pct=20)), _REST))
+_SOAKING = RolloutSpec(
+    waves=(WaveSpec(gate=Gate(success_pct=50, tolerance_pct=50), soak_ms=10 * MINUTE_MS),), max_parallel=5
+)
+_WATCHED = RolloutSpec(waves=(WaveSpec(size=1, gate=Gate(), soak_ms=10 * MINUTE_MS), _REST))
+_FROZEN = RolloutSpec(freezes=(Freeze(begins_at=BEGIN + timedelta(minutes=30), ends_at=BEGIN + timedelta(hours=9)),))
+
 MUTANTS = (
     Mutant("two tries on one host", 1, _two_tries_on_one_host),
     Mutant("a failed gate advances anyway", 3, _a_failed_gate_advances_anyway),
     Mutant("a shut wave is no bar", 3, _a_failed_wave_is_no_bar),
+    Mutant("resume skips the failure", 4, _resume_skips_the_failure, _LENIENT),
     Mutant("completed is success", 4, _completed_is_success),
     Mutant("offline is fine", 4, _offline_is_fine),
     Mutant("shrinking denominator", 4, _shrinking_denominator),
-    Mutant("no min_successes", 4, _no_min_successes),
+    Mutant("no min_successes", 4, _no_min_successes, _CANARY),
     Mutant("passes with hosts in flight", 4, _passes_with_hosts_in_flight),
     Mutant("no soak", 4, _no_soak),
-    Mutant("no tolerance", 4, _no_tolerance),
-    Mutant("a regress does not begin the soak anew", 4, _a_regress_does_not_begin_the_soak_anew),
+    Mutant("no tolerance", 4, _no_tolerance, _LENIENT),
+    Mutant("a regress does not begin the soak anew", 4, _a_regress_does_not_begin_the_soak_anew, _SOAKING),
     Mutant("broken hosts are not counted", 5, _broken_hosts_are_not_counted),
     Mutant("caps per rollout", 5, _caps_per_rollout),
     Mutant("no caps", 5, _no_caps),
     Mutant("no total budget", 6, _no_total_budget),
     Mutant("ignores a hold", 7, _ignores_a_hold),
-    Mutant("opens while held", 7, _opens_while_held),
+    Mutant("opens while held", 7, _opens_while_held, _WATCHED),
     Mutant("goes without another look", 7, _goes_without_another_look),
     Mutant("no cut-off", 8, _no_cutoff),
     Mutant("no windows", 8, _no_windows),
-    Mutant("ignores freezes", 8, _ignores_freezes),
+    Mutant("ignores freezes", 8, _ignores_freezes, _FROZEN),
     Mutant("ends with hosts live", 9, _ends_with_hosts_live),
     Mutant("the dead decide", 9, _dead_is_not_dead),
     Mutant("never rests", 10, _never_rests),
