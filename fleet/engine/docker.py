@@ -311,10 +311,12 @@ def _read_to_end(stream: Any, clock: Clock, timeout_s: float) -> bytes | None:
             told += chunk[: 2 * MOST_OUTPUT_BYTES - len(told)]
     except TimeoutError:
         pass
+    except OSError as error:
+        raise requests.ConnectionError(str(error)) from error
     finally:
-        stream.close()
-        if response := getattr(stream, "_response", None):  # the library keeps it alive there
+        if response := getattr(stream, "_response", None):  # the library keeps it alive there; it goes first
             response.close()
+        connection.close()
     return None
 
 

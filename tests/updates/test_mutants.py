@@ -34,7 +34,7 @@ MUTANTS: dict[str, tuple[object, str, Callable[..., Any]]] = {
     "what stands in the way back is not looked for twice": (execute, "_start_verified", empty),
     "anonymous volumes are forgotten": (spec, "carried_binds", lambda *_: []),
     "who lives with it is not brought back": (rollback, "bring_followers_back", nothing),
-    "who lives with it is left stopped": (recreate, "start_followers", nothing),
+    "the new ones of those who live with it are left": (rollback, "remove_new_followers", nothing),
     "loose files are forgotten": (recreate, "copy_loose", nothing),
     "nothing is written down": (Journal, "_write", nothing),
 }
