@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 SCHEDULES = "schedules"
 CHECK = "check"
+_MOST_PASSES = 8
+"""More than rollouts wait for one another in a row; what were left would be done at the next tick."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +64,7 @@ class Planner:
         """Do all that is due now; raise BrokerUnreachable or DatabaseUnreachable, and the next tick makes it good."""
         self._begin_schedules()
         due.expire(self._db)
-        for rollout_id in due.active_rollouts(self._db):
-            self._advance(rollout_id)
+        self._advance_all()
         self._ways.reconciler.reconcile_where_new()
         self._ways.reconciler.let_in_changed()
         self._ways.gate.look()
@@ -119,14 +120,22 @@ class Planner:
                 # One schedule that cannot be understood must not keep all others waiting.
                 log.exception("schedule cannot be run", extra={"schedule": each.schedule.name})
 
-    def _advance(self, rollout_id: UUID) -> None:
+    def _advance_all(self) -> None:
+        """Bring all rollouts to rest: what one does may be what another waits for, such as that a newer one begins."""
+        for _ in range(_MOST_PASSES):
+            changed = [self._advance(rollout_id) for rollout_id in due.active_rollouts(self._db)]
+            if not any(changed):
+                return
+
+    def _advance(self, rollout_id: UUID) -> bool:
         try:
-            due.advance_rollout(self._db, rollout_id)
+            return due.advance_rollout(self._db, rollout_id)
         except Unreachable:
             raise
         except Exception:
             # One rollout that cannot be understood must not keep all others waiting.
             log.exception("rollout cannot be advanced", extra={"rollout": str(rollout_id)})
+            return False
 
     def _signed(self, outgoing: Outgoing) -> str:
         """Return the signed message; empty, and told, where it cannot be signed: it would fail again at every tick."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, select
@@ -71,16 +72,27 @@ def _end(host: HostTry, results: Sequence[Came], state: HostState, spec: TrySpec
 
 def _results(connection: Connection, commands: Sequence[Command]) -> dict[UUID, list[Came]]:
     """Return, for each command, what stands in the history for its targets."""
+    pinned = {UUID(target["update_id"]): target["digest"] for each in commands for target in each.order["targets"]}
     owner = {UUID(target["update_id"]): each.id for each in commands for target in each.order["targets"]}
     found: dict[UUID, list[Came]] = {each.id: [] for each in commands}
     # By the ids that the orders name, since an index on anything else would be searched in every partition.
-    query = select(updates.c.id, updates.c.result, updates.c.reason, updates.c.create_ms, pulls.c.ok)
+    query = select(
+        updates.c.id, updates.c.result, updates.c.reason, updates.c.new_digest, updates.c.create_ms, pulls.c.ok
+    )
     query = query.outerjoin(pulls, pulls.c.id == updates.c.pull_id).order_by(updates.c.id)
     for some in pieces(sorted(owner)):
         for row in connection.execute(query.where(updates.c.id.in_(some))):
-            failed = Failed(result=row.result, pulled=row.ok, created=row.create_ms is not None)
-            found[owner[row.id]].append(Came(result=row.result, reason=row.reason, failed=failed))
+            result, reason = _as_told(row, pinned[row.id])
+            failed = Failed(result=result, pulled=row.ok, created=row.create_ms is not None)
+            found[owner[row.id]].append(Came(result=result, reason=reason, failed=failed))
     return found
+
+
+def _as_told(row: Any, pinned: str) -> tuple[Result, str]:
+    """Return what an outcome counts as: a success of another digest than the pinned one is none."""
+    if verdict([row.result]) is HostState.SUCCEEDED and row.new_digest != pinned:
+        return Result.FAILED, f"cannot count it as a success: the host tells of {row.new_digest}, and not of {pinned}"
+    return row.result, row.reason
 
 
 def _why(results: Sequence[Came], state: HostState) -> str:

@@ -1,0 +1,35 @@
+"""What an outcome counts as, and what one rollout's tick means for another."""
+
+from dataclasses import replace
+
+from fleet.history.fact_tables import updates
+from fleet.history.rollout_tables import rollout_hosts, rollouts
+from fleet.road.messages import Go
+from fleet.rollouts.spec import Gate, RolloutSpec, WaveSpec
+from fleet.rollouts.states import HostState, RolloutState
+from fleet.updates.outcome import Result
+from tests.history.world import World, container, digest_of, rows
+
+
+def test_a_success_of_another_digest_than_the_pinned_one_is_none(world: World) -> None:
+    agent = world.add_host("web-1", container("web"))
+    world.rollout()
+    (sent,) = world.until(Go)
+    (said,) = agent.hear(sent.message)
+    other = digest_of("another")
+    world.take(agent, said.model_copy(update={"outcome": replace(said.outcome, new_digest=other)}))
+    (host,) = rows(world.db, rollout_hosts)
+    assert host["state"] is HostState.FAILED
+    assert host["reason"].startswith(f"cannot count it as a success: the host tells of {other}")
+    (told,) = rows(world.db, updates)
+    assert (told["result"], told["new_digest"]) == (Result.UPDATED, other), "the history has what the host said"
+
+
+def test_an_older_rollout_is_over_in_the_tick_in_which_the_newer_begins(world: World) -> None:
+    world.add_host("web-1", container("web"))
+    gated = RolloutSpec(waves=(WaveSpec(gate=Gate()),))
+    world.rollout(spec=gated, version="a")
+    world.rollout(spec=gated, version="b")
+    world.advance_all()
+    states = [row["state"] for row in sorted(rows(world.db, rollouts), key=lambda row: row["number"])]
+    assert states == [RolloutState.SUPERSEDED, RolloutState.RUNNING]
