@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
@@ -19,9 +20,13 @@ from fleet.history.rollout_tables import rollout_hosts, rollouts, waves
 from fleet.history.stopping import ZONE_LABEL
 from fleet.history.stops import frozen, holding
 from fleet.rollouts.facts import Candidate, CapFacts, RolloutFacts, Superseding, WaveFacts
+from fleet.rollouts.holding import IN_A_ROW
 from fleet.rollouts.spec import LateJoiners, RolloutSpec
 from fleet.rollouts.states import BAD, LIVE, WAITING, FailureClass, Hold, HostState, RolloutState, WaveState
 from fleet.rollouts.windows import HOST_ZONE
+
+_LEAST_NEXT = 100
+"""So many pending hosts of a wave are looked at, however few may be live at once."""
 
 _LOOKED_BACK = 200
 """How many of the latest tries are looked at to count failures in a row."""
@@ -35,8 +40,9 @@ def facts_of(connection: Connection, row: RowMapping, now: datetime) -> RolloutF
     id = row["id"]
     known = _waves(connection, row, spec, now)
     failed = any(wave.count(*BAD) for wave in known)
-    caps = caps_of(connection, now)
-    open_ = [wave.number for wave in known if wave.state is not WaveState.PENDING]
+    # What is only asked for in order to dispatch is left alone while nothing can be: it is of the fleet's size.
+    open_ = _with_room(row, spec, known)
+    caps = caps_of(connection, now) if open_ else []
     candidates = _candidates(connection, row, open_, spec.max_parallel, caps, now)
     infrastructure, engine = _in_a_row(connection, row)
     return RolloutFacts(
@@ -59,6 +65,14 @@ def facts_of(connection: Connection, row: RowMapping, now: datetime) -> RolloutF
         is_way_back=row["way_back_of"] is not None,
         way_back=_way_back(connection, id),
     )
+
+
+def _with_room(row: RowMapping, spec: RolloutSpec, known: Sequence[WaveFacts]) -> list[int]:
+    """Return the waves of which a host could be dispatched now, as far as the rollout itself is concerned."""
+    full = sum(wave.count(*LIVE) for wave in known) >= spec.max_parallel
+    if row["state"] is not RolloutState.RUNNING or row["holds"] or full:
+        return []
+    return [w.number for w in known if w.state is not WaveState.PENDING and w.count(HostState.PENDING)]
 
 
 def silent(now: datetime) -> ColumnElement[bool]:
@@ -93,8 +107,10 @@ def _wave(
     id, number = row["id"], wave["number"]
     waits = any(counts.get(state) for state in WAITING) and wave["state"] is not WaveState.PENDING
     parks = spec.offline.park and waits
+    quarantines = spec.quarantine_after is not None and waits
     long = timedelta(milliseconds=spec.offline.catch_up_ms)
     parked = of_wave(id, number, HostState.PARKED)
+    next_ = _next(id, number, spec)
     return WaveFacts(
         number=number,
         state=wave["state"],
@@ -105,11 +121,22 @@ def _wave(
         soak_since=wave["soak_since"],
         regressed_at=_regressed_at(connection, id, number) if counts.get(HostState.REGRESSED) else None,
         approved=wave["approved_at"] is not None,
-        silent=_count(connection, of_wave(id, number, HostState.PENDING), silent(now)) if parks else 0,
+        prefetched=wave["prefetched_at"] is not None,
+        silent=_count(connection, next_, silent(now)) if parks else 0,
         returned=_count(connection, parked, ~silent(now)) if parks else 0,
         overdue=_count(connection, parked, silent(now), rollout_hosts.c.parked_at <= now - long) if parks else 0,
-        quarantined=_count(connection, of_wave(id, number, *WAITING), in_quarantine(row, spec)) if waits else 0,
+        quarantined=_count(connection, or_(next_, parked), in_quarantine(row, spec)) if quarantines else 0,
     )
+
+
+def _next(id: UUID, number: int, spec: RolloutSpec) -> ColumnElement[bool]:
+    """Return the condition, over ``rollout_hosts``, of the pending hosts of a wave whose turn comes next.
+
+    Those behind them are looked at when they are the next: all of a wave may be all of the fleet.
+    """
+    first = select(rollout_hosts.c.host_id).where(of_wave(id, number, HostState.PENDING))
+    first = first.order_by(rollout_hosts.c.position).limit(max(spec.max_parallel, _LEAST_NEXT))
+    return and_(of_wave(id, number, HostState.PENDING), rollout_hosts.c.host_id.in_(first.correlate(None)))
 
 
 def _count(connection: Connection, *conditions: ColumnElement[bool]) -> int:
@@ -188,27 +215,23 @@ def _dispatched(connection: Connection, id: UUID, now: datetime) -> int:
 
 
 def _in_a_row(connection: Connection, row: RowMapping) -> tuple[int, int]:
-    """Return how many of the latest tries ended one after the other for want of bytes, and for want of an engine."""
+    """Return how many of the latest tries ended one after the other for want of bytes, and for want of an engine.
+
+    Exact from where it means an outage on; below that, successes in between are not looked for.
+    """
     c = rollout_hosts.c
-    mine = c.rollout_id == row["id"]
-    of_concern = c.failure.in_((FailureClass.INFRASTRUCTURE.value, FailureClass.ENGINE.value))
-    if connection.execute(select(c.host_id).where(mine, of_concern).limit(1)).first() is None:
-        return 0, 0
-    query = select(c.state, c.failure).where(mine, or_(c.failure.is_not(None), c.state == HostState.SUCCEEDED))
+    mine = [c.rollout_id == row["id"]]
     if row["counted_from"] is not None:
-        query = query.where(c.changed_at > row["counted_from"])
+        mine.append(c.changed_at > row["counted_from"])
+    query = select(c.failure, c.changed_at).where(*mine, c.failure.is_not(None))
     latest = connection.execute(query.order_by(c.changed_at.desc(), c.host_id).limit(_LOOKED_BACK)).all()
-    classes = [None if found.state is HostState.SUCCEEDED else found.failure for found in latest]
-    return _leading(classes, FailureClass.INFRASTRUCTURE), _leading(classes, FailureClass.ENGINE)
-
-
-def _leading(classes: Sequence[str | None], wanted: FailureClass) -> int:
-    count = 0
-    for each in classes:
-        if each != wanted.value:
-            break
-        count += 1
-    return count
+    same = [each.changed_at for each in takewhile(lambda each: each.failure == latest[0].failure, latest)]
+    if len(same) >= IN_A_ROW:
+        well = select(func.max(c.changed_at)).where(*mine, c.state == HostState.SUCCEEDED, c.changed_at >= same[-1])
+        last = connection.execute(well).scalar()
+        same = [at for at in same if last is None or at > last]
+    count = {latest[0].failure: len(same)} if latest else {}
+    return count.get(FailureClass.INFRASTRUCTURE.value, 0), count.get(FailureClass.ENGINE.value, 0)
 
 
 def _superseding(connection: Connection, row: RowMapping) -> Superseding | None:

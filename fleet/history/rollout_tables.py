@@ -80,6 +80,13 @@ rollout_hosts = Table(
         "uq_rollout_hosts_live_host", "host_id", unique=True, sqlite_where=sql(IS_LIVE), postgresql_where=sql(IS_LIVE)
     ),
     Index("ix_rollout_hosts_wave", "rollout_id", "wave", "state", "position"),
+    Index(
+        "ix_rollout_hosts_failed",
+        "rollout_id",
+        "changed_at",
+        sqlite_where=sql("failure IS NOT NULL"),
+        postgresql_where=sql("failure IS NOT NULL"),
+    ),
     Index("ix_rollout_hosts_host", "host_id", "rollout_id"),
     comment="the hosts of each rollout, in exactly one state each",
 )
