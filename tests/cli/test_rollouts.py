@@ -78,6 +78,16 @@ def test_the_watch_of_a_frozen_rollout_ends_with_6_and_says_until_when(
     assert fleet("rollout", "watch", "#1", "--timeout", "20s").code == 0
 
 
+def test_the_watch_that_runs_out_of_time_ends_with_7_and_the_rollout_goes_on_to_its_end(
+    fleet: Fleet, centre: Centre, moved: ScriptedHost
+) -> None:
+    fleet("update", "web-1", "--no-check", "-d")
+    ran = fleet("rollout", "watch", "#1", "--timeout", "1s")
+    assert (ran.code, "goes on; watch it with: fleet rollout watch" in ran.err) == (7, True)
+    carry_out(centre, moved)
+    assert fleet("rollout", "watch", "#1", "--timeout", "20s").code == 0
+
+
 def test_a_wave_is_approved_and_what_the_rollout_did_is_undone(
     fleet: Fleet, centre: Centre, moved: ScriptedHost, tmp_path: Path
 ) -> None:
