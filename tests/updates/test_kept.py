@@ -6,11 +6,15 @@ import pytest
 
 from fleet.images.digest import Digest
 from fleet.images.reference import Reference
+from fleet.testing.clock import ManualClock
 from fleet.testing.engine import MemoryEngine
 from fleet.updates.command import Policy, VerifyPolicy
 from fleet.updates.journal import Journal
 from fleet.updates.kept import KEPT_TAG, Generations, keep_and_remove, keep_name
+from fleet.updates.known import KnownDigests
 from fleet.updates.outcome import Result
+from fleet.updates.watch import Watch
+from fleet.updates.ways import Errand
 from tests.updates.site import Shape, Site, engine_says_no, restart
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
@@ -101,3 +105,21 @@ def test_an_update_keeps_the_old_image_for_the_way_back(tmp_path: Path) -> None:
     assert site.engine.image(site.old_image) is not None
     assert f"app:{KEPT_TAG}{site.old_image[7:19]}" in site.engine.image_names()
     assert Generations(Journal(site.path).path / "generations.json").of("web") == (site.old_image,)
+
+
+def test_a_pull_names_the_old_image_before_its_tag_goes(tmp_path: Path) -> None:
+    """Containerd's store loses an image with its last name, though a container runs it."""
+    engine, clock = MemoryEngine(), ManualClock()
+    old, new = engine.add_image("app:1"), engine.add_image("", digest=str(Digest.of(b"new")))
+    errand = Errand(
+        engine=engine,
+        known=KnownDigests(tmp_path / "known.json"),
+        reference=APP,
+        digest=Digest.of(b"new"),
+        platform=None,
+        policy=Policy(remove_old_image=True),
+        watch=lambda _: Watch(clock=clock, until=1.0),
+    )
+    errand.take_over(new.inspect())
+    tagged = [call.arguments for call in engine.calls if call.name == "tag"]
+    assert tagged == [(old.id, "app", KEPT_TAG + old.id[7:19]), (new.id, "app", "1")]
