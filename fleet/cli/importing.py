@@ -73,6 +73,37 @@ def watchtower(
     say("written; see: fleet policy show, fleet schedule show " + name)
 
 
+@importing.command("mirrors")
+@click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
+@click.option(
+    "--registry", default="", metavar="NAME", help="Which registry a hosts.toml is about; else its folder's name."
+)
+@pass_session
+def mirrors(session: Session, files: tuple[str, ...], registry: str) -> None:
+    """Turn daemon.json, hosts.toml or podman's registries.conf into a policy with the same mirrors.
+
+    It is printed as fleet policy apply takes it, and nothing is changed. Exit 1 where a file is broken, or says what a
+    policy cannot.
+    """
+    from fleet.mirrors.translation import Translated, policy_toml, translate
+
+    each = [translate(_read(file).encode(), str(Path(file).absolute()), registry) for file in files]
+    found = Translated(
+        rules=tuple(rule for one in each for rule in one.rules),
+        problems=tuple(told for one in each for told in one.problems),
+    )
+    if session.json:
+        print_json({"schema": "v1", "policy": found.policy, "problems": found.problems})
+    elif found.rules:
+        click.echo(policy_toml(found.rules))
+    else:
+        say("no mirrors")
+    for problem in found.problems:
+        say(problem.partition(": ")[2])
+    if found.problems:
+        click.get_current_context().exit(1)
+
+
 def _apply(client: "Client", found: "Imported", host: str | None, name: str) -> None:
     """Write the policy, beside what it says already, and then the schedule that acts by it."""
     from fleet.api.policies import SetPolicy

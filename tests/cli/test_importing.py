@@ -1,10 +1,13 @@
 """Watchtower's options, shown and taken over over a real server."""
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from fleet.mirrors.policy import parse_mirrors
+from fleet.rollouts.policy import read_policy
 from tests.cli.conftest import Fleet
 
 
@@ -54,3 +57,42 @@ def test_what_would_be_lost_keeps_it_from_being_applied(fleet: Fleet) -> None:
     refused = fleet("import", "watchtower", "--apply", "--", "--cooldown-delay", "soon")
     assert refused.code == 6
     assert "cannot apply it: --cooldown-delay would be lost" in refused.err
+
+
+def test_the_map_that_stops_the_daemon_becomes_a_policy(fleet: Fleet, tmp_path: Path) -> None:
+    """It can be applied as it is printed, and what it stops is said."""
+    file = tmp_path / "daemon.json"
+    file.write_text(
+        json.dumps(
+            {
+                "debug": True,
+                "registries": {"ghcr.io": ["https://art.lan/artifactory/api/docker/ghcr"]},
+                "registry-mirrors": ["https://m.lan"],
+                "insecure-registries": ["m.lan"],
+            }
+        )
+    )
+    shown = fleet("import", "mirrors", str(file))
+    assert shown.code == 1
+    assert "no Docker daemon knows that key" in shown.err
+    assert read_policy(tomllib.loads(shown.out), "policy").mirrors == parse_mirrors(
+        [
+            {"for": "ghcr.io", "url": "https://art.lan/artifactory/api/docker/ghcr"},
+            {"for": "*", "url": "https://m.lan", "insecure": True},
+        ]
+    )
+
+
+def test_files_of_containerd_and_podman_become_a_policy(fleet: Fleet, tmp_path: Path) -> None:
+    """A hosts.toml is about the registry of its folder."""
+    toml = tmp_path / "docker.io" / "hosts.toml"
+    toml.parent.mkdir()
+    toml.write_text('[host."https://harbor.lan/v2/hub"]\noverride_path = true\ncapabilities = ["pull", "resolve"]')
+    conf = tmp_path / "registries.conf"
+    conf.write_text('[[registry]]\nlocation = "quay.io"\n[[registry.mirror]]\nlocation = "harbor.lan/quay"')
+    told = json.loads(fleet("-o", "json", "import", "mirrors", str(toml), str(conf)).out)
+    assert told["problems"] == []
+    assert [(m["for"], m["url"], m.get("resolve", False)) for m in told["policy"]["mirrors"]] == [
+        ("docker.io", "https://harbor.lan/v2/hub", True),
+        ("quay.io", "https://harbor.lan/quay", False),
+    ]
