@@ -34,6 +34,8 @@ _DOING = {
     "start": "starting",
     "verify": "verifying",
     "rollback": "rolling back",
+    "pre-update": "asking its hook",
+    "post-update": "running its hook",
 }
 _COLUMNS = (Column("", 0), Column("", 3), Column("", 0), Column("", 1), Column("", 2))
 _BAR = 10

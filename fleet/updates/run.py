@@ -16,7 +16,7 @@ from fleet.updates.stopping import stopping
 NO_RESTART = {"Name": "no", "MaximumRetryCount": 0}
 
 Progress = Callable[[str], None]
-"""Told the phase that begins: ``create``, ``stop``, ``start``, ``verify``, ``rollback``."""
+"""Told the phase that begins: ``create``, ``pre-update``, ``stop``, ``start``, ``verify``, ``post-update``, ``rollback``."""
 
 
 @dataclass(slots=True, kw_only=True)
