@@ -59,6 +59,8 @@ class FloodGate:
 
         The right is given back by the reconciler when its time is over. Raise BrokerUnreachable or DatabaseUnreachable.
         """
+        if self.reader.stored_bytes() <= self.cap_bytes:
+            return []  # then no list has to be measured, of which there may be thousands
         sizes = self.reader.sizes()
         found = flooding(sizes, self.cap_bytes)
         for sender in found:

@@ -4,7 +4,6 @@ No Celery worker ever reads what a host wrote.
 """
 
 import re
-from bisect import bisect_right
 from dataclasses import dataclass
 
 from redis.exceptions import AuthenticationError, NoPermissionError
@@ -133,21 +132,26 @@ class InboxReader:
         self._broker = broker
         self._client = broker.client()
         self._peeked: list[_Peeked] = []
-        self._turn = b""
+        self._round: list[bytes] = []
+        """The lists whose turn is still to come."""
 
     def peek(self, n: int) -> list[Letter]:
         """Return up to *n* messages, those of each host oldest first, and leave them there; raise BrokerUnreachable.
 
-        Every host has its turn, so that what one sends keeps nobody else waiting. A message over the size limit comes
-        as empty bytes, which no reader trusts.
+        Every host has its turn, so that what one sends keeps nobody else waiting: the lists that there are, are read
+        one after the other before they are looked for again. A message over the size limit comes as empty bytes, which
+        no reader trusts.
         """
+        rows: list[tuple[bytes, bytes, bytes, list[bytes]]] = []
         with broker_errors(self._broker):
-            keys = self._in_turn(self._lists())[:n]
-            share = -(-n // max(1, len(keys)))
-            found = self._client.eval(_PEEK, len(keys), *keys, share, MAX_MESSAGE_BYTES, PEEK_BYTES) if keys else []
-        rows = [(key, *row) for key, row in zip(keys, found, strict=False) if row[2]]
+            self._round = self._round or self._lists()
+            while self._round and not rows:
+                keys = self._round[:n]
+                share = -(-n // len(keys))
+                found = self._client.eval(_PEEK, len(keys), *keys, share, MAX_MESSAGE_BYTES, PEEK_BYTES)
+                rows = [(key, *row) for key, row in zip(keys, found, strict=False) if row[2]]
+                self._round = self._round[len(found) :]
         self._peeked = [_Peeked(key, len(taken), first, last) for key, first, last, taken in rows]
-        self._turn = rows[-1][0] if rows else b""
         return [Letter(raw=raw, sender=inbox_owner(key.decode())) for key, _, _, taken in rows for raw in taken]
 
     def trim(self) -> bool:
@@ -167,6 +171,13 @@ class InboxReader:
         """Return how many messages wait; raise BrokerUnreachable."""
         with broker_errors(self._broker):
             return sum(self._asked("LLEN", self._lists()))
+
+    def stored_bytes(self) -> int:
+        """Return how much memory all that is kept in the broker takes, and so the lists at most; raise
+        BrokerUnreachable.
+        """
+        with broker_errors(self._broker):
+            return int(self._client.info("memory")["used_memory_dataset"])
 
     def sizes(self) -> dict[str, int]:
         """Return how much memory each list takes, in bytes, by its host (in hex; empty: the one of all).
@@ -190,11 +201,6 @@ class InboxReader:
     def _lists(self) -> list[bytes]:
         """Return the keys of the lists in which something waits, sorted."""
         return sorted(key for key in set(self._client.scan_iter(f"{SHARED_INBOX}*", count=_SCAN)) if _is_inbox(key))
-
-    def _in_turn(self, keys: list[bytes]) -> list[bytes]:
-        """Return *keys* from the one on that comes after the last that was read."""
-        at = bisect_right(keys, self._turn)
-        return keys[at:] + keys[:at]
 
     def _asked(self, command: str, keys: list[bytes], *more: str) -> list[int]:
         """Return what the server answers for each key; 0 where it is gone meanwhile."""

@@ -117,6 +117,7 @@ def test_two_that_take_turns_are_told_and_nothing_is_sent_to_either(
     for life in lives:
         say(world, agent, life, Claim(command=command(world)))
         say(world, agent, life, world.heartbeat(claims=[command(world)]))
+    assert rows(world.db, commands)[0]["state"] == CommandState.OFFERED
     clock.move(minutes=2)
     assert not [each for each in world.tick() if isinstance(each.message, Offer | Order | Go)]
 
