@@ -273,7 +273,7 @@ class Progress(Message):
     command: UUID
     container: str = ""
     phase: str
-    """``pull``, ``ready``, ``create``, ``stop``, ``start``, ``verify``, ``rollback``."""
+    """``pull``, ``ready``, ``create``, ``pre-update``, ``stop``, ``start``, ``verify``, ``post-update``, ``rollback``."""
     bytes: int = 0
     total: int = 0
     mirror: str = ""
