@@ -71,4 +71,10 @@ def _translated(rules: Sequence[MirrorRule], problems: Sequence[str]) -> Transla
         for rule in rules
         if rule.endpoint.client_cert
     ]
+    lost += [
+        f"policy-cannot-say: cannot ask {rule.endpoint} by TLS or else in plain http, as podman does; write http:// in the"
+        " policy where it is plain"
+        for rule in rules
+        if rule.endpoint.http_fallback
+    ]
     return Translated(rules=tuple(rules), problems=(*problems, *lost))

@@ -96,3 +96,12 @@ def test_files_of_containerd_and_podman_become_a_policy(fleet: Fleet, tmp_path: 
         ("docker.io", "https://harbor.lan/v2/hub", True),
         ("quay.io", "https://harbor.lan/quay", False),
     ]
+
+
+def test_what_a_policy_cannot_say_is_told(fleet: Fleet, tmp_path: Path) -> None:
+    """Each in a line of its own."""
+    conf = tmp_path / "registries.conf"
+    conf.write_text('[[registry]]\nlocation = "quay.io"\n[[registry.mirror]]\nlocation = "m.lan"\ninsecure = true')
+    shown = fleet("import", "mirrors", str(conf))
+    assert (shown.code, "in plain http" in shown.err) == (1, True)
+    assert 'url = "https://m.lan"' in shown.out
