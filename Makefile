@@ -81,7 +81,7 @@ bench: install system ## Run the benchmarks one after the other
 
 .PHONY: faults
 faults: install system ## Try every fault of a mirror on real engines, alone and through the gateway, and write docs/fault-matrix.md (root)
-	$(BIN)/python -m tests.lab.fault_matrix
+	$(BIN)/python -m tests.lab.fault_matrix $(WORDS)
 
 .PHONY: injection
 injection: install ## Let every fault happen at every call and write of an update, on all engines, and write docs/fault-injection.md (root)

@@ -8,8 +8,7 @@ from fleet.testing.faults import Fault
 from tests.lab.engines import Generation
 from tests.lab.fault_bench import Bench, Lane
 from tests.lab.fault_cases import CASES, NO_FAULT, Case, Ending
-from tests.lab.fault_matrix import ENGINES, Row, broken_promises
-from tests.lab.fault_pulls import through
+from tests.lab.fault_matrix import ENGINES, Row, broken_promises, served
 from tests.lab.lab import Lab
 
 LEAST_CASES = 30
@@ -45,7 +44,7 @@ def test_every_fault_that_a_registry_can_be_told_is_a_case() -> None:
 @pytest.mark.parametrize("case", [NO_FAULT, *CASES], ids=lambda case: case.name)
 def test_a_mirror_that_does_wrong_changes_the_mirror_used_and_nothing_else(case: Case, lane: Lane) -> None:
     """Right digest both times, the fault's cost bounded, and the accounts equal to the registries' own logs."""
-    row = Row(case=case, direct=None, pulls=through(lane, case), leaked=lane.leaked())
+    row = Row(case=case, direct=None, pulls=served(lane, case), leaked=lane.leaked())
     assert not broken_promises(row), row
     if case.ending is Ending.RIGHT:
         assert (row.pulls.first.origin_bytes > 0) is case.helps, row
