@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, select, text
 
+from fleet.history.ahead import pull_ahead
 from fleet.history.carrying import carry_out
 from fleet.history.rollout_facts import facts_of
 from fleet.history.rollout_tables import rollouts
@@ -29,6 +30,7 @@ def advance_to_rest(connection: Connection, rollout_id: UUID, now: datetime) -> 
     for done in range(_MOST_ROUNDS):
         decisions = advance(facts_of(connection, row, now), now)
         if not decisions:
+            pull_ahead(connection, row, now)
             return done > 0
         carry_out(connection, row, decisions, now)
         row = connection.execute(query).mappings().one()

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from fleet.history import wave_hosts
+from fleet.history.ahead import call_off_ahead
 from fleet.history.dispatch import dispatch
 from fleet.history.fact_tables import rollout_events
 from fleet.history.moves import event
@@ -112,6 +113,7 @@ class _Carrier:
                 made = begin_way_back(self._connection, self._row, self._now, by=f"rollout:{self._id.hex}")
                 self._note("way back", rollout=made.hex)
             case Finish(state=state, reason=reason):
+                call_off_ahead(self._connection, self._id, self._now, "the rollout is over")
                 self._set(state=state, ended_at=self._now)
                 self._note("ended", state=state.value, reason=reason)
 
@@ -119,6 +121,7 @@ class _Carrier:
         now = self._now
         match decision:
             case OpenWave(number=number):
+                call_off_ahead(self._connection, self._id, now, "its wave is opened")
                 anew: dict[str, Any] = {"active_ms": 0, "active_since": None, "soak_since": None, "ended_at": None}
                 self._wave(number, "wave opened", state=WaveState.OPEN, opened_at=now, **anew)
             case StartClock(number=number):

@@ -1,6 +1,6 @@
 """Write a command for each host whose turn has come: with ids of its updates and pulls, pinned digests and policy."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -32,25 +32,38 @@ def dispatch(connection: Connection, rollout: RowMapping, host_ids: Sequence[UUI
     if not host_ids:
         return
     spec = RolloutSpec.parse(rollout["spec"])
-    policies = effective_for(connection, host_ids)
     mine = (rollout_hosts.c.rollout_id == rollout["id"], rollout_hosts.c.host_id.in_(host_ids))
     tries = load_hosts(connection, select(rollout_hosts).where(*mine))
-    foreign = _foreign(connection, host_ids)
-    free = without_held(connection, tries.values(), now)
-    rows = []
+    rows = rows_of(connection, rollout, spec, tries.values(), now)
+    ids = {row["host_id"]: row["id"] for row in rows}
     for host in tries.values():
-        targets, held = free[host.host_id]
-        if not targets:
+        if host.host_id not in ids:
+            held = without_held(connection, [host], now)[host.host_id][1]
             host.move(HostState.SKIPPED, now, reason=held)
             continue
-        order = _order(targets, _with_times(policies[host.host_id].policy, spec), foreign)
-        rows.append(_row(rollout, host, order, now, now + timedelta(milliseconds=spec.tries.dispatch_ttl_ms)))
-        host.command_id = order.id
+        host.command_id = ids[host.host_id]
         host.not_before = None
         host.move(HostState.DISPATCHED, now)
     if rows:
         connection.execute(insert(commands), rows)
     save_hosts(connection, tries.values())
+
+
+def rows_of(
+    connection: Connection, rollout: RowMapping, spec: RolloutSpec, tries: Collection[HostTry], now: datetime
+) -> list[dict[str, Any]]:
+    """Return the rows of the commands of these hosts; none for a host of which every container is held."""
+    host_ids = [host.host_id for host in tries]
+    policies, foreign = effective_for(connection, host_ids), _foreign(connection, host_ids)
+    free = without_held(connection, tries, now)
+    deadline = now + timedelta(milliseconds=spec.tries.dispatch_ttl_ms)
+    found = []
+    for host in tries:
+        targets, _ = free[host.host_id]
+        if targets:
+            order = _order(targets, _with_times(policies[host.host_id].policy, spec), foreign)
+            found.append(_row(rollout, host, order, now, deadline))
+    return found
 
 
 def _with_times(policy: Policy, spec: RolloutSpec) -> Policy:

@@ -3,12 +3,14 @@
 from typing import Any
 from uuid import UUID
 
+from fleet.history.ahead_mark import is_ahead
 from fleet.history.inbox_batch import Batch, Unusable
 from fleet.history.inbox_pulls import tagged, take_pull
 from fleet.history.moves import Command
 from fleet.history.plain import name, prose
 from fleet.images.reference import Reference
 from fleet.road.messages import Outcome
+from fleet.rollouts.states import CommandState
 
 MOST_DIFFERENCES = 200
 """How many lines of a difference between specs are kept."""
@@ -23,6 +25,12 @@ def take_outcome(batch: Batch, host_id: UUID, message: Outcome) -> None:
         raise Unusable("cannot take it: no order to this host named this update")
     if message.pull is not None and not take_pull(batch, command, message.pull):
         raise Unusable("cannot take it: it names a pull that is not of its command")
+    if is_ahead(command.order):
+        # Its pull failed; no container was to be touched, so nothing is said of an update.
+        batch.receipts.setdefault(host_id, []).append(outcome.update_id)
+        if not command.state.ended:
+            command.move(CommandState.CANCELLED, batch.now, reason=prose(outcome.reason))
+        return
     batch.updates.append(_row(batch, command, target, message))
     batch.receipts.setdefault(host_id, []).append(outcome.update_id)
     batch.settle.add(command.id)

@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from fleet.history.ahead_mark import is_ahead
 from fleet.history.inbox_batch import Batch
 from fleet.history.moves import Command
 from fleet.history.plain import name, prose
@@ -30,7 +31,7 @@ def take_pull(batch: Batch, command: Command, pull: PullOutcome) -> bool:
             "digest": digest,
             "image_id": name(pull.image_id),
             "tier": pull.tier,
-            "purpose": Purpose.UPDATE,
+            "purpose": Purpose.PREFETCH if is_ahead(command.order) else Purpose.UPDATE,
             "ok": pull.ok,
             "reason": prose(pull.reason),
             "mirror": name(pull.mirror),

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
+from fleet.history.ahead_mark import FETCHED, is_ahead, sent
 from fleet.history.fact_tables import commands
 from fleet.history.moves import Command, HostTry, hosts_of, load_commands, save_commands, save_hosts
 from fleet.history.outgoing import post_all, posted
@@ -44,7 +45,11 @@ def due_commands(
         why = stopped.get(command.id) or _why(rollout.state)
         answer = look_again(command.state, rollout.state, holds, stopped=command.id in stopped)
         host = tries.get((command.rollout_id, command.host_id))
-        if answer is Answer.SEND and command.id in closed:
+        if answer is Answer.SEND and command.state is CommandState.READY and is_ahead(command.order):
+            # That is all that was wanted of it: the go comes with a command of its own, once its wave is opened.
+            cancels.append(posted(command.host_id, Cancel(command=command.id, reason=FETCHED), now))
+            _call_off(command, None, rollout.state, FETCHED, now)
+        elif answer is Answer.SEND and command.id in closed:
             _wait_for_window(command, specs[command.rollout_id], now, lease_until)
         elif answer is Answer.SEND:
             found.append((command, _send(command, host, specs[command.rollout_id], now, lease_until)))
@@ -81,7 +86,7 @@ def _send(command: Command, host: HostTry | None, spec: RolloutSpec, now: dateti
             if command.state is CommandState.CLAIMED:
                 over = now + timedelta(milliseconds=spec.tries.pull_timeout_ms) + GRACE
                 _step(command, host, CommandState.PULLING, now, over)
-            message = Order.model_validate(command.order)
+            message = Order.model_validate(sent(command.order))
         case _:
             if command.state is CommandState.READY:
                 over = now + timedelta(milliseconds=spec.tries.apply_timeout_ms) + GRACE

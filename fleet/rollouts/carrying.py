@@ -126,7 +126,7 @@ def _change_wave(
         case Approve():
             wave.approved = True
         case Prefetch():
-            wave.prefetched = True
+            wave.prefetched_at = now
         case RetryFailed():
             for place in _in(row, wave.number, *BAD):
                 place.tries = 0

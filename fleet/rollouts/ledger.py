@@ -69,7 +69,8 @@ class WaveRow:
     soak_since: datetime | None = None
     regressed_at: datetime | None = None
     approved: bool = False
-    prefetched: bool = False
+    prefetched_at: datetime | None = None
+    """Since when its hosts may pull ahead; None: they may not."""
     evidence: dict[str, int] = field(default_factory=dict)
     reason: str = ""
 
@@ -212,7 +213,7 @@ class Ledger:
             soak_since=wave.soak_since,
             regressed_at=wave.regressed_at,
             approved=wave.approved,
-            prefetched=wave.prefetched,
+            prefetched=wave.prefetched_at is not None,
             silent=sum(p.state is HostState.PENDING and p.host_id not in online for p in waiting),
             returned=sum(p.host_id in online for p in parked),
             overdue=sum(

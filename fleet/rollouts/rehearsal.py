@@ -14,7 +14,7 @@ from fleet.rollouts import actions
 from fleet.rollouts.caps import Cap
 from fleet.rollouts.carrying import carry_out, end_try, regress, step, tick
 from fleet.rollouts.judging import current
-from fleet.rollouts.ledger import Ledger, Machine, RolloutRow
+from fleet.rollouts.ledger import Ledger, Machine, Place, RolloutRow
 from fleet.rollouts.rehearsal_told import told
 from fleet.rollouts.rehearsed import Faults, Rehearsal, Rehearsed, Span
 from fleet.rollouts.spec import RolloutSpec
@@ -133,17 +133,19 @@ class _Stage:
                 key = (row.id, place.host_id, place.since)
                 if place.state.live and key not in self._known:
                     self._known.add(key)
-                    self._later(row, place.host_id, place.since, self._length(place.host_id, place.state))
+                    self._later(row, place.host_id, place.since, self._length(row, place))
 
     def _later(self, row: RolloutRow, host: UUID, entered: datetime | None, after: timedelta) -> None:
         self._order += 1
         heapq.heappush(self._due, _Due(self._now + after, self._order, row.id, host, entered))
 
-    def _length(self, host_id: UUID, state: HostState) -> timedelta:
-        host = self._hosts[host_id]
-        if state is HostState.PULLING:
-            return timedelta(milliseconds=host.pull_ms)
-        return timedelta(milliseconds=host.apply_ms) if state is HostState.APPLYING else TICK
+    def _length(self, row: RolloutRow, place: Place) -> timedelta:
+        host = self._hosts[place.host_id]
+        if place.state is HostState.PULLING:
+            since = row.waves[place.wave].prefetched_at
+            ahead = self._now - since if since is not None else timedelta()
+            return max(timedelta(milliseconds=host.pull_ms) - ahead, timedelta())
+        return timedelta(milliseconds=host.apply_ms) if place.state is HostState.APPLYING else TICK
 
     def _do(self, due: _Due) -> None:
         row = self._ledger.rollouts[due.rollout]

@@ -112,3 +112,13 @@ def test_decisions_are_told_in_words() -> None:
     said = [text for _, text in _rehearse(faults=Faults(bad_image=True)).events]
     assert said[:3] == ["the rollout begins", "wave 1 is opened", said[2]]
     assert not [text for text in said if "(" in text and "host_id" in text]
+
+
+def test_a_wave_that_pulled_ahead_is_done_sooner() -> None:
+    slow = tuple(replace(host, pull_ms=600_000) for host in HOSTS)
+    waves = tuple(replace(wave, prefetch_next=number < 3) for number, wave in enumerate(SPEC.waves))
+    plain, ahead = _rehearse(hosts=slow), _rehearse(replace(SPEC, waves=waves), slow)
+    assert plain.ended_at is not None and ahead.ended_at is not None
+    assert plain.ended_at - ahead.ended_at > timedelta(minutes=20), (
+        "three waves had their bytes before they were opened"
+    )
