@@ -108,7 +108,7 @@ class Delivery:
             if self.on_cut:
                 self.on_cut()
             return False
-        if rule := self._struck.get(Fault.STALL):
+        if (rule := self._struck.get(Fault.STALL)) and len(body) > rule.at:
             await self._piece(body[: rule.at])
             await asyncio.sleep(_NEVER_S)
         if rule := self._struck.get(Fault.PAUSE):
