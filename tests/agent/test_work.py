@@ -292,6 +292,20 @@ def test_a_cancel_stops_a_pull_under_way_and_leaves_no_outcome(site: Site) -> No
     assert site.state() is None
 
 
+def test_a_cancel_of_what_is_ready_leaves_the_bytes_and_touches_nothing(site: Site) -> None:
+    """So ends a pull ahead."""
+    site.run("web")
+    before = {name: found["Id"] for name, found in site.engine.running().items()}
+    site.order("web")
+    site.work()
+    assert site.state() is CommandState.READY
+    site.tell(Cancel(command=ID, reason="its bytes are there"))
+    site.tell(Go(command=ID))
+    site.work()
+    assert ({name: found["Id"] for name, found in site.engine.running().items()}, site.put) == (before, [])
+    assert site.pulls.made == ["web:1"]
+
+
 def test_an_end_of_the_process_stops_a_pull_that_the_next_one_takes_up(site: Site) -> None:
     site.run("web")
     site.order("web")
