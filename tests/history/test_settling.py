@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from fleet.history.fact_tables import updates
 from fleet.history.rollout_tables import rollout_hosts, rollouts
-from fleet.road.messages import Go
+from fleet.road.messages import Go, Outcome
 from fleet.rollouts.spec import Gate, RolloutSpec, WaveSpec
 from fleet.rollouts.states import HostState, RolloutState
 from fleet.updates.outcome import Result
@@ -16,6 +16,7 @@ def test_a_success_of_another_digest_than_the_pinned_one_is_none(world: World) -
     world.rollout()
     (sent,) = world.until(Go)
     (said,) = agent.hear(sent.message)
+    assert isinstance(said, Outcome)
     other = digest_of("another")
     world.take(agent, said.model_copy(update={"outcome": replace(said.outcome, new_digest=other)}))
     (host,) = rows(world.db, rollout_hosts)
