@@ -20,7 +20,7 @@ from fleet.updates.myself import own_id
 from fleet.updates.outcome import Phases, PullOutcome, Result, UpdateOutcome
 from fleet.updates.overlap import hindrance, wanted_order
 from fleet.updates.probe import probes_of
-from fleet.updates.recreate import finish, recreate
+from fleet.updates.recreate import REMOVAL_WAITS_S, finish, recreate
 from fleet.updates.rollback import roll_back
 from fleet.updates.run import Progress, Run
 from fleet.updates.stopping import stopping
@@ -107,20 +107,32 @@ def _resume(run: Run) -> UpdateOutcome:
 def _start_verified(run: Run) -> str:
     """See that the new container, which was verified before the crash, runs; return empty, or why it does not.
 
+    One refusal of the engine is not enough to go back for: the old container may be gone already, and its image too.
+    """
+    for wait_s in (*REMOVAL_WAITS_S, None):
+        try:
+            return _verified_runs(run)
+        except EngineError as error:
+            if wait_s is None:
+                return str(error)
+            run.clock.sleep(wait_s)
+    raise AssertionError("the last try returns")
+
+
+def _verified_runs(run: Run) -> str:
+    """Start the new container unless it runs; return empty, or why there is none.
+
     Where somebody has put another container in its place since, that one is left alone and the update is over.
     """
-    try:
-        new, namesake = run.find_new(), run.named(run.target.container)
-        if new is None and namesake is not None and namesake["Id"] != run.target.container_id:
-            return ""
-        if new is None:
-            return f"cannot find the new {run.target.container} any more, which had been verified"
-        started = not new["State"].get("Running")
-        if started:
-            run.engine.start(new["Id"])
-        start_verified_followers(run, anew=started)
-    except EngineError as error:
-        return str(error)
+    new, namesake = run.find_new(), run.named(run.target.container)
+    if new is None and namesake is not None and namesake["Id"] != run.target.container_id:
+        return ""
+    if new is None:
+        return f"cannot find the new {run.target.container} any more, which had been verified"
+    started = not new["State"].get("Running")
+    if started:
+        run.engine.start(new["Id"])
+    start_verified_followers(run, anew=started)
     return ""
 
 

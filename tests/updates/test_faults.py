@@ -138,6 +138,22 @@ def test_a_fault_at_any_journal_write_loses_nothing(
             return
 
 
+@pytest.mark.parametrize("shape", ["the old image goes", "files copied", "plain"])
+def test_an_engine_that_is_away_and_then_says_no_loses_nothing(shape: str, tmp_path: Path) -> None:
+    """Once the old container is gone, and its image too, a single refusal must not lead the way back."""
+    for number in range(calls_of(shape)):
+        site = Site(tmp_path / str(number), SHAPES[shape])
+        site.engine.fail("*", EngineUnreachable, after=number, when=When.AFTER)
+        site.engine.fail("*", engine_says_no, after=number + 1)
+        outcome = site.live()
+        try:
+            site.assert_promise(outcome)
+            site.assert_tidy()
+            site.assert_told_once(outcome)
+        except AssertionError as wrong:
+            raise AssertionError(f"calls {number} and {number + 1}") from wrong
+
+
 def _pairs(count: int) -> Iterator[tuple[int, int]]:
     return ((first, second) for first in range(count) for second in range(0, 12, 3))
 
