@@ -10,6 +10,7 @@
     │   ├── EngineUnreachable
     │   ├── RegistryUnreachable
     │   ├── BrokerUnreachable
+    │   │   └── LoginRefused    it answered, and does not take this login, now or any more
     │   └── DatabaseUnreachable
     ├── RegistryError           a registry answered, and the answer is no
     ├── EngineError             the engine answered, and the answer is no
@@ -76,6 +77,10 @@ class RegistryUnreachable(Unreachable):
 
 class BrokerUnreachable(Unreachable):
     """cannot reach the broker"""
+
+
+class LoginRefused(BrokerUnreachable):
+    """cannot log in to the broker"""
 
 
 class DatabaseUnreachable(Unreachable):

@@ -5,7 +5,6 @@ so there is nothing that could be lost on the way. A centre that knows nothing o
 join file goes on to hold.
 """
 
-import logging
 from collections.abc import Callable
 
 from fleet.agent.backoff import Backoff
@@ -18,14 +17,9 @@ from fleet.road.broker import BrokerAddress
 from fleet.road.join import JoinFile
 from fleet.road.messages import Rekey, Up
 
-log = logging.getLogger(__name__)
-
 UNWRITTEN = "identity-unwritten"
 NEVER = float("inf")
 FULL_DISK_S = 60.0
-VOID_LOOKS = 5
-"""How many looks in a row must find both logins void for it to be told: half a minute, in which the centre has set the
-users of a broker that was started again."""
 
 
 class Rekeying:
@@ -47,7 +41,6 @@ class Rekeying:
         self._look = Backoff(first_s=0.5, longest_s=300.0)
         self._ask = Backoff(first_s=30.0, longest_s=3600.0)
         self._ask_at = float("-inf")
-        self._void = 0
 
     def step(self) -> float:
         """Look whether the new login is let in, and ask for it where it is time; return when to look again."""
@@ -59,7 +52,6 @@ class Rekeying:
                 self._use(self._identity.take())
                 self._problems.clear(UNWRITTEN)
                 return NEVER
-            self._tell_where_void()
         except OSError as error:
             self._problems.raise_(UNWRITTEN, f"cannot write this host's own key: {error.strerror}; is the disk full?")
             return FULL_DISK_S
@@ -69,22 +61,6 @@ class Rekeying:
             self._say(_request(following))
             self._ask_at = self._clock.monotonic() + self._ask.next_s()
         return self._look.next_s()
-
-    def _tell_where_void(self) -> None:
-        """Say so where neither login is taken. After a restart of the broker that lasts for a moment."""
-        if self._lets_in(self._identity.current.broker):
-            self._void = 0
-            return
-        self._void += 1
-        if self._void == VOID_LOOKS:
-            name = self._identity.current.host_name
-            log.error(
-                "login refused",
-                extra={
-                    "reason": f"cannot log in as {name}: its join file was used already, perhaps on another machine, or"
-                    f" the host was removed; write a new one at the centre with: fleet host rejoin {name}"
-                },
-            )
 
 
 def _request(following: JoinFile) -> Rekey:

@@ -6,9 +6,9 @@ from typing import Any
 from uuid import uuid4
 
 from kombu.exceptions import KombuError
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, RedisError
 
-from fleet.errors import BrokerUnreachable
+from fleet.errors import BrokerUnreachable, LoginRefused
 from fleet.road import names
 from fleet.road.app import centre_app, finish
 from fleet.road.broker import BrokerAddress
@@ -76,6 +76,8 @@ def broker_errors(broker: BrokerAddress) -> Iterator[None]:
     """Turn what the libraries raise for a broker that is away, full or forbids into BrokerUnreachable."""
     try:
         yield
+    except AuthenticationError as e:
+        raise LoginRefused(f"cannot log in to the broker at {broker} as {broker.username}: {_first_line(e)}") from e
     except (RedisError, KombuError, OSError) as e:
         raise BrokerUnreachable(f"cannot use the broker at {broker}: {type(e).__name__}: {_first_line(e)}") from e
 

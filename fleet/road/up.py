@@ -6,9 +6,9 @@ No Celery worker ever reads what a host wrote.
 import re
 from dataclasses import dataclass
 
-from redis.exceptions import AuthenticationError, NoPermissionError
+from redis.exceptions import NoPermissionError
 
-from fleet.errors import BrokerUnreachable
+from fleet.errors import LoginRefused
 from fleet.road.broker import BrokerAddress
 from fleet.road.down import broker_errors
 from fleet.road.messages import MAX_MESSAGE_BYTES
@@ -105,10 +105,8 @@ def lets_in(broker: BrokerAddress) -> bool:
     try:
         with broker_errors(broker):
             client.ping()
-    except BrokerUnreachable as error:
-        if isinstance(error.__cause__, AuthenticationError):
-            return False
-        raise
+    except LoginRefused:
+        return False
     finally:
         client.close()
     return True

@@ -174,6 +174,28 @@ def test_it_starts_again_without_its_join_file(place: Place) -> None:
     assert place.keys() == [own.current.key.kid]
 
 
+def test_a_second_machine_with_the_same_join_file_is_turned_away_and_says_why(place: Place) -> None:
+    place.start()
+    place.wait("its own key", place.settled)
+    (own,) = place.keys()
+    second = place.start(state="elsewhere")
+    place.wait("its words", lambda: "fleet host rejoin web-1" in (place.folder / "agent.log").read_text())
+    assert second.poll() is None
+    assert place.keys() == [own]
+    assert not (place.folder / "elsewhere" / OWN).exists()
+
+
+def test_of_two_machines_that_begin_at_once_one_is_the_host(place: Place) -> None:
+    for state in ("state", "elsewhere"):
+        place.start(state=state)
+    places = [place.folder / state for state in ("state", "elsewhere")]
+    place.wait("a key of one of them", lambda: [each for each in places if (each / OWN).exists()])
+    place.wait("the other's words", lambda: "fleet host rejoin web-1" in (place.folder / "agent.log").read_text())
+    (own,) = place.keys()
+    holds = [each for each in places if (each / OWN).exists() and Identity(each, place.join).current.key.kid == own]
+    assert len(holds) == 1
+
+
 STEPS = ("follow", "_request", "asked", "lets_in", "take", "_use", "heard")
 """Written down, about to be asked for, asked for, let in by the broker, taken on the disk, used, and heard."""
 
