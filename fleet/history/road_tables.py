@@ -22,7 +22,7 @@ refused = Table(
     uid("host_id", "who sent it, where its signature proved that", nullable=True),
     text("reason", "why it was refused"),
     Column("raw", LargeBinary(), nullable=False, comment="its first bytes, for inspection; never parsed again"),
-    big("size_bytes", "how long it was"),
+    big("size_bytes", "how long it was, bytes"),
     time("received_at", "when; pruned"),
     Index(None, "received_at"),
     comment="what hosts wrote that cannot be trusted or understood",
