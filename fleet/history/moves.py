@@ -124,7 +124,11 @@ def commands_by_id(connection: Connection, ids: Collection[UUID]) -> dict[UUID, 
 
 def load_commands(connection: Connection, query: Select[Any]) -> dict[UUID, Command]:
     """Return the commands that *query* selects and locks."""
-    return {row["id"]: Command(**row) for row in connection.execute(query).mappings()}
+    result = connection.execute(query)
+    names = tuple(result.keys())
+    # A mapping of each row makes its names anew, which costs as much as reading it.
+    loaded = (Command(**dict(zip(names, row, strict=True))) for row in result)
+    return {command.id: command for command in loaded}
 
 
 def hosts_of(connection: Connection, of: Iterable[Command]) -> dict[tuple[UUID, UUID], HostTry]:
@@ -139,8 +143,10 @@ def hosts_of(connection: Connection, of: Iterable[Command]) -> dict[tuple[UUID, 
 def load_hosts(connection: Connection, query: Select[Any]) -> dict[tuple[UUID, UUID], HostTry]:
     """Return the hosts in rollouts that *query* selects, locked."""
     query = query.order_by(rollout_hosts.c.rollout_id, rollout_hosts.c.host_id).with_for_update()
-    rows = connection.execute(query).mappings()
-    return {(row["rollout_id"], row["host_id"]): HostTry(**row) for row in rows}
+    result = connection.execute(query)
+    names = tuple(result.keys())
+    loaded = (HostTry(**dict(zip(names, row, strict=True))) for row in result)
+    return {(host.rollout_id, host.host_id): host for host in loaded}
 
 
 def pieces(names: Sequence[T]) -> Iterator[Sequence[T]]:
