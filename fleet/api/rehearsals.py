@@ -6,8 +6,9 @@ from pydantic import Field
 
 from fleet.api.form import Answer, Part
 from fleet.api.plans import WithSpec
+from fleet.api.rollouts import WavePart
 from fleet.api.selectors import Selector
-from fleet.rollouts.states import Hold, HostState, RolloutState, WaveState
+from fleet.rollouts.states import Hold, HostState, RolloutState
 
 _MONTH_MS = 31 * 86_400_000
 
@@ -38,15 +39,9 @@ class Rehearse(WithSpec):
     """How long a person takes to approve a wave; None: nobody does."""
 
 
-class RehearsedWave(Part):
+class RehearsedWave(WavePart):
     """One wave, as it went."""
 
-    number: int
-    """Its place, from 0."""
-    state: WaveState
-    opened_at: datetime | None = None
-    ended_at: datetime | None = None
-    counts: dict[HostState, int] = Field(default_factory=dict)
     reason: str = ""
 
 

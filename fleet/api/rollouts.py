@@ -57,14 +57,25 @@ class Rollout(Part):
     """How many hosts are in which state."""
 
 
-class Wave(Part):
-    """One wave of a rollout."""
+class WavePart(Part):
+    """What is told of every wave, of a rollout or of a rehearsal."""
 
     number: int
     """Its place, from 0."""
     state: WaveState
     opened_at: datetime | None = None
     ended_at: datetime | None = None
+    counts: dict[HostState, int] = Field(default_factory=dict)
+
+    @property
+    def words(self) -> str:
+        """The state as people read it: a wave that the rollout ended before did not fail, it was never opened."""
+        return "never opened" if self.state is WaveState.FAILED and self.opened_at is None else self.state.value
+
+
+class Wave(WavePart):
+    """One wave of a rollout."""
+
     soak_since: datetime | None = None
     """Since when it soaks; None: its gate is not met, or it needs none."""
     approved_by: str | None = None
@@ -73,12 +84,6 @@ class Wave(Part):
     reason: str | None = None
     evidence: dict[str, int] | None = None
     """The numbers that its gate was judged by."""
-    counts: dict[HostState, int] = Field(default_factory=dict)
-
-    @property
-    def words(self) -> str:
-        """The state as people read it: a wave that the rollout ended before did not fail, it was never opened."""
-        return "never opened" if self.state is WaveState.FAILED and self.opened_at is None else self.state.value
 
 
 class RolloutAnswer(Answer):

@@ -96,7 +96,7 @@ def _show(session: Session, answer: "Rehearsal") -> None:
     rows = [
         (
             str(wave.number + 1),
-            wave.state.value,
+            wave.words,
             ", ".join(f"{n} {state.value}" for state, n in wave.counts.items() if n) or NOTHING,
             moment(wave.opened_at),
             moment(wave.ended_at),

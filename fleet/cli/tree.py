@@ -46,7 +46,14 @@ def doing(host: "RolloutHost") -> str:
     """Return what a host does at this moment: the phase where one is known, else its state."""
     if host.state.live and host.phase in _DOING and not _is_past(host):
         return _DOING[host.phase]
+    if _pulls_ahead(host):
+        return "pulling ahead"
     return host.state.value
+
+
+def _pulls_ahead(host: "RolloutHost") -> bool:
+    """Tell whether a host fetches what it will need while its turn is still to come."""
+    return host.state is HostState.PENDING and host.phase == "pull"
 
 
 def _is_past(host: "RolloutHost") -> bool:
@@ -136,7 +143,7 @@ def _shown(answer: "RolloutAnswer") -> "list[RolloutHost]":
     wanted = [
         host
         for host in answer.hosts
-        if host.state.live or (host.wave in opened and host.state in BAD) or host.wave in last
+        if host.state.live or _pulls_ahead(host) or (host.wave in opened and host.state in BAD) or host.wave in last
     ]
     return sorted(sorted(wanted, key=_urgency)[:MOST_ROWS], key=lambda host: (host.wave, *_urgency(host)))
 
@@ -164,13 +171,14 @@ def _soaks_until(answer: "RolloutAnswer", wave: "Wave") -> datetime | None:
 
 
 def _cells(host: "RolloutHost") -> tuple[str, ...]:
-    pulling = f"{bar(host.bytes, host.total)} {amount(host)}".strip() if doing(host) == _DOING["pull"] else ""
+    busy = host.state.live or _pulls_ahead(host)
+    pulling = f"{bar(host.bytes, host.total)} {amount(host)}".strip() if doing(host).startswith(_DOING["pull"]) else ""
     return (
         f"{_SIGNS.get(host.state.value, _BUSY)} {host.host}",
         host.container or ", ".join(host.containers),
         doing(host),
-        pulling if host.state.live else "",
-        f"via {source(host)}" if host.state.live and source(host) else host.reason,
+        pulling if busy else "",
+        f"via {source(host)}" if busy and source(host) else host.reason,
     )
 
 

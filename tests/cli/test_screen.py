@@ -151,3 +151,10 @@ def test_the_hosts_of_the_only_wave_are_drawn_before_it_is_opened() -> None:
     answer = _answer(WaveState.PENDING, WaveState.PENDING, _host("ash", 0, HostState.PENDING))
     drawn = lines(answer.model_copy(update={"waves": answer.waves[:1]}), 80)
     assert [line for line, _ in drawn][1:] == ["○ ash  web  pending"]
+
+
+def test_a_host_that_pulls_ahead_is_drawn_under_its_wave_before_that_is_opened() -> None:
+    yew = _host("yew", 1, HostState.PENDING, phase="pull", bytes=5, total=10, mirror="https://harbor.lan")
+    drawn = [line for line, _ in lines(_answer(WaveState.SOAKING, WaveState.PENDING, yew), 80)]
+    assert drawn[-1].split()[:4] == ["○", "yew", "web", "pulling"]
+    assert "via harbor.lan" in drawn[-1]
