@@ -134,7 +134,7 @@ def _hosts(names: tuple[str, ...]) -> str:
 
 
 def _full(most: int, limit: int) -> str:
-    return "broken: hosts failed by themselves" if most > limit else "full: hosts waited" if most == limit else ""
+    return "broken: hosts failed by themselves" if most > limit else "full" if most == limit else ""
 
 
 def _length(length: timedelta) -> str:
