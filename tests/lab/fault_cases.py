@@ -1,7 +1,7 @@
 """The ways in which a mirror does wrong, as the fault matrix tries them: 50, each with what must come of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -40,6 +40,8 @@ class Ending(StrEnum):
     """The engine has the right digest under the name."""
     FAILED = "failed"
     """A failure that names its reason; the name still means the old image, and its container runs on."""
+    GOES_ON = "goes on"
+    """At first such a failure; the next pull goes on where that one ended, and has the right digest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,8 @@ class Case:
     """Whether the mirror sends bytes that are of no use, so that its log has more than the history."""
     twice: bool = False
     """Whether bytes must come twice until it is known who lied, or because a source knows no parts."""
+    stalls: int = 1
+    """How many times the time for one fault may pass: an only source is asked again while it gets further."""
     killed: bool = False
     """Whether the agent is killed within the pull, and another one goes on."""
     spool_full: bool = False
@@ -159,5 +163,9 @@ CASES = [
     _alone("wrong bytes of the right size", _rule("wrong_bytes", "blobs")),
     _alone("blobs: 404", _rule("status", "blobs", status=404)),
     _alone("manifests hang", _rule("hang", "manifests")),
-    _alone("a stall in the middle of a blob", _rule("stall", "blobs", at=300_000)),
+    replace(
+        _alone("blobs stall every 300 kB", _rule("stall", "blobs", at=300_000)),
+        ending=Ending.GOES_ON,
+        stalls=2,
+    ),
 ]

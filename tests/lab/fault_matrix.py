@@ -59,8 +59,8 @@ def broken_promises(row: Row) -> list[str]:
     """Return which promises *row* breaks (pure)."""
     found = [f"{name} was shown the password of Docker Hub" for name in row.leaked]
     for which, pull in (("first", row.pulls.first), ("next", row.pulls.again)):
-        ends_well = _fails_well(pull) if row.case.ending is Ending.FAILED else pull.ok and pull.right
-        if not ends_well:
+        fails = row.case.ending is Ending.FAILED or (row.case.ending is Ending.GOES_ON and which == "first")
+        if not (_fails_well(pull) if fails else pull.ok and pull.right):
             found.append(f"the {which} pull did not end as it must: {pull.reason or 'another digest'}")
         found += [f"the {which} pull says that {text}" for text in _false_accounts(row.case, pull)]
     return found + late(row)
@@ -69,7 +69,7 @@ def broken_promises(row: Row) -> list[str]:
 def late(row: Row) -> list[str]:
     """Return which bounds of time *row* breaks (pure)."""
     found = []
-    if row.first_s > FIRST_S + _LAUNCH_S:
+    if row.first_s > FIRST_S * row.case.stalls + _LAUNCH_S:
         found.append(f"the fault cost {row.first_s:.1f} s the first time")
     if row.again_s > AGAIN_S and row.case.ending is Ending.RIGHT and not row.case.killed:
         found.append(f"the fault cost {row.again_s:.1f} s the next time")
@@ -157,7 +157,8 @@ the end are those where no source is left.
   own logs say that they sent, where that is more.
 
 A row holds where both pulls end with the right digest or, where no source is left, with a failure that names the
-reason, the old image under its name and its container untouched; the first costs at most {first:g} s and the next at
+reason, the old image under its name and its container untouched (one that stalls every 300 kB and is alone is asked
+twice, and the next pull goes on from there to the right digest); the first costs at most {first:g} s and the next at
 most {again:g} s; the origin's bytes equal its own log to the byte, and the mirror's too, where it sent none that were
 of no use; the bytes of all sources add up to the image; and no mirror was ever shown the password of Docker Hub that
 the host has. A row that is late and keeps every other promise is measured again, at most {tries} times in all: what else
@@ -205,7 +206,7 @@ def replaced(text: str, rows: Mapping[Generation, Sequence[Row]], commit: str) -
 
 def _line(row: Row, commit: str = "") -> str:
     broken, first = broken_promises(row), row.pulls.first
-    in_vain = row.case.ending is Ending.FAILED
+    in_vain = row.case.ending is not Ending.RIGHT
     cells = [
         row.case.name,
         f"{row.direct.verdict}, {row.direct.seconds:.1f} s" if row.direct else "-",
