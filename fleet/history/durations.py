@@ -77,21 +77,21 @@ def durations(db: Database, query: Query, *, zone: tzinfo = UTC) -> Durations:
 
 def compared(db: Database) -> Compared:
     """Return how the newest pulls did, by the role of the source that served the most bytes of each."""
-    newest = (
-        select(pulls.c.id, pulls.c.mirror, pulls.c.bytes, pulls.c.duration_ms, pulls.c.ok)
-        .order_by(pulls.c.id.desc())
-        .limit(LOOKED_AT)
-        .subquery("newest")
-    )
-    query = (
-        select(newest.c.bytes, newest.c.duration_ms, attempts.c.role)
-        .join(attempts, (attempts.c.pull_id == newest.c.id) & (attempts.c.mirror == newest.c.mirror))
-        .where(newest.c.ok, attempts.c.result == AttemptResult.SERVED)
-    )
+    p, a = pulls.c, attempts.c
+    newest = select(p.id, p.mirror, p.bytes, p.duration_ms, p.ok).order_by(p.id.desc()).limit(LOOKED_AT)
     with db.reading() as connection:
-        rows = connection.execute(query).all()
-    groups = ((role, [row for row in rows if row.role is role]) for role in Role)
-    return Compared(rows=tuple(_compared(role, group) for role, group in groups if group), looked_at=len(rows))
+        looked_at = [row for row in connection.execute(newest) if row.ok]
+        # By their ids, and not by a join: every partition of the attempts would be searched for it.
+        served = select(a.pull_id, a.mirror, a.role).where(
+            a.pull_id.in_([row.id for row in looked_at]), a.result == AttemptResult.SERVED
+        )
+        roles = {(row.pull_id, row.mirror): row.role for row in connection.execute(served)}
+    rows = [(roles.get((row.id, row.mirror)), row) for row in looked_at]
+    groups = {role: [row for of, row in rows if of is role] for role in Role}
+    return Compared(
+        rows=tuple(_compared(role, group) for role, group in groups.items() if group),
+        looked_at=sum(map(len, groups.values())),
+    )
 
 
 def percentile(values: Sequence[int], part: float) -> int:

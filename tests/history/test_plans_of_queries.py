@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
-from fleet.history import outcome_pages, queries
+from fleet.history import durations, outcome_pages, queries
 from fleet.history.changes import chain, changes
 from fleet.history.database import Database
 from fleet.history.days import close_days
@@ -66,6 +66,8 @@ QUESTIONS: dict[str, Ask] = {
     "changes": lambda db, facts: changes(db, "web-1", Ago(seconds=3600)),
     "chain": lambda db, facts: chain(db, "web-1", "app", PageRequest(limit=10)),
     "mirrors": lambda db, facts: mirror_report(db, facts.updates[-1]["recorded_at"] - timedelta(days=5)),
+    "durations": lambda db, facts: durations.durations(db, parse("host:web-1")),
+    "compared": lambda db, facts: durations.compared(db),
 }
 
 
@@ -74,6 +76,7 @@ def facts(db: Database, clock: HeldClock, monkeypatch: pytest.MonkeyPatch) -> Fa
     """Enough rows that no planner would rather read them all."""
     monkeypatch.setattr(outcome_pages, "WINDOW", 20)
     monkeypatch.setattr(outcome_pages, "SCATTERED", 20)
+    monkeypatch.setattr(durations, "LOOKED_AT", 5)
     clock.at = clock.at.replace(hour=12)
     if db.dialect == "postgresql":
         # What earlier tests deleted lies in the files still, and would be read with the rest.
