@@ -13,6 +13,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from docker.api.client import APIClient
@@ -118,7 +119,9 @@ class Scene:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return what the engine lists of this scene's containers, running or not."""
-        rows = self.api.containers(all=True, filters={"name": self.name})
+        # Each time by a connection of its own: the engine may have been another process a moment ago.
+        query = urlencode({"all": 1, "filters": json.dumps({"name": [self.name]})})
+        rows = json.loads(ask(self.between.engine, "GET", f"/containers/json?{query}")[1])
         return [row for row in rows if any(name.lstrip("/").split(".")[0] == self.name for name in row["Names"])]
 
     def kill_agent(self) -> None:
