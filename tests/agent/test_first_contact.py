@@ -17,16 +17,21 @@ from sqlalchemy import select
 
 from fleet.agent.identity import OWN, Identity
 from fleet.clock import SystemClock
-from fleet.controller import inventory
-from fleet.history import hosts
+from fleet.controller import inventory, plans
+from fleet.history import hosts, queries, tags
 from fleet.history.database import Database
+from fleet.history.fact_tables import commands
 from fleet.history.inventory_tables import host_keys, rekeys
+from fleet.history.queries import OutcomeFilter
 from fleet.history.upgrade import upgrade
+from fleet.images.digest import Digest
 from fleet.road.acl import password_hash
 from fleet.road.embedded import EmbeddedBroker
 from fleet.road.join import JoinFile
 from fleet.road.up import lets_in
+from fleet.rollouts.selector import Selector
 from fleet.testing.engine import MemoryEngine
+from fleet.updates.outcome import Result
 from tests.agent import engine_server
 from tests.controller.centre import BY, DOOR, Centre, centre_of
 
@@ -42,6 +47,7 @@ class Place:
     folder: Path
     centre: Centre
     join: JoinFile
+    engine: MemoryEngine
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -98,10 +104,11 @@ def place(tmp_path: Path, short: Path, broker: EmbeddedBroker) -> Iterator[Place
     url = f"sqlite:///{tmp_path / 'fleet.db'}"
     upgrade(url)
     db = Database.open(url)
-    server = engine_server.serve(MemoryEngine(SystemClock()), str(short / "engine.sock"))
+    engine = MemoryEngine(SystemClock())
+    server = engine_server.serve(engine, str(short / "engine.sock"))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with centre_of(db, broker.address, tmp_path) as centre:
-        place = Place(short, centre, enrolled(centre))
+        place = Place(short, centre, enrolled(centre), engine)
         place.join.write(short / "host.join")
         stop = threading.Event()
         thread = threading.Thread(target=working, args=(centre, stop), daemon=True)
@@ -196,11 +203,13 @@ def test_of_two_machines_that_begin_at_once_one_is_the_host(place: Place) -> Non
     assert len(holds) == 1
 
 
-STEPS = ("follow", "_request", "asked", "lets_in", "take", "_use", "heard")
-"""Written down, about to be asked for, asked for, let in by the broker, taken on the disk, used, and heard."""
+STEPS = ("follow", "asked", "lets_in", "take", "heard")
+"""Written down, asked for, let in by the broker, taken on the disk, and heard."""
+OTHER_STEPS = tuple(pytest.param(step, marks=pytest.mark.full) for step in ("_request", "_use"))
+"""About to be asked for, and used: on the disk they are as the step before."""
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", [*STEPS, *OTHER_STEPS])
 def test_killed_after_any_step_it_goes_on_and_one_pair_holds(place: Place, step: str) -> None:
     killed = place.start(f"identity:{step}")
     assert killed.wait(PATIENCE_S) == -signal.SIGKILL
@@ -226,3 +235,37 @@ def test_a_broker_that_forgets_its_users_in_between_does_no_harm(place: Place, b
     place.centre.reconciler.reconcile()
     place.start()
     place.wait("its own key", place.settled)
+
+
+def outdated(place: Place) -> str:
+    """Run a container of an old image, let its tag have a newer digest, and return that."""
+    place.engine.add_image("web:1")
+    place.engine.run("web", "web:1")
+    digest = str(Digest.of(b"newer"))
+    place.engine.publish("web:1", digest, Labels={"version": "2"})
+    list(place.engine.pull(f"web@{digest}"))
+    return digest
+
+
+@pytest.mark.parametrize("death", ["", "command:ready", pytest.param("command:ordered", marks=pytest.mark.full)])
+def test_what_is_ordered_after_it_is_done_once_also_by_the_agent_that_follows(place: Place, death: str) -> None:
+    """Order and go are for the agent that claimed; where that is killed, they are for the next one."""
+    db, new = place.centre.db, outdated(place)
+    first = place.start()
+    place.wait("its own key", place.settled)
+    tags.record_resolved(db, "docker.io/library/web:1", new, "https://registry-1.docker.io")
+    place.wait("its containers", lambda: plans.outdated(db, Selector()))
+    (place.folder / "death").write_text(death)
+    plans.apply(db, plans.make_plan(db, Selector(), by=BY).id, by=BY, door=DOOR)
+    if death:
+        assert first.wait(PATIENCE_S) == -signal.SIGKILL
+        place.start()
+    place.wait("its outcome", lambda: queries.outcomes(db, OutcomeFilter()).items)
+    (outcome,) = queries.outcomes(db, OutcomeFilter()).items
+    assert (outcome.result, outcome.new_digest) == (Result.UPDATED, new)
+    with db.reading() as connection:
+        (life,) = connection.execute(select(commands.c.life)).scalars()
+    lives = hosts.host(db, "web-1").lives or ()
+    assert life is not None and life.hex == lives[-1]
+    assert len(lives) == (2 if death else 1)
+    assert f"web@{new}" in place.engine.world.images.images[place.engine.running()["web"]["Image"]].digests
