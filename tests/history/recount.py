@@ -1,0 +1,233 @@
+"""The invariants of the page over SQL, recounted from raw rows, never from what the engine counted. Numbers are the page's."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+
+from fleet.history.database import Database
+from fleet.history.fact_tables import commands, rollout_events, updates
+from fleet.history.rollout_tables import rollout_hosts, rollouts, waves
+from fleet.rollouts.spec import RolloutSpec
+from fleet.rollouts.windows import Window
+from tests.rollouts.recount import BAD, GONE, LIVE
+from tests.rollouts.recount import hold as hold
+
+Row = dict[str, Any]
+Key = tuple[UUID, UUID]
+_TABLES = (rollouts, waves, rollout_hosts, commands, updates, rollout_events)
+_CLEARED = ("passed", "waived")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """All rows at one moment."""
+
+    rollouts: dict[UUID, Row]
+    waves: dict[tuple[UUID, int], Row]
+    hosts: dict[Key, Row]
+    commands: dict[UUID, Row]
+    updates: list[Row]
+    events: list[Row]
+
+    @classmethod
+    def read(cls, db: Database) -> "Seen":
+        """Read them in one transaction."""
+        with db.reading() as connection:
+            found = [[dict(row) for row in connection.execute(select(table)).mappings()] for table in _TABLES]
+        all_rollouts, all_waves, all_hosts, all_commands, all_updates, all_events = found
+        return cls(
+            {row["id"]: row for row in all_rollouts},
+            {(row["rollout_id"], row["number"]): row for row in all_waves},
+            {(row["rollout_id"], row["host_id"]): row for row in all_hosts},
+            {row["id"]: row for row in all_commands},
+            sorted(all_updates, key=lambda row: row["id"]),
+            sorted(all_events, key=lambda row: row["id"]),
+        )
+
+    def live(self) -> set[UUID]:
+        """Return the hosts with a live try."""
+        return {row["host_id"] for row in self.hosts.values() if row["state"].value in LIVE}
+
+    def unhealthy(self) -> set[UUID]:
+        """Return the hosts that failed and succeeded in no later rollout."""
+        bad: dict[UUID, bool] = {}
+        for (_, host_id), row in sorted(self.hosts.items()):
+            if row["state"].value in BAD or row["state"].value == "succeeded":
+                bad[host_id] = row["state"].value in BAD
+        return {host_id for host_id, is_bad in bad.items() if is_bad}
+
+    def failed(self, rollout_id: UUID) -> int:
+        """Return how many hosts of a rollout failed."""
+        return sum(row["state"].value in BAD for key, row in self.hosts.items() if key[0] == rollout_id)
+
+    def stopped(self) -> set[UUID]:
+        """Return the rollouts that may send nothing."""
+        return {id for id, row in self.rollouts.items() if row["holds"] or row["state"] != "running"}
+
+    def open_commands(self) -> list[Row]:
+        """Return the commands that have not ended."""
+        return [row for row in self.commands.values() if row["ended_at"] is None]
+
+
+@dataclass(slots=True)
+class Witness:
+    """What the test remembers from step to step, besides the rows."""
+
+    cap: int
+    pins: dict[Key, Any] = field(default_factory=dict)
+    planned: dict[UUID, set[UUID]] = field(default_factory=dict)
+    passed: set[tuple[UUID, int]] = field(default_factory=set)
+    ended: dict[UUID, Any] = field(default_factory=dict)
+    accepted: dict[UUID, int] = field(default_factory=dict)
+    """Failures that a person accepted."""
+    capped: bool = True
+    frozen: bool = False
+    ran: dict[UUID, str] = field(default_factory=dict)
+    """By update: the digest that its host was really brought to."""
+
+
+def rows(seen: Seen, witness: Witness) -> None:
+    """Judge the rows as they stand."""
+    _one_live_try(seen)
+    _pins(seen, witness)
+    _waves(seen, witness)
+    _ended(seen, witness)
+    _all_there(seen, witness)
+    _replay(seen)
+
+
+def _one_live_try(seen: Seen) -> None:
+    live = [row["host_id"] for row in seen.hosts.values() if row["state"].value in LIVE]
+    hold(len(live) == len(set(live)), 1, "two live tries on one host")
+    for command in seen.open_commands():
+        host = seen.hosts[command["rollout_id"], command["host_id"]]
+        hold(host["command_id"] == command["id"], 1, "an open command is not the latest of its host")
+        hold(host["state"].value in LIVE, 1, f"a command is {command['state']}, and its host is {host['state']}")
+
+
+def _pins(seen: Seen, witness: Witness) -> None:
+    for key, row in seen.hosts.items():
+        hold(witness.pins.setdefault(key, row["targets"]) == row["targets"], 2, "a pin changed")
+        pinned = {target["container"]: target["digest"] for target in row["targets"]}
+        if row["command_id"] is not None:
+            for target in seen.commands[row["command_id"]]["order"]["targets"]:
+                hold(target["digest"] == pinned[target["container"]], 2, "an order names another digest")
+        if row["state"] == "succeeded":
+            mine = [each for each in seen.updates if each["command_id"] == row["command_id"]]
+            hold(bool(mine), 16, "a host succeeded of which no outcome came")
+            good = [each for each in mine if witness.ran.get(each["id"]) == pinned[each["container"]]]
+            hold(len(good) == len(pinned), 22, "a host succeeded, and does not run what was pinned")
+
+
+def _waves(seen: Seen, witness: Witness) -> None:
+    specs = {id: RolloutSpec.parse(row["spec"]) for id, row in seen.rollouts.items()}
+    for (id, _), row in seen.hosts.items():
+        if row["state"].value in LIVE:
+            for number in range(row["wave"]):
+                earlier = seen.waves[id, number]["state"]
+                ungated = specs[id].waves[number].gate is None and earlier == "failed"
+                hold(earlier.value in _CLEARED or ungated, 3, f"wave {row['wave']} goes, and {number} is {earlier}")
+    states = defaultdict(list)
+    for (id, _), row in seen.hosts.items():
+        states[id, row["wave"]].append(row["state"].value)
+    for key, wave in seen.waves.items():
+        if wave["state"] == "passed" and key not in witness.passed:
+            witness.passed.add(key)
+            _passed(specs[key[0]].waves[key[1]], wave, states[key])
+        if wave["state"] != "passed":
+            witness.passed.discard(key)
+
+
+def _passed(spec: Any, wave: Row, states: list[str]) -> None:
+    """Judge a wave that has passed since the last look; no outcome was taken between."""
+    if spec.gate is None:
+        return
+    counted = sum(state not in GONE for state in states)
+    succeeded, failed = states.count("succeeded"), sum(state in BAD for state in states)
+    hold(succeeded * 100 >= spec.gate.success_pct * counted, 4, f"passed with {succeeded} of {counted}")
+    hold(succeeded >= spec.gate.min_successes, 4, f"passed with {succeeded} successes")
+    hold(failed * 100 <= spec.gate.tolerance_pct * counted, 4, f"passed with {failed} of {counted} failed")
+    hold(not any(state in LIVE for state in states), 4, "passed with a host in flight")
+    told = wave["evidence"]
+    hold((told["succeeded"], told["failed"]) == (succeeded, failed), 4, "passed, and its evidence is another")
+    if spec.soak_ms:
+        served = wave["soak_since"] is not None and wave["ended_at"] - wave["soak_since"]
+        hold(served is not False and served >= timedelta(milliseconds=spec.soak_ms), 4, "passed before its soak")
+
+
+def _ended(seen: Seen, witness: Witness) -> None:
+    states = defaultdict(list)
+    for (id, _), row in seen.hosts.items():
+        states[id].append(row["state"].value)
+    for id, row in seen.rollouts.items():
+        if row["state"].ended:
+            now = (row["state"], row["ended_at"])
+            hold(witness.ended.setdefault(id, now) == now, 9, "a terminal rollout changed")
+            left = {*LIVE, "pending", "parked"} & set(states[id])
+            hold(not left, 9, f"a terminal rollout has hosts that are {left}")
+
+
+def _all_there(seen: Seen, witness: Witness) -> None:
+    there = defaultdict(set)
+    for id, host_id in seen.hosts:
+        there[id].add(host_id)
+    for id in seen.rollouts:
+        hold(witness.planned.setdefault(id, there[id]) == there[id], 14, "a planned host is lost, or one more is there")
+
+
+def _replay(seen: Seen) -> None:
+    last: dict[Key, str] = {}
+    for row in seen.events:
+        if row["kind"] == "host":
+            last[row["rollout_id"], row["host_id"]] = row["details"]["state"]
+    for key, row in seen.hosts.items():
+        hold(last.get(key, "pending") == row["state"].value, 19, f"events say {last.get(key)}, rows {row['state']}")
+
+
+def ticked(before: Seen, after: Seen, witness: Witness, now: datetime) -> None:
+    """Judge what one tick did; no outcome was taken in it."""
+    for row in after.open_commands():
+        hold(row["deadline"] is None or row["deadline"] > now, 15, f"a try that is {row['state']} outlives its time")
+    stopped = before.stopped() & after.stopped()
+    for command in after.commands.values():
+        was = before.commands.get(command["id"])
+        rollout = after.rollouts[command["rollout_id"]]
+        if was is None:
+            _dispatched(before, after, command, witness)
+        elif was["state"] != command["state"] and command["state"].value in ("offered", "pulling", "applying"):
+            hold(rollout["id"] not in stopped, 7, f"a command got {command['state']} while held or stopped")
+        if command["state"] == "applying" and (was is None or was["state"] != "applying"):
+            hold(not witness.frozen, 8, "a go in a freeze")
+            _in_a_window(RolloutSpec.parse(rollout["spec"]), now)
+
+
+def _dispatched(before: Seen, after: Seen, command: Row, witness: Witness) -> None:
+    id, host_id = command["rollout_id"], command["host_id"]
+    rollout = after.rollouts[id]
+    # A rollout that was planned or held may begin, or be let go, within the tick itself.
+    hold(id not in after.stopped() or id not in before.stopped(), 7, f"a dispatch while {rollout['state']}")
+    hold(not witness.frozen, 8, "a dispatch in a freeze")
+    budget = RolloutSpec.parse(rollout["spec"]).budget
+    if budget is not None and isinstance(budget.max_failed_total, int):
+        most = max(budget.max_failed_total, witness.accepted.get(id, 0))
+        hold(after.failed(id) <= most, 6, f"a dispatch with {after.failed(id)} failed of {most} allowed")
+    if witness.capped and host_id not in before.unhealthy() | after.unhealthy():
+        away = after.live() | after.unhealthy()
+        hold(len(away) <= witness.cap, 5, f"{len(away)} hosts are away, and {witness.cap} may be")
+
+
+def _in_a_window(spec: RolloutSpec, now: datetime) -> None:
+    if spec.windows:
+        hold(any(_within(window, now, spec) for window in spec.windows), 8, f"a go at {now}, outside of windows")
+
+
+def _within(window: Window, now: datetime, spec: RolloutSpec) -> bool:
+    """Tell whether a go at *now* is over within a daily window in UTC; counted by hand."""
+    hour, minute = map(int, window.start.split(":"))
+    begin = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
+    cutoff = timedelta(milliseconds=spec.tries.apply_timeout_ms if window.cutoff_ms is None else window.cutoff_ms)
+    return begin <= now and now + cutoff <= begin + timedelta(milliseconds=window.duration_ms)
