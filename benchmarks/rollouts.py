@@ -1,0 +1,295 @@
+"""How rollouts scale: plan, gate, dispatch, claim and report, an idle tick; and 2,000 simulated agents over a real Redis.
+
+    .venv/bin/python benchmarks/rollouts.py --sizes 1000 10000 100000 [--kinds sqlite postgresql] [--agents 2000] [--write]
+
+Databases lie on this machine's disk; PostgreSQL is a private server with fsync on. Every figure is the median of --runs,
+with the machine's load beside it. --write puts the tables into their section of docs/benchmarks.md.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+from uuid import UUID
+
+from sqlalchemy import delete, update
+
+from benchmarks._rollout_agents import carried_to_its_end
+from benchmarks._rollout_fleet import fill, good, heard, seconds_per_host
+from benchmarks.history import PAGE, database
+from benchmarks.history import _spent as spent
+from fleet.controller import plans
+from fleet.history import caps, inbox, tick
+from fleet.history.database import Database
+from fleet.history.fact_tables import commands
+from fleet.history.inbox import Good
+from fleet.history.plans import apply_plan
+from fleet.history.rollout_facts import facts_of
+from fleet.history.rollout_tables import plans as plans_table
+from fleet.history.rollout_tables import rollout_hosts, rollouts
+from fleet.history.tick import Outgoing
+from fleet.rollouts.advance import advance
+from fleet.rollouts.selector import Selector
+from fleet.rollouts.spec import Gate, LateJoiners, OfflineSpec, RolloutSpec, WaveSpec
+from fleet.rollouts.states import HostState
+
+BEGIN, END = "<!-- rollouts: written by benchmarks/rollouts.py -->", "<!-- rollouts: end -->"
+T = TypeVar("T")
+BATCH = 500
+AT_ONCE = 1000
+"""Hosts that are dispatched, and go the whole way, in one run."""
+DRAWN, APPLIED = "plan drawn and kept", "plan applied: the rows of its rollout"
+GATE, IDLE = "gate: the facts of a wave of nine tenths, and the verdict", "idle tick, one rollout under way"
+DISPATCH = "dispatch: decided, written, offered, marked as sent"
+SQL_ALONE, SIGNED = "claim, ready and report, SQL alone", "claim, ready and report, with signatures"
+ASKED = {
+    DRAWN: "3 s, with the next",
+    APPLIED: "3 s, with the one before",
+    GATE: "10 ms",
+    IDLE: "20 ms",
+    DISPATCH: "5,000 hosts/s",
+    SQL_ALONE: "2,000 hosts/s",
+    SIGNED: "500 hosts/s",
+}
+"""The figures, and what was asked of the largest fleet on two idle cores."""
+RATES = (DISPATCH, SQL_ALONE, SIGNED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Took:
+    """What something took, in seconds."""
+
+    cpu: float
+    """Of processor time: of this process and, on PostgreSQL, of its connection's server process."""
+    wall: float
+
+    def __add__(self, other: "Took") -> "Took":
+        """Return both together."""
+        return Took(cpu=self.cpu + other.cpu, wall=self.wall + other.wall)
+
+    def each(self, count: int) -> "Took":
+        """Return the same for one of *count*."""
+        return Took(cpu=self.cpu / count, wall=self.wall / count)
+
+
+def main() -> None:
+    """Fill a database of each kind and size, measure, and print the table."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, 100_000])
+    options.add_argument("--kinds", nargs="+", choices=["sqlite", "postgresql"], default=["sqlite", "postgresql"])
+    options.add_argument("--runs", type=int, default=5)
+    options.add_argument("--agents", type=int, default=2000, help="Simulated agents over a real Redis; 0: none.")
+    options.add_argument("--write", action="store_true", help="Put the tables into docs/benchmarks.md.")
+    given = options.parse_args()
+    measured: dict[tuple[str, int], Measured] = {}
+    for kind in given.kinds:
+        for size in sorted(given.sizes):
+            # The server of PostgreSQL runs as another user, who must be let in.
+            with tempfile.TemporaryDirectory(prefix="fr", dir="/var/tmp") as folder:
+                Path(folder).chmod(0o755)
+                with database(kind, Path(folder)) as db:
+                    measured[kind, size] = measure(db, Path(folder), size, given.runs)
+            print(kind, size, measured[kind, size], flush=True)
+    lines = list(tables(measured, given.runs))
+    if given.agents:
+        lines += ["", carried_to_its_end(given.agents)]
+    report = "\n".join(lines)
+    print(report)
+    if given.write:
+        _write(report)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """The medians of one fleet over one database."""
+
+    figures: Mapping[str, Took]
+    load: float
+
+
+def measure(db: Database, folder: Path, size: int, runs: int) -> Measured:
+    """Fill *db* with *size* hosts, one container each, and return the median of each figure."""
+    fill(db, size)
+    caps.set_cap(db, "site", "90%", by="bench", door="bench")
+    loads = [os.getloadavg()[0]]
+    found: dict[str, list[Took]] = {name: [] for name in ASKED}
+    with inbox.lock(db, state_dir=folder, wait_s=0) as lock:
+        road = _Road(db, lock)
+        _once(road, size)  # statements are compiled once
+        for _ in range(runs):
+            for name, value in _once(road, size).items():
+                found[name].append(value)
+            loads.append(os.getloadavg()[0])
+    medians = {
+        name: Took(cpu=statistics.median(t.cpu for t in took), wall=statistics.median(t.wall for t in took))
+        for name, took in found.items()
+    }
+    return Measured(figures=medians, load=statistics.median(loads))
+
+
+class _Road:
+    """What goes up and down between the centre and hosts that always say yes."""
+
+    def __init__(self, db: Database, lock: inbox.InboxLock) -> None:
+        self.db, self.lock = db, lock
+
+    def send(self) -> list[Outgoing]:
+        """Take what is due and mark it as sent."""
+        found: list[Outgoing] = []
+        while some := tick.due_messages(self.db, BATCH):
+            tick.mark_sent(self.db, some)
+            found += some
+            if len(some) < BATCH:
+                break
+        return found
+
+    def take(self, said: list[Good]) -> None:
+        """Let the inbox take what hosts said, a batch at a time."""
+        for start in range(0, len(said), BATCH):
+            inbox.take(self.db, self.lock, said[start : start + BATCH])
+
+
+def _once(road: _Road, size: int) -> dict[str, Took]:
+    """Go all the way once, and return each figure."""
+    db, found, moving = road.db, dict[str, Took](), min(size, AT_ONCE)
+    _clear(db)
+    plan, found[DRAWN] = _timed(db, lambda: plans.make_plan(db, Selector(), by="bench"))
+    lenient = Gate(success_pct=0, tolerance_pct=100, min_successes=0)
+    spec = RolloutSpec(
+        waves=(WaveSpec(size="10%", gate=lenient), WaveSpec(gate=Gate())),
+        max_parallel=moving,
+        rate_per_minute=10 * size,
+        # As in the specs that people write.
+        offline=OfflineSpec(park=True),
+        late_joiners=LateJoiners.CONVERGE,
+        quarantine_after=3,
+    )
+    id, found[APPLIED] = _timed(db, lambda: apply_plan(db, plan.id, by="bench", door="bench", spec=spec))
+    _skip_the_first_wave(db, id)
+    _, advanced = _timed(db, lambda: _advance(db, id))
+    live = _live(db, id)
+    sent, offered = _timed(db, road.send)
+    found[DISPATCH] = (advanced + offered).each(live)
+    _, found[GATE] = _timed(db, lambda: _facts(db, id))
+    _, found[IDLE] = _timed(db, lambda: _idle(db))
+    sql = _to_the_end(road, sent)
+    found[SQL_ALONE] = sql.each(live)
+    signatures = seconds_per_host()
+    signed = sql + Took(cpu=signatures * live, wall=signatures * live)
+    found[SIGNED] = signed.each(live)
+    return found
+
+
+def _to_the_end(road: _Road, sent: list[Outgoing]) -> Took:
+    """Offer -> claim -> order -> ready -> go -> outcome -> receipt, of every host that was dispatched.
+
+    Return what the centre took; what hosts need to find their answers is not its work.
+    """
+    took = Took(cpu=0, wall=0)
+    while sent:
+        now = road.db.now()
+        said = [good(each.host_id, up, now) for each in sent for up in heard(each.message, now)]
+        _, taken = _timed(road.db, partial(road.take, said))
+        sent, sending = _timed(road.db, road.send)
+        took += taken + sending
+    return took
+
+
+def _advance(db: Database, id: UUID) -> None:
+    if not tick.advance_rollout(db, id):
+        raise RuntimeError("the rollout does nothing")
+
+
+def _facts(db: Database, id: UUID) -> None:
+    """Ask for all that a verdict is made of, and make it."""
+    with db.reading() as connection:
+        row = connection.execute(rollouts.select().where(rollouts.c.id == id)).mappings().one()
+        if advance(facts_of(connection, row, db.now()), db.now()):
+            raise RuntimeError("the rollout is not at rest")
+
+
+def _idle(db: Database) -> None:
+    """Do all of a tick's SQL where nothing is to be done."""
+    tick.expire(db)
+    for id in tick.active_rollouts(db):
+        if tick.advance_rollout(db, id):
+            raise RuntimeError("the rollout is not at rest")
+    if tick.due_messages(db):
+        raise RuntimeError("messages are due")
+
+
+def _skip_the_first_wave(db: Database, id: UUID) -> None:
+    """Skip the first tenth, so that the wave that is judged holds nine tenths of the fleet."""
+    with db.writing() as connection:
+        mine = (rollout_hosts.c.rollout_id == id, rollout_hosts.c.wave == 0)
+        connection.execute(update(rollout_hosts).where(*mine).values(state=HostState.SKIPPED))
+
+
+def _live(db: Database, id: UUID) -> int:
+    with db.reading() as connection:
+        row = connection.execute(rollouts.select().where(rollouts.c.id == id)).mappings().one()
+        live = facts_of(connection, row, db.now()).count(HostState.DISPATCHED, HostState.PULLING)
+    if not live:
+        raise RuntimeError("no host was dispatched")
+    return live
+
+
+def _clear(db: Database) -> None:
+    """Take the last run's rollout away, so that each run begins alike."""
+    with db.writing() as connection:
+        connection.execute(delete(commands))
+        connection.execute(delete(rollout_hosts))
+        connection.execute(update(plans_table).values(rollout_id=None))
+        connection.execute(update(rollouts).values(ended_at=db.moment(connection)))
+
+
+def _timed(db: Database, work: Callable[[], T]) -> tuple[T, Took]:
+    began, used = time.perf_counter(), spent(db)
+    done = work()
+    return done, Took(cpu=spent(db) - used, wall=time.perf_counter() - began)
+
+
+def tables(measured: Mapping[tuple[str, int], Measured], runs: int) -> Iterator[str]:
+    """Yield the lines of the table: a column a database and size, a row a figure."""
+    sides = list(measured)
+    commit = subprocess.run(["git", "describe", "--always"], capture_output=True, text=True, check=False).stdout.strip()
+    yield f"Commit {commit or '?'}, {datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, medians of {runs} runs."
+    yield "By processor time, and in brackets by the clock, at the load below."
+    yield ""
+    yield "| Figure | Asked of 100,000 hosts | " + " | ".join(f"{kind} {size:,}" for kind, size in sides) + " |"
+    yield "|---|---|" + "---|" * len(sides)
+    for name, asked in ASKED.items():
+        yield f"| {name} | {asked} | " + " | ".join(_both(name, measured[side].figures[name]) for side in sides) + " |"
+    share = [1 - m.figures[SQL_ALONE].cpu / m.figures[SIGNED].cpu for m in measured.values()]
+    yield "| the signatures' share of the last | | " + " | ".join(f"{part:.0%}" for part in share) + " |"
+    yield "| load average | | " + " | ".join(f"{m.load:.1f}" for m in measured.values()) + " |"
+
+
+def _both(name: str, took: Took) -> str:
+    return f"{_figure(name, took.cpu)} ({_figure(name, took.wall)})"
+
+
+def _figure(name: str, seconds: float) -> str:
+    if name in RATES:
+        return f"{1 / max(seconds, 1e-9):,.0f}/s"
+    return f"{seconds:.2f} s" if name in (DRAWN, APPLIED) else f"{1000 * seconds:.1f} ms"
+
+
+def _write(report: str) -> None:
+    text = PAGE.read_text()
+    if BEGIN not in text:
+        raise SystemExit(f"cannot write: {PAGE} has no section that begins with {BEGIN}")
+    before, _, rest = text.partition(BEGIN)
+    PAGE.write_text(f"{before}{BEGIN}\n{report}\n{END}{rest.partition(END)[2]}")
+
+
+if __name__ == "__main__":
+    main()
