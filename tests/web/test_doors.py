@@ -136,6 +136,7 @@ class TestScopes:
         ("POST", "/schedules/x/run", TokenScope.WRITE),
         ("POST", "/hosts", TokenScope.ADMIN),
         ("PATCH", "/hosts/x", TokenScope.ADMIN),
+        ("POST", "/hosts/x/rejoin", TokenScope.ADMIN),
         ("DELETE", "/hosts/x", TokenScope.ADMIN),
         ("GET", "/tokens", TokenScope.ADMIN),
         ("POST", "/tokens", TokenScope.ADMIN),
@@ -159,6 +160,7 @@ class TestScopes:
         "/schedules/x": {"enabled": True},
         "/hosts": {"name": "n", "public_key": "{}", "password_sha256": "0" * 64},
         "/hosts/x": {"name": "n"},
+        "/hosts/x/rejoin": {"public_key": "{}", "password_sha256": "0" * 64},
         "/tokens": {"name": "read", "scope": "read"},
     }
 
