@@ -2,7 +2,7 @@
 a link that gives so much a connection. Then ten images that share layers, counted, and a worker's memory in a large pull.
 
 What overlaps in a single layer can only be the gateway's own work. Needs root and the lab. Words choose parts: ``unlimited``,
-``limited``, ``shared``, ``memory``; ``20.10`` and ``26.1-containerd`` choose engines.
+``limited``, ``shared``, ``memory``; ``20.10`` and ``26.1-containerd`` choose engines; ``rounds=2`` how often.
 """
 
 import contextlib
@@ -38,7 +38,8 @@ _NUMBERS = itertools.count()
 
 def main() -> None:
     """Measure the parts that were asked for, all by default, and print them."""
-    words = sys.argv[1:]
+    words = [word for word in sys.argv[1:] if "=" not in word]
+    rounds = next((int(word.partition("=")[2]) for word in sys.argv[1:] if word.startswith("rounds=")), ROUNDS)
     engines = [e for e in ENGINES if e in words or not set(map(str, ENGINES)) & set(words)]
     parts = [
         p for p in ("unlimited", "limited", "shared", "memory") if p in words or not set(words) - set(map(str, ENGINES))
@@ -46,12 +47,12 @@ def main() -> None:
     show_run("pull: through the gateway, beside the engine's own")
     if parts != ["memory"]:
         with Lab() as lab:
-            _pulls(lab, engines, parts)
+            _pulls(lab, engines, parts, rounds)
     if "memory" in parts:
         _pull_memory.main()
 
 
-def _pulls(lab: Lab, engines: Sequence[Generation], parts: Sequence[str]) -> None:
+def _pulls(lab: Lab, engines: Sequence[Generation], parts: Sequence[str], rounds: int) -> None:
     origin, slow = lab.origin(), lab.scriptable("slow")
     big = large_image() if {"unlimited", "limited"} & set(parts) else None
     for generation in engines:
@@ -60,18 +61,20 @@ def _pulls(lab: Lab, engines: Sequence[Generation], parts: Sequence[str]) -> Non
         )
         size = f"1 layer of {LAYER_MIB} MiB, {UNPACKED_MIB} unpacked"
         if big is not None and "unlimited" in parts:
-            _compare(f"engine {generation}, unlimited, {size}", host, origin, "library/big", big, "big:1")
+            _compare(f"engine {generation}, unlimited, {size}", host, origin, "library/big", big, "big:1", rounds)
         if big is not None and "limited" in parts:
             name = f"engine {generation}, {LIMIT_BYTES_S // 1_000_000} MB/s a connection, {size}"
             slow.push("team/big", "1", big)
             slow.misbehave({"fault": "slow", "kind": "blobs", "method": "GET", "rate": LIMIT_BYTES_S})
-            _compare(name, host, slow, "team/big", big, f"{slow.host}/team/big:1")
+            _compare(name, host, slow, "team/big", big, f"{slow.host}/team/big:1", rounds)
             slow.misbehave()
         if "shared" in parts:
             _shared(host, origin)
 
 
-def _compare(what: str, host: Host, registry: Registry, repository: str, image: BuiltManifest, reference: str) -> None:
+def _compare(
+    what: str, host: Host, registry: Registry, repository: str, image: BuiltManifest, reference: str, rounds: int
+) -> None:
     digest = registry.push(repository, "1", image)
     with contextlib.closing(docker.DockerClient(base_url=host.engine_url, timeout=600)) as client, _agent(host) as pull:
 
@@ -97,7 +100,7 @@ def _compare(what: str, host: Host, registry: Registry, repository: str, image: 
             return _seconds(pull(reference, digest, registry))
 
         sides = {"the engine's own": lambda: whole(direct), "through the gateway": lambda: whole(through_gateway)}
-        show(what, "s", in_turn(sides, ROUNDS))
+        show(what, "s", in_turn(sides, rounds, warm_up=0))
 
 
 def _shared(host: Host, origin: Registry) -> None:
