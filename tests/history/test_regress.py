@@ -13,7 +13,9 @@ from fleet.updates.snapshot import ContainerState
 from tests.history.conftest import HeldClock
 from tests.history.world import BY, Agent, World, container, digest_of, snapshot
 
-SOAKED = RolloutSpec(waves=(WaveSpec(size=1, gate=Gate(), soak_ms=600_000, on_failure=OnFailure.HOLD), WaveSpec(gate=Gate())))
+SOAKED = RolloutSpec(
+    waves=(WaveSpec(size=1, gate=Gate(), soak_ms=600_000, on_failure=OnFailure.HOLD), WaveSpec(gate=Gate()))
+)
 
 
 def _now_runs(world: World, agent: Agent, version: str = "new", **changes: Any) -> ContainerState:
