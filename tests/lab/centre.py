@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,16 @@ class Centre:
         """Kill the supervisor, and with it all that it started."""
         if self.controller is not None:
             self.controller.kill()
+
+    def child(self, name: str) -> int:
+        """Return the process id of one of the central processes; 0 while it does not run."""
+        assert self.controller is not None
+        supervisor = self.controller.pid
+        for pid in Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split():
+            with suppress(FileNotFoundError):
+                if Path(f"/proc/{pid}/cmdline").read_text().split("\0")[-2:] == [name, ""]:
+                    return int(pid)
+        return 0
 
     def fleet(self, *arguments: str | Path, check: bool = True, timeout_s: float = 120.0) -> str:
         """Say one fleet command as a person at the centre, and return what it prints."""

@@ -6,7 +6,6 @@ import signal
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,13 +154,7 @@ class SmallFleet:
 
     def child(self, name: str) -> int:
         """Return the process id of one of the centre's processes; 0 while it does not run."""
-        assert self.centre.controller is not None
-        supervisor = self.centre.controller.pid
-        for pid in Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split():
-            with suppress(FileNotFoundError):
-                if Path(f"/proc/{pid}/cmdline").read_text().split("\0")[-2:] == [name, ""]:
-                    return int(pid)
-        return 0
+        return self.centre.child(name)
 
     def set_policy(self, document: dict[str, Any], *subject: str) -> None:
         """Write the policy of the fleet, or of whom *subject* names."""
