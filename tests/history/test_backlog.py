@@ -1,6 +1,7 @@
 """Hosts come back after a week with all that they have to tell: twice and thrice, in no order, and with garbage between."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
@@ -85,7 +86,7 @@ def _stale(agent: Agent, outcome: Outcome) -> list[Ready | Progress]:
     return [ready, Progress(command=order.command, phase="verify")]
 
 
-def _feed(world: World, random: Random, told: list[Taken]) -> TakeResult:
+def _feed(world: World, random: Random, told: Sequence[Taken]) -> TakeResult:
     """Let the inbox take all in batches; now and then it ends between its commit and its trim, and takes one again."""
     whole = TakeResult(taken=0, refused=0)
     at = 0

@@ -117,12 +117,20 @@ def test_what_was_broken_off_is_gone_on_with(earlier: Database) -> None:
     assert LATER | {f"ix_{part}_recorded_at"} <= _valid(earlier)
 
 
-def test_two_that_build_wait_for_each_other(earlier: Database, clock: HeldClock) -> None:
-    """The second asks again and again, and finds nothing left to do."""
+def test_two_that_build_wait_for_each_other(earlier: Database) -> None:
+    """The second asks again and again, and finds the way free once the first is done."""
     with psycopg.connect(_url(earlier), autocommit=True) as other:
+
+        class Waiting(HeldClock):
+            def sleep(self, seconds: float) -> None:
+                other.execute("SELECT pg_advisory_unlock_all()")
+                super().sleep(seconds)
+
         other.execute("SELECT pg_advisory_lock(%s)", (missing_indexes._KEY,))
-        clock.sleep = lambda seconds: other.execute("SELECT pg_advisory_unlock_all()") and None  # type: ignore[method-assign]
+        clock = Waiting()
+        began = clock.at
         assert set(build_missing(earlier, clock=clock)) == LATER
+        assert clock.at > began
 
 
 def test_a_table_in_use_is_told_and_loses_nothing(earlier: Database, monkeypatch: pytest.MonkeyPatch) -> None:
