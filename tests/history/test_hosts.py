@@ -32,7 +32,7 @@ def test_a_host_is_found_by_name_id_and_short_id(db: Database) -> None:
 @pytest.mark.parametrize("name", ["web-2", "00000000", "not a uuid", "\0", "'; DROP TABLE hosts"])
 def test_an_unknown_host_is_not_found(db: Database, name: str) -> None:
     _add(db)
-    with pytest.raises(NotFound, match="cannot find the host .*; see: fleet host ls"):
+    with pytest.raises(NotFound, match=r"cannot find the host .*; see: fleet host ls"):
         hosts.host(db, name)
 
 
