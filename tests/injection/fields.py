@@ -20,7 +20,8 @@ def nursery() -> Iterator[Path]:
     """Run the process from which agents are born; give its socket."""
     with TemporaryDirectory(prefix="fleet-nursery-") as folder:
         door = Path(folder) / "door"
-        program = [sys.executable, "-m", "tests.injection.nursery", str(door)]
+        # The kernel ends it with this thread, so that a run that is killed leaves nothing running.
+        program = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "tests.injection.nursery", str(door)]
         with subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
             try:
                 assert running.stdout is not None
