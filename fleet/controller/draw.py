@@ -1,5 +1,6 @@
 """How containers stand to their tags, and the plan that follows: pure, and as the agents themselves would decide."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -135,9 +136,12 @@ def without_circles(standings: Sequence[ContainerStanding]) -> list[ContainerSta
 
     Only labels are known here: a circle through a namespace of the engine's own is found by the host.
     """
+    on_host: dict[UUID, list[ContainerRow]] = defaultdict(list)
+    for standing in standings:
+        on_host[standing.container.host_id].append(standing.container)
     graphs: dict[UUID, Graph] = {}
     for host_id in {s.container.host_id for s in standings if s.updatable}:
-        graphs[host_id] = graph([_state(s.container) for s in standings if s.container.host_id == host_id])
+        graphs[host_id] = graph([_state(container) for container in on_host[host_id]])
     found = []
     for standing in standings:
         name = standing.container.name
