@@ -1,7 +1,7 @@
 """One pull by the program's own puller, as a process: run on a machine of the lab, it prints outcome and image as JSON.
 
 The argument is JSON: ``state`` (a folder), ``reference``, ``digest``, and where wanted ``mirrors`` (of the policy), ``insecure``,
-``silence_s`` and ``header_hold_s`` (of the limits), ``stop_after_s``.
+``silence_s`` and ``header_hold_s`` (of the limits), ``stop_after_s``, ``hosts_toml`` (the folder that may be written).
 """
 
 import json
@@ -18,6 +18,7 @@ from fleet.engine.docker import connect
 from fleet.gateway.limits import Limits
 from fleet.images.digest import Digest
 from fleet.images.reference import Reference
+from fleet.mirrors.managed_hosts import ManagedHosts
 from fleet.mirrors.policy import parse_mirrors
 from fleet.mirrors.sources import HostMirrors
 from fleet.registry.connections import SILENCE_S, Patience
@@ -45,6 +46,7 @@ def main() -> None:
         credentials=NoCredentials(),
         clock=SystemClock(),
         limits=limits,
+        hosts=ManagedHosts(Path(asked["hosts_toml"])) if "hosts_toml" in asked else None,
     )
     outcome = puller.pull(
         reference,
