@@ -148,7 +148,9 @@ def _live_and_look(site: Site, faults: list[tuple[int, int, When, float]], reboo
     outcome = site.live(reboot=reboot)
     note(f"{outcome.result}: {outcome.reason}; {[call.name for call in site.engine.calls]}")
     site.engine.heal()
-    assert outcome.result is not Result.UPDATED or _can_be_verified(site.shape), "what cannot be verified was called good"
+    assert outcome.result is not Result.UPDATED or _can_be_verified(site.shape), (
+        "what cannot be verified was called good"
+    )
     if outcome.result is Result.UPDATED and site.shape.new.exits_after_s is not None:
         return  # It was verified, and ended later: that is the image's own doing.
     site.assert_promise(outcome)
