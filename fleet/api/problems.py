@@ -44,6 +44,7 @@ _CODES: tuple[tuple[type[FleetError], str, int], ...] = (
     (errors.AuthNeeded, "auth-needed", 401),
     (errors.TimedOut, "timed-out", 504),
     (errors.DatabaseUnreachable, "database-unreachable", 503),
+    (errors.LoginRefused, "broker-login-refused", 503),
     (errors.BrokerUnreachable, "broker-unreachable", 503),
     (errors.RegistryUnreachable, "registry-unreachable", 502),
     (errors.EngineUnreachable, "engine-unreachable", 502),

@@ -148,7 +148,8 @@ class TestUpdate:
         assert ran.code == 0, ran.err
         assert ran.lines[-1].endswith("completed")
         assert "updated" in ran.out
-        assert "web-1" in ran.err
+        assert "web-1" in ran.out
+        assert not ran.err, "what had ended before the watch began is told by its end alone"
 
     def test_a_rollback_ends_with_3_and_says_where_to_look(
         self, fleet: Fleet, centre: Centre, moved: ScriptedHost

@@ -199,7 +199,7 @@ def test_the_times_of_a_host_are_not_judged() -> None:
         {"msg": {"kind": "go"}},
         {"msg": {"kind": "go", "command": str(UUID(int=9)), "shell": "sh"}},
         {"msg": {"kind": "claim", "command": str(UUID(int=9))}},
-        {"msg": {"kind": "go", "command": str(UUID(int=9)), "v": 2}},
+        {"msg": {"kind": "go", "command": str(UUID(int=9)), "v": 3}},
     ],
     ids=lambda changes: ", ".join(changes),
 )
