@@ -9,6 +9,8 @@ from starlette.testclient import TestClient
 from fleet.web import answers
 from fleet.web.doors import Behind
 
+_HOST = {"name": "web-1", "public_key": "{}", "password_sha256": "0" * 64}
+
 BAD: tuple[tuple[str, str, str | None, int, str], ...] = (
     ("GET", "/nowhere", None, 404, "cannot find /nowhere"),
     ("PUT", "/healthz", None, 405, "cannot do that: Method Not Allowed"),
@@ -22,7 +24,9 @@ BAD: tuple[tuple[str, str, str | None, int, str], ...] = (
     ("GET", "/api/v1/plans/00000000", None, 404, "cannot find"),
     ("GET", "/api/v1/mirrors/explain?image=NGINX", None, 422, "cannot use 'NGINX' as an image reference"),
     ("POST", "/api/v1/hosts", "{", 422, "cannot use the request: it is not JSON"),
-    ("POST", "/api/v1/hosts", '{"name": "a b"}', 422, "cannot use name: a name has"),
+    ("POST", "/api/v1/hosts", json.dumps(_HOST | {"name": "a b"}), 422, "cannot use name: a name has"),
+    ("POST", "/api/v1/hosts", json.dumps(_HOST | {"password_sha256": "x"}), 422, "cannot use password_sha256"),
+    ("POST", "/api/v1/hosts", '{"name": "web-1"}', 422, "cannot use public_key: Field required"),
     ("POST", "/api/v1/updates", '{"host": "nobody"}', 404, "cannot find"),
     ("POST", "/api/v1/plans", '{"selector": {"hosts": ["nobody"]}}', 404, "cannot find"),
     ("POST", "/api/v1/schedules", '{"name": "n", "cron": "x"}', 422, "cannot use 'x' as a schedule"),
