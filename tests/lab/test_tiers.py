@@ -27,7 +27,7 @@ def test_the_way_of_each_engine(
     """Names and provenance are right either way, engines that can be asked natively are, and all their pulls gain."""
     host = host_of(generation)
     repository = f"org/app-{generation.replace('.', '-')}"
-    digest = mirror.push(repository, "1", Recipe(version=generation, layers_mib=(1.5, 0.5)))
+    digest = mirror.push(repository, "1", Recipe(version=f"tiers {generation}", layers_mib=(1.5, 0.5)))
     name = f"{REGISTRY}/{repository}"
     mirrors = [{"for": REGISTRY, "url": mirror.url}]
     told = pull(host, f"{name}:1", digest, mirrors=mirrors, hosts_toml=str(DOCKER_CERTS[0]))
