@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fleet.clock import SystemClock
+from fleet.gateway.limits import Limits
 from fleet.gateway.server import Gateway
 from fleet.registry.proxies import Proxies
 from fleet.testing.registry import ScriptedRegistry
@@ -19,7 +20,13 @@ def logins() -> Logins:
 
 
 @pytest.fixture
-def harbour(tmp_path: Path, logins: Logins) -> Iterator[Harbour]:
+def limits() -> Limits:
+    """Lose patience quickly; a file, or a test by a parameter of this name, may say otherwise."""
+    return QUICK
+
+
+@pytest.fixture
+def harbour(tmp_path: Path, logins: Logins, limits: Limits) -> Iterator[Harbour]:
     """Start an origin and two mirrors with one image, and a gateway."""
     with ScriptedRegistry() as origin, ScriptedRegistry() as one, ScriptedRegistry() as two:
         digests = [r.shelf.add_image("org/app", "1", layers=LAYERS) for r in (origin, one, two)]
@@ -29,7 +36,7 @@ def harbour(tmp_path: Path, logins: Logins) -> Iterator[Harbour]:
             credentials=logins,
             clock=SystemClock(),
             port=0,
-            limits=QUICK,
+            limits=limits,
             proxies=Proxies(),
             certs=(),
         )

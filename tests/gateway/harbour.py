@@ -1,7 +1,7 @@
 """What these tests stand on: a gateway that loses patience quickly, an origin, and mirrors with the same image."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fleet.gateway.limits import Limits
 from fleet.gateway.server import Gateway
@@ -24,6 +24,13 @@ QUICK = Limits(
     pause_s=0.05,
     longest_retry_after_s=1.5,
 )
+PATIENT = replace(
+    QUICK,
+    patience=Patience(connect_s=20.0, first_byte_s=20.0, silence_s=20.0),
+    floor_window_s=20.0,
+    header_hold_s=20.0,
+)
+"""For what is not about time: a machine that is busy for a second must not look like a mirror that hangs."""
 LAYERS = [os.urandom(300_000), os.urandom(150_000), os.urandom(70_000)]
 
 
