@@ -19,6 +19,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NAMESPACES = ("--mount", "--uts", "--ipc", "--net", "--pid")
 _UNTIL_READY_S = 10.0
 
+# An engine takes its identity from /etc/docker/key.json where there is one: with that of the machine below, they were all one.
 _FIRST_PROCESS = """
 set -e
 mount --make-rshared /
@@ -26,6 +27,7 @@ mount -t proc proc /proc
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/lock
 mount -t overlay overlay -o lowerdir=/etc,upperdir={folder}/etc,workdir={folder}/etc.work /etc
+rm -rf /etc/docker && mkdir /etc/docker
 touch /etc/hosts /etc/resolv.conf
 mount --bind {hosts} /etc/hosts
 mount --bind {resolv} /etc/resolv.conf
