@@ -214,7 +214,8 @@ def counts(forest: Forest, rollout: str) -> dict[str, int]:
 
 
 def outdated(forest: Forest, digest: Digest) -> None:
-    """Wait until the centre knows what the tag is now."""
+    """Have the centre ask what the tag is now, and wait until it knows."""
+    forest.centre.fleet("outdated", "--check")
     sql = f"select 1 from tags where digest = '{digest}'"
     eventually("the tag's new digest known", lambda: bool(forest.ask(sql)), within_s=PATIENCE_S, every_s=0.5)
 
