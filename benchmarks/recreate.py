@@ -84,8 +84,8 @@ def failed_behind_proxy(host: Host, origin: Registry, folder: Path, generation: 
         outcome, client = scene.update(order)
         if outcome.result is not Result.UPDATED:
             raise FleetError(f"cannot compare: {outcome.result}: {outcome.reason}")
-        asked.setdefault(order, []).append(client.answered + client.failed)
-        return float(client.failed)
+        asked.setdefault(order, []).append(client.answered + len(client.failures))
+        return float(len(client.failures))
 
     figures = in_turn({str(order): partial(side, order) for order in UpdateOrder}, PROXIED_ROUNDS)
     show(f"engine {generation}, failed requests behind a proxy, of so many asked", "requests", figures)

@@ -23,7 +23,7 @@ from tests.lab.registries import Registry
 
 ROOT = Path(__file__).parents[2]
 EVERY_S = 0.005
-ANSWER_WITHIN_S = 5.0
+ANSWER_WITHIN_S = 15.0
 """More than the proxy takes for all the addresses that there can be: it is the one who says that nobody answers."""
 PORT = 8000
 NETWORK, ALIAS = "shop", "app"
@@ -49,7 +49,7 @@ class BehindProxy:
         python = (sys.executable, "-m", "tests.lab.proxy", ALIAS, str(PORT))
         inside = ("nsenter", "--target", pid, "--net", "--", *python)
         host.machine.start("proxy", *inside, environment={"PYTHONPATH": str(ROOT)})
-        eventually("an answer through the proxy", lambda: answers(host.address))
+        eventually("an answer through the proxy", lambda: not failure(host.address))
 
     def update(self, order: UpdateOrder) -> tuple[UpdateOutcome, "Client"]:
         """Update the container to its other image; return the outcome, and the client that asked meanwhile."""
@@ -94,17 +94,19 @@ class Client:
 
     def __init__(self, address: str) -> None:
         """Ask the proxy that is published at *address*."""
-        self.answered = self.failed = 0
+        self.answered = 0
+        self.failures: list[str] = []
+        """What came instead of an answer."""
         self._address, self._end = address, threading.Event()
         self._thread = threading.Thread(target=self._ask)
 
     def _ask(self) -> None:
         while not self._end.is_set():
             began = time.monotonic()
-            if answers(self._address):
-                self.answered += 1
+            if wrong := failure(self._address):
+                self.failures.append(wrong)
             else:
-                self.failed += 1
+                self.answered += 1
             self._end.wait(max(0.0, began + EVERY_S - time.monotonic()))
 
     def __enter__(self) -> Self:
@@ -120,14 +122,15 @@ class Client:
         self._thread.join()
 
 
-def answers(address: str) -> bool:
-    """Tell whether what the container serves comes through the proxy."""
+def failure(address: str) -> str:
+    """Return what comes through the proxy instead of what the container serves; empty where that comes."""
     connection = http.client.HTTPConnection(address, PORT, timeout=ANSWER_WITHIN_S)
     try:
         connection.request("GET", "/index.html")
         answer = connection.getresponse()
-        return (answer.status, answer.read()) == (200, b"yes\n")
-    except (OSError, http.client.HTTPException):
-        return False
+        status, body = answer.status, answer.read()
+        return "" if (status, body) == (200, b"yes\n") else f"{status} {body.decode(errors='replace')}"
+    except (OSError, http.client.HTTPException) as e:
+        return repr(e)
     finally:
         connection.close()

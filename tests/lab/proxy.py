@@ -1,7 +1,9 @@
 """A small proxy in front of the containers of one network alias: ``python -m tests.lab.proxy ALIAS PORT``.
 
 It runs in the network of a container, asks the engine's own name server for each request, and tries each address once:
-one that does not answer is passed over, as the usual proxies do. It waits for nobody and keeps nothing.
+one that does not answer is passed over, as the usual proxies do. Where none answers it looks them up once more, at once,
+as the usual proxies that retry do: what it looked up may be old by the time that it is used. It waits for no container
+and keeps nothing.
 """
 
 import http.client
@@ -13,6 +15,10 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 NAME_SERVER = ("127.0.0.11", 53)
+NAMED_WITHIN_S = (0.5, 0.5, 0.5)
+"""Patience with the name server, and how many times it is asked: what goes by UDP may be lost."""
+LOOKS = 2
+"""How many times a request looks up the addresses and tries each."""
 CONNECT_WITHIN_S = 0.2
 ANSWER_WITHIN_S = 2.0
 _QUESTION = struct.Struct(">HHHHHH")
@@ -31,13 +37,17 @@ class Proxy(ThreadingHTTPServer):
         self.alias = alias
 
     def ask(self, path: str) -> tuple[int, bytes]:
-        """Return the first answer that one of the containers gives; 502 where none does."""
-        for address in addresses(self.alias):
-            try:
-                return _ask(address, path)
-            except (OSError, http.client.HTTPException):
-                continue
-        return 502, b""
+        """Return the first answer that one of the containers gives; 502 where none does, with what each one did."""
+        told: list[str] = []
+        for _ in range(LOOKS):
+            found = addresses(self.alias)
+            told.append(f"{self.alias} is at {found}")
+            for address in found:
+                try:
+                    return _ask(address, path)
+                except (OSError, http.client.HTTPException) as e:
+                    told.append(f"{address}: {e!r}")
+        return 502, "; ".join(told).encode()
 
 
 class _Request(BaseHTTPRequestHandler):
@@ -54,16 +64,28 @@ class _Request(BaseHTTPRequestHandler):
 
 
 def addresses(alias: str) -> list[str]:
-    """Return the IPv4 addresses of *alias* as they are now, in any order."""
+    """Return the IPv4 addresses of *alias* as they are now, in any order; none where the name server does not answer."""
     number = random.randrange(2**16)
     name = b"".join(bytes((len(part),)) + part.encode() for part in alias.split(".")) + b"\0"
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
-        asked.settimeout(1.0)
-        asked.sendto(_QUESTION.pack(number, 0x0100, 1, 0, 0, 0) + name + struct.pack(">HH", _A, 1), NAME_SERVER)
-        answer = asked.recv(4096)
+    answer = _named(_QUESTION.pack(number, 0x0100, 1, 0, 0, 0) + name + struct.pack(">HH", _A, 1))
+    if not answer:
+        return []
     found = list(_records(answer, _QUESTION.size + len(name) + 4, _QUESTION.unpack_from(answer)[3]))
     random.shuffle(found)
     return found
+
+
+def _named(question: bytes) -> bytes:
+    """Return the name server's answer to *question*, empty where there is none in time."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        for patience_s in NAMED_WITHIN_S:
+            asked.settimeout(patience_s)
+            asked.sendto(question, NAME_SERVER)
+            try:
+                return asked.recv(4096)
+            except TimeoutError:
+                continue
+    return b""
 
 
 def _records(answer: bytes, at: int, count: int) -> Iterator[str]:

@@ -37,8 +37,8 @@ def test_a_client_of_the_proxy_sees_no_failure(
         assert before and after and before["Id"] != after["Id"]
         assert len(scene.engine.container_ids(all=True)) == 2
         assert client.answered > 40
-        assert client.failed == 0
+        assert not client.failures
     outcome, client = scene.update(UpdateOrder.STOP_FIRST)
     assert outcome.result is Result.UPDATED
-    assert client.failed > 0
+    assert client.failures
     scene.close()
