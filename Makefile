@@ -5,8 +5,8 @@ SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11; do $$p -c '' 2>/dev/null && echo $$p && exit; done; echo python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Tests mostly wait, for engines and servers: two at a time on two cores, each file by one process.
-JOBS ?= 2
+# Tests mostly wait, for engines and servers: three at a time on two cores, each file by one process.
+JOBS ?= 3
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 STAMP := $(VENV)/.installed
 
