@@ -24,6 +24,7 @@ from random import Random
 from typing import Any
 
 from benchmarks._history_facts import DAYS, MIRRORS, REASONS, Fleet, Then, fill, fleet_of
+from benchmarks._page import write_section
 from fleet.history import queries
 from fleet.history.changes import chain, changes
 from fleet.history.database import Database
@@ -49,7 +50,6 @@ TURNS = 100
 SEED = 7
 INGEST, SIZE, LOAD = "outcomes a second", "bytes an update", "load"
 BEGIN, END = "<!-- history: written by benchmarks/history.py -->", "<!-- history: end -->"
-PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
 Ask = Callable[[], object]
 
@@ -77,7 +77,7 @@ def main() -> None:
         report = "\n".join(tables(measured, given.runs))
         print(report)
         if given.write:
-            _write(report)
+            write_section(BEGIN, END, report)
 
 
 @contextmanager
@@ -304,14 +304,6 @@ def _pair(values: Sequence[float]) -> str:
 
 def _figure(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
-
-
-def _write(report: str) -> None:
-    text = PAGE.read_text()
-    if BEGIN not in text:
-        raise SystemExit(f"cannot write: {PAGE} has no section that begins with {BEGIN}")
-    before, _, rest = text.partition(BEGIN)
-    PAGE.write_text(f"{before}{BEGIN}\n{report}\n{END}{rest.partition(END)[2]}")
 
 
 if __name__ == "__main__":

@@ -22,10 +22,11 @@ from uuid import UUID
 
 from sqlalchemy import delete, update
 
+from benchmarks._page import write_section
 from benchmarks._rollout_agents import carried_to_its_end
 from benchmarks._rollout_fleet import fill, good, heard, seconds_per_host
-from benchmarks.history import PAGE, database
 from benchmarks.history import _spent as spent
+from benchmarks.history import database
 from fleet.controller import plans
 from fleet.history import caps, inbox, tick
 from fleet.history.database import Database
@@ -104,7 +105,7 @@ def main() -> None:
     report = "\n".join(lines)
     print(report)
     if given.write:
-        _write(report)
+        write_section(BEGIN, END, report)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -281,14 +282,6 @@ def _figure(name: str, seconds: float) -> str:
     if name in RATES:
         return f"{1 / max(seconds, 1e-9):,.0f}/s"
     return f"{seconds:.2f} s" if name in (DRAWN, APPLIED) else f"{1000 * seconds:.1f} ms"
-
-
-def _write(report: str) -> None:
-    text = PAGE.read_text()
-    if BEGIN not in text:
-        raise SystemExit(f"cannot write: {PAGE} has no section that begins with {BEGIN}")
-    before, _, rest = text.partition(BEGIN)
-    PAGE.write_text(f"{before}{BEGIN}\n{report}\n{END}{rest.partition(END)[2]}")
 
 
 if __name__ == "__main__":
