@@ -1,6 +1,7 @@
 """Keeps the broker's users as the hosts in SQL say: they are set by command, so a broker that restarts forgets them."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -43,8 +44,7 @@ class Reconciler:
     def reconcile(self) -> Reconciled:
         """Set right what differs; raise BrokerUnreachable or DatabaseUnreachable."""
         missing = self._keeper.differing(self._logins())
-        self._keeper.apply([each.login for each in missing if not each.void])
-        self._keeper.apply([each.login for each in missing if each.void], cut=True)
+        self._tell([(each.login, each.void) for each in missing])
         strangers = self._keeper.strangers(self._logins())
         if strangers:
             # A host may have been added while the users were read: only who is a stranger still is dropped.
@@ -62,9 +62,7 @@ class Reconciler:
         Raise BrokerUnreachable or DatabaseUnreachable; then the next look tries again.
         """
         changed = changed_logins(self._db)
-        for void in (False, True):
-            # The connections that the void password made end with it; its host comes back with the new one.
-            self._keeper.apply([login_of(each.login) for each in changed if each.void is void], cut=void)
+        self._tell([(login_of(each.login), each.void) for each in changed])
         note_told(self._db, changed)
         return len(changed)
 
@@ -85,6 +83,12 @@ class Reconciler:
         """Give the connections back."""
         self._keeper.close()
         self._client.close()
+
+    def _tell(self, told: Sequence[tuple[HostLogin, bool]]) -> None:
+        """Tell the broker of logins, each with whether a password ceased to hold."""
+        for void in (False, True):
+            # The connections that the void password made end with it; its host comes back with the new one.
+            self._keeper.apply([login for login, of in told if of is void], cut=void)
 
     def _logins(self) -> list[HostLogin]:
         return [login_of(row) for row in logins(self._db)]
