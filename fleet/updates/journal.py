@@ -156,15 +156,19 @@ _COMMAND = TypeAdapter(CommandEntry)
 class Journal:
     """The records of one host, under one folder that only its owner may read."""
 
-    def __init__(self, path: Path, *, after_write: Callable[[str], None] | None = None) -> None:
-        """Open the journal at *path*, made where it is missing; *after_write* is told of each write, for tests."""
+    def __init__(self, path: Path, *, writer: bool = True, after_write: Callable[[str], None] | None = None) -> None:
+        """Open the journal at *path*, made where it is missing; *after_write* is told of each write, for tests.
+
+        Its *writer*, of whom there is one, sweeps away what a crash left half written. Whoever looks into the journal of
+        another process is none: what it finds half written may be about to be renamed.
+        """
         self.path = path
         self._after_write = after_write
         self.images = KnownImages(path / "images")
         """What is known of the images that containers run; a memory that observing fills, not a record."""
         for folder in (path, path / "updates", path / "commands"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for unfinished in folder.glob(".*.tmp"):
+            for unfinished in folder.glob(".*.tmp") if writer else ():
                 unfinished.unlink(missing_ok=True)
 
     def save(self, entry: UpdateEntry, **changes: Any) -> UpdateEntry:

@@ -72,12 +72,12 @@ class OwnUpdate:
 
     def outcome(self, order: OwnOrder) -> UpdateOutcome | None:
         """Return what came of it; None while it goes on."""
-        entry = Journal(self.folder / "journal").update(order.target.update_id)
+        entry = self._stand_ins_journal().update(order.target.update_id)
         return entry.outcome if entry else None
 
     def hopeless(self, engine: Engine, order: OwnOrder) -> str:
         """Return why the update will never begin, or empty; once it was begun, only the stand-in may end it."""
-        if Journal(self.folder / "journal").update(order.target.update_id) is not None:
+        if self._stand_ins_journal().update(order.target.update_id) is not None:
             return ""
         found = engine.inspect(stand_in_name(order))
         if found is None or found.get("RestartCount", 0) < MOST_RESTARTS:
@@ -96,9 +96,9 @@ class OwnUpdate:
                 " could go on with it"
             )
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        known = engine.image(own["Image"]) or Journal(self._state / "journal").images.get(own["Image"])
+        known = engine.image(own["Image"]) or Journal(self._state / "journal", writer=False).images.get(own["Image"])
         if known:
-            Journal(self.folder / "journal").images.put(known)
+            self._stand_ins_journal().images.put(known)
         write_atomically(self.folder / "order.json", _ORDER.dump_json(order))
         self.see_to_stand_in(engine, order)
 
@@ -125,7 +125,11 @@ class OwnUpdate:
             engine.remove(stand_in_name(order), force=True)
         # The order goes first: what is left in the journal says nothing without it.
         (self.folder / "order.json").unlink(missing_ok=True)
-        Journal(self.folder / "journal").forget(order.target.update_id)
+        self._stand_ins_journal().forget(order.target.update_id)
+
+    def _stand_ins_journal(self) -> Journal:
+        """Return the journal that the stand-in writes, at this moment perhaps."""
+        return Journal(self.folder / "journal", writer=False)
 
     def _stand_in(self, engine: Engine, own: Inspect, order: OwnOrder) -> CreateSpec:
         """Return what makes the stand-in: the agent as it is, with its mounts, its user and its rights, and another program."""

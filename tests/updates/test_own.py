@@ -1,6 +1,7 @@
 """The agent's own container: a stand-in takes the steps, whoever dies, and what cannot be gone on with is not begun."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,24 @@ class Scene:
 @pytest.fixture
 def scene(tmp_path: Path) -> Scene:
     return Scene(tmp_path)
+
+
+def test_an_agent_that_looks_takes_nothing_from_a_stand_in_that_writes(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written is half there for as long as the disk takes; the agent looks several times a second."""
+    scene.own.hand_over(scene.engine, scene.order)
+    synced = []
+
+    def looks_meanwhile(descriptor: int) -> None:
+        synced.append(descriptor)
+        scene.own.outcome(scene.order)
+        scene.own.hopeless(scene.engine, scene.order)
+
+    monkeypatch.setattr(os, "fsync", looks_meanwhile)
+    scene.stand_in_lives()
+    assert synced
+    assert scene.settled() is Result.UPDATED
 
 
 def test_the_stand_in_is_the_agent_with_another_program(scene: Scene) -> None:
