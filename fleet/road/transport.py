@@ -7,8 +7,8 @@ WATCH, MULTI and plain commands on the host's own keys are used.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from queue import Empty
 from time import monotonic
 from typing import Any, cast
@@ -26,6 +26,10 @@ _in_hand: set[str] = set()
 started again.
 """
 
+_untold: set[str] = set()
+"""Delivery tags of messages that are done with, of which the broker does not know yet; kept across reconnects, so that
+nothing that is done is done again.
+"""
 
 begins_to_read: list[Callable[[], None]] = []
 """Called each time that this process begins to read its queue: at the start, and again when the broker was away."""
@@ -42,6 +46,9 @@ class QoS(stock.QoS):
     """Acknowledgements that never time out."""
 
     restore_at_shutdown = False
+    channel: Any
+    _quick_ack: Any
+    _remove_from_indices: Any
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Write down that *message* was taken."""
@@ -49,14 +56,33 @@ class QoS(stock.QoS):
         super().append(message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
-        """Forget a message that is done with."""
-        with _settling(delivery_tag):
-            super().ack(delivery_tag)
+        """Forget a message that is done with, at once here, and in the broker now or before the next read.
+
+        Kombu counts a message as in hand for ever where the broker cannot be told: one is as many as may be in hand,
+        so that nothing more is read on this channel, and nobody sees that the connection is gone.
+        """
+        _untold.add(delivery_tag)
+        _in_hand.discard(delivery_tag)
+        self._quick_ack(delivery_tag)
+        with suppress(*self.channel.connection_errors):
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell the broker what is done with; raise a connection's error where it cannot be told."""
+        for tag in tuple(_untold):
+            self._remove_from_indices(tag).execute()
+            _untold.discard(tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """Forget a message, or put it back."""
-        with _settling(delivery_tag):
-            super().reject(delivery_tag, requeue=requeue)
+        """Forget a message, or put it back: where the broker cannot be told, at the next start."""
+        if not requeue:
+            self.ack(delivery_tag)
+            return
+        try:
+            self.restore_by_tag(delivery_tag, leftmost=True)
+        finally:
+            _in_hand.discard(delivery_tag)
+            self._quick_ack(delivery_tag)
 
     def restore_unacked(self, client: Any = None) -> None:
         """Leave what is unacknowledged to the next start."""
@@ -67,8 +93,8 @@ class QoS(stock.QoS):
 
     def restore_left_over(self) -> None:
         """Put back what a dead worker had taken, the oldest to be read first."""
-        channel: Any = self.channel
-        with channel.conn_or_acquire() as client:
+        self.tell()
+        with self.channel.conn_or_acquire() as client:
             for tag in reversed(client.zrange(self.unacked_index_key, 0, -1)):  # no zrevrange: ACLs leave it out
                 name = tag.decode() if isinstance(tag, bytes) else tag
                 if name not in _in_hand:
@@ -87,6 +113,11 @@ class Channel(stock.Channel):
         for tell in begins_to_read:
             tell()
         return begun
+
+    def _brpop_start(self, timeout: int | None = None) -> None:
+        """Begin a blocking read, once the broker knows what is done with; else the connection is made anew."""
+        cast(QoS, self.qos).tell()
+        super()._brpop_start(timeout=timeout)  # type: ignore[misc]
 
     def _connparams(self, asynchronous: bool = False) -> Any:
         """Return how connections are made: those of kombu, without redis-py's sleeps between tries, as who we are now."""
@@ -118,12 +149,3 @@ def register() -> None:
 def last_heard() -> float | None:
     """Return when the broker answered a read last, by the monotonic clock; None: not yet, in this process."""
     return _heard[0] if _heard else None
-
-
-@contextmanager
-def _settling(delivery_tag: str) -> Iterator[None]:
-    # Where the broker cannot be told, the message is restored at the next start: the tag must not hold it back then.
-    try:
-        yield
-    finally:
-        _in_hand.discard(delivery_tag)

@@ -75,6 +75,16 @@ class Workers:
         """Put messages into the host's queue."""
         self.sender.send_many([(self.host_id, text) for text in texts])
 
+    def let_go(self) -> None:
+        """End the tasks that hold."""
+        self.log.with_name("let-go").touch()
+
+    def wait_for_quiet(self, last: str) -> None:
+        """Wait until the message *last* is done with and the broker knows it of all."""
+        self.wait(lambda: self.count(f"end {last}"))
+        with self.server.address.client() as client:
+            self.wait(lambda: not client.exists(names.unacked_key(self.host_id), names.host_queue(self.host_id)))
+
     def close(self) -> None:
         """End everything."""
         for process in self.processes:
@@ -207,15 +217,47 @@ def test_another_login_is_used_from_the_next_connection_on(workers: Workers) -> 
     process = workers.start()
     workers.send("login:own")
     workers.wait(lambda: workers.count("end login:own"))
-    # An acknowledgement that the cut forestalls leaves the worker to its watchdog, which takes two minutes.
-    with workers.server.address.client() as client:
-        workers.wait(lambda: not client.hlen(names.unacked_key(workers.host_id)))
     keeper.apply([HostLogin(host_id=workers.host_id, password_sha256=second)], cut=True)
     keeper.close()
     workers.send("one")
     workers.wait(lambda: workers.count("end one"))
     assert (workers.count("begin login:own"), workers.count("begin one")) == (1, 1)
     assert process.poll() is None
+
+
+def test_a_message_whose_acknowledgement_is_refused_is_neither_read_again_nor_the_last(workers: Workers) -> None:
+    """The cut comes before the acknowledgement, which the channel then tries with the login that no longer holds."""
+    second = password_hash("own")
+    keeper = AclKeeper(workers.server.address)
+    keeper.apply([HostLogin(host_id=workers.host_id, password_sha256=password_hash(PASSWORD), next_sha256=second)])
+    process = workers.start()
+    workers.send("login:own:hold")
+    workers.wait(lambda: workers.count("holds"))
+    keeper.apply([HostLogin(host_id=workers.host_id, password_sha256=second)], cut=True)
+    keeper.close()
+    workers.let_go()
+    workers.wait(lambda: workers.count("end login:own:hold"))
+    workers.send("one")
+    workers.wait_for_quiet("one")
+    assert (workers.count("begin login:own:hold"), workers.count("begin one")) == (1, 1)
+    assert process.poll() is None
+
+
+def test_a_message_that_ends_while_the_broker_is_away_is_neither_read_again_nor_the_last(workers: Workers) -> None:
+    workers.start()
+    workers.send("hold")
+    workers.wait(lambda: workers.count("holds"))
+    os.kill(
+        workers.server.pid, signal.SIGTERM
+    )  # it writes its file as it ends, so that it knows what is unacknowledged
+    workers.wait(lambda: not workers.server.pid)
+    workers.let_go()
+    workers.wait(lambda: workers.count("end hold"))
+    workers.server.start()
+    let_in(workers.server.address, workers.host_id)
+    workers.send("one")
+    workers.wait_for_quiet("one")
+    assert (workers.count("begin hold"), workers.count("begin one")) == (1, 1)
 
 
 def test_a_right_that_is_missing_ends_it_with_a_reason(workers: Workers) -> None:

@@ -22,7 +22,7 @@ def note(log: Path, line: str) -> None:
 
 
 def handle(join: JoinFile, log: Path, sealed: str) -> None:
-    """Do what the message says: ``fail``, or ``sleep:SECONDS``, or ``login:PASSWORD``, or nothing."""
+    """Do what the message says: ``fail``, ``sleep:SECONDS``, ``login:PASSWORD``, ``hold`` until there is a file, or nothing."""
     note(log, f"begin {sealed}")
     if sealed.startswith("fail"):
         raise RuntimeError("the message says so")
@@ -30,6 +30,10 @@ def handle(join: JoinFile, log: Path, sealed: str) -> None:
         time.sleep(float(sealed.split(":")[1]))
     if sealed.startswith("login:"):
         worker.log_in_as(join.broker.with_login(join.broker.username, sealed.split(":")[1]))
+    if "hold" in sealed:
+        note(log, "holds")
+        while not log.with_name("let-go").exists():
+            time.sleep(0.02)
     note(log, f"end {sealed}")
 
 
