@@ -75,13 +75,15 @@ class Exchange:
 
     async def _by_scheme(self, method: Method, target: Target, headers: Mapping[str, str]) -> httpx2.Response:
         """Ask by the address's scheme; where plain http is allowed and nothing has answered yet, by http second."""
-        path = target.path(self.address)
+        asked, path = self.address, target.path(self.address)
         try:
-            response = await self._authorised(method, target.url(self.address), path, headers)
+            response = await self._authorised(method, target.url(asked), path, headers)
         except ExchangeFailed as error:
-            if self._answered or error.failure is not Failure.NO_CONNECTION:
+            # Another request, begun at the same time, may have found out meanwhile that plain http is spoken here.
+            settled = self._answered and self.address == asked
+            if settled or asked.scheme == "http" or error.failure is not Failure.NO_CONNECTION:
                 raise
-            plain = replace(self.address, scheme="http")
+            plain = replace(asked, scheme="http")
             response = await self._authorised(method, target.url(plain), path, headers)
             self.address = plain
         self._answered = True

@@ -1,17 +1,19 @@
 """Whom a connection trusts is what Docker trusts, and never more."""
 
+import asyncio
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from fleet.errors import BadInput
 from fleet.registry.address import Address, origin_address
 from fleet.registry.client import RegistryClient
-from fleet.registry.connections import Patience
+from fleet.registry.connections import Connections, Patience
 from fleet.registry.faults import ExchangeFailed, Failure
 from fleet.registry.tls import client_context
 from fleet.testing.certificates import TestAuthority
@@ -165,6 +167,31 @@ def test_plain_http_is_tried_only_where_it_is_allowed(registry: ScriptedRegistry
         ping(strict)
     assert caught.value.failure is Failure.NO_CONNECTION
     assert len(registry.log) == 1
+
+
+def test_requests_at_once_all_find_out_that_plain_http_is_spoken(
+    registry: ScriptedRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One may have its answer by plain http while TLS still has to fail for another: that one goes on, too."""
+    real, asked, clients = Connections.send, 0, list[RegistryClient]()
+
+    async def send(
+        self: Connections, method: str, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None
+    ) -> httpx2.Response:
+        nonlocal asked
+        asked += url.startswith("https://")
+        late = url.startswith("https://") and asked > 1
+        while late and clients[0].address.scheme != "http":  # noqa: ASYNC110 - no event tells of it
+            await asyncio.sleep(0.01)
+        return await real(self, method, url, headers, form)
+
+    monkeypatch.setattr(Connections, "send", send)
+
+    async def both(client: RegistryClient) -> list[int]:
+        clients.append(client)
+        return list(await asyncio.gather(client.ping(), client.ping()))
+
+    assert with_client(origin_address(registry.host), both) == [200, 200]
 
 
 def test_a_registry_that_once_spoke_tls_is_never_asked_plainly(
