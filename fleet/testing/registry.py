@@ -35,6 +35,9 @@ from fleet.testing.shelf import Shelf
 from fleet.testing.upstream import Upstream
 from fleet.testing.wire import HEADER_CAP_BYTES, NotHttp, Reply, Request, ranged, read_request
 
+_STEP_S = 60.0
+"""How long its own thread may take for what takes no time, on a machine that is busy."""
+
 
 class ScriptedRegistry:
     """One registry with its own thread; a context manager."""
@@ -90,22 +93,22 @@ class ScriptedRegistry:
         """Close every connection and end the thread."""
         self.go.set()
         self.refuse()
-        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(5)
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(_STEP_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
+        self._thread.join(_STEP_S)
         self._loop.close()
 
     def listen(self) -> None:
         """Take connections."""
-        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(5)
+        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(_STEP_S)
 
     def refuse(self) -> None:
         """Refuse connections until ``listen`` is called; those that are open stay."""
-        asyncio.run_coroutine_threadsafe(self._refuse(), self._loop).result(5)
+        asyncio.run_coroutine_threadsafe(self._refuse(), self._loop).result(_STEP_S)
 
     def drop(self) -> None:
         """Close every open connection; new ones are taken."""
-        asyncio.run_coroutine_threadsafe(self._drop(), self._loop).result(5)
+        asyncio.run_coroutine_threadsafe(self._drop(), self._loop).result(_STEP_S)
 
     @contextmanager
     def down(self) -> Iterator[None]:

@@ -10,7 +10,7 @@ from fleet.gateway.limits import Limits
 from fleet.gateway.server import Gateway
 from fleet.registry.proxies import Proxies
 from fleet.testing.registry import ScriptedRegistry
-from tests.gateway.harbour import LAYERS, QUICK, Harbour, Logins
+from tests.gateway.harbour import LAYERS, PATIENT, Harbour, Logins
 
 
 @pytest.fixture
@@ -21,8 +21,8 @@ def logins() -> Logins:
 
 @pytest.fixture
 def limits() -> Limits:
-    """Lose patience quickly; a file, or a test by a parameter of this name, may say otherwise."""
-    return QUICK
+    """Have patience; a test about what hangs says otherwise, by a parameter of this name."""
+    return PATIENT
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What these tests stand on: a gateway that loses patience quickly, an origin, and mirrors with the same image."""
+"""What these tests stand on: a gateway, an origin, and mirrors with the same image."""
 
 import os
 from dataclasses import dataclass, field, replace
@@ -16,21 +16,23 @@ from fleet.registry.credentials import Credentials
 from fleet.testing.registry import ScriptedRegistry
 from tests.gateway.docking import Dock
 
-QUICK = Limits(
-    patience=Patience(connect_s=2.0, first_byte_s=0.6, silence_s=0.6),
-    floor_bytes_s=200_000,
-    floor_window_s=0.5,
-    header_hold_s=4.0,
+PATIENT = Limits(
+    patience=Patience(connect_s=20.0, first_byte_s=20.0, silence_s=20.0),
+    floor_bytes_s=50_000,
+    floor_window_s=20.0,
+    header_hold_s=60.0,
     pause_s=0.05,
     longest_retry_after_s=1.5,
-)
-PATIENT = replace(
-    QUICK,
-    patience=Patience(connect_s=20.0, first_byte_s=20.0, silence_s=20.0),
-    floor_window_s=20.0,
-    header_hold_s=20.0,
+    start_s=60.0,
 )
 """For what is not about time: a machine that is busy for a second must not look like a mirror that hangs."""
+HANG_S = 3.0
+HANGING = replace(
+    PATIENT,
+    patience=replace(PATIENT.patience, first_byte_s=HANG_S, silence_s=HANG_S),
+    floor_window_s=HANG_S,
+)
+"""For sources that hang: soon enough for a test, and long enough for the others on a busy machine."""
 LAYERS = [os.urandom(300_000), os.urandom(150_000), os.urandom(70_000)]
 
 

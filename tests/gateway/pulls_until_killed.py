@@ -13,19 +13,19 @@ from fleet.images.reference import Reference
 from fleet.mirrors.table import MirrorTable
 from fleet.registry.connections import Patience
 from fleet.registry.proxies import Proxies
-from tests.gateway.harbour import QUICK, Logins
+from tests.gateway.harbour import PATIENT, Logins
 
 
 def main() -> None:
     """Fetch, and wait for the end."""
     spool, reference, digest, count = sys.argv[1:]
-    limits = replace(QUICK, patience=Patience(silence_s=60.0), floor_window_s=60.0)
+    limits = replace(PATIENT, patience=Patience(silence_s=60.0), floor_window_s=60.0)
     gateway = Gateway(
         Path(spool), credentials=Logins(), clock=SystemClock(), port=0, limits=limits, proxies=Proxies(), certs=()
     )
     gateway.start()
     session = gateway.open(Reference.parse(reference), Digest.parse(digest), MirrorTable.of())
-    gateway.submit(session.prepare(Platform("linux", "amd64"))).result(20)
+    gateway.submit(session.prepare(Platform("linux", "amd64"))).result(60)
     gateway.submit(session.prefetch(()))
     while session.progress()[0] < int(count):
         time.sleep(0.02)

@@ -9,19 +9,20 @@ from typing import Any
 import pytest
 
 from fleet.clock import SystemClock
+from fleet.gateway.limits import Limits
 from fleet.gateway.server import Gateway
 from fleet.images.digest import Digest
 from fleet.registry.proxies import Proxies
 from fleet.testing.faults import Fault
 from fleet.testing.registry import ScriptedRegistry
 from tests.gateway.docking import PullFailed
-from tests.gateway.harbour import QUICK, Harbour, Logins, served
+from tests.gateway.harbour import HANGING, PATIENT, Harbour, Logins, served
 
 PIECE = 128 * 1024
 LAYER = os.urandom(7 * PIECE + 1000)
 BIG = str(Digest.of(LAYER))
 IN_PIECES = replace(
-    QUICK,
+    PATIENT,
     piece_bytes=PIECE,
     flowing_bytes=10_000,
     fast_bytes_s=1.0,
@@ -29,10 +30,18 @@ IN_PIECES = replace(
     connections=4,
     spare_connections=9,
 )
+IN_PIECES_HANGING = replace(IN_PIECES, patience=HANGING.patience, floor_window_s=HANGING.floor_window_s)
+hangs = pytest.mark.parametrize("limits", [pytest.param(IN_PIECES_HANGING, id="hangs")])
 
 
 @pytest.fixture
-def harbour(tmp_path: Path) -> Iterator[Harbour]:
+def limits() -> Limits:
+    """Have patience, and cut a layer into pieces."""
+    return IN_PIECES
+
+
+@pytest.fixture
+def harbour(tmp_path: Path, limits: Limits) -> Iterator[Harbour]:
     """Start an origin and two mirrors with an image of one large layer, and a gateway that cuts it into eight pieces."""
     with ScriptedRegistry() as origin, ScriptedRegistry() as one, ScriptedRegistry() as two:
         (digest,) = {r.shelf.add_image("org/app", "1", layers=[LAYER]) for r in (origin, one, two)}
@@ -42,7 +51,7 @@ def harbour(tmp_path: Path) -> Iterator[Harbour]:
             credentials=logins,
             clock=SystemClock(),
             port=0,
-            limits=IN_PIECES,
+            limits=limits,
             proxies=Proxies(),
             certs=(),
         )
@@ -72,6 +81,7 @@ def test_each_piece_is_asked_for_once(harbour: Harbour) -> None:
     assert (served(two), served(origin)) == (0, 0)
 
 
+@hangs
 def test_several_are_on_their_way_at_once(harbour: Harbour) -> None:
     """The first stands still after a while; the three connections beside it bring all that comes after."""
     one = harbour.mirrors[0]
@@ -83,8 +93,9 @@ def test_several_are_on_their_way_at_once(harbour: Harbour) -> None:
     assert attempts[1].bytes == served(harbour.mirrors[1]) == PIECE - 60_000
 
 
+@hangs
 def test_a_line_that_is_not_fast_is_not_shared(harbour: Harbour) -> None:
-    harbour.gateway._limits = replace(IN_PIECES, fast_bytes_s=1e12)
+    harbour.gateway._limits = replace(IN_PIECES_HANGING, fast_bytes_s=1e12)
     one = harbour.mirrors[0]
     one.faults.add(Fault.STALL, tail=BIG, at=60_000, times=1)
     harbour.pull()
@@ -139,12 +150,16 @@ FAULTS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+WAITED_FOR = {"stall", "hang", "slow"}
 NOTHING_TWICE = {"cut", "stall", "hang", "close", "zero_bytes", "chunked", "status", "token_expires"}
 """After these faults no byte need be fetched again."""
 
 
 @pytest.mark.parametrize("failing", ["the first mirror", pytest.param("all but the origin", marks=pytest.mark.full)])
-@pytest.mark.parametrize(("fault", "rule"), FAULTS)
+@pytest.mark.parametrize(
+    ("fault", "rule", "limits"),
+    [(fault, rule, IN_PIECES_HANGING if fault in WAITED_FOR else IN_PIECES) for fault, rule in FAULTS],
+)
 def test_a_fault_in_any_piece_changes_who_gives_the_bytes_and_nothing_else(
     harbour: Harbour, fault: str, rule: dict[str, Any], failing: str
 ) -> None:

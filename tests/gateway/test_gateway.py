@@ -12,7 +12,6 @@ import pytest
 
 from fleet.clock import SystemClock
 from fleet.gateway.fetch import Fetch
-from fleet.gateway.limits import Limits
 from fleet.gateway.server import Gateway
 from fleet.gateway.take import Taking
 from fleet.images.digest import Digest
@@ -23,17 +22,9 @@ from fleet.mirrors.table import MirrorTable
 from fleet.testing.faults import Fault
 from fleet.testing.images import build_image, build_index
 from tests.gateway.docking import Dock, PullFailed
-from tests.gateway.harbour import LAYERS, PATIENT, Harbour, Logins, served
+from tests.gateway.harbour import HANG_S, HANGING, LAYERS, PATIENT, Harbour, Logins, served
 
 BIG = str(Digest.of(LAYERS[0]))
-HANG_S = 2.0
-HANGING = replace(PATIENT, patience=replace(PATIENT.patience, first_byte_s=HANG_S))
-
-
-@pytest.fixture
-def limits() -> Limits:
-    """Have patience: what hangs here says so."""
-    return PATIENT
 
 
 def test_the_first_mirror_serves_everything(harbour: Harbour) -> None:
@@ -90,7 +81,7 @@ def test_an_index_passes_unchanged_and_the_engine_chooses(harbour: Harbour) -> N
 
 def test_manifests_fetched_before_the_engine_asks_are_not_fetched_again(harbour: Harbour) -> None:
     session, dock = harbour.open()
-    harbour.gateway.submit(session.prepare(Platform("linux", "amd64"))).result(30)
+    harbour.gateway.submit(session.prepare(Platform("linux", "amd64"))).result(60)
     dock.pull(session.name, str(harbour.digest))
     harbour.gateway.end(session)
     assert [e.kind for e in harbour.mirrors[0].log].count("manifests") == 1
@@ -130,8 +121,9 @@ def test_the_header_comes_before_the_bytes_are_proved_and_nothing_follows_where_
     harbour.mirrors.clear()
     harbour.origin.faults.add(Fault.PAUSE, tail=BIG, at=200_000)
     session, dock = harbour.open()
+    gateway.submit(session.prepare(None)).result(60)
     dock.manifest(session.name, str(harbour.digest))
-    with closing(http.client.HTTPConnection(gateway.host, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection(gateway.host, timeout=60)) as connection:
         connection.request("GET", f"/v2/{session.name}/blobs/{BIG}", headers=dock.proof)
         answer = connection.getresponse()
         assert (answer.status, answer.getheader("content-length")) == (200, "300000")

@@ -24,8 +24,8 @@ DIFF_IDS = tuple(str(Digest.of(layer)) for layer in LAYERS)
 
 def prefetch(harbour: Harbour, session: Session, *images: tuple[str, ...]) -> None:
     """Do what is done before the engine is told to pull."""
-    harbour.gateway.submit(session.prepare(AMD64)).result(20)
-    harbour.gateway.submit(session.prefetch(images)).result(20)
+    harbour.gateway.submit(session.prepare(AMD64)).result(60)
+    harbour.gateway.submit(session.prefetch(images)).result(60)
 
 
 def asked(harbour: Harbour) -> list[str]:
@@ -67,7 +67,7 @@ def test_a_layer_that_was_thought_to_be_there_is_served_and_counted_all_the_same
 
 def test_how_much_there_is_is_not_told_before_it_is_known(harbour: Harbour) -> None:
     session, _ = harbour.open()
-    harbour.gateway.submit(session.prepare(AMD64)).result(20)
+    harbour.gateway.submit(session.prepare(AMD64)).result(60)
     assert session.progress()[1] is None
     harbour.gateway.end(session)
 
@@ -88,10 +88,10 @@ def test_nothing_more_is_fetched_when_the_pull_has_ended(harbour: Harbour) -> No
     for registry in (*harbour.mirrors, harbour.origin):
         registry.faults.add(Fault.HANG, kind="blobs")
     session, _ = harbour.open()
-    harbour.gateway.submit(session.prepare(AMD64)).result(20)
+    harbour.gateway.submit(session.prepare(AMD64)).result(60)
     running = harbour.gateway.submit(session.prefetch(()))
     harbour.gateway.end(session)
-    running.result(20)
+    running.result(60)
     assert [d for d in map(str, map(Digest.of, LAYERS)) if d in asked(harbour)] == []
 
 

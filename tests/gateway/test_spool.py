@@ -18,7 +18,7 @@ from fleet.registry.proxies import Proxies
 from fleet.testing.faults import Fault
 from fleet.testing.registry import ScriptedRegistry
 from tests.gateway import pulls_until_killed
-from tests.gateway.harbour import QUICK, Harbour, Logins, served
+from tests.gateway.harbour import PATIENT, Harbour, Logins, served
 
 LAYER = os.urandom(2 * NOTED_BYTES + 1_000_000)
 BIG = Digest.of(LAYER)
@@ -39,7 +39,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             credentials=Logins(),
             clock=SystemClock(),
             port=0,
-            limits=replace(QUICK, spool_bytes=50_000_000),
+            limits=replace(PATIENT, spool_bytes=50_000_000),
             proxies=Proxies(),
             certs=(),
         )

@@ -101,7 +101,7 @@ def daemon(tmp_path: Path) -> Iterator[str]:
         assert ours.recv(1) == b"x"
         yield url
         ours.send(b"x")
-        running.wait(10)
+        running.wait(60)
 
 
 @pytest.mark.skipif(not PROC.is_dir(), reason="this system has no /proc")

@@ -18,7 +18,8 @@ from fleet.registry.proxies import Proxies
 from fleet.testing.registry import ScriptedRegistry
 
 T = TypeVar("T")
-QUICK = Patience(connect_s=2.0, first_byte_s=0.4, silence_s=0.4)
+HANG_S = 3.0
+QUICK = Patience(connect_s=20.0, first_byte_s=HANG_S, silence_s=HANG_S)
 """For answers that never come: long enough for a busy machine, short enough for a test."""
 START = datetime(2026, 11, 2, 12, tzinfo=UTC)
 

@@ -18,7 +18,7 @@ from fleet.testing.entry import Entry
 from fleet.testing.faults import Fault
 from fleet.testing.gatekeeper import Access
 from fleet.testing.registry import ScriptedRegistry
-from tests.registry.asking import QUICK, HandClock, Known, address_of, blob, fetching, resolving, with_client
+from tests.registry.asking import HANG_S, QUICK, HandClock, Known, address_of, blob, fetching, resolving, with_client
 
 APP = "org/app"
 USER = Credentials(username="ann", password="pass:word ä")
@@ -243,7 +243,7 @@ def test_a_realm_that_hangs_is_given_up(guarded: Opened) -> None:
     """The time for the first byte holds for the token, too."""
     registry = guarded(scheme="bearer")
     registry.faults.add(Fault.HANG, kind="token")
-    with pytest.raises(ExchangeFailed, match=r"within 0\.4 s"):
+    with pytest.raises(ExchangeFailed, match=f"within {HANG_S:g} s"):
         with_client(address_of(registry), resolving("org/app:1"), patience=QUICK)
 
 

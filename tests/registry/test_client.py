@@ -14,7 +14,7 @@ from fleet.registry.faults import ExchangeFailed, Failure, RateLimitError
 from fleet.registry.manifest import ACCEPT, DOCKER_INDEX, DOCKER_MANIFEST
 from fleet.testing.faults import Fault
 from fleet.testing.registry import ScriptedRegistry
-from tests.registry.asking import QUICK, HandClock, address_of, blob, fetching, resolving, with_client
+from tests.registry.asking import HANG_S, QUICK, HandClock, address_of, blob, fetching, resolving, with_client
 
 APP = "org/app"
 
@@ -214,7 +214,7 @@ def test_a_body_that_breaks_off_says_how(
 def test_a_slow_body_is_not_a_stalled_one(registry: ScriptedRegistry) -> None:
     """Patience is for silence, not for size: a body may take longer than any single wait."""
     layer = registry.shelf.add_blob(APP, b"z" * 3_000)
-    registry.faults.add(Fault.SLOW, kind="blobs", rate=4_000)
+    registry.faults.add(Fault.SLOW, kind="blobs", rate=round(3_000 / (HANG_S + 0.5)))
     assert len(with_client(address_of(registry), blob(APP, layer), patience=QUICK)) == 3_000
 
 

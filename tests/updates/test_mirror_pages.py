@@ -30,7 +30,7 @@ from fleet.updates.known import KnownDigests
 from fleet.updates.outcome import PullOutcome
 from fleet.updates.pull import Puller
 from tests.gateway.docking import pulling
-from tests.gateway.harbour import QUICK
+from tests.gateway.harbour import PATIENT
 
 PAGES = Path(__file__).parents[2] / "docs" / "how-to"
 HUB, GHCR = "nginx:1", "ghcr.io/org/app:1"
@@ -87,7 +87,7 @@ class Site:
             host_mirrors=lambda: read_host_mirrors(None, places=places),
             credentials=self.credentials,
             clock=SystemClock(),
-            limits=QUICK,
+            limits=PATIENT,
             port=0,
         )
         try:
