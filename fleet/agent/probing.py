@@ -29,6 +29,8 @@ from fleet.road.messages import Probe, Probed, Up
 
 log = logging.getLogger(__name__)
 
+USER_AGENT = "fleet-look"
+"""By which a registry's own log tells looks at it from pulls, whose bytes the history has."""
 LIMIT_S = 20.0
 """The most that one mirror may take, tokens and redirects included."""
 CERTIFICATE_S = 5.0
@@ -110,7 +112,7 @@ class Prober:
         if facts is None:
             return None
         platform = Platform.parse(f"{facts.os}/{facts.architecture}")
-        client = RegistryClient(mirror_address(endpoint, reference), credentials=self._credentials, clock=self._clock)
+        client = self._client(endpoint, reference)
         try:
             async with asyncio.timeout(LIMIT_S):
                 return await self._speeds.measure(str(endpoint), client, reference, Digest.parse(digest), platform)
@@ -121,8 +123,7 @@ class Prober:
 
     async def _asked(self, endpoint: Endpoint, reference: Reference | None) -> tuple[ProbeState, str, str]:
         """Return how it stands, why, and the digest that it names."""
-        address = mirror_address(endpoint, reference or Reference.parse("library/none"))
-        client = RegistryClient(address, credentials=self._credentials, clock=self._clock)
+        client = self._client(endpoint, reference or Reference.parse("library/none"))
         try:
             async with asyncio.timeout(LIMIT_S):
                 if reference is not None:
@@ -135,8 +136,17 @@ class Prober:
         finally:
             await client.aclose()
         if status in (401, 403):
-            return ProbeState.UNAUTHORIZED, f"cannot read {address.ping_url}: {status}", ""
+            return ProbeState.UNAUTHORIZED, f"cannot read {client.address.ping_url}: {status}", ""
         return (ProbeState.OK, "", "") if status == 200 else (ProbeState.DOWN, f"status {status} to /v2/", "")
+
+    def _client(self, endpoint: Endpoint, reference: Reference) -> RegistryClient:
+        """Return who asks *endpoint* for *reference*; its owner closes it."""
+        return RegistryClient(
+            mirror_address(endpoint, reference),
+            credentials=self._credentials,
+            clock=self._clock,
+            user_agent=USER_AGENT,
+        )
 
 
 def _image_for(rule: MirrorRule, images: Mapping[str, str]) -> Reference | None:

@@ -68,19 +68,13 @@ def _compared(stage: Stage, host: Host, app: str, digest: str, told: Sequence[An
     expect(good.host in pull["mirror"], f"the history of {where} names {good.machine.name}")
     manifest = stage.origin.get_json(f"/v2/acme/{app}/manifests/{digest}")
     blobs = [manifest["config"], *manifest["layers"]]
-    fetched = {row["digest"]: row["size"] for row in blobs if _sent(good, host, {row["digest"]})}
+    fetched = {row["digest"]: row["size"] for row in blobs if good.sent(host.address, {row["digest"]})}
     expect(len(fetched) >= len(blobs) - 1, f"{good.machine.name} sent {host.name} every layer of {app} that is new")
     by_good = next(row["bytes"] for row in pull["attempts"] if row["mirror"] == pull["mirror"])
-    sent = {r.machine.name: _sent(r, host, {*fetched, digest}) for r in (*stage.mirrors, stage.origin)}
+    sent = {r.machine.name: r.sent(host.address, {*fetched, digest}) for r in (*stage.mirrors, stage.origin)}
     expect(sent[good.machine.name] == by_good, f"history and log of {good.machine.name} agree on the bytes of {where}")
-    expect(_sent(stage.origin, host, set(fetched)) == 0, f"the origin sent no layer of {where}")
+    expect(stage.origin.sent(host.address, fetched) == 0, f"the origin sent no layer of {where}")
     return [host.name, app, named(pull["mirror"], stage.names), f"{by_good:,}", *(f"{n:,}" for n in sent.values())]
-
-
-def _sent(registry: Registry, host: Host, digests: set[str]) -> int:
-    """Return the bytes of *digests* that a registry sent to a host, by its own log."""
-    rows = registry.asked("blobs", client=host.address) + registry.asked("manifests", client=host.address)
-    return sum(row.sent for row in rows if row.place.tail in digests)
 
 
 def _is_of(row: Any, host: Host, app: str) -> bool:

@@ -5,7 +5,7 @@ import re
 import ssl
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx2
 
+from fleet.agent.probing import USER_AGENT as LOOK
 from fleet.images.digest import Digest
 from fleet.testing.distribution import Place, place_of
 from fleet.testing.images import BuiltManifest
@@ -23,6 +24,7 @@ TLS_PORT = 443
 PLAIN_PORT = 5000
 _COMBINED = re.compile(
     r'(?P<client>\S+) \S+ \S+ \[(?P<at>[^]]+)] "(?P<method>[A-Z]+) (?P<path>[^ ?"]+)\S* [^"]*" (?P<status>\d+) (?P<sent>\d+|-)'
+    r' "[^"]*" "(?P<agent>[^"]*)"'
 )
 
 
@@ -38,6 +40,8 @@ class Access:
     status: int
     sent: int
     """Bytes of the body that left."""
+    agent: str = ""
+    """Who asked, by its own word."""
 
     @property
     def place(self) -> Place:
@@ -119,6 +123,14 @@ class Registry(ABC):
             for row in self.accesses()
             if row.place.kind == kind and row.method == method and client in ("", row.client)
         ]
+
+    def sent(self, client: str, digests: Collection[str]) -> int:
+        """Return the bytes of *digests* that it sent to an address for pulls, by its own log.
+
+        A look at a mirror measures once a day how fast it gives a layer; those bytes are no pull's, and say so.
+        """
+        rows = self.asked("blobs", client=client) + self.asked("manifests", client=client)
+        return sum(row.sent for row in rows if row.place.tail in digests and row.agent != LOOK)
 
     def _listens(self) -> bool:
         # Nothing else listens on the machine, so its own table of sockets is the kindest place to look.
@@ -236,8 +248,10 @@ def _combined(found: re.Match[str]) -> Access:
         path=found["path"],
         status=int(found["status"]),
         sent=0 if found["sent"] == "-" else int(found["sent"]),
+        agent=found["agent"],
     )
 
 
 def _scripted(row: Mapping[str, Any]) -> Access:
-    return Access(**{name: row[name] for name in ("at", "client", "method", "path", "status", "sent")})
+    told = {name: row[name] for name in ("at", "client", "method", "path", "status", "sent")}
+    return Access(**told, agent=row["headers"].get("user-agent", ""))

@@ -57,8 +57,7 @@ class Scene:
             manifest["config"]["digest"],
             *(layer["digest"] for layer in manifest["layers"]),
         }
-        asked = registry.asked("blobs", client=host.address) + registry.asked("manifests", client=host.address)
-        return sum(row.sent for row in asked if row.place.tail in named)
+        return registry.sent(host.address, named)
 
 
 def runs(host: Host) -> Any:
