@@ -294,16 +294,17 @@ def test_a_container_is_made_for_a_namespace_or_a_link_before_the_other_one_runs
 
 
 def test_a_container_is_stopped_with_the_signal_and_the_patience_that_are_asked_for(bed: Bed) -> None:
-    bed.image("app:1", Cmd=["sh", "-c", "trap 'exit 7' USR1; trap '' TERM; while :; do sleep 1 & wait $!; done"])
+    traps = "trap 'exit 7' USR1; trap '' TERM; echo >/trapped"
+    bed.image("app:1", Cmd=["sh", "-c", f"{traps}; while :; do sleep 1 & wait $!; done"])
     web = run(bed, "web", "app:1", **host(RestartPolicy={"Name": "no"}))["Id"]
     if isinstance(bed, MemoryBed):
         bed.memory.behave(web, Behaviour(exit_code=7))
-    bed.clock.sleep(0.5)
-    bed.engine.stop(web, timeout_s=20, signal="SIGUSR1")
+    eventually(bed, "the traps", lambda: bed.engine.execute(web, ["ls", "/trapped"], timeout_s=60).code == 0)
+    bed.engine.stop(web, timeout_s=60, signal="SIGUSR1")
     found = bed.engine.inspect(web)
     assert found is not None
     assert (state(bed, web), found["State"]["ExitCode"]) == ("exited", 7)
-    bed.engine.stop(web, timeout_s=20, signal="SIGUSR1")
+    bed.engine.stop(web, timeout_s=60, signal="SIGUSR1")
     bed.engine.start(web)
     bed.clock.sleep(0.5)
     if isinstance(bed, MemoryBed):
@@ -320,13 +321,13 @@ def test_a_command_runs_in_a_running_container(bed: Bed) -> None:
     if isinstance(bed, MemoryBed):
         bed.memory.commands["echo told; exit 3"] = (3, "told\n", 0.0)
         bed.memory.commands["sleep 9"] = (0, "", 9.0)
-    assert bed.engine.execute(web, ["sh", "-c", "true"], timeout_s=20) == Executed(code=0)
-    told = bed.engine.execute(web, ["sh", "-c", "echo told; exit 3"], user="1:1", timeout_s=20)
+    assert bed.engine.execute(web, ["sh", "-c", "true"], timeout_s=60) == Executed(code=0)
+    told = bed.engine.execute(web, ["sh", "-c", "echo told; exit 3"], user="1:1", timeout_s=60)
     assert told == Executed(code=3, output="told\n")
     assert bed.engine.execute(web, ["sh", "-c", "sleep 9"], timeout_s=0.5).code is None
     bed.engine.stop(web)
     with pytest.raises(EngineError) as refused:
-        bed.engine.execute(web, ["sh", "-c", "true"], timeout_s=20)
+        bed.engine.execute(web, ["sh", "-c", "true"], timeout_s=60)
     assert refused.value.status == 409
 
 

@@ -79,7 +79,7 @@ class Scene:
     def namespace(self, container: str, kind: str = "") -> str:
         """Return the identity of the namespace that a container lives in."""
         place = f"/proc/self/ns/{kind or LIVES_IN[container]}"
-        told = self.bed.engine.execute(container, ["/bin/busybox", "readlink", place], user="0", timeout_s=20)
+        told = self.bed.engine.execute(container, ["/bin/busybox", "readlink", place], user="0", timeout_s=60)
         assert told.code == 0, told
         return told.output
 

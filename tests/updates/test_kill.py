@@ -23,8 +23,7 @@ from tests.updates.victim import COMMAND, ORDER
 pytestmark = pytest.mark.lab
 UPDATE = UUID(int=2)
 ROOT = Path(__file__).parents[2]
-SLOW = ("sh", "-c", "trap 'sleep 2; exit 0' TERM; while :; do sleep 1 & wait $!; done")
-"""A program that takes two seconds to end."""
+STOPS_IN_S = 2.0
 BEFORE_THE_POINT_OF_NO_RETURN = [Stage.CREATE, Stage.RELEASE, Stage.STOP, Stage.SWAP, Stage.START, Stage.VERIFY]
 
 
@@ -38,9 +37,10 @@ def real(engines: dict[str, str]) -> Iterator[RealBed]:
 class Scene:
     """A container with data, and an order to update it."""
 
-    def __init__(self, bed: RealBed, folder: Path, *, remove: bool = False) -> None:
+    def __init__(self, bed: RealBed, folder: Path, *, remove: bool = False, stops_in_s: float = STOPS_IN_S) -> None:
         self.bed, self.journal, self.order = bed, folder / "journal", folder / "order.json"
-        bed.image("app:1", Volumes={"/data": {}}, Cmd=list(SLOW))
+        slow = f"trap 'sleep {stops_in_s}; exit 0' TERM; while :; do sleep 1 & wait $!; done"
+        bed.image("app:1", Volumes={"/data": {}}, Cmd=["sh", "-c", slow])
         fields = {"AutoRemove": True} if remove else {"RestartPolicy": {"Name": "always"}}
         self.before = run(bed, "web", "app:1", HostConfig=fields)
         self.volume = self.before["Mounts"][0]["Name"]
@@ -123,11 +123,12 @@ def test_killed_after_that_the_new_one_runs(stage: Stage, real: RealBed, tmp_pat
 @pytest.mark.parametrize("remove", [False, True], ids=["", "rm"])
 def test_killed_while_the_engine_stops_the_old_one_it_runs_again(remove: bool, real: RealBed, tmp_path: Path) -> None:
     """The engine goes on with the stop; an old one that still runs when the next agent looks is about to end."""
-    scene = Scene(real, tmp_path, remove=remove)
+    # A busy machine may take seconds from the kill to the look.
+    scene = Scene(real, tmp_path, remove=remove, stops_in_s=2 * STOPS_IN_S)
     scene.die_at(Stage.STOP, 0.3)
     assert scene.look(scene.before["Id"])["State"]["Running"]
     assert scene.recovered() is Result.ROLLED_BACK
-    real.clock.sleep(2.5)
+    real.clock.sleep(2 * STOPS_IN_S + 0.5)
     scene.assert_runs(scene.before["Image"])
 
 

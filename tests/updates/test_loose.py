@@ -8,7 +8,7 @@ from fleet.errors import EngineError
 from fleet.updates.command import LooseFiles, Policy, VerifyPolicy
 from fleet.updates.loose import MOST_TOLD, select, told
 from fleet.updates.outcome import Result
-from tests.contracts.beds import Bed, run
+from tests.contracts.beds import Bed, eventually, run
 from tests.updates.site import Shape, Site
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
@@ -92,9 +92,8 @@ def test_a_real_engine_tells_and_copies_them(bed: Bed) -> None:
     script = f"echo mine > /etc/app.conf; mkdir /srv /srv/deep; echo 1 > /srv/deep/er; {waits}"
     bed.image("app:1", Volumes={"/data": {}}, Cmd=["sh", "-c", script])
     old = run(bed, "old", "app:1", HostConfig={"Binds": ["/etc:/mnt/deep/etc:ro"]})
-    bed.clock.sleep(1)
-    found = loose_files(bed.engine, old)
-    assert found == ("/etc/app.conf", "/srv")
+    found = ("/etc/app.conf", "/srv")
+    eventually(bed, f"{found} to be told", lambda: loose_files(bed.engine, old) == found)
     other = run(bed, "new", "app:1", Cmd=["sh", "-c", waits])
     copy_files(bed.engine, found, old["Id"], other["Id"])
     assert loose_files(bed.engine, other) == found
