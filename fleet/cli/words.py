@@ -3,79 +3,32 @@
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import click
 
+from fleet.api.words import NOTHING, ago, change, familiar, moment, pairs, seconds, short_digest, short_id, size
 from fleet.errors import BadInput
-from fleet.images.reference import Reference
+
+__all__ = [
+    "NOTHING",
+    "Duration",
+    "Moment",
+    "ago",
+    "change",
+    "familiar",
+    "moment",
+    "pairs",
+    "read_duration",
+    "read_moment",
+    "read_pairs",
+    "seconds",
+    "short_digest",
+    "short_id",
+    "size",
+]
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _DURATION = re.compile(r"(\d{1,6})([smhdw])")
-_SIZES = ("B", "kB", "MB", "GB", "TB")
-NOTHING = "-"
-
-
-def short_id(id: UUID | None) -> str:
-    """Return the last 8 hex digits: the first 12 are time, so that prefixes of neighbours collide."""
-    return id.hex[-8:] if id else NOTHING
-
-
-def short_digest(digest: str) -> str:
-    """Return ``sha256:`` and 12 digits."""
-    algorithm, colon, hexes = digest.partition(":")
-    return f"{algorithm}{colon}{hexes[:12]}" if digest else NOTHING
-
-
-def familiar(image: str) -> str:
-    """Return the spelling of a canonical image that people know: ``nginx:1.27``."""
-    try:
-        return Reference.parse(image).familiar
-    except BadInput:
-        return image or NOTHING
-
-
-def change(old: str, new: str) -> str:
-    """Return ``9f1c2d3e4f5a -> 41aa...`` of two digests."""
-    return f"{_bare(old)} -> {_bare(new)}"
-
-
-def size(count: int | None) -> str:
-    """Return ``41.2 MB``, in powers of 1000 as registries and docker do."""
-    if count is None:
-        return NOTHING
-    value = float(count)
-    for unit in _SIZES:
-        if value < 1000 or unit == _SIZES[-1]:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    raise AssertionError("the last unit takes all")
-
-
-def seconds(milliseconds: int | None) -> str:
-    """Return ``1.2 s``."""
-    return NOTHING if milliseconds is None else f"{milliseconds / 1000:.1f} s"
-
-
-def moment(at: datetime | None) -> str:
-    """Return an instant in UTC, to the second."""
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at else NOTHING
-
-
-def ago(at: datetime | None, now: datetime | None = None) -> str:
-    """Return how long ago: ``3m``."""
-    if at is None:
-        return "never"
-    passed = max(0, round(((now or datetime.now(UTC)) - at).total_seconds()))
-    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
-        if passed >= 2 * length:
-            return f"{passed // length}{unit} ago"
-    return f"{passed}s ago"
-
-
-def pairs(labels: dict[str, str]) -> str:
-    """Return ``a=1,b=2``."""
-    return ",".join(f"{name}={value}" for name, value in sorted(labels.items())) or NOTHING
 
 
 def read_pairs(given: tuple[str, ...]) -> dict[str, str]:
@@ -125,7 +78,3 @@ class Moment(click.ParamType[datetime]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         """Read it."""
         return value if isinstance(value, datetime) else read_moment(value)
-
-
-def _bare(digest: str) -> str:
-    return digest.rpartition(":")[2][:12] if digest else "?"
