@@ -157,7 +157,7 @@ def _ordered(order: Order, entry: CommandEntry | None, now: datetime) -> Step:
     except BadInput as error:
         done = CommandEntry(id=order.command, state=CommandState.DONE, changed_at=now)
         return Step(entry=done, outcomes=tuple(_unreadable(order, target, error, now) for target in order.targets))
-    taken = CommandEntry(id=order.command, state=CommandState.ORDERED, command=command, changed_at=now)
+    taken = CommandEntry(id=order.command, state=CommandState.ORDERED, command=command, version=order.v, changed_at=now)
     return Step(entry=taken)
 
 

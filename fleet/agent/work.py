@@ -342,7 +342,9 @@ class Workshop:
 
         In this order: wherever it is cut off, the next start has the outcome still, or once more, and never none.
         """
-        self._ways.put(Outcome(command=command, outcome=outcome, pull=pull, finished_at=self._clock.now()))
+        entry = self._commands.wanted(command)
+        told = {"command": command, "outcome": outcome, "pull": pull, "finished_at": self._clock.now()}
+        self._ways.put(Outcome.read_in(entry.version if entry else 1, **told))
         if target is not None:
             self._commands.change(command, partial(machine.without, ended=(target,), now=self._clock.now()))
         if not keep:

@@ -11,11 +11,12 @@ from fleet.history.database import Database
 from fleet.history.logins import LoginRow, logins, mute
 from fleet.road.acl import AclKeeper, HostLogin, Sends
 from fleet.road.broker import BrokerAddress
-from fleet.road.messages import VERSION
 from fleet.road.up import InboxReader
 
 log = logging.getLogger(__name__)
 
+OWN_LIST_SINCE = 2
+"""The version of messages with which hosts came to append to lists of their own."""
 SPARED = 64
 """Who has less than this part of the cap is never to blame, however full the broker is."""
 
@@ -23,7 +24,7 @@ SPARED = 64
 def login_of(row: LoginRow) -> HostLogin:
     """Return what the broker must know of a host."""
     # One whose agent knows of its own list has no need of the one of all.
-    sends = Sends.NOWHERE if row.muted else Sends.OWN if VERSION in row.reads else Sends.ANYWHERE
+    sends = Sends.NOWHERE if row.muted else Sends.OWN if OWN_LIST_SINCE in row.reads else Sends.ANYWHERE
     return HostLogin(
         host_id=row.host_id.hex, password_sha256=row.password_sha256, next_sha256=row.next_sha256, sends=sends
     )
@@ -77,4 +78,4 @@ class FloodGate:
 
     def _without_own_list(self) -> list[str]:
         """Return the hosts that may append to the one list of all: which of them did cannot be proved."""
-        return [row.host_id.hex for row in logins(self.db) if VERSION not in row.reads]
+        return [row.host_id.hex for row in logins(self.db) if OWN_LIST_SINCE not in row.reads]

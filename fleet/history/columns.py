@@ -111,9 +111,9 @@ def big(name: str, comment: str, *, nullable: bool = False) -> Column[Any]:
     return Column(name, BigInteger(), nullable=nullable, comment=comment)
 
 
-def flag(name: str, comment: str) -> Column[Any]:
+def flag(name: str, comment: str, *, nullable: bool = False) -> Column[Any]:
     """Return a column of yes or no."""
-    return Column(name, Boolean(), nullable=False, comment=comment)
+    return Column(name, Boolean(), nullable=nullable, comment=comment)
 
 
 def time(name: str, comment: str, *, nullable: bool = False) -> Column[Any]:

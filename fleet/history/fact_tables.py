@@ -129,6 +129,9 @@ updates = Table(
     big("downtime_ms", "from the old one's stop until one ran again, milliseconds; null: never stopped", nullable=True),
     time("finished_at", "by the host's clock, for people; decides nothing"),
     time("recorded_at", "when the centre wrote it down"),
+    flag(
+        "interrupted", "whether the agent ended in the middle of it; null: written before that was told", nullable=True
+    ),
     Index(None, "host_id", "id"),
     Index(None, "command_id"),
     Index(None, "rollout_id", "id"),

@@ -12,10 +12,11 @@ from fleet.history.database import Database
 from fleet.history.fact_tables import FAILURES, pulls, rollout_events, updates
 from fleet.history.hosts import SILENT_AFTER
 from fleet.history.inventory_tables import hosts
+from fleet.history.settling import failed_update
 from fleet.history.stopping import ZONE_LABEL
-from fleet.rollouts.failures import Failed, failure_of
+from fleet.rollouts.failures import failure_of
 from fleet.rollouts.habits import HostHabits
-from fleet.rollouts.states import FailureClass, HostState
+from fleet.rollouts.states import HostState
 from fleet.updates.outcome import Result
 
 LOOKED_AT = 20_000
@@ -48,17 +49,13 @@ def _habits(row: Any, done: list[Any], spells: list[int], now: datetime) -> Host
         silent=silent,
         unhealthy=bool(row["unhealthy"]),
         updates=len(tried),
-        failures=tuple(_failure(each) for each in tried if each.result in FAILURES),
+        failures=tuple(failure_of(failed_update(each, each.result)) for each in tried if each.result in FAILURES),
         pulls_ms=tuple(each.pull_ms for each in ran if each.pull_ms),
         applies_ms=tuple(_applied_ms(each) for each in ran),
         spells_ms=tuple(spells),
         known_ms=_ms(now - since),
         mirror=mirrors.most_common(1)[0][0] if mirrors else "",
     )
-
-
-def _failure(row: Any) -> FailureClass:
-    return failure_of(Failed(result=row.result, pulled=row.ok, created=row.create_ms is not None))
 
 
 def _applied_ms(row: Any) -> int:
@@ -68,8 +65,9 @@ def _applied_ms(row: Any) -> int:
 def _updates(connection: Connection) -> dict[UUID, list[Any]]:
     """Return the newest updates of each host, newest first."""
     c = updates.c
-    columns = (c.host_id, c.result, c.pull_ms, c.create_ms, c.stop_ms, c.start_ms, c.verify_ms, c.mirror, pulls.c.ok)
-    query = select(*columns).outerjoin(pulls, pulls.c.id == c.pull_id).order_by(c.id.desc()).limit(LOOKED_AT)
+    phases = (c.pull_ms, c.create_ms, c.stop_ms, c.start_ms, c.verify_ms)
+    query = select(c.host_id, c.result, *phases, c.mirror, c.interrupted, pulls.c.ok)
+    query = query.outerjoin(pulls, pulls.c.id == c.pull_id).order_by(c.id.desc()).limit(LOOKED_AT)
     found: dict[UUID, list[Any]] = defaultdict(list)
     for row in connection.execute(query):
         if len(found[row.host_id]) < PER_HOST:

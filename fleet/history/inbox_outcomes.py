@@ -75,6 +75,7 @@ def _row(batch: Batch, command: Command, target: dict[str, Any], message: Outcom
         "downtime_ms": outcome.downtime_ms,
         "finished_at": message.finished_at,
         "recorded_at": batch.now,
+        "interrupted": outcome.interrupted,
     }
 
 

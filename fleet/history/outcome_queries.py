@@ -55,6 +55,8 @@ class OutcomeRow:
     downtime_ms: int | None
     finished_at: datetime
     recorded_at: datetime
+    interrupted: bool | None
+    """Whether the agent ended in the middle of it; None: written before that was told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

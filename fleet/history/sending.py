@@ -1,5 +1,6 @@
 """Commands whose next message is due: each is looked at once more, and then ordered, released, or called off."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -7,7 +8,8 @@ from sqlalchemy import Connection, select
 
 from fleet.history.ahead_mark import FETCHED, is_ahead, sent
 from fleet.history.fact_tables import commands
-from fleet.history.moves import Command, HostTry, hosts_of, load_commands, save_commands, save_hosts
+from fleet.history.inventory_tables import hosts
+from fleet.history.moves import Command, HostTry, hosts_of, load_commands, pieces, save_commands, save_hosts
 from fleet.history.outgoing import post_all, posted
 from fleet.history.rollout_tables import rollouts
 from fleet.history.stopping import shut, what_stops
@@ -37,6 +39,7 @@ def due_commands(
     stopped = what_stops(connection, loaded.values(), now)
     specs = {id: RolloutSpec.parse(row.spec) for id, row in looked.items()}
     closed = shut(connection, loaded.values(), specs, now)
+    reads = _reads(connection, loaded.values())
     found: list[tuple[Command, Down]] = []
     cancels = []
     for command in loaded.values():
@@ -52,7 +55,8 @@ def due_commands(
         elif answer is Answer.SEND and command.id in closed:
             _wait_for_window(command, specs[command.rollout_id], now, lease_until)
         elif answer is Answer.SEND:
-            found.append((command, _send(command, host, specs[command.rollout_id], now, lease_until)))
+            message = _send(command, host, specs[command.rollout_id], now, lease_until)
+            found.append((command, _bound(message, command, reads)))
         elif answer is Answer.WAIT:
             command.due(lease_until)
         else:
@@ -93,8 +97,23 @@ def _send(command: Command, host: HostTry | None, spec: RolloutSpec, now: dateti
                 _step(command, host, CommandState.APPLYING, now, over)
             message = Go(command=command.id)
     command.due(lease_until)
-    # An offer is for whoever reads it; what follows is for the agent that answered.
-    return message.of_life(command.life) if command.life else message
+    return message
+
+
+def _bound(message: Down, command: Command, reads: Mapping[UUID, Sequence[int]]) -> Down:
+    """Return a message as its host reads it: an offer is for any agent, what follows is for the one that answered."""
+    return message.of_life(command.life, reads.get(command.host_id, ())) if command.life else message
+
+
+def _reads(connection: Connection, of: Iterable[Command]) -> dict[UUID, Sequence[int]]:
+    """Return the versions of messages that the hosts read to which something is bound, as their last heartbeats told."""
+    found: dict[UUID, Sequence[int]] = {}
+    for some in pieces(sorted({command.host_id for command in of if command.life})):
+        found |= {
+            row.id: row.reads
+            for row in connection.execute(select(hosts.c.id, hosts.c.reads).where(hosts.c.id.in_(some)))
+        }
+    return found
 
 
 def _step(command: Command, host: HostTry | None, state: CommandState, now: datetime, over: datetime | None) -> None:

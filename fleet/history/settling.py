@@ -76,16 +76,21 @@ def _results(connection: Connection, commands: Sequence[Command]) -> dict[UUID, 
     owner = {UUID(target["update_id"]): each.id for each in commands for target in each.order["targets"]}
     found: dict[UUID, list[Came]] = {each.id: [] for each in commands}
     # By the ids that the orders name, since an index on anything else would be searched in every partition.
-    query = select(
-        updates.c.id, updates.c.result, updates.c.reason, updates.c.new_digest, updates.c.create_ms, pulls.c.ok
-    )
+    c = updates.c
+    query = select(c.id, c.result, c.reason, c.new_digest, c.create_ms, c.interrupted, pulls.c.ok)
     query = query.outerjoin(pulls, pulls.c.id == updates.c.pull_id).order_by(updates.c.id)
     for some in pieces(sorted(owner)):
         for row in connection.execute(query.where(updates.c.id.in_(some))):
             result, reason = _as_told(row, pinned[row.id])
-            failed = Failed(result=result, pulled=row.ok, created=row.create_ms is not None)
+            failed = failed_update(row, result)
             found[owner[row.id]].append(Came(result=result, reason=reason, failed=failed))
     return found
+
+
+def failed_update(row: Any, result: Result) -> Failed:
+    """Return what tells whose fault an update is, of its row with the ``ok`` of its pull, where it counts as *result*."""
+    created, cut_off = row.create_ms is not None, bool(row.interrupted)
+    return Failed(result=result, pulled=row.ok, created=created, interrupted=cut_off)
 
 
 def _as_told(row: Any, pinned: str) -> tuple[Result, str]:

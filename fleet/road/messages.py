@@ -1,12 +1,15 @@
-"""The messages between centre and host, versions 1 and 2. The only words that either side says.
+"""The messages between centre and host, versions 1 to 3. The only words that either side says.
 
 Down (centre to host): Offer, Order, Go, Cancel, Resolve, Probe, Receipt, SendSnapshot. Up (host to centre): Claim, Ready,
 Outcome, Resolved, Probed, Progress, Heartbeat, Snapshot, and since version 2 Rekey. A field is added only with a version;
 what is unknown is refused (``extra="forbid"``).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime
+from functools import reduce
+from operator import attrgetter, getitem
 from typing import Annotated, Any, ClassVar, Literal, Self
 from uuid import UUID
 
@@ -31,7 +34,7 @@ from fleet.updates.command import Policy, Target, UpdateCommand
 from fleet.updates.outcome import PullOutcome, UpdateOutcome
 from fleet.updates.snapshot import ContainerState
 
-VERSION = 2
+VERSION = 3
 """The highest version of messages that this program writes, to whom reads it; without that it writes version 1."""
 
 READS = tuple(range(1, VERSION + 1))
@@ -47,15 +50,18 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     since: ClassVar[Mapping[str, int]] = {}
-    """Fields that version 1 had not, and the version that brought each."""
+    """Fields that version 1 had not, and the version that brought each; each is empty where it says nothing.
 
-    v: Literal[1, 2] = 1
+    ``outcome.interrupted`` is a field of the part ``outcome``.
+    """
+
+    v: Literal[1, 2, 3] = 1
     traceparent: str = ""
 
     @model_validator(mode="after")
     def _holds_nothing_later(self) -> Self:
         for name in self._later():
-            if getattr(self, name) != type(self).model_fields[name].default:
+            if attrgetter(name)(self):
                 raise ValueError(f"{name} is no field of version {self.v}")
         return self
 
@@ -63,17 +69,22 @@ class Message(BaseModel):
     def _as_its_version(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out what its version has not: whoever reads that version refuses what it does not know."""
         written: dict[str, Any] = write(self)
-        later = self._later()
-        return {name: value for name, value in written.items() if name not in later} if later else written
+        for name in self._later():
+            *parts, field = name.split(".")
+            reduce(getitem, parts, written).pop(field, None)
+        return written
 
     def _later(self) -> frozenset[str]:
         return frozenset(name for name, version in self.since.items() if version > self.v)
 
-    def of_life(self, life: UUID) -> Self:
-        """Return the same message in version 2, bound to *life*; as it is where it is not bound to one."""
+    def of_life(self, life: UUID, reads: Collection[int] = ()) -> Self:
+        """Return the same message bound to *life*, in the highest version of those that its reader *reads*.
+
+        Who has a life reads version 2. As it is where it is not bound to one.
+        """
         if "life" not in type(self).model_fields:
             return self
-        return self.model_copy(update={"v": 2, "life": life})
+        return self.model_copy(update={"v": max({2, *reads} & set(READS)), "life": life})
 
 
 # Down
@@ -237,6 +248,8 @@ class Ready(Message):
 class Outcome(Message):
     """What came of one target; sent as it happens, and again until the receipt."""
 
+    since = {"outcome.interrupted": 3}
+
     kind: Literal["outcome"] = "outcome"
     command: UUID
     outcome: UpdateOutcome
@@ -244,6 +257,15 @@ class Outcome(Message):
     """The pull that the target needed, whether it succeeded or not."""
     finished_at: AwareDatetime
     """By the host's clock; for people, decides nothing."""
+
+    @classmethod
+    def read_in(cls, version: int, **fields: Any) -> Self:
+        """Return one for a reader of *version*: of an update that was interrupted, earlier ones are told the rest."""
+        told: UpdateOutcome = fields["outcome"]
+        if not told.interrupted:
+            return cls(**fields)
+        new = version >= cls.since["outcome.interrupted"]
+        return cls(**fields, v=3) if new else cls(**(fields | {"outcome": replace(told, interrupted=False)}))
 
 
 class Resolved(Message):
@@ -283,7 +305,7 @@ class Rekey(Message):
     """This host made a key and a password of its own: from the first message that the new key signs, they alone hold."""
 
     kind: Literal["rekey"] = "rekey"
-    v: Literal[1, 2] = 2
+    v: Literal[1, 2, 3] = 2
     public_key: Annotated[str, StringConstraints(max_length=1000)]
     """The JWK of the new key's public half."""
     password_sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]

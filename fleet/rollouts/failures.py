@@ -17,10 +17,15 @@ class Failed:
     """Whether its pull succeeded; None: it needed none, or nothing is known of it."""
     created: bool
     """Whether the new container was made."""
+    interrupted: bool = False
+    """Whether the agent ended in the middle of it; one of an earlier release does not tell."""
 
 
 def failure_of(failed: Failed) -> FailureClass:
     """Return whose fault it is: bytes that did not come, an engine that said no, or the release itself."""
+    if failed.interrupted:
+        # The image had no chance to fail. Where not even the old container came back, another try helps nobody.
+        return FailureClass.ENGINE if failed.result is Result.ROLLBACK_FAILED else FailureClass.INFRASTRUCTURE
     if failed.result in (Result.ROLLED_BACK, Result.ROLLBACK_FAILED):
         return FailureClass.RELEASE
     if failed.pulled is False:

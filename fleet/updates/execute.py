@@ -97,7 +97,9 @@ def _carry_out(run: Run) -> UpdateOutcome:
 def _resume(run: Run) -> UpdateOutcome:
     if run.entry.outcome is not None:
         return run.entry.outcome
-    trouble = _start_verified(run) if run.entry.stage is Stage.REMOVE else INTERRUPTED
+    if run.entry.stage is not Stage.REMOVE:
+        return roll_back(run, INTERRUPTED, interrupted=True)
+    trouble = _start_verified(run)
     if trouble:
         return roll_back(run, trouble)
     run.remark(left_undone(run))

@@ -86,6 +86,8 @@ class UpdateEntry:
     """Why the stage UNDO was reached."""
     not_now: bool = False
     """Whether that was a hook that asks for another time: no failure, a skip."""
+    interrupted: bool = False
+    """Whether it was the end of the agent, in the middle of what had gone well until then."""
     known_before: tuple[str, ...] = ()
     """What the config diff begins with: what was known before the new container was there to compare."""
     config_diff: tuple[str, ...] = ()
@@ -143,6 +145,8 @@ class CommandEntry:
     """What came of each pull, by its pull key."""
     attempts: int = 0
     """How often work on it was begun; a command that kills its agent is abandoned after a few."""
+    version: int = 1
+    """The version of messages in which the centre ordered it, and so reads what came of it."""
     cancelled: str = ""
     """Why it was cancelled; empty where it was not."""
     changed_at: datetime

@@ -97,3 +97,5 @@ class UpdateOutcome:
     """From the stop of the old container until the new (or, rolled back, the old) one ran; None: never stopped."""
     config_diff: tuple[str, ...] = ()
     """Lines ``path: old -> new`` of the spec, without the values of environment variables."""
+    interrupted: bool = False
+    """Whether the agent ended in the middle, and its next start took the update back: that says nothing of the image."""

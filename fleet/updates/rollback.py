@@ -19,15 +19,17 @@ STEADY_S = 1.0
 when its caller went has been carried out too, so that a second look finds what it did."""
 
 
-def roll_back(run: Run, reason: str, *, not_now: bool = False) -> UpdateOutcome:
+def roll_back(run: Run, reason: str, *, not_now: bool = False, interrupted: bool = False) -> UpdateOutcome:
     """Bring the old container back and return the outcome; raise EngineUnreachable where the engine stays away.
 
-    *not_now* says that nothing went wrong: a hook asks for another time, and the update is a skip.
+    *not_now* says that nothing went wrong: a hook asks for another time, and the update is a skip. *interrupted* says
+    that an agent ended in the middle: where one ended on the way back, what that began for is still the reason.
     What was raised leaves the record open: the same call later goes on from there.
     """
     run.progress("rollback")
     began = run.clock.monotonic()
     told = run.entry.reason or reason
+    run.note(interrupted=run.entry.interrupted or (interrupted and not run.entry.reason))
     with contextlib.suppress(OSError):
         run.save(Stage.UNDO, reason=told, not_now=not_now or run.entry.not_now)
     failure, was_stopped = _tried_often(run)

@@ -147,5 +147,6 @@ def outcome_of(entry: UpdateEntry, result: Result, reason: str = "", **more: Any
         "phases": entry.phases,
         "downtime_ms": entry.downtime_ms,
         "config_diff": entry.config_diff,
+        "interrupted": entry.interrupted,
     }
     return UpdateOutcome(**(told | more))

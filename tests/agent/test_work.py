@@ -140,8 +140,8 @@ class Site:
             self.engine.run(name, f"{name}:1", **body)
         self.clock.advance(60)
 
-    def order(self, *names: str) -> None:
-        """Order that they be brought to the second version."""
+    def order(self, *names: str, version: int = 1) -> None:
+        """Order that they be brought to the second version, by a message of *version*."""
         running = self.engine.running()
         targets = tuple(
             Target(
@@ -156,7 +156,7 @@ class Site:
         )
         pulls = {pull_key(each): new_id() for each in targets}
         command = UpdateCommand(id=ID, targets=targets, policy=Policy(), pull_ids=pulls)
-        self.tell(Order.of(command))
+        self.tell(Order.of(command).model_copy(update={"v": version}))
 
     def tell(self, message: Any) -> None:
         """Take a message from the centre."""
@@ -423,6 +423,22 @@ def test_an_update_under_way_is_never_abandoned(site: Site) -> None:
         site.clock.advance(60)
     assert set(site.engine.running()) == {"web"}
     assert site.results() == {"web": Result.ROLLED_BACK}
+
+
+@pytest.mark.parametrize(("version", "told"), [(1, False), (2, False), (3, True)])
+def test_that_an_agent_ended_in_the_middle_is_told_to_a_centre_that_reads_of_it(
+    site: Site, version: int, told: bool
+) -> None:
+    """The order says what the centre reads, also to an agent that begins after it."""
+    site.run("web")
+    site.order("web", version=version)
+    site.work()
+    site.go()
+    site.engine.fail("start", KillNow)
+    assert site.live(lambda: site.state() is CommandState.DONE) == 1
+    assert site.results() == {"web": Result.ROLLED_BACK}
+    assert [(each.v, each.outcome.interrupted) for each in site.put] == [(3 if told else 1, told)]
+    assert "interrupted" in site.put[0].outcome.reason
 
 
 def test_a_command_that_kills_its_agent_is_abandoned(site: Site) -> None:

@@ -8,8 +8,22 @@ from uuid import uuid4
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from fleet.road.messages import DOWN, UP, Claim, Go, Heartbeat, HostFacts, Message, Order, Ready, SendSnapshot
+from fleet.road.messages import (
+    DOWN,
+    UP,
+    VERSION,
+    Claim,
+    Go,
+    Heartbeat,
+    HostFacts,
+    Message,
+    Order,
+    Outcome,
+    Ready,
+    SendSnapshot,
+)
 from fleet.updates.command import Policy
+from fleet.updates.outcome import Result, UpdateOutcome
 
 LIFE = uuid4()
 BOUND: list[Message] = [
@@ -48,7 +62,45 @@ class TestBound:
 
     def test_a_version_that_there_is_not_is_refused(self, message: Message) -> None:
         with pytest.raises(ValidationError):
-            reader(message).validate_json(json.dumps(json.loads(message.model_dump_json()) | {"v": 3}))
+            reader(message).validate_json(json.dumps(json.loads(message.model_dump_json()) | {"v": VERSION + 1}))
+
+
+def outcome(version: int, *, interrupted: bool = True) -> Outcome:
+    """Return what is told of an update that was taken back, to a reader of *version*."""
+    came = UpdateOutcome(update_id=uuid4(), container="web", result=Result.ROLLED_BACK, interrupted=interrupted)
+    return Outcome.read_in(version, command=uuid4(), outcome=came, finished_at=datetime.now(UTC))
+
+
+class TestInterrupted:
+    @pytest.mark.parametrize("version", [1, 2])
+    def test_an_earlier_centre_is_told_all_else(self, version: int) -> None:
+        told = outcome(version)
+        written = json.loads(told.model_dump_json())
+        assert written["v"] == 1
+        assert "interrupted" not in written["outcome"]
+        assert written["outcome"]["result"] == "rolled_back"
+        assert UP.validate_json(json.dumps(written)) == told
+
+    def test_one_that_reads_version_3_is_told(self) -> None:
+        told = outcome(3)
+        written = json.loads(told.model_dump_json())
+        assert (written["v"], written["outcome"]["interrupted"]) == (3, True)
+        assert UP.validate_json(json.dumps(written)) == told
+
+    def test_where_there_is_nothing_to_tell_any_centre_reads_it(self) -> None:
+        assert "interrupted" not in json.loads(outcome(3, interrupted=False).model_dump_json())["outcome"]
+
+    @pytest.mark.parametrize("version", [1, 2])
+    def test_it_is_refused_in_an_earlier_version(self, version: int) -> None:
+        forged = json.loads(outcome(3).model_dump_json()) | {"v": version}
+        with pytest.raises(ValidationError, match=r"outcome\.interrupted is no field of version"):
+            UP.validate_json(json.dumps(forged))
+
+
+class TestOrders:
+    @pytest.mark.parametrize(("reads", "version"), [((), 2), ((1,), 2), ((1, 2), 2), ((1, 2, 3), 3), ((1, 2, 3, 4), 3)])
+    def test_they_are_in_the_highest_version_that_both_know(self, reads: tuple[int, ...], version: int) -> None:
+        assert Go(command=uuid4()).of_life(LIFE, reads).v == version
 
 
 def test_what_is_bound_to_nobody_stays_as_it_is() -> None:

@@ -139,6 +139,44 @@ def test_an_engine_that_stays_away_leaves_the_record_open(site: Site) -> None:
     site.assert_promise(outcome)
 
 
+@pytest.mark.parametrize("call", ["create", "stop", "start"])
+def test_an_agent_that_ended_in_the_middle_says_so_by_a_field(site: Site, call: str) -> None:
+    site.engine.fail(call, KillNow)
+    with pytest.raises(KillNow):
+        site.update()
+    (outcome,) = results(site)
+    assert outcome.interrupted
+    assert outcome.result is (Result.FAILED if call == "create" else Result.ROLLED_BACK)
+    site.assert_promise(outcome)
+
+
+def test_one_that_ended_once_more_on_the_way_back_says_so_still(site: Site) -> None:
+    site.engine.fail("start", KillNow, times=2)
+    for again in (site.update, lambda: results(site)):
+        with pytest.raises(KillNow):
+            again()
+    (outcome,) = results(site)
+    assert (outcome.result, outcome.interrupted) == (Result.ROLLED_BACK, True)
+
+
+def test_one_that_ended_on_the_way_back_from_a_broken_image_blames_the_image(site: Site) -> None:
+    site.engine.world.images.images[site.new_image].behaviour = Behaviour(start_error="exec: not found")
+    site.engine.fail("start", KillNow, after=1)
+    with pytest.raises(KillNow):
+        site.update()
+    (outcome,) = results(site)
+    assert (outcome.result, outcome.interrupted) == (Result.ROLLED_BACK, False)
+    assert "exec: not found" in outcome.reason
+
+
+def test_what_went_well_after_the_end_of_an_agent_is_not_interrupted(site: Site) -> None:
+    site.engine.fail("remove", KillNow)
+    with pytest.raises(KillNow):
+        site.update()
+    (outcome,) = results(site)
+    assert (outcome.result, outcome.interrupted) == (Result.UPDATED, False)
+
+
 def test_a_way_back_that_fails_is_told_and_the_new_one_is_gone(site: Site) -> None:
     site.engine.behave("web", Behaviour(start_error="no such device"))
     site.engine.world.images.images[site.new_image].behaviour = Behaviour(start_error="exec: not found")
