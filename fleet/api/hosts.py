@@ -29,6 +29,8 @@ class Host(Part):
     containerd_store: bool = False
     problems: tuple[str, ...] = ()
     """What is wrong on it, each ``code: text``."""
+    refused: str = ""
+    """Why nothing is sent to it, and what to do about it; empty: nothing stands in the way."""
     outcomes_waiting: int = 0
     skew_ms: int | None = None
     """Its clock minus the centre's."""

@@ -23,6 +23,8 @@ class RolloutHost(Part):
     """Whose fault its latest failed try is: ``release``, ``infrastructure``, ``engine`` or ``timeout``."""
     containers: tuple[str, ...] = ()
     """What it shall update."""
+    refused: str = ""
+    """Why nothing is sent to it although its turn is still to come, and what to do about it; empty where it is not so."""
     phase: str = ""
     """What it does at this moment: ``pull``, ``create``, ``stop``, ``start``, ``verify``, ``rollback``."""
     container: str = ""
@@ -94,7 +96,8 @@ class RolloutAnswer(Answer):
     hosts: tuple[RolloutHost, ...] = ()
     spec: dict[str, Any] = Field(default_factory=dict)
     frozen: str = ""
-    """The freeze that every host whose turn is still to come is under, in words; empty: there is none."""
+    """The freeze that every host whose turn is still to come is under, refused ones aside, in words; empty: there is none.
+    """
     warnings: tuple[str, ...] = ()
     """What of its spec keeps hosts whose turn is still to come from ever having it, as things stand now."""
 

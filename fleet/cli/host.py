@@ -85,7 +85,7 @@ def ls(session: Session, labels: tuple[str, ...], patterns: tuple[str, ...]) -> 
     rows = [
         (
             h.name,
-            h.state,
+            "refused" if h.refused else h.state,
             ago(h.last_seen_at),
             pairs(h.labels),
             h.agent_version or NOTHING,
@@ -96,6 +96,9 @@ def ls(session: Session, labels: tuple[str, ...], patterns: tuple[str, ...]) -> 
         for h in answer.hosts
     ]
     print_table(session, _COLUMNS, rows, "no hosts; add one with: fleet host add NAME")
+    for h in answer.hosts:
+        if h.refused:
+            say(clean(h.refused))
 
 
 @host.command("show")
@@ -123,6 +126,8 @@ def show(session: Session, name: str) -> None:
     }
     for label, value in facts.items():
         click.echo(f"{label + ':':<10}{value}")
+    if h.refused:
+        click.echo(f"refused:  {clean(h.refused)}")
     for problem in h.problems:
         click.echo(f"problem:  {clean(problem)}")
     for rule in answer.mirrors:

@@ -12,7 +12,7 @@ from fleet.cli.plan import ASKING, PLANNING, carry_out
 from fleet.cli.select import selecting
 from fleet.cli.session import Branch, Leaf, Session, pass_session
 from fleet.cli.spec import speccing
-from fleet.cli.tree import amount, doing
+from fleet.cli.tree import amount, doing, refusals
 from fleet.cli.waiting import follow, waiting
 from fleet.cli.words import NOTHING, Duration, moment, short_id
 
@@ -69,7 +69,7 @@ def start(
     session = ctx.ensure_object(Session)
     told = build(ApplyPlan, **(spec or {"spec_text": ""}), reason=reason)
     with session.client() as client:
-        request = build(MakePlan, selector=selector, check=check)
+        request = build(MakePlan, selector=selector, check=check, configuration=False)
         with working(session, ASKING if check else PLANNING):
             plan = client.make_plan(request).plan
         if not plan.changes:
@@ -121,7 +121,7 @@ def show(session: Session, id: str) -> None:
         click.echo(f"wave {wave.number + 1}: {_painted(session, wave)}  {_about(wave)}")
     if answer.frozen:
         click.echo(clean(answer.frozen))
-    for warning in answer.warnings:
+    for warning in (*answer.warnings, *refusals(answer)):
         say(clean(f"warning: {warning}"))
     rows = [
         (

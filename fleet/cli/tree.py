@@ -100,9 +100,14 @@ def wave_line(answer: "RolloutAnswer", wave: "Wave") -> str:
 
 
 def stops(answer: "RolloutAnswer") -> list[str]:
-    """Return what holds or freezes the rollout, a line each."""
+    """Return what holds or freezes the rollout, or keeps one of its hosts from it, a line each."""
     held = [f"held: {hold.words}" for hold in answer.rollout.holds]
-    return [*held, answer.frozen] if answer.frozen else held
+    return [*held, *([answer.frozen] if answer.frozen else []), *refusals(answer)]
+
+
+def refusals(answer: "RolloutAnswer") -> list[str]:
+    """Return why nothing is sent to hosts whose turn is still to come, a line each."""
+    return [host.refused for host in answer.hosts if host.refused]
 
 
 def lines(answer: "RolloutAnswer", width: int) -> list[tuple[str, str]]:

@@ -11,8 +11,10 @@ import click
 
 from fleet.cli.console import Column, print_json, print_table, say
 from fleet.cli.session import Session
+from fleet.cli.tree import refusals
 from fleet.cli.words import Duration, change, seconds, short_id
 from fleet.errors import FleetError, TimedOut
+from fleet.rollouts.states import WAITING
 
 if TYPE_CHECKING:
     from fleet.api.history import OutcomeRow
@@ -95,7 +97,11 @@ def waits(answer: "RolloutAnswer") -> str:
     if any(host.state.live for host in answer.hosts):
         return ""
     held = ", ".join(hold.words for hold in answer.rollout.holds)
-    return f"held: {held}" if held else answer.frozen
+    if held:
+        return f"held: {held}"
+    waiting = [host for host in answer.hosts if host.state in WAITING]
+    refused = waiting and all(host.refused for host in waiting)
+    return "; ".join(refusals(answer)) if refused else answer.frozen
 
 
 def _told_held(session: Session, answer: "RolloutAnswer") -> int:

@@ -16,6 +16,7 @@ from fleet.history.hosts import HostRow
 from fleet.history.plans import PlanRow
 from fleet.rollouts.selector import Selector
 from fleet.rollouts.spec import RolloutSpec
+from fleet.history.refusing import check_sendable
 
 WAIT_FOR_HOSTS_S = 10.0
 """How long a plan waits for hosts that were asked for a tag: a tick, the host's own request, and the way back."""
@@ -73,7 +74,7 @@ def update(
     """Plan and apply in one: bring *host*, or one container of it, up to date.
 
     Return the rollout, None where there is nothing to do, and the plan, which says why. Raise NotFound where there is
-    no such host or container.
+    no such host or container, and Refused where nothing is sent to the host.
     """
     row = hosts.host(db, host)
     selector = Selector(hosts=(row.name,), containers=(container,) if container else ())
@@ -84,6 +85,7 @@ def update(
         return None, plan
     return apply(db, plan.id, by=by, door=door), plan
 
+    check_sendable(db, row.id)
 
 def outdated(db: Database, selector: Selector) -> list[ContainerStanding]:
     """Return how the containers that *selector* takes stand to their tags, by host and name; nothing is asked for."""

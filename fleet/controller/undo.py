@@ -9,6 +9,7 @@ from fleet.history.containers import ContainerRow, containers
 from fleet.history.database import Database
 from fleet.history.plans import PlanRow
 from fleet.history.previous import Previous, previous
+from fleet.history.refusing import check_sendable
 from fleet.history.tags import TagRow
 from fleet.rollouts.plan import PlanDocument, PlannedContainer, PlannedHost
 from fleet.rollouts.selector import Selector
@@ -19,11 +20,12 @@ def undo_container(
 ) -> tuple[UUID, PlanRow]:
     """Bring *container* on *host* back to the digest before its latest update; return the rollout and its plan.
 
-    Raise NotFound where there is no such host or container, and Refused where nobody knows what it ran before, or it
-    must not be touched. Whether the bytes are still to be had shows when the host brings them, before it touches
+    Raise NotFound where there is no such host or container, and Refused where nobody knows what it ran before, it must
+    not be touched, or nothing is sent to the host. Whether the bytes are still to be had shows when the host brings them, before it touches
     anything: kept there, or from a source.
     """
     found = hosts.host(db, host)
+    check_sendable(db, found.id)
     selector = Selector(hosts=(found.name,), containers=(container,))
     rows = [row for row in containers(db, selector) if row.name == container]
     if not rows:

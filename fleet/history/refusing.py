@@ -5,10 +5,9 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, exists, or_, select
 
+from fleet.errors import Refused
+from fleet.history.database import Database
 from fleet.history.inventory_tables import hosts
-
-RIVALS = "two agents speak as this host"
-TWINS = "a host that was added earlier has the same engine"
 
 
 def refused() -> ColumnElement[bool]:
@@ -16,17 +15,53 @@ def refused() -> ColumnElement[bool]:
 
     Two agents speak as it; or it says that it has the engine of another, and then the one that was added first has it.
     """
-    return or_(hosts.c.rivals_at.is_not(None), _has_elder_twin())
+    return or_(hosts.c.rivals_at.is_not(None), exists().where(*_ELDER_TWIN).correlate(hosts))
 
 
-def refusals(connection: Connection, ids: Collection[UUID]) -> dict[UUID, str]:
-    """Return which of these hosts nothing is sent to, and why."""
-    query = select(hosts.c.id, hosts.c.rivals_at).where(hosts.c.id.in_(ids), refused())
-    return {row.id: RIVALS if row.rivals_at else TWINS for row in connection.execute(query)}
+def refusals(connection: Connection, ids: Collection[UUID] | None = None) -> dict[UUID, str]:
+    """Return which of these hosts, or of all, nothing is sent to: why, and what to do about it, for people."""
+    elder = select(_ELDER.c.name).where(*_ELDER_TWIN).order_by(_ELDER.c.id).limit(1).correlate(hosts)
+    query = select(hosts.c.id, hosts.c.name, hosts.c.rivals_at, elder.scalar_subquery().label("elder"))
+    query = query.where(refused(), hosts.c.removed_at.is_(None))
+    if ids is not None:
+        query = query.where(hosts.c.id.in_(ids))
+    return {
+        row.id: _rivals(row.name) if row.rivals_at else _twin(row.name, row.elder) for row in connection.execute(query)
+    }
 
 
-def _has_elder_twin() -> ColumnElement[bool]:
-    elder = hosts.alias("elder")
-    # Ids are in the order of time.
-    twin = (elder.c.engine_id == hosts.c.engine_id, elder.c.id < hosts.c.id, elder.c.removed_at.is_(None))
-    return exists().where(hosts.c.engine_id != "", *twin).correlate(hosts)
+def refused_hosts(db: Database) -> dict[UUID, str]:
+    """Return :func:`refusals` over all hosts."""
+    with db.reading() as connection:
+        return refusals(connection)
+
+
+def check_sendable(db: Database, host_id: UUID) -> None:
+    """Raise Refused where nothing is sent to the host: an order for it alone would only wait."""
+    with db.reading() as connection:
+        if why := refusals(connection, [host_id]).get(host_id):
+            raise Refused(why)
+
+
+def _rivals(name: str) -> str:
+    return (
+        f"cannot send anything to {name}: two agents speak as it; stop the one that is too many, then let the other join"
+        f" again: fleet host rejoin {name}"
+    )
+
+
+def _twin(name: str, elder: str) -> str:
+    return (
+        f"cannot send anything to {name}: {elder}, which was added earlier, has the same engine; remove one of them:"
+        f" fleet host rm {name}, or give a cloned machine an engine id of its own"
+    )
+
+
+_ELDER = hosts.alias("elder")
+# Ids are in the order of time.
+_ELDER_TWIN = (
+    hosts.c.engine_id != "",
+    _ELDER.c.engine_id == hosts.c.engine_id,
+    _ELDER.c.id < hosts.c.id,
+    _ELDER.c.removed_at.is_(None),
+)

@@ -11,6 +11,7 @@ from fleet.controller.inventory import JoinFacts
 from fleet.controller.routes import host_rules
 from fleet.history import hosts
 from fleet.history.hosts import HostRow
+from fleet.history.refusing import refused_hosts
 from fleet.history.tiers import last_tier
 from fleet.rollouts.selector import Selector
 from fleet.web.callers import Admin, Reader
@@ -31,7 +32,8 @@ def list_hosts(
     """List the hosts."""
     selector = Selector(hosts=host, labels=labels_of(label))
     rows = [row for row in hosts.hosts(centre.db) if selector.takes_host(row.name, row.labels)]
-    return Hosts(hosts=tuple(host_of(centre, row) for row in rows))
+    refused = refused_hosts(centre.db)
+    return Hosts(hosts=tuple(host_of(centre, row, refused.get(row.id, "")) for row in rows))
 
 
 @router.post("", status_code=201)
@@ -89,12 +91,13 @@ def remove_host(centre: ThisCentre, caller: Admin, name: str) -> Done:
     return Done()
 
 
-def host_of(centre: Centre, row: HostRow) -> Host:
-    """Return what the API says of a host."""
+def host_of(centre: Centre, row: HostRow, refused: str = "") -> Host:
+    """Return what the API says of a host, and why it is *refused*."""
     state = "new" if row.last_seen_at is None else "silent" if row.silent(centre.db.now()) else "online"
     return Host(
         state=state,
-        **{name: getattr(row, name) for name in Host.model_fields if name != "state"},
+        refused=refused,
+        **{name: getattr(row, name) for name in Host.model_fields if name not in ("state", "refused")},
     )
 
 
@@ -111,7 +114,7 @@ def _joining(centre: Centre, row: HostRow, facts: JoinFacts) -> HostAdded:
 def _answer(centre: Centre, row: HostRow) -> HostAnswer:
     last = last_tier(centre.db, row.id)
     return HostAnswer(
-        host=host_of(centre, row),
+        host=host_of(centre, row, refused_hosts(centre.db).get(row.id, "")),
         mirrors=tuple(entry_of(rule, row.name) for rule in host_rules(row)),
         tier=last.tier.value if last else "",
         tier_at=last.at if last else None,

@@ -26,6 +26,7 @@ from fleet.history.plans import PlanRow
 from fleet.history.plans import plan as find_plan
 from fleet.history.policies import EffectivePolicy
 from fleet.images.reference import Reference
+from fleet.history.refusing import refused_hosts
 from fleet.rollouts.plan import PlannedContainer, PlannedHost
 from fleet.rollouts.spec import RolloutSpec
 from fleet.web.callers import Reader, Writer
@@ -84,6 +85,8 @@ def _plan(centre: Centre, row: PlanRow, spec: RolloutSpec | None = None) -> Plan
     holding = policies.effective_policies(centre.db)
     return Plan(
         id=row.id,
+    ids = [host.host_id for host in row.document.hosts]
+    refused = refused_hosts(centre.db)
         asked_by=row.asked_by,
         created_at=row.created_at,
         expires_at=row.expires_at,
@@ -94,7 +97,8 @@ def _plan(centre: Centre, row: PlanRow, spec: RolloutSpec | None = None) -> Plan
         ),
         warnings=(
             *row.document.warnings,
-            *spec_warnings(centre.db, spec or RolloutSpec(), [h.host_id for h in row.document.hosts]),
+            *(refused[id] for id in ids if id in refused),
+            *spec_warnings(centre.db, spec or RolloutSpec(), ids),
         ),
     )
 

@@ -1,6 +1,8 @@
 """The routes of rollouts."""
 
+from collections.abc import Collection
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Query
 
@@ -22,6 +24,7 @@ from fleet.history import rollouts as people
 from fleet.history.hosts import hosts
 from fleet.history.pages import PageRequest
 from fleet.history.queries import ProgressRow, RolloutDetail, RolloutHostRow, RolloutRow
+from fleet.history.refusing import refused_hosts
 from fleet.history.rollouts import abort_rollout as abort
 from fleet.history.rollouts import hold_rollout, release_rollout
 from fleet.rollouts.states import WAITING, RolloutState
@@ -111,12 +114,14 @@ def _place(body: AnswerWave) -> int | None:
 def _answer(centre: Centre, id: str) -> RolloutAnswer:
     detail = queries.rollout(centre.db, id)
     doing = {row.host_id: row for row in queries.progress(centre.db, detail.rollout.id)}
+    waiting = {row.host_id for row in detail.hosts if row.state in WAITING and detail.rollout.ended_at is None}
+    refused = {id: why for id, why in refused_hosts(centre.db).items() if id in waiting} if waiting else {}
     return RolloutAnswer(
         rollout=_rollout(detail.rollout),
         waves=tuple(Wave.model_validate(wave) for wave in detail.waves),
-        hosts=tuple(_host(row, doing.get(row.host_id)) for row in detail.hosts),
+        hosts=tuple(_host(row, doing.get(row.host_id), refused.get(row.host_id, "")) for row in detail.hosts),
         spec=detail.rollout.spec.document(),
-        frozen=_frozen(centre, detail),
+        frozen=_frozen(centre, detail, waiting - refused.keys()),
         warnings=_warnings(centre, detail),
     )
 
@@ -128,10 +133,9 @@ def _warnings(centre: Centre, detail: RolloutDetail) -> tuple[str, ...]:
     return spec_warnings(centre.db, detail.rollout.spec, waiting)
 
 
-def _frozen(centre: Centre, detail: RolloutDetail) -> str:
-    """Return in words what freezes every host that waits; empty where one may go on, or none waits."""
-    waiting = {row.host_id for row in detail.hosts if row.state in WAITING}
-    if not waiting or detail.rollout.ended_at is not None:
+def _frozen(centre: Centre, detail: RolloutDetail, waiting: Collection[UUID]) -> str:
+    """Return in words what freezes every host of *waiting*; empty where one may go on, or none waits."""
+    if not waiting:
         return ""
     stopped = stopped_of(centre.db, (row for row in hosts(centre.db) if row.id in waiting))
     names = {row.host_id: row.host for row in detail.hosts}
@@ -144,7 +148,7 @@ def _rollout(row: RolloutRow) -> Rollout:
     return Rollout(**(fields | {"holds": tuple(sorted(row.holds))}))
 
 
-def _host(row: RolloutHostRow, doing: ProgressRow | None) -> RolloutHost:
+def _host(row: RolloutHostRow, doing: ProgressRow | None, refused: str) -> RolloutHost:
     far: dict[str, Any] = {}
     if doing is not None:
         far = {name: getattr(doing, name) for name in ("phase", "container", "bytes", "total", "mirror")}
@@ -158,5 +162,6 @@ def _host(row: RolloutHostRow, doing: ProgressRow | None) -> RolloutHost:
         failure=row.failure,
         containers=tuple(str(target.get("container", "")) for target in row.targets),
         changed_at=row.changed_at,
+        refused=refused,
         **far,
     )

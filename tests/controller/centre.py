@@ -98,11 +98,11 @@ class ScriptedHost:
         self.say(Snapshot(hash=hash, containers=containers))
         self.heartbeat(snapshot_hash=hash)
 
-    def heartbeat(self, **more: object) -> None:
-        """Tell that it lives."""
+    def heartbeat(self, engine_id: str = "", **more: object) -> None:
+        """Tell that it lives, with an engine of its own unless another is named."""
         facts = HostFacts(
             agent_version="0.1.0",
-            engine_id=f"engine-{self.id.hex}",
+            engine_id=engine_id or f"engine-{self.id.hex}",
             engine_name="lab",
             os="linux",
             architecture="amd64",

@@ -10,6 +10,7 @@ from fleet.controller.conditions import active
 from fleet.history import hosts
 from fleet.history.fact_tables import commands
 from fleet.history.lives import ECHO
+from fleet.history.refusing import refused_hosts
 from fleet.history.tick import Outgoing
 from fleet.road.messages import Claim, Go, HostFacts, Offer, Order, Ready, Up
 from fleet.rollouts.states import CommandState
@@ -120,6 +121,15 @@ def test_two_that_take_turns_are_told_and_nothing_is_sent_to_either(
     assert rows(world.db, commands)[0]["state"] == CommandState.OFFERED
     clock.move(minutes=2)
     assert not [each for each in world.tick() if isinstance(each.message, Offer | Order | Go)]
+
+
+def test_a_host_that_two_agents_speak_as_is_said_to_be_refused_with_what_to_do(
+    world: World, agent: Agent, clock: HeldClock
+) -> None:
+    rivals(world, agent, clock)
+    (why,) = refused_hosts(world.db).values()
+    assert why.startswith("cannot send anything to web-1: two agents speak as it;")
+    assert "fleet host rejoin web-1" in why
 
 
 def test_a_rollout_waits_for_a_host_that_is_refused_and_goes_on_when_it_joined_again(
