@@ -14,9 +14,9 @@ from fleet.history.containers import ContainerRow, containers
 from fleet.history.database import Database
 from fleet.history.hosts import HostRow
 from fleet.history.plans import PlanRow
+from fleet.history.refusing import check_sendable
 from fleet.rollouts.selector import Selector
 from fleet.rollouts.spec import RolloutSpec
-from fleet.history.refusing import check_sendable
 
 WAIT_FOR_HOSTS_S = 10.0
 """How long a plan waits for hosts that were asked for a tag: a tick, the host's own request, and the way back."""
@@ -77,6 +77,7 @@ def update(
     no such host or container, and Refused where nothing is sent to the host.
     """
     row = hosts.host(db, host)
+    check_sendable(db, row.id)
     selector = Selector(hosts=(row.name,), containers=(container,) if container else ())
     if container and not containers(db, selector):
         raise NotFound(f"cannot find a container {container!r} on {row.name}; see: fleet ps {row.name}")
@@ -85,7 +86,6 @@ def update(
         return None, plan
     return apply(db, plan.id, by=by, door=door), plan
 
-    check_sendable(db, row.id)
 
 def outdated(db: Database, selector: Selector) -> list[ContainerStanding]:
     """Return how the containers that *selector* takes stand to their tags, by host and name; nothing is asked for."""

@@ -25,8 +25,8 @@ from fleet.history.hosts import HostRow
 from fleet.history.plans import PlanRow
 from fleet.history.plans import plan as find_plan
 from fleet.history.policies import EffectivePolicy
-from fleet.images.reference import Reference
 from fleet.history.refusing import refused_hosts
+from fleet.images.reference import Reference
 from fleet.rollouts.plan import PlannedContainer, PlannedHost
 from fleet.rollouts.spec import RolloutSpec
 from fleet.web.callers import Reader, Writer
@@ -83,10 +83,10 @@ def _plan(centre: Centre, row: PlanRow, spec: RolloutSpec | None = None) -> Plan
     """Return the plan as the API tells it, with what *spec* would run into; None: one wave, without a gate."""
     known = {host.id: host for host in hosts.hosts(centre.db)}
     holding = policies.effective_policies(centre.db)
-    return Plan(
-        id=row.id,
     ids = [host.host_id for host in row.document.hosts]
     refused = refused_hosts(centre.db)
+    return Plan(
+        id=row.id,
         asked_by=row.asked_by,
         created_at=row.created_at,
         expires_at=row.expires_at,
