@@ -46,7 +46,9 @@ class Bench:
             Place.SECURE: self.with_tls(f"{name}-secure", self.lab.authority),
             Place.TOKEN: self.scriptable(token_machine, realm="own"),
         }
-        return Lane(self, self.lab.host(name, generation), mirrors)
+        # What asks a registry in plain http by itself, for a layer or for the digest of an image alone, must trust it.
+        trusted = {"insecure-registries": [mirrors[Place.PLAIN].host]}
+        return Lane(self, self.lab.host(name, generation, options=trusted), mirrors)
 
     def scriptable(self, name: str, realm: str = "") -> ScriptableRegistry:
         """Start a mirror of Docker Hub in plain http."""

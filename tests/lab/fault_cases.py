@@ -33,6 +33,9 @@ class Place(StrEnum):
     """No mirror: the registry that the reference names does wrong, and no source is left."""
 
 
+_WAITED_FOR = frozenset({"hang", "stall", "slow"})
+
+
 class Ending(StrEnum):
     """What a pull through the gateway must come to."""
 
@@ -66,6 +69,11 @@ class Case:
     """Whether the agent is killed within the pull, and another one goes on."""
     spool_full: bool = False
     """Whether the spool's disk has no room."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether most of it is waiting for what does not come."""
+        return self.place is Place.BLACK_HOLE or any(rule["fault"] in _WAITED_FOR for rule in self.rules)
 
 
 def _rule(fault: str, kind: str = "*", **more: Any) -> tuple[Mapping[str, Any], ...]:

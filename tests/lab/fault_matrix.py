@@ -108,26 +108,32 @@ def _false_accounts(case: Case, pull: Through) -> list[str]:
 
 
 def measure(bench: Bench, cases: Sequence[Case]) -> dict[Generation, list[Row]]:
-    """Try *cases* on each engine that is installed, the four ways beside each other; most of it is waiting."""
+    """Try *cases* on each engine that is installed, both ways beside each other, and those that wait beside the rest."""
     engines = [generation for generation in ENGINES if generation.installed]
-    alone = {generation: bench.lane(generation, "alone") for generation in engines}
-    lanes = {generation: bench.lane(generation, "served") for generation in engines}
-    with ThreadPoolExecutor() as pool:
-        directs = {g: pool.submit(_each, lane, cases, direct, "alone") for g, lane in alone.items()}
-        pulls = {g: pool.submit(_each, lane, cases, served, "through the gateway") for g, lane in lanes.items()}
-        leaked = {g: tuple(lanes[g].leaked()) for g in engines if pulls[g].result()}
-        return {
-            g: [
-                Row(
-                    case=case,
-                    direct=directs[g].result()[case.name],
-                    pulls=pulls[g].result()[case.name],
-                    leaked=leaked[g],
-                )
-                for case in cases
-            ]
-            for g in engines
-        }
+    parts = {part: [case for case in cases if _part(case) == part] for part in map(_part, cases)}
+    works = [(generation, part) for generation in engines for part in parts]
+    alone = {work: bench.lane(work[0], f"alone{work[1]}") for work in works}
+    lanes = {work: bench.lane(work[0], f"served{work[1]}") for work in works}
+    with ThreadPoolExecutor(2 * len(works)) as pool:
+        directs = {w: pool.submit(_each, alone[w], parts[w[1]], direct, "alone") for w in works}
+        pulls = {w: pool.submit(_each, lanes[w], parts[w[1]], served, "through the gateway") for w in works}
+    leaked = {w: tuple(lanes[w].leaked()) for w in works if pulls[w].result()}
+    return {
+        generation: [
+            Row(
+                case=case,
+                direct=directs[generation, _part(case)].result()[case.name],
+                pulls=pulls[generation, _part(case)].result()[case.name],
+                leaked=leaked[generation, _part(case)],
+            )
+            for case in cases
+        ]
+        for generation in engines
+    }
+
+
+def _part(case: Case) -> str:
+    return "waiting" if case.waits else ""
 
 
 def _each(lane: Lane, cases: Sequence[Case], act: Callable[[Lane, Case], T], way: str) -> Mapping[str, T]:

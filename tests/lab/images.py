@@ -8,6 +8,7 @@ import ssl
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,7 @@ def _random_layers(recipe: Recipe) -> Iterator[bytes]:
         yield _layer({f"data/{name}": content})
 
 
+@cache
 def _busybox() -> bytes:
     plain = io.BytesIO()
     with tarfile.open(fileobj=plain, mode="w") as tar:

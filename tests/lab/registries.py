@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +158,7 @@ class DockerRegistry(Registry):
         """Return every request so far, oldest first."""
         log = self.machine.folder / "registry.log"
         lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-        return [_combined(found) for line in lines if (found := _COMBINED.match(line))]
+        return [access for line in lines if (access := _combined(line)) is not None]
 
     def _configuration(self) -> dict[str, Any]:
         http: dict[str, Any] = {"addr": f":{self.port}"}
@@ -209,7 +210,7 @@ class ScriptableRegistry(Registry):
     def accesses(self) -> list[Access]:
         """Return every request so far, oldest first."""
         lines = self._log.read_text().splitlines() if self._log.exists() else []
-        return [_scripted(json.loads(line)) for line in lines]
+        return [_scripted(line) for line in lines]
 
     def was_told(self, text: str) -> bool:
         """Tell whether any request so far held *text*, in whichever header."""
@@ -240,7 +241,12 @@ def mirror_options(mirrors: Sequence[Registry]) -> dict[str, Any]:
     return {"registry-mirrors": [mirror.url for mirror in mirrors], "insecure-registries": plain}
 
 
-def _combined(found: re.Match[str]) -> Access:
+@cache
+def _combined(line: str) -> Access | None:
+    """Read one line; logs are read again and again while they grow."""
+    found = _COMBINED.match(line)
+    if found is None:
+        return None
     return Access(
         at=datetime.strptime(found["at"], "%d/%b/%Y:%H:%M:%S %z").timestamp(),
         client=found["client"].rpartition(":")[0] or found["client"],
@@ -252,6 +258,8 @@ def _combined(found: re.Match[str]) -> Access:
     )
 
 
-def _scripted(row: Mapping[str, Any]) -> Access:
+@cache
+def _scripted(line: str) -> Access:
+    row = json.loads(line)
     told = {name: row[name] for name in ("at", "client", "method", "path", "status", "sent")}
     return Access(**told, agent=row["headers"].get("user-agent", ""))

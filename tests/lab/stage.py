@@ -111,7 +111,7 @@ def show_fleet(stage: Stage) -> None:
     def known() -> bool:
         return len(stage.fleet.ask("ps")["containers"]) == wanted
 
-    eventually(f"{wanted} containers in the inventory", known, within_s=90, every_s=1)
+    eventually(f"{wanted} containers in the inventory", known, within_s=300, every_s=1)
     heading("the fleet: one agent a host, and version 1 of two images on each")
     where = ["daemon.json", *["policy"] * (len(stage.hosts) - 2), "/etc/fleet/mirrors.json"]
     rows = []

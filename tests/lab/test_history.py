@@ -15,7 +15,7 @@ from tests.lab.lab import Host, Lab
 from tests.lab.machines import eventually
 from tests.lab.registries import DockerRegistry, Registry
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1500)
 
 APP, REPOSITORY = "ledger", "acme/ledger"
 SLACK_MS = 3000
@@ -85,11 +85,11 @@ def scene(lab: Lab, origin: DockerRegistry) -> Iterator[Scene]:
     mirrors = [{"for": "docker.io", "url": mirror.url} for mirror in (scene.dead, scene.good)]
     policy.write_text(json.dumps({"mirrors": mirrors, "verify": {"settle_ms": 500}}))
     centre.fleet("policy", "apply", "-f", policy)
-    eventually("both containers known", lambda: len(centre.ask("ps")["containers"]) == 2, within_s=90, every_s=1)
+    eventually("both containers known", lambda: len(centre.ask("ps")["containers"]) == 2, within_s=300, every_s=1)
     scene.began = datetime.now(UTC)
     scene.push("2")
     for host in hosts:
-        centre.fleet("update", host.name, timeout_s=180)
+        centre.fleet("update", host.name, timeout_s=300)
     scene.push("3", health="failing")
     centre.fleet("update", hosts[0].name, check=False, timeout_s=180)
     scene.ended = datetime.now(UTC)
