@@ -23,6 +23,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = Mapping[str, str]
 
 _PLACE = re.compile(r"/v2/(?P<name>.+)/(?P<kind>manifests|blobs|referrers)/(?P<tail>[^/]+)")
+_REFERRING_TAG = re.compile(r"sha256-([0-9a-f]{64})")
+"""The tag of what refers to a manifest, where a registry knows no referrers (OCI distribution, "Referrers Tag Schema")."""
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
 
@@ -70,8 +72,13 @@ class GatewayApp:
     ) -> None:
         place = _PLACE.fullmatch(path)
         digest = _digest(place["tail"]) if place else None
-        if place is None or digest is None or place["name"] != session.name or session.failure:
+        subject = _subject(place["kind"], place["tail"]) if place else None
+        if place is None or not (digest or subject) or place["name"] != session.name or session.failure:
             await _refuse(send, 404, "NAME_UNKNOWN")
+        elif subject is not None and session.allows_manifest(subject):
+            await _referring(session, place["kind"], place["tail"], method, send)
+        elif digest is None or subject is not None:
+            await _refuse(send, 404, "MANIFEST_UNKNOWN")
         elif place["kind"] == "manifests" and session.allows_manifest(digest):
             await self._manifest(session, digest, method, send)
         elif place["kind"] == "blobs" and session.descriptor(digest):
@@ -165,6 +172,17 @@ async def _show(send: Send, canary: Canary, method: str, path: str) -> None:
         await _answer(send, 200, found[0], b"" if method == "HEAD" else found[1])
 
 
+async def _referring(session: Session, kind: str, tail: str, method: str, send: Send) -> None:
+    found = await session.referring("referrers" if kind == "referrers" else "manifests", tail)
+    if found is None:
+        await _refuse(send, 404, "MANIFEST_UNKNOWN")
+        return
+    headers = {"Content-Type": found.media_type, "Content-Length": str(len(found.raw))}
+    if kind == "manifests":
+        headers["Docker-Content-Digest"] = str(found.digest)
+    await _answer(send, 200, headers, b"" if method == "HEAD" else found.raw)
+
+
 async def _answer(send: Send, status: int, headers: Headers, body: bytes) -> None:
     sized = headers if "Content-Length" in headers else {**headers, "Content-Length": str(len(body))}
     await send({"type": "http.response.start", "status": status, "headers": _raw(sized)})
@@ -175,6 +193,14 @@ async def _refuse(send: Send, status: int, code: str, headers: Headers | None = 
     """Answer an error in the distribution API's form."""
     body = json.dumps({"errors": [{"code": code, "message": code.lower().replace("_", " ")}]}).encode()
     await _answer(send, status, {"Content-Type": "application/json", **(headers or {})}, body)
+
+
+def _subject(kind: str, tail: str) -> Digest | None:
+    """Return the digest of the manifest whose referrers are asked for, None where it is something else."""
+    if kind == "referrers":
+        return _digest(tail)
+    tag = _REFERRING_TAG.fullmatch(tail) if kind == "manifests" else None
+    return _digest(f"sha256:{tag[1]}") if tag else None
 
 
 def _raw(headers: Headers) -> list[tuple[bytes, bytes]]:

@@ -7,11 +7,13 @@ import re
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from fleet.errors import RegistryError
 from fleet.gateway.fetch import Fetch, FetchFailed
 from fleet.gateway.flights import Flight, Flights
 from fleet.gateway.prefetch import CONFIG_CAP_BYTES, Chain, Prefetch, layers_here
+from fleet.gateway.referring import Referring
 from fleet.gateway.sink import MemorySink, Segment
 from fleet.gateway.wanted import Means, Wanted
 from fleet.images.digest import Digest
@@ -59,10 +61,12 @@ class Session:
     _ended: bool = False
     _main: Manifest | None = None
     """The manifest of the image that the engine will choose."""
+    _referring: Referring = field(init=False)
 
     def __post_init__(self) -> None:
         """Find the name."""
         self.name = encoded(self.reference)
+        self._referring = Referring(reference=self.reference, means=self.means)
 
     def proves(self, user: str, password: str) -> bool:
         """Tell whether a request shows this pull's secret."""
@@ -81,6 +85,16 @@ class Session:
         if digest not in self._manifests:
             self._manifests[digest] = asyncio.create_task(self._fetch_manifest(digest))
         return await asyncio.shield(self._manifests[digest])
+
+    async def referring(self, kind: Literal["referrers", "manifests"], tail: str) -> Manifest | None:
+        """Return the index of what refers to a manifest of this pull, None where the origin does not tell.
+
+        What it lists may be asked for from then on, and is fetched and proved as all else.
+        """
+        found = await self._referring.index(kind, tail)
+        for entry in found.entries if found else ():
+            self._allowed.setdefault(entry.digest, entry)
+        return found
 
     async def prepare(self, platform: Platform | None) -> None:
         """Fetch the pinned manifest and, of an index, the one that *platform* runs, before the engine asks for them.

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from fleet.errors import BadInput
 from fleet.images.digest import Digest
+from fleet.registry.manifest import OCI_INDEX
 from fleet.testing.gatekeeper import as_json, refused
 from fleet.testing.shelf import Shelf
 from fleet.testing.wire import Reply, Request
@@ -51,6 +52,9 @@ def reply_to(request: Request, place: Place, shelf: Shelf, *, stale: bool = Fals
         return _manifest(place, shelf, stale)
     if place.kind == "blobs":
         return _blob(place, shelf)
+    if place.kind == "referrers" and shelf.knows_referrers:
+        told = as_json(200, shelf.referrers(place.repository, place.tail))
+        return Reply(status=200, headers={"Content-Type": OCI_INDEX}, body=told.body)
     if place.kind == "tags" and place.repository in shelf.repositories:
         return as_json(200, {"name": place.repository, "tags": sorted(shelf.repository(place.repository).tags)})
     return refused(404, "NAME_UNKNOWN")

@@ -1,11 +1,13 @@
 """What the scriptable registry holds, in memory: blobs, manifests and tags by repository."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fleet.errors import BadInput
 from fleet.images.digest import Digest
 from fleet.images.platform import Platform
+from fleet.registry.manifest import OCI_INDEX
 from fleet.testing.images import LINUX_AMD64, BuiltManifest, build_image, build_index
 
 
@@ -23,6 +25,8 @@ class Shelf:
 
     def __init__(self) -> None:
         self.repositories: dict[str, Repository] = {}
+        self.knows_referrers = False
+        """Whether it tells what refers to a manifest; many registries do not."""
 
     def repository(self, name: str) -> Repository:
         """Return the repository *name*, made where it was not."""
@@ -76,6 +80,19 @@ class Shelf:
         digest = (named[-2] if stale and len(named) > 1 else named[-1]) if named else _digest(tail)
         found = place.manifests.get(digest) if digest else None
         return (digest, *found) if digest and found else None
+
+    def referrers(self, repository: str, tail: str) -> dict[str, object]:
+        """Return the index of the manifests whose ``subject`` has the digest *tail*."""
+        held = self.repositories.get(repository, Repository()).manifests.items()
+        return {
+            "schemaVersion": 2,
+            "mediaType": OCI_INDEX,
+            "manifests": [
+                {"mediaType": media_type, "size": len(raw), "digest": str(digest)}
+                for digest, (media_type, raw) in held
+                if (json.loads(raw).get("subject") or {}).get("digest") == tail
+            ],
+        }
 
     def blob(self, repository: str, tail: str) -> bytes | None:
         """Return the blob whose digest is *tail*."""
