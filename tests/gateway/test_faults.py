@@ -1,13 +1,17 @@
 """Every way for a mirror to do wrong, once through the gateway: the engine gets the right bytes, in time, and we know from whom."""
 
+import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from fleet.images.digest import Digest
+from fleet.mirrors.policy import parse_mirrors
+from fleet.mirrors.table import MirrorTable
 from fleet.testing.faults import Fault
 from tests.gateway.docking import PullFailed
 from tests.gateway.harbour import HANG_S, HANGING, LAYERS, PATIENT, Harbour, served
@@ -45,8 +49,10 @@ CASES = [
     Case(name="answers late, in time", fault=Fault.DELAY, rule={"seconds": 0.2}, result="served", next=False),
     Case(name="answers too late", fault=Fault.DELAY, rule={"seconds": 600.0}, result="timeout", exact=False),
     Case(name="manifest 401", fault=Fault.STATUS, rule={"kind": "manifests", "status": 401}, result="unauthorized"),
+    Case(name="manifest 403", fault=Fault.STATUS, rule={"kind": "manifests", "status": 403}, result="unauthorized"),
     Case(name="manifest 404", fault=Fault.STATUS, rule={"kind": "manifests", "status": 404}, result="not_found"),
     Case(name="manifest 500", fault=Fault.STATUS, rule={"kind": "manifests", "status": 500}, result="server_error"),
+    Case(name="manifest 503", fault=Fault.STATUS, rule={"kind": "manifests", "status": 503}, result="server_error"),
     Case(
         name="manifest 429",
         fault=Fault.STATUS,
@@ -57,6 +63,12 @@ CASES = [
     Case(name="blob 403", fault=Fault.STATUS, rule={"kind": "blobs", "status": 403}, result="unauthorized"),
     Case(name="blob 404", fault=Fault.STATUS, rule={"kind": "blobs", "status": 404}, result="not_found"),
     Case(name="blob 429", fault=Fault.STATUS, rule={"kind": "blobs", "status": 429}, result="rate_limited"),
+    Case(
+        name="blob 429 with a rest",
+        fault=Fault.STATUS,
+        rule={"kind": "blobs", "status": 429, "retry_after": "60"},
+        result="rate_limited",
+    ),
     Case(name="blob 500", fault=Fault.STATUS, rule={"kind": "blobs", "status": 500}, result="server_error"),
     Case(name="blob 503", fault=Fault.STATUS, rule={"kind": "blobs", "status": 503}, result="server_error"),
     Case(
@@ -148,6 +160,32 @@ def test_a_refused_connection_costs_nothing(harbour: Harbour) -> None:
     assert [a.result for a in attempts] == ["unreachable", "served", "unused"]
     assert attempts[0].requests == 1
     assert time.monotonic() - began < PATIENT.patience.connect_s
+
+
+@pytest.mark.parametrize(
+    "limits", [pytest.param(replace(PATIENT, patience=replace(PATIENT.patience, connect_s=HANG_S)), id="connect")]
+)
+def test_a_black_hole_costs_the_time_to_connect_once(harbour: Harbour) -> None:
+    """A listener that takes no connection and whose queue is full: no packet is answered, as by a machine that is off."""
+    with ExitStack() as stack:
+        hole = stack.enter_context(socket.socket())
+        hole.bind(("127.0.0.1", 0))
+        hole.listen(0)
+        for _ in range(2):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(hole.getsockname())
+        rule = parse_mirrors([{"for": "*", "url": f"http://127.0.0.1:{hole.getsockname()[1]}"}])
+        table = MirrorTable.of([*rule, *harbour.table.rules])
+        for result in ("unreachable", "breaker_open"):
+            session = harbour.gateway.open(harbour.reference, harbour.digest, table)
+            began = time.monotonic()
+            harbour.dock(session).pull(session.name, str(harbour.digest))
+            took = time.monotonic() - began
+            harbour.gateway.end(session)
+            assert [a.result for a in session.attempts()] == [result, "served", "unused", "unused"]
+            assert (took >= HANG_S) is (result == "unreachable")
+            assert took < ONE_FAULT_S
 
 
 def test_where_no_source_can_serve_the_failure_names_each(harbour: Harbour) -> None:

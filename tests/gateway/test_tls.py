@@ -46,6 +46,16 @@ def test_a_mirror_over_tls(
     assert results(harbour, MirrorTable.of(rules)) == expected
 
 
+def test_a_mirror_whose_certificate_has_run_out(harbour: Harbour, tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*AUTHORITY.issue(["127.0.0.1"], tmp_path, expired=True))
+    with ScriptedRegistry(tls=context) as late:
+        late.shelf.add_image("org/app", "1", layers=LAYERS)
+        rules = parse_mirrors([{"url": late.url, "ca": str(AUTHORITY.write(tmp_path / "ca.pem"))}])
+        assert results(harbour, MirrorTable.of(rules)) == ["unreachable", "served"]
+        assert late.log == []
+
+
 def test_a_mirror_with_its_own_authority(secure: ScriptedRegistry, harbour: Harbour, tmp_path: Path) -> None:
     ca = AUTHORITY.write(tmp_path / "ca.pem")
     rules = parse_mirrors([{"url": secure.url, "ca": str(ca)}])
