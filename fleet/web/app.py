@@ -1,4 +1,4 @@
-"""The application: every route of the API over one centre."""
+"""The application: every route of the API, and every page, over one centre."""
 
 from importlib.metadata import version
 
@@ -30,6 +30,9 @@ from fleet.web import (
 )
 from fleet.web.centre import Centre, ThisCentre
 from fleet.web.doors import LARGEST_REQUEST
+from fleet.web.pages import fleet as fleet_pages
+from fleet.web.pages import history as history_pages
+from fleet.web.pages import visitors
 
 # The questions stand before the history: `/history/{id}` would take their paths.
 ROOMS = (
@@ -50,6 +53,8 @@ ROOMS = (
     tokens,
     doctor,
 )
+
+PAGES = (visitors, fleet_pages, history_pages)
 
 DESCRIPTION = """Fleet keeps the containers of many plain Docker hosts up to date.
 
@@ -76,6 +81,8 @@ def create_app(settings: CentreSettings, db: Database | None = None) -> FastAPI:
     app.add_api_route("/healthz", healthz, tags=["doctor"])
     for room in ROOMS:
         app.include_router(room.router, prefix=PREFIX)
+    for pages in PAGES:
+        app.include_router(pages.router)
     answers.describe(app)
     return app
 

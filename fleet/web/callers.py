@@ -11,7 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fleet.errors import AuthNeeded
 from fleet.history.tokens import token_by_hash
 from fleet.history.words import Scope
-from fleet.web.centre import ThisCentre
+from fleet.web.centre import Centre, ThisCentre
 from fleet.web.doors import Door, door_of, peer_of
 
 TOKEN_PREFIX = "fpat_"  # noqa: S105
@@ -50,12 +50,17 @@ def identify(
     request: Request, centre: ThisCentre, bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
 ) -> Caller:
     """Return who asks; raise AuthNeeded where that is not proved."""
+    return caller_of(request, centre, bearer.credentials if bearer else None)
+
+
+def caller_of(request: Request, centre: Centre, token: str | None) -> Caller:
+    """Return who asks with *token*; raise AuthNeeded where that is not proved."""
     door = door_of(request.scope)
     if door is Door.SOCKET:
         return Caller(who=f"person:{peer_of(request.scope)}", door=door, scope=Scope.ADMIN)
-    if door is None or bearer is None:
+    if door is None or token is None:
         raise AuthNeeded("cannot proceed without a token; make one with fleet token create, and use --token-file FILE")
-    row = token_by_hash(centre.db, hash_of(bearer.credentials))
+    row = token_by_hash(centre.db, hash_of(token))
     if row is None:
         raise AuthNeeded("cannot proceed with this token: it is wrong, expired or revoked; see: fleet token ls")
     return Caller(who=f"token:{row.name}", door=door, scope=row.scope)

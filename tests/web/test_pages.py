@@ -1,0 +1,220 @@
+"""What a browser is shown: pages over what the API answers, the login's cookie, and nothing that runs."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from starlette.testclient import TestClient
+
+from fleet.web.doors import Behind, Door
+from fleet.web.pages.visitors import COOKIE, LARGEST_FORM
+from tests.controller.centre import Centre, ScriptedHost, nginx
+from tests.web.test_routes import API, _move_tag, carry_out
+
+PAGES = ("/", "/hosts", "/rollouts", "/history", "/mirrors", "/schedules")
+NAME = "<b>x</b>"
+"""What somebody may write into a label, to see whether a browser would take it for markup."""
+
+
+@pytest.fixture
+def browser(app: Behind) -> TestClient:
+    """A browser at the port, which follows no redirect by itself."""
+    return TestClient(
+        Behind(app.app, Door.PORT),
+        base_url="https://fleet.lan",
+        raise_server_exceptions=False,
+        follow_redirects=False,
+    )
+
+
+@pytest.fixture
+def updated(http: TestClient, centre: Centre, web1: ScriptedHost) -> str:
+    """One update that went well; its id."""
+    _move_tag(centre)
+    plan = http.post(f"{API}/plans", json={"check": False}).json()["plan"]
+    assert http.post(f"{API}/plans/{plan['id']}/apply", json={}).status_code in (200, 201)
+    carry_out(centre, web1)
+    (outcome,) = http.get(f"{API}/history").json()["outcomes"]
+    return str(outcome["id"])
+
+
+def enter(browser: TestClient, token: str, target: str = "/") -> int:
+    """Log in; return the status."""
+    return browser.post("/login", data={"token": token, "next": target}).status_code
+
+
+def token_of(http: TestClient) -> str:
+    return str(http.post(f"{API}/tokens", json={"name": "eye", "scope": "read"}).json()["secret"])
+
+
+class _Markup(HTMLParser):
+    """What a page is made of."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+class TestLogin:
+    @pytest.mark.parametrize("path", [*PAGES, "/hosts/web-1", "/history/1", "/rollouts/1"])
+    def test_whoever_is_not_known_is_sent_to_the_login(self, browser: TestClient, path: str) -> None:
+        answer = browser.get(path, params={"q": "host:a b"})
+        assert answer.status_code == 303
+        assert answer.headers["location"].startswith("/login?next=%2F")
+        assert "host" in answer.headers["location"]
+
+    def test_a_token_lets_in_and_leads_to_where_one_wanted(self, browser: TestClient, http: TestClient) -> None:
+        answer = browser.post("/login", data={"token": token_of(http), "next": "/history?q=a%20b"})
+        assert (answer.status_code, answer.headers["location"]) == (303, "/history?q=a%20b")
+        for path in PAGES:
+            assert browser.get(path).status_code == 200
+        assert "token:eye" in browser.get("/").text
+
+    def test_no_script_and_no_other_site_gets_the_cookie(self, browser: TestClient, http: TestClient) -> None:
+        answer = browser.post("/login", data={"token": token_of(http), "next": "/"})
+        cookie = answer.headers["set-cookie"]
+        assert cookie.startswith(f"{COOKIE}=")
+        assert {"HttpOnly", "Secure", "SameSite=lax", "Path=/"} <= set(re.split(r"; ", cookie))
+        assert "Domain" not in cookie
+
+    @pytest.mark.parametrize(
+        "target", ["//elsewhere.example", "https://elsewhere.example", "/\\elsewhere.example", "", "/a\r\nb"]
+    )
+    def test_a_login_leads_to_no_other_place(self, browser: TestClient, http: TestClient, target: str) -> None:
+        answer = browser.post("/login", data={"token": token_of(http), "next": target})
+        assert answer.headers["location"] == "/"
+
+    def test_a_wrong_token_is_told_so_and_not_repeated(self, browser: TestClient) -> None:
+        answer = browser.post("/login", data={"token": "fpat_wrong", "next": "/"})
+        assert answer.status_code == 401
+        assert "cannot proceed with this token" in answer.text
+        assert "fpat_wrong" not in answer.text and "set-cookie" not in answer.headers
+
+    def test_a_revoked_token_ends_the_visit(self, browser: TestClient, http: TestClient) -> None:
+        enter(browser, token_of(http))
+        assert http.delete(f"{API}/tokens/eye").status_code == 200
+        assert browser.get("/").status_code == 303
+
+    def test_after_leaving_the_browser_has_no_token(self, browser: TestClient, http: TestClient) -> None:
+        enter(browser, token_of(http))
+        assert browser.post("/logout").headers["location"] == "/login"
+        assert browser.get("/").status_code == 303
+
+    def test_a_form_of_another_site_is_refused(self, browser: TestClient, http: TestClient) -> None:
+        secret, elsewhere = token_of(http), {"Sec-Fetch-Site": "cross-site"}
+        answer = browser.post("/login", data={"token": secret, "next": "/"}, headers=elsewhere)
+        assert answer.status_code == 422
+        assert "cannot take a form that another site sent" in answer.text
+
+    def test_a_form_that_is_too_large_is_refused(self, browser: TestClient) -> None:
+        answer = browser.post("/login", content=b"token=" + b"x" * LARGEST_FORM)
+        assert answer.status_code == 422
+
+    def test_the_api_takes_no_cookie(self, browser: TestClient, http: TestClient) -> None:
+        enter(browser, token_of(http))
+        assert browser.get(f"{API}/hosts").status_code == 401
+
+    def test_the_socket_needs_no_login(self, http: TestClient) -> None:
+        assert http.get("/").status_code == 200
+
+
+class TestPages:
+    @pytest.mark.parametrize("path", [*PAGES, "/login", "/hosts/web-1", "/hosts/nobody", "/history?q=host:"])
+    def test_a_browser_is_told_to_run_nothing(self, http: TestClient, web1: ScriptedHost, path: str) -> None:
+        answer = http.get(path)
+        policy = answer.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; style-src 'self';") and "script" not in policy
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        for tag, attributes in _Markup(answer.text).tags:
+            assert tag != "script"
+            assert not [name for name in attributes if name.startswith("on") or name == "style"]
+
+    def test_every_link_of_every_page_leads_to_a_page(self, http: TestClient, updated: str) -> None:
+        """Whoever clicks on what they see finds nothing that is not there."""
+        seen: set[str] = set()
+        ahead = list(PAGES)
+        while ahead:
+            path = ahead.pop()
+            if path in seen:
+                continue
+            seen.add(path)
+            answer = http.get(path)
+            assert answer.status_code == 200, path
+            found = [attributes.get("href") or "" for tag, attributes in _Markup(answer.text).tags if tag == "a"]
+            ahead += [link for link in found if link.startswith("/")]
+        assert {f"/history/{updated}", "/hosts/web-1", "/rollouts/1"} <= seen
+
+    def test_the_style_sheet_needs_no_login_and_is_kept(self, browser: TestClient) -> None:
+        (link,) = [a["href"] for tag, a in _Markup(browser.get("/login").text).tags if a.get("rel") == "stylesheet"]
+        answer = browser.get(str(link))
+        assert (answer.status_code, answer.headers["content-type"].split(";")[0]) == (200, "text/css")
+        assert "immutable" in answer.headers["cache-control"]
+
+    def test_what_is_not_there_is_said_on_a_page(self, http: TestClient) -> None:
+        answer = http.get("/hosts/nobody")
+        assert answer.status_code == 404
+        assert "cannot find" in answer.text and answer.headers["content-type"].startswith("text/html")
+
+    def test_an_empty_fleet_says_how_to_begin(self, http: TestClient) -> None:
+        assert "fleet host add NAME" in http.get("/").text
+        assert "fleet host add NAME" in http.get("/hosts").text
+
+
+class TestHistory:
+    def test_an_outcome_is_found_by_a_query_and_told_in_full(self, http: TestClient, updated: str) -> None:
+        page = _Markup(http.get("/history", params={"q": "host:web-1 outcome:updated"}).text)
+        assert ("a", {"href": f"/history/{updated}"}) in page.tags
+        shown = _Markup(http.get(f"/history/{updated}").text)
+        whole = http.get(f"{API}/history/{updated}").json()
+        for attempt in whole["pull"]["attempts"]:
+            assert attempt["mirror"] in shown.words
+        assert whole["update"]["new_digest"] in shown.words
+        assert f"fleet undo {updated[-8:]}" in shown.words
+
+    def test_what_does_not_fit_is_not_shown(self, http: TestClient, updated: str) -> None:
+        answer = http.get("/history", params={"q": "-host:web-1"})
+        assert updated not in answer.text and "Nothing in the history fits" in answer.text
+
+    def test_a_mistake_is_shown_at_its_place(self, http: TestClient) -> None:
+        answer = http.get("/history", params={"q": 'host:web-1 "open'})
+        assert answer.status_code == 422
+        words = _Markup(answer.text).words
+        assert "cannot understand the query at character 12: this quote is never closed" in words
+        assert '  host:web-1 "open\n' + " " * 13 + "^" in words
+
+    def test_the_same_can_be_asked_at_a_terminal(self, http: TestClient) -> None:
+        words = _Markup(http.get("/history", params={"q": "host:web-1 $(reboot)"}).text).words
+        assert "fleet history 'host:web-1 $(reboot)' --all -o csv" in words
+
+    def test_pages_follow_one_another(self, http: TestClient, centre: Centre) -> None:
+        hosts = [centre.add_host(name) for name in ("web-1", "web-2", "web-3")]
+        for host in hosts:
+            host.snapshot(nginx())
+        centre.turn()
+        _move_tag(centre)
+        plan = http.post(f"{API}/plans", json={"check": False}).json()["plan"]
+        assert http.post(f"{API}/plans/{plan['id']}/apply", json={}).status_code in (200, 201)
+        for host in hosts:
+            carry_out(centre, host)
+        link, shown = "/history?q=outcome:updated&limit=1", []
+        while link:
+            page = _Markup(http.get(link).text)
+            links = [str(a["href"]) for tag, a in page.tags if tag == "a" and a.get("href")]
+            shown += [found.rpartition("/")[2] for found in links if found.startswith("/hosts/")]
+            link = next((str(a["href"]) for tag, a in page.tags if a.get("rel") == "next"), "")
+        assert sorted(shown) == ["web-1", "web-2", "web-3"]
+
+    def test_words_of_others_are_no_markup(self, http: TestClient, web1: ScriptedHost) -> None:
+        assert http.patch(f"{API}/hosts/web-1", json={"labels": {"note": NAME}}).status_code == 200
+        for path, given in (("/hosts", {}), ("/hosts/web-1", {}), ("/history", {"q": f'"{NAME}"'})):
+            answer = http.get(path, params=given)
+            assert NAME not in answer.text and "&lt;b&gt;x&lt;/b&gt;" in answer.text
