@@ -144,8 +144,8 @@ def _grouped(containers: Sequence[ContainerState], most_bytes: int, used: int) -
 
 
 def _bounded(container: ContainerState, most_bytes: int) -> ContainerState:
-    """Return *container*, without its labels where those make it too large: the centre still knows that it runs."""
-    return container if _size(container) <= most_bytes else replace(container, labels={})
+    """Return *container*, without its labels where they make it too large: the centre still knows that it runs."""
+    return container if _size(container) <= most_bytes else replace(container, labels={}, own=None)
 
 
 def _size(container: ContainerState) -> int:

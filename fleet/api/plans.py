@@ -23,6 +23,8 @@ class PlanTarget(Part):
     new_digest: str
     route: tuple[str, ...] = ()
     """Where the host would pull from, in order, by the rules that are known."""
+    configuration: int | None = None
+    """The place in the plan's `configurations` that says what will change; None: not looked at."""
 
 
 class PlanHost(Part):
@@ -31,6 +33,19 @@ class PlanHost(Part):
     host: str
     host_id: UUID
     targets: tuple[PlanTarget, ...]
+
+
+class PlanConfiguration(Part):
+    """What will become of the configuration of some containers, as far as their images and hosts tell."""
+
+    changes: tuple[str, ...] = ()
+    """Lines `path: old -> new`, as outcomes have them; environment by name alone."""
+    kept: tuple[str, ...] = ()
+    """The paths that stay because the user set them."""
+    overridden: tuple[str, ...] = ()
+    """Those of them which the new image says otherwise than the old one."""
+    unknown: str = ""
+    """What of this is not known, and why; empty: all is."""
 
 
 class PlanSkip(Part):
@@ -53,12 +68,17 @@ class Plan(Part):
     hosts: tuple[PlanHost, ...] = ()
     skipped: tuple[PlanSkip, ...] = ()
     warnings: tuple[str, ...] = ()
+    configurations: tuple[PlanConfiguration, ...] = ()
+    """What will change in the configuration of the targets, each thing once."""
 
     @property
     def pinned(self) -> tuple[PlanHost, ...]:
-        """What would be done, without the routes: those follow from the mirrors that a host has when it pulls."""
+        """What would be done, without the routes, which follow from the mirrors that a host has when it pulls, and without
+        what was foreseen.
+        """
+        told = {"route": (), "configuration": None}
         return tuple(
-            host.model_copy(update={"targets": tuple(t.model_copy(update={"route": ()}) for t in host.targets)})
+            host.model_copy(update={"targets": tuple(t.model_copy(update=told) for t in host.targets)})
             for host in self.hosts
         )
 
@@ -91,6 +111,8 @@ class MakePlan(WithSpec):
     selector: Selector = Selector()
     check: bool = True
     """Whether tags are resolved anew first; otherwise what was last seen is taken."""
+    configuration: bool = True
+    """Whether it says what will change in the containers' configuration; with *check*, registries are asked for that."""
 
 
 class ApplyPlan(WithSpec):

@@ -9,6 +9,7 @@ import click
 
 from fleet.cli.building import build
 from fleet.cli.console import Column, clean, print_answer, print_table, say, working
+from fleet.cli.foreseen import foreseen_lines
 from fleet.cli.select import selecting
 from fleet.cli.session import Leaf, Session
 from fleet.cli.spec import speccing
@@ -44,7 +45,8 @@ _COLUMNS = (
 def plan(
     ctx: click.Context, selector: "Selector", spec: dict[str, str], out: str | None, check: bool, exit_code: bool
 ) -> None:
-    """Show what an update would do: old and new digest, and where each host would pull from.
+    """Show what an update would do: old and new digest, where each host would pull from, and what changes in the
+    containers' configuration.
 
     Nothing is changed. A plan holds for 24 hours, and is refused once what it saw has changed. With --spec, what the
     spec would run into is warned about.
@@ -117,6 +119,8 @@ def carry_out(session: Session, client: "Client", ordered: "Ordered", detach: bo
 
 def _show(session: Session, plan: "Plan", out: str | None) -> None:
     _show_targets(session, plan)
+    for line in foreseen_lines(plan):
+        click.echo(clean(line))
     if plan.changes:
         name = out or short_id(plan.id)
         click.echo(f"plan {short_id(plan.id)}: {_count(plan)}; holds until {moment(plan.expires_at)}")

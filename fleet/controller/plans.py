@@ -7,6 +7,8 @@ from fleet.clock import Clock
 from fleet.controller.check import check as check_tags
 from fleet.controller.draw import ContainerStanding, Stopped, choose, stand, trusted, without_circles
 from fleet.controller.draw import draw as draw
+from fleet.controller.foreseeing import with_foresight
+from fleet.controller.image_configs import ImageConfigs
 from fleet.controller.resolving import Asking
 from fleet.errors import NotFound
 from fleet.history import hosts, plans, policies, stops, tags
@@ -28,6 +30,7 @@ def make_plan(
     *,
     by: str,
     asking: Asking | None = None,
+    configs: ImageConfigs | None = None,
     frozen: bool = True,
     clock: Clock | None = None,
 ) -> PlanRow:
@@ -35,22 +38,27 @@ def make_plan(
 
     With *asking*, the tags are asked for first; without, what was last seen is taken. Frozen hosts are planned with a
     warning, since their turn comes when the freeze ends, unless *frozen* is False. What is held, snoozed or skipped is
-    left out. Raise NotFound where the selector names a host that there is not.
+    left out. With *configs*, what will change in the containers' configuration is told, as far as those are known or
+    *asking* brings them. Raise NotFound where the selector names a host that there is not.
     """
     _known_hosts(db, selector)
     if asking is not None:
         check_tags(db, _followed(containers(db, selector)), asking=asking, wait_s=WAIT_FOR_HOSTS_S, clock=clock)
     now = db.now()
     known = hosts.hosts(db)
+    rows, holding = containers(db, selector), policies.effective_policies(db)
     document = draw(
-        containers(db, selector),
+        rows,
         tags.tags(db),
-        policies.effective_policies(db),
+        holding,
         away={host.id: host.last_seen_at for host in known if host.silent(now)},
         stopped=stopped_of(db, known),
         frozen=frozen,
         now=now,
     )
+    if configs is not None:
+        by_id = {(row.host_id, row.id): row for row in rows}
+        document = with_foresight(db, document, by_id, holding, configs, asking)
     return plans.save_plan(db, selector=selector, document=document, by=by)
 
 

@@ -1,7 +1,7 @@
 """What differs between two containers' configuration, told without a value of an environment variable. Pure."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from fleet.engine.protocol import Inspect
@@ -15,7 +15,11 @@ _ENDPOINT = ("IPAMConfig", "Links", "Aliases", "DriverOpts", "GwPriority")
 
 def config_diff(old: Inspect, new: Inspect) -> tuple[str, ...]:
     """Return lines ``path: old -> new`` for all that differs but identity and state; environment by name alone."""
-    before, after = configuration(old), configuration(new)
+    return differences(configuration(old), configuration(new))
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return lines ``path: old -> new`` for all that differs between two configurations; environment by name alone."""
     return tuple(_lines("", before, after))
 
 
@@ -25,7 +29,7 @@ def configuration(inspect: Inspect) -> dict[str, Any]:
     config = {key: value for key, value in inspect["Config"].items() if key not in ("Volumes", "Env", "Hostname")}
     if inspect["Config"].get("Hostname") != own_id[:_SHORT_ID]:
         config["Hostname"] = inspect["Config"].get("Hostname")
-    config["Env"] = _environment(inspect["Config"].get("Env") or ())
+    config["Env"] = environment(inspect["Config"].get("Env") or ())
     host = {key: value for key, value in inspect["HostConfig"].items() if key not in _FROM_MOUNTS}
     host["Links"] = sorted(_link(entry) for entry in host.get("Links") or ())
     networks = (inspect.get("NetworkSettings") or {}).get("Networks") or {}
@@ -57,7 +61,8 @@ def _environment_lines(before: Mapping[str, str], after: Mapping[str, str]) -> I
             yield f"Config.Env.{name}: " + ("changed" if told == ["set", "set"] else " -> ".join(told))
 
 
-def _environment(entries: Any) -> dict[str, str]:
+def environment(entries: Iterable[str]) -> dict[str, str]:
+    """Return the value of each variable by its name."""
     return {str(entry).partition("=")[0]: str(entry).partition("=")[2] for entry in entries}
 
 

@@ -32,6 +32,8 @@ class ContainerRow:
     health: str
     labels: dict[str, str]
     local_build: bool
+    own: tuple[str, ...] | None = None
+    """The paths of what its user set among what an image may say; None: not told."""
     first_seen_at: datetime
     seen_at: datetime
 

@@ -86,6 +86,9 @@ containers = Table(
     text("health", "healthy, unhealthy, starting; empty where there is no HEALTHCHECK"),
     document("labels", "the labels that steer Fleet or name a Compose project"),
     flag("local_build", "whether the image has no digest of a registry"),
+    items(
+        "own", "paths of what its user set among what an image may say, without a value; null: not told", nullable=True
+    ),
     text("snapshot", "hash of the snapshot that it was last seen in"),
     time("first_seen_at", "when a snapshot first held this container"),
     time("seen_at", "when a snapshot last held it"),

@@ -93,6 +93,16 @@ class RegistryClient:
         manifest, _ = await self._manifest(repository, tail)
         return manifest
 
+    async def blob(self, repository: str, digest: Digest, *, cap: int) -> bytes:
+        """Return a small blob of at most *cap* bytes, proved by its digest; layers are read by :meth:`open`."""
+        async with self.open("GET", "blobs", repository, str(digest)) as answer:
+            if answer.status != 200:
+                raise self._refusal(answer)
+            content = await answer.read(cap)
+        if not digest.proves(content):
+            raise RegistryError(f"cannot trust the blob that {answer.url} served as {digest}: its bytes are others")
+        return content
+
     async def ping(self) -> int:
         """Return the status of ``/v2/``: 200 for a registry that lets this client in, 401 for one that does not."""
         async with self._exchange.open("GET", PING, {}) as answer:

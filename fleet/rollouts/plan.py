@@ -11,6 +11,7 @@ from uuid import UUID
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from fleet.errors import BadInput
+from fleet.updates.foresight import Foresight
 
 _FORBID = ConfigDict(extra="forbid")
 
@@ -37,6 +38,8 @@ class PlannedContainer:
     """The digest that runs; empty where it is not known."""
     back: bool = False
     """Whether *digest* is what ran before, and not what the tag has: then the tag's moving makes nothing stale."""
+    configuration: int | None = None
+    """The place in *configurations* of the plan that says what will change in its configuration; None: not looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +78,8 @@ class PlanDocument:
     left_out: tuple[LeftOut, ...] = ()
     warnings: tuple[str, ...] = ()
     """For people, each a sentence."""
+    configurations: tuple[Foresight, ...] = ()
+    """What will change in the configuration of containers, each thing once: most hosts of a fleet are alike."""
 
     @classmethod
     def parse(cls, document: Any) -> "PlanDocument":

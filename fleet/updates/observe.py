@@ -13,6 +13,7 @@ from fleet.images.digest import Digest
 from fleet.images.platform import Platform
 from fleet.images.reference import Reference
 from fleet.mirrors.source import MirrorRule
+from fleet.updates.foresight import own_fields
 from fleet.updates.images import KnownImages
 from fleet.updates.snapshot import STEERING_LABELS, ContainerState
 
@@ -38,7 +39,14 @@ def observe(engine: Engine, known: DigestTable, known_images: KnownImages | None
     inspects = [inspect for inspect in found if inspect is not None]
     names = {str(inspect["Id"]): str(inspect["Name"]).lstrip("/") for inspect in inspects}
     images: dict[str, Inspect] = {}
-    states = [replace(_state(engine, known, images, inspect), needs=needs_of(inspect, names)) for inspect in inspects]
+    states = [
+        replace(
+            _state(engine, known, images, inspect),
+            needs=needs_of(inspect, names),
+            own=_own(images, known_images, inspect),
+        )
+        for inspect in inspects
+    ]
     if known_images is not None:
         _remember(known_images, images)
     return tuple(sorted(states, key=lambda state: (state.name, state.id)))
@@ -67,6 +75,11 @@ def _name(other: str, names: Mapping[str, str]) -> str:
         return other
     fitting = [name for id, name in names.items() if other and id.startswith(other)]
     return fitting[0] if len(fitting) == 1 else other
+
+
+def _own(images: Mapping[str, Inspect], known_images: KnownImages | None, inspect: Inspect) -> tuple[str, ...] | None:
+    image_id = str(inspect["Image"])
+    return own_fields(inspect, images[image_id] or (known_images.get(image_id) if known_images else {}))
 
 
 def _remember(known_images: KnownImages, images: dict[str, Inspect]) -> None:

@@ -27,6 +27,9 @@ class ContainerState:
     needs: tuple[str, ...] = ()
     """The containers that its engine makes it need, each ``KIND:NAME``: ``network:vpn``, ``pid:``, ``ipc:``, ``volumes:``,
     ``link:db`` (see ``updates/order.py``)."""
+    own: tuple[str, ...] | None = None
+    """The paths of what its user set among what an image may say (see ``updates/foresight.py``), without a value; None:
+    not told."""
 
 
 STEERING_LABELS = (

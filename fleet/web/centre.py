@@ -1,11 +1,12 @@
 """What the routes work with: the database, the broker's address, and how registries are asked."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from fleet.controller.check import asking_of
+from fleet.controller.image_configs import ImageConfigs
 from fleet.controller.resolving import Asking
 from fleet.history.database import Database
 from fleet.settings.centre import CentreSettings
@@ -17,6 +18,8 @@ class Centre:
 
     settings: CentreSettings
     db: Database
+    configs: ImageConfigs = field(default_factory=ImageConfigs)
+    """What images say of how they are run, as far as plans asked for it."""
 
     def asking(self) -> Asking:
         """Return how registries are asked, with the credentials as they stand in the file now."""

@@ -10,6 +10,7 @@ from fleet.api.plans import (
     Ordered,
     Plan,
     PlanAnswer,
+    PlanConfiguration,
     PlanHost,
     PlanSkip,
     PlanTarget,
@@ -41,7 +42,8 @@ def make_plan(centre: ThisCentre, caller: Writer, body: MakePlan) -> PlanAnswer:
     """Draw a plan; nothing is changed."""
     spec = spec_of(body.spec, body.spec_text, body.spec_name)
     asking = centre.asking() if body.check else None
-    row = plans.make_plan(centre.db, selector_of(body.selector), by=caller.who, asking=asking)
+    configs = centre.configs if body.configuration else None
+    row = plans.make_plan(centre.db, selector_of(body.selector), by=caller.who, asking=asking, configs=configs)
     return PlanAnswer(plan=_plan(centre, row, spec))
 
 
@@ -100,6 +102,7 @@ def _plan(centre: Centre, row: PlanRow, spec: RolloutSpec | None = None) -> Plan
             *(refused[id] for id in ids if id in refused),
             *spec_warnings(centre.db, spec or RolloutSpec(), ids),
         ),
+        configurations=tuple(PlanConfiguration.model_validate(each) for each in row.document.configurations),
     )
 
 
@@ -122,4 +125,5 @@ def _target(planned: PlannedContainer, row: HostRow | None, policy: EffectivePol
         old_digest=planned.old_digest,
         new_digest=planned.digest,
         route=route,
+        configuration=planned.configuration,
     )

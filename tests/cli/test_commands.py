@@ -109,6 +109,7 @@ class TestUpdate:
         assert f"{OLD[7:19]} -> {NEW[7:19]}" in ran.out
         assert "https://registry-1.docker.io" in ran.out
         assert "fleet apply" in ran.err
+        assert "configuration of web-1/web (nginx:1):\n  not known: the centre cannot look at nginx@" in ran.out
 
     def test_exit_code_10_says_that_something_would_change(self, fleet: Fleet, moved: ScriptedHost) -> None:
         assert fleet("plan", "--no-check", "--exit-code").code == 10

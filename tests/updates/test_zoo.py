@@ -1,6 +1,6 @@
 """The same container with a new image, on every engine: what the user set stays, the data stays, nothing else changes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cache
@@ -16,6 +16,7 @@ from fleet.images.digest import Digest
 from fleet.images.reference import Reference
 from fleet.updates.command import Policy, Target, VerifyPolicy
 from fleet.updates.execute import recreate_target
+from fleet.updates.foresight import foresee, own_fields
 from fleet.updates.journal import Journal
 from fleet.updates.outcome import PullOutcome, Result, Tier, UpdateOutcome
 from tests.contracts.beds import BAD_PROBE, Bed, MemoryBed, RealBed, real_bed, run
@@ -141,6 +142,7 @@ def update(bed: Bed, old: Inspect, new_image: str, journal: Path, number: int = 
 def test_it_comes_through_a_recreate_as_it_was(animal: str, bed: Bed, tmp_path: Path) -> None:
     shape = ZOO[animal]
     before = settle(bed, shape)
+    old_image = bed.engine.image(before["Image"])
     new_image = newer(bed, shape)
     outcome = update(bed, before, new_image, tmp_path)
     assert outcome.result is Result.UPDATED, outcome.reason
@@ -150,12 +152,28 @@ def test_it_comes_through_a_recreate_as_it_was(animal: str, bed: Bed, tmp_path: 
     told = config_diff(before, after)
     assert sorted(line.partition(": ")[0] for line in told) == sorted(shape.differs), told
     assert outcome.config_diff == told
+    assert _comparable(foreseen(before, old_image, bed.engine.image(new_image))) == _comparable(told)
     assert volumes(after) == volumes(before)
     for volume in volumes(after):
         assert bed.read(volume) == f"precious in {volume}"
     names = sorted(look(bed, one)["Name"] for one in bed.engine.container_ids(all=True))
     assert names == ["/peer", "/web"]
     _changes_no_more(bed, after, tmp_path)
+
+
+def foreseen(before: Inspect, old_image: Inspect | None, new_image: Inspect | None) -> tuple[str, ...]:
+    """Return what a plan would say that changes, by the images alone and what the host tells of its container."""
+    assert old_image
+    assert new_image
+    own = own_fields(before, old_image)
+    assert own is not None
+    return foresee(old_image["Config"], new_image["Config"], own).changes
+
+
+def _comparable(lines: Iterable[str]) -> list[str]:
+    """Leave out labels that do not matter to a plan, and the names of new volumes, which nobody knows before."""
+    told = [line.partition(": ")[0] if line.startswith("Mounts.") else line for line in lines]
+    return sorted(line for line in told if not line.startswith("Config.Labels."))
 
 
 def _changes_no_more(bed: Bed, after: Inspect, journal: Path) -> None:

@@ -10,6 +10,7 @@ from fleet.errors import BrokerUnreachable, DatabaseUnreachable
 from fleet.history import tags
 from fleet.road.messages import Heartbeat, HostFacts, Order
 from fleet.settings.centre import CentreSettings
+from fleet.testing.registry import ScriptedRegistry
 from fleet.updates.outcome import Result
 from tests.controller.centre import NEW, OLD, Centre, ScriptedHost, nginx
 
@@ -91,6 +92,36 @@ class TestUpdates:
         assert (target["container"], target["old_digest"], target["new_digest"]) == ("web", OLD, NEW)
         assert target["route"] == ["https://harbor.lan", "https://registry-1.docker.io"]
         assert plan["rollout_id"] is None
+
+    def test_a_plan_says_what_will_change_in_the_configuration(self, http: TestClient, centre: Centre) -> None:
+        with ScriptedRegistry() as registry:
+            old = registry.shelf.add_image("app", "1", config={"User": "a", "Env": ["KEY=hunter2"], "Cmd": ["x"]})
+            registry.shelf.add_image("app", "1", config={"User": "b", "Env": ["KEY=hunter3"], "Cmd": ["y"]})
+            running = nginx(reference=f"{registry.host}/app:1", digest=str(old), own=("Config.Cmd", "Config.Env.TZ"))
+            centre.add_host("web-1").snapshot(running)
+            centre.turn()
+            answer = http.post(f"{API}/plans", json={})
+            plan = answer.json()["plan"]
+            assert http.get(f"{API}/plans/{plan['id']}").json()["plan"] == plan
+        assert plan["hosts"][0]["targets"][0]["configuration"] == 0
+        assert plan["configurations"] == [
+            {
+                "changes": ["Config.Env.KEY: changed", 'Config.User: "a" -> "b"'],
+                "kept": ["Config.Cmd", "Config.Env.TZ"],
+                "overridden": ["Config.Cmd"],
+                "unknown": "",
+            }
+        ]
+        assert "hunter" not in answer.text
+
+    def test_a_plan_that_asks_nobody_says_that_it_does_not_know(
+        self, http: TestClient, centre: Centre, web1: ScriptedHost
+    ) -> None:
+        _move_tag(centre)
+        (told,) = http.post(f"{API}/plans", json={"check": False}).json()["plan"]["configurations"]
+        assert told["unknown"].endswith("the registries were not asked")
+        plan = http.post(f"{API}/plans", json={"check": False, "configuration": False}).json()["plan"]
+        assert (plan["configurations"], plan["hosts"][0]["targets"][0]["configuration"]) == ([], None)
 
     def test_an_update_goes_from_plan_to_history(self, http: TestClient, centre: Centre, web1: ScriptedHost) -> None:
         _move_tag(centre)
