@@ -24,9 +24,11 @@ STEADY = ("sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done")
 ENDS = ("sh", "-c", "exit 3")
 NOWHERE = ["/nowhere"]
 """The entrypoint of a program that is not there."""
-GOOD_PROBE = {"Test": ["CMD", "true"], "Interval": 10**9, "Timeout": 2 * 10**9, "Retries": 2}
-BAD_PROBE = {"Test": ["CMD", "false"], "Interval": 10**9, "Timeout": 2 * 10**9, "Retries": 2}
-PATIENCE_S = 30.0
+_PROBED: Mapping[str, Any] = {"Interval": 10**9, "Timeout": 30 * 10**9, "Retries": 2}
+"""A busy machine may take seconds to start what says at once that all is well."""
+GOOD_PROBE = {"Test": ["CMD", "true"], **_PROBED}
+BAD_PROBE = {"Test": ["CMD", "false"], **_PROBED}
+PATIENCE_S = 120.0
 _APPLETS = ("sh", "sleep", "cat", "true", "false", "echo", "ls", "mkdir", "wget", "httpd", "id", "hostname")
 
 

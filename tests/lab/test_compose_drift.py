@@ -17,9 +17,9 @@ from tests.contracts.beds import GOOD_PROBE, RealBed, real_bed
 from tests.lab.engines import Generation
 from tests.lab.lab import Host, Lab
 
-pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.full, pytest.mark.timeout(1800)]
 
-POLICY = Policy(verify=VerifyPolicy(settle_ms=500, deadline_ms=20_000))
+POLICY = Policy(verify=VerifyPolicy(settle_ms=500, deadline_ms=90_000))
 PROJECTS = {
     "shop": """
 services:
@@ -48,7 +48,7 @@ services:
   worker:
     image: worker:1
     depends_on: {api: {condition: service_healthy}}
-    healthcheck: {test: ["CMD", "true"], interval: 1s, timeout: 2s, retries: 3}
+    healthcheck: {test: ["CMD", "true"], interval: 1s, timeout: 30s, retries: 3}
     tmpfs: ["/run:size=1m"]
     read_only: true
     cap_drop: [ALL]
@@ -149,7 +149,7 @@ class Project:
     def compose(self, *arguments: str) -> str:
         """Say one docker compose command, and return all that it prints."""
         at = ["--project-directory", str(self.folder), "--ansi", "never"]
-        ended = self.host.machine.run("docker-compose", *at, *arguments, timeout_s=180)
+        ended = self.host.machine.run("docker-compose", *at, *arguments, timeout_s=600)
         return ended.stdout + ended.stderr
 
     def up(self) -> str:

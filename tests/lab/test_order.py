@@ -24,9 +24,9 @@ from tests.contracts.beds import RealBed, real_bed
 from tests.lab.engines import Generation
 from tests.lab.lab import Lab
 
-pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.full, pytest.mark.timeout(1200)]
 
-POLICY = Policy(verify=VerifyPolicy(settle_ms=500, deadline_ms=20_000))
+POLICY = Policy(verify=VerifyPolicy(settle_ms=500, deadline_ms=90_000))
 DEPENDS = "fleet.depends-on"
 LABELS: dict[str, dict[str, str]] = {
     "db": {},

@@ -14,7 +14,7 @@ from tests.lab.registries import DockerRegistry
 ROUNDS = 3
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "generation",
     [

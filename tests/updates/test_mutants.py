@@ -40,7 +40,7 @@ MUTANTS: dict[str, tuple[object, str, Callable[..., Any]]] = {
 }
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_a_seeded_mistake_is_found(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     owner, name, instead = MUTANTS[mutant]

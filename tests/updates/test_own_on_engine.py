@@ -18,7 +18,7 @@ from tests.contracts.beds import RealBed, eventually, real_bed, run
 from tests.lab.engines import Generation
 from tests.updates.own_agent import OUTCOME, TODO
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]
 NEVER = "never"
 PYTHON = (Path(sys.executable).resolve().parents[1], ROOT, Path("/usr"), Path("/lib"), Path("/lib64"))
@@ -67,7 +67,7 @@ class Scene:
         pull = PullOutcome(
             pull_id=UUID(int=3), reference="agent:1", digest=str(digest), ok=True, tier=Tier.PRESENT, image_id=new_image
         )
-        policy = Policy(verify=VerifyPolicy(settle_ms=1_500, deadline_ms=20_000))
+        policy = Policy(verify=VerifyPolicy(settle_ms=1_500, deadline_ms=90_000))
         told = TODO.dump_json(OwnOrder(command=UUID(int=1), target=target, policy=policy, pull=pull))
         (self.state / "todo.tmp").write_bytes(told)
         (self.state / "todo.tmp").rename(self.state / "todo.json")

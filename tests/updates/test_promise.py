@@ -111,7 +111,7 @@ def test_after_any_three_faults_one_of_the_two_runs(
 
 
 @pytest.mark.full
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 @everything
 @settings(max_examples=10_000, suppress_health_check=[HealthCheck.too_slow])
 def test_after_any_three_faults_one_of_the_two_runs_ten_thousand_times(

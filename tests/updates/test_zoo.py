@@ -26,13 +26,13 @@ from tests.updates.zoo import Animal
 from tests.updates.zoo_host import HOST_SHAPES
 from tests.updates.zoo_settings import SETTING_SHAPES
 
-pytestmark = pytest.mark.usefixtures("quick_disk")
+pytestmark = [pytest.mark.usefixtures("quick_disk"), pytest.mark.timeout(600)]
 
 ZOO = zoo.ZOO | HOST_SHAPES | SETTING_SHAPES
 """At least 80 shapes."""
 
 COMMAND, PULL = UUID(int=1), UUID(int=3)
-POLICY = Policy(verify=VerifyPolicy(settle_ms=300, deadline_ms=15_000))
+POLICY = Policy(verify=VerifyPolicy(settle_ms=300, deadline_ms=90_000))
 
 
 def make_home(bed: Bed) -> None:

@@ -20,7 +20,7 @@ from fleet.updates.journal import Journal
 from fleet.updates.outcome import PullOutcome
 
 ORDER = TypeAdapter(tuple[Target, PullOutcome])
-POLICY = Policy(verify=VerifyPolicy(settle_ms=300, deadline_ms=15_000))
+POLICY = Policy(verify=VerifyPolicy(settle_ms=300, deadline_ms=90_000))
 COMMAND = UUID(int=1)
 
 
