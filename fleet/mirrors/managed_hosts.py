@@ -20,6 +20,8 @@ from fleet.registry.tls import DOCKER_CERTS, folder_names
 
 HOSTS_FILE = "hosts.toml"
 MARKER = "# Written by Fleet's agent, which replaces and removes it. Without this line it is yours, and is left alone."
+_DEFAULT = "_default"
+"""The folder that containerd reads for every registry without one of its own, also for one on loopback."""
 _HEADER = "authorization = "
 _DIAL = "500ms"
 """How long containerd tries to connect to a gateway that is not there: it is on this host."""
@@ -51,9 +53,7 @@ class ManagedHosts:
         if origin_address(registry, insecure=table.insecure).insecure:
             return f"{registry} is insecure, of which a hosts.toml tells another story"
         place = self._place(registry)
-        if place.is_dir() and any(not is_managed(file) for file in place.iterdir()):
-            return f"{place} holds files that are not Fleet's"
-        return ""
+        return "" if self._free(place) else f"{place} holds files that are not Fleet's"
 
     @contextlib.contextmanager
     def open_door(self, registry: str, table: MirrorTable, door: Door) -> Iterator[None]:
@@ -71,6 +71,17 @@ class ManagedHosts:
             else:
                 self._remove(self._place(registry) / HOSTS_FILE)
 
+    def keep_loopback(self, host: str) -> None:
+        """Let pulls from the gateway at *host* go there, where somebody's ``_default`` would take them; raise OSError.
+
+        What is there of another port's goes.
+        """
+        for file in self._ours():
+            if file.parent.name.startswith("127.0.0.1"):
+                self._remove(file)
+        if (self._folder / _DEFAULT / HOSTS_FILE).is_file() and self._free(self._place(host)):
+            self._write(host, f"{MARKER}\nserver = {_text(f'http://{host}')}\n")
+
     def sweep(self) -> int:
         """Remove what a killed agent left with the secret of its last pull in it; return how many files there were."""
         left = [file for file in self._ours() if _HEADER in file.read_text()]
@@ -84,6 +95,10 @@ class ManagedHosts:
         for file in ours:
             self._remove(file)
         return len(ours)
+
+    def _free(self, place: Path) -> bool:
+        """Tell whether nobody else has a file in *place*."""
+        return not place.is_dir() or all(is_managed(file) for file in place.iterdir())
 
     def _ours(self) -> list[Path]:
         return [file for file in self._folder.glob(f"*/{HOSTS_FILE}") if is_managed(file)]

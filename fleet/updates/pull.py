@@ -76,6 +76,7 @@ class Puller:
             sweep(self._engine, self._gateway.host)
         if self._hosts is not None:
             self._hosts.sweep()
+            self._keep_loopback(self._hosts)
         self._try()
         self._opened = True
 
@@ -182,6 +183,15 @@ class Puller:
             log.warning("engine pulls by itself", extra={"reason": self._way.reason})
         else:
             log.info("engine pulls through the gateway", extra={"tier": str(self._way.tier)})
+
+    def _keep_loopback(self, hosts: ManagedHosts) -> None:
+        """Keep the gateway from being taken for any registry; without that the canary finds another way, and says so."""
+        if self._gateway is None:
+            return
+        try:
+            hosts.keep_loopback(self._gateway.host)
+        except OSError as error:
+            log.warning("cannot write hosts.toml for the gateway", extra={"reason": error.strerror})
 
     def _table(self, policy: Policy) -> MirrorTable:
         own = self._host_mirrors()

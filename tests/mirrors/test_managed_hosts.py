@@ -115,6 +115,23 @@ def test_what_a_killed_agent_left_with_a_secret_is_swept_and_the_rest_stays(tmp_
     assert [path.parent.name for path in tmp_path.rglob("hosts.toml")] == ["ghcr.io"]
 
 
+def test_the_gateway_is_kept_from_somebodys_default_for_all_registries(tmp_path: Path) -> None:
+    """Only where there is such a default, for one port at a time, and never over a file of somebody else."""
+    hosts, ours = ManagedHosts(tmp_path), file(tmp_path, "127.0.0.1_5999_")
+    hosts.keep_loopback(DOOR.host)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "_default").mkdir()
+    file(tmp_path, "_default").write_text("theirs")
+    hosts.keep_loopback("127.0.0.1:4999")
+    hosts.keep_loopback(DOOR.host)
+    assert ours.read_text() == f'{MARKER}\nserver = "http://127.0.0.1:5999"\n'
+    assert sorted(path.parent.name for path in tmp_path.rglob("hosts.toml")) == ["127.0.0.1_5999_", "_default"]
+    ours.write_text("theirs, since")
+    hosts.keep_loopback(DOOR.host)
+    assert hosts.remove_all() == 0
+    assert ours.read_text() == "theirs, since"
+
+
 def test_what_was_written_is_not_read_back_as_a_mirror_of_the_host(tmp_path: Path) -> None:
     with ManagedHosts(tmp_path).open_door("docker.io", TABLE, DOOR):
         assert hosts_files((tmp_path,)) == []
