@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests import sharing
+
 _KEPT = frozenset({"PATH", "LANG", "LC_ALL", "TMPDIR", "CI", "USER", "LOGNAME", "SHELL", "TERM", "VIRTUAL_ENV"})
 _KEPT_PREFIXES = ("PYTEST", "PYTHON", "COV_", "HYPOTHESIS", "FLEET_TEST_", "FLEET_LAB_")
 
@@ -27,6 +29,18 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell lets what it starts in the background ignore Ctrl-C, and so would every program that a test starts.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Share the tests out."""
+    return sharing.scheduler(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin what is long first; the rest stays in the order that chance gave it."""
+    items.sort(key=lambda item: sharing.place_of(item.nodeid))
 
 
 @pytest.fixture(scope="session", autouse=True)
