@@ -17,15 +17,15 @@ _BLOCK_BYTES = 64 * 1024
 _TEXT = b"What a program says of itself is mostly the same words in another order. " * 1024
 
 
-def large_image() -> BuiltManifest:
-    """Return the image; the same bytes each time. It takes half a minute and 1.5 GiB of memory to make."""
+def large_image(packed_mib: int = LAYER_MIB) -> BuiltManifest:
+    """Return the image; the same bytes each time. Whole, it takes half a minute and 1.5 GiB of memory to make."""
     dice, packed, unpacked = random.Random("large"), io.BytesIO(), _Hashing()
     hard = int(_BLOCK_BYTES * LAYER_MIB / UNPACKED_MIB)
     with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=1, mtime=0) as squeezed:
         unpacked.below = squeezed
         with tarfile.open(fileobj=unpacked, mode="w|") as tar:  # type: ignore[call-overload]
             for number in range(_FILES):
-                blocks = UNPACKED_MIB * 1024 * 1024 // _FILES // _BLOCK_BYTES
+                blocks = unpacked_mib(packed_mib) * 1024 * 1024 // _FILES // _BLOCK_BYTES
                 content = b"".join(dice.randbytes(hard) + _TEXT[: _BLOCK_BYTES - hard] for _ in range(blocks))
                 entry = tarfile.TarInfo(f"data/{number}")
                 entry.size = len(content)
@@ -38,6 +38,11 @@ def large_image() -> BuiltManifest:
         "rootfs": {"type": "layers", "diff_ids": [unpacked.digest]},
     }
     return _manifest(json.dumps(document).encode(), layer)
+
+
+def unpacked_mib(packed_mib: int) -> int:
+    """Return what a layer of *packed_mib* unpacks to."""
+    return packed_mib * UNPACKED_MIB // LAYER_MIB
 
 
 class _Hashing:

@@ -37,10 +37,10 @@ _CHUNK = os.urandom(_MEBIBYTE)
 _REPOSITORY = "team/large"
 
 
-def main() -> None:
+def main(layer_mib: int = LAYER_MIB) -> None:
     """Run a worker's gateway in a process of its own, pull 2 GiB through it, and print what that took."""
     with tempfile.TemporaryDirectory() as folder, _registry(Path(folder)) as host:
-        digest, layers = _push(host)
+        digest, layers = _push(host, layer_mib)
         worker = subprocess.Popen(
             [sys.executable, __file__, folder, host, str(digest)],
             stdin=subprocess.PIPE,
@@ -48,12 +48,12 @@ def main() -> None:
             text=True,
         )
         try:
-            _measure(worker, layers)
+            _measure(worker, layers, layer_mib)
         finally:
             worker.communicate(timeout=30)
 
 
-def _measure(worker: "subprocess.Popen[str]", layers: list[str]) -> None:
+def _measure(worker: "subprocess.Popen[str]", layers: list[str], layer_mib: int) -> None:
     assert worker.stdout is not None
     told = json.loads(worker.stdout.readline())
     time.sleep(1)
@@ -61,7 +61,7 @@ def _measure(worker: "subprocess.Popen[str]", layers: list[str]) -> None:
     for path in (f"manifests/{told['digest']}", *(f"blobs/{layer}" for layer in layers)):
         _get(told, path)
     took, most = time.perf_counter() - began, _resident_mib(worker.pid, "VmHWM")
-    print(f"a worker's memory while {LAYERS * LAYER_MIB} MiB come, in {LAYERS} layers, {took:.1f} s")
+    print(f"a worker's memory while {LAYERS * layer_mib} MiB come, in {LAYERS} layers, {took:.1f} s")
     print(f"  idle {idle:.0f} MiB, at most {most:.0f} MiB: {most - idle:.0f} MiB more\n", flush=True)
 
 
@@ -108,7 +108,7 @@ def _registry(folder: Path) -> Iterator[str]:
         process.wait()
 
 
-def _push(host: str) -> tuple[Digest, list[str]]:
+def _push(host: str, layer_mib: int) -> tuple[Digest, list[str]]:
     """Push an image of large layers, without holding one in memory; return its digest and theirs."""
     with httpx2.Client(base_url=f"http://{host}", trust_env=False, timeout=120) as client:
         for _ in range(50):
@@ -121,7 +121,7 @@ def _push(host: str) -> tuple[Digest, list[str]]:
         ).encode()
         rows = [_push_blob(client, [config], CONFIG)]
         for number in range(LAYERS):
-            rows.append(_push_blob(client, [bytes([number]) + _CHUNK[1:]] * LAYER_MIB, LAYER))
+            rows.append(_push_blob(client, [bytes([number]) + _CHUNK[1:]] * layer_mib, LAYER))
         document = {"schemaVersion": 2, "mediaType": DOCKER_MANIFEST, "config": rows[0], "layers": rows[1:]}
         raw = json.dumps(document).encode()
         digest = Digest.of(raw)

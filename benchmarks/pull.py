@@ -2,7 +2,8 @@
 a link that gives so much a connection. Then ten images that share layers, counted, and a worker's memory in a large pull.
 
 What overlaps in a single layer can only be the gateway's own work. Needs root and the lab. Words choose parts: ``unlimited``,
-``limited``, ``shared``, ``memory``; ``20.10`` and ``26.1-containerd`` choose engines; ``rounds=2`` how often.
+``limited``, ``shared``, ``memory``; ``20.10`` and ``26.1-containerd`` choose engines; ``rounds=2`` how often, and ``mib=16``
+how large a layer is, to see that it runs.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ from typing import Any
 import docker
 
 from benchmarks import _pull_memory
-from benchmarks._pull_image import LAYER_MIB, UNPACKED_MIB, large_image
+from benchmarks._pull_image import LAYER_MIB, large_image, unpacked_mib
 from benchmarks._sides import in_turn, show, show_run
 from fleet.errors import FleetError
 from fleet.images.digest import Digest
@@ -39,7 +40,8 @@ _NUMBERS = itertools.count()
 def main() -> None:
     """Measure the parts that were asked for, all by default, and print them."""
     words = [word for word in sys.argv[1:] if "=" not in word]
-    rounds = next((int(word.partition("=")[2]) for word in sys.argv[1:] if word.startswith("rounds=")), ROUNDS)
+    numbers = dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
+    rounds, layer_mib = int(numbers.get("rounds", ROUNDS)), int(numbers["mib"]) if "mib" in numbers else None
     engines = [e for e in ENGINES if e in words or not set(map(str, ENGINES)) & set(words)]
     parts = [
         p for p in ("unlimited", "limited", "shared", "memory") if p in words or not set(words) - set(map(str, ENGINES))
@@ -47,19 +49,19 @@ def main() -> None:
     show_run("pull: through the gateway, beside the engine's own")
     if parts != ["memory"]:
         with Lab() as lab:
-            _pulls(lab, engines, parts, rounds)
+            _pulls(lab, engines, parts, rounds, layer_mib or LAYER_MIB)
     if "memory" in parts:
-        _pull_memory.main()
+        _pull_memory.main(layer_mib or _pull_memory.LAYER_MIB)
 
 
-def _pulls(lab: Lab, engines: Sequence[Generation], parts: Sequence[str], rounds: int) -> None:
+def _pulls(lab: Lab, engines: Sequence[Generation], parts: Sequence[str], rounds: int, layer_mib: int) -> None:
     origin, slow = lab.origin(), lab.scriptable("slow")
-    big = large_image() if {"unlimited", "limited"} & set(parts) else None
+    big = large_image(layer_mib) if {"unlimited", "limited"} & set(parts) else None
     for generation in engines:
         host = lab.host(
             f"host-{generation.replace('.', '-')}", generation, options={"insecure-registries": [slow.host]}
         )
-        size = f"1 layer of {LAYER_MIB} MiB, {UNPACKED_MIB} unpacked"
+        size = f"1 layer of {layer_mib} MiB, {unpacked_mib(layer_mib)} unpacked"
         if big is not None and "unlimited" in parts:
             _compare(f"engine {generation}, unlimited, {size}", host, origin, "library/big", big, "big:1", rounds)
         if big is not None and "limited" in parts:

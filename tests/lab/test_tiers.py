@@ -89,8 +89,9 @@ def test_a_file_of_somebody_else_is_left_alone(allowed: Host, mirror: Scriptable
 def test_a_default_for_all_registries_does_not_take_the_gateways_pulls(
     allowed: Host, mirror: ScriptableRegistry
 ) -> None:
-    """An insecure registry goes by loopback, where the owner's ``_default`` would send it to a mirror that is dead."""
-    write(allowed, "_default", '[host."http://127.0.0.1:9"]\ncapabilities = ["pull", "resolve"]')
+    """An insecure registry goes by loopback, where the owner's ``_default`` would send it to one that is dead."""
+    dead = "http://127.0.0.1:9"
+    write(allowed, "_default", f'server = "{dead}"\n[host."{dead}"]\ncapabilities = ["pull", "resolve"]')
     repository = f"org/default-{allowed.generation.replace('.', '-')}"
     digest = mirror.push(repository, "1", Recipe(version=f"default {allowed.generation}"))
     reference = f"{mirror.host}/{repository}:1"
