@@ -10,21 +10,23 @@ import socket
 import socketserver
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from tests.injection.asking import OverSocket
 from tests.injection.faults import DONE, DURING, OF_THE_ENGINE, Fault, Point
+from tests.injection.shapes import FOLLOWER
 
 UNDER_WAY_S = 0.02
 """How long a request has been under way when its caller or its engine is killed."""
-MEETING_S = 120.0
+MEETING_S = 300.0
 """How long a request waits for the kill of the engine, which is one for many containers."""
 _SAME_TWICE = 2
 """Of equal requests in a row, as polls are, no more than this many are points."""
 _CONTAINER = re.compile(r"^/v[\d.]+/containers/([^/?]+)(/[a-z]+)?")
-_HOP = ("connection", "transfer-encoding", "content-length", "keep-alive")
+_EXEC = re.compile(r"exec/[0-9a-f]{64}")
+_HOP = ("connection", "upgrade", "transfer-encoding", "content-length", "keep-alive")
 
 
 class Meeting:
@@ -65,9 +67,9 @@ class Between:
         self._server = _Server(str(socket_path), self)
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
-    def begin(self, old: str) -> None:
-        """Count anew, for an update of the container *old*."""
-        self.names, self.points, self.met, self.fault = {old: "old"}, [], "", None
+    def begin(self, names: Mapping[str, str]) -> None:
+        """Count anew, for an update of the containers whose ids *names* names."""
+        self.names, self.points, self.met, self.fault = dict(names), [], "", None
 
     def close(self) -> None:
         """Listen no more."""
@@ -92,7 +94,9 @@ class Between:
         """Remember the id of a container that was just made."""
         if "/containers/create?" in url:
             with contextlib.suppress(ValueError, KeyError):
-                self.names.setdefault(str(json.loads(body)["Id"]), "new" if "fleet-new" in url else "again")
+                whose = f"{FOLLOWER}'s " if f"name={self.container}.{FOLLOWER}" in url else ""
+                name = whose + ("new" if "fleet-new" in url else "again")
+                self.names.setdefault(str(json.loads(body)["Id"]), name)
 
     def _label(self, method: str, url: str) -> str:
         """Return what kind of request it is; empty for one about another's container."""
@@ -101,9 +105,8 @@ class Between:
         path = url.partition("?")[0]
         found = _CONTAINER.match(path)
         if found is None or found[1] in ("json", "create"):
-            return f"{method} " + re.sub(r"^/v[\d.]+/", "", re.sub(r"(images/).*(/\w+)$", r"\1IMAGE\2", path)).lstrip(
-                "/"
-            )
+            plain = _EXEC.sub("exec/ID", re.sub(r"(images/).*(/\w+)$", r"\1IMAGE\2", path))
+            return f"{method} " + re.sub(r"^/v[\d.]+/", "", plain).lstrip("/")
         known = self.names.get(found[1])
         if known is None and not found[1].startswith(self.container):
             return ""
@@ -134,6 +137,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._moment(fault)
         elif fault is None:
             self._answer(*self._ask(body))
+            # What a command wrote is read until its end, which is the connection's.
+            self.close_connection = self.close_connection or (self.path.endswith("/start") and "/exec/" in self.path)
         elif fault in OF_THE_ENGINE:
             self._with_the_engine(fault, body)
         else:

@@ -21,7 +21,7 @@ from tests.lab.lab import Host, Lab
 
 TOGETHER = 16
 """How many containers are under update at once; where an engine is killed, for one kill."""
-ALL_THERE_S = 60.0
+ALL_THERE_S = 180.0
 """How long it may take until each of them is at its point."""
 _DATA: dict[str, Any] = {"/data": {}}
 _FORGET_THE_RUN = """

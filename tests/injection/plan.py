@@ -12,6 +12,8 @@ PLAN: dict[str, tuple[Fault, ...]] = {
     "broken": (Fault.ERROR, Fault.CUT, *_AGENT, Fault.BOTH, Fault.REBOOT_DURING),
     "start-first": (Fault.ERROR_DONE, Fault.CUT, *_AGENT, Fault.ENGINE_DURING, Fault.BOTH, Fault.REBOOT),
     "rm": (Fault.ERROR_DONE, Fault.CUT, *_AGENT),
+    "follower": (Fault.ERROR, Fault.CUT, *_AGENT),
+    "hooks": (Fault.ERROR, Fault.CUT, *_AGENT),
 }
 """Each shape, and the faults that it meets at each of its points."""
 _NEW_FROM = {"broken": "before update:verify"}

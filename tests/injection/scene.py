@@ -32,7 +32,7 @@ from tests.injection.asking import ask
 from tests.injection.between import Between
 from tests.injection.faults import HANGS, OF_THE_ENGINE, Fault, Point
 from tests.injection.nursery import AWAY, ORDER, OUTCOME, OUTCOME_TOLD, PID
-from tests.injection.shapes import LOOSE, Shape
+from tests.injection.shapes import FOLLOWER, LOOSE, PATIENCE, Shape
 from tests.lab.machines import eventually
 
 UPDATE = UUID(int=2)
@@ -44,9 +44,11 @@ SHORT_PATIENCE_S, PATIENCE_S = 4.0, 60.0
 """How long an agent waits for one answer of its engine: where the engine hangs, and as it really does."""
 DISK_BYTES = 128 * 1024
 """The disk of the journal."""
-UP_WITHIN_S = 60.0
+UP_WITHIN_S = 180.0
 """How long the engine may take to run what it must, once it answers again."""
 PRECIOUS = "precious"
+_LENT = ("HostConfig.NetworkMode: ", "Config.Hostname: ")
+"""What a follower has from the container that it lives in."""
 
 
 class Broken(AssertionError):
@@ -59,6 +61,7 @@ class Scene:
     def __init__(self, engine_socket: Path, nursery: Path, folder: Path, name: str, shape: Shape) -> None:
         """Describe it; ``set_up`` makes it."""
         self.name, self.shape = name, shape
+        self.follower = f"{name}.{FOLLOWER}"
         self.engine = connect(f"unix://{engine_socket}", PATIENCE_S)
         self.api: Any = APIClient(base_url=f"unix://{engine_socket}", version="auto", timeout=int(PATIENCE_S))
         self.disk = folder / f"{name}.disk"
@@ -85,7 +88,16 @@ class Scene:
         self._data().write_text(PRECIOUS)
         if self.shape.loose:
             self.engine.write_files(made, "/etc", _tar(LOOSE.rpartition("/")[2], PRECIOUS))
+        if self.shape.follower:
+            self._run_follower(old_image)
         self.order_update(new_image)
+
+    def _run_follower(self, image: str) -> None:
+        """Run a container that lives in the network of this one, from an image that stays as it is."""
+        self.engine.tag(image, self.follower, "1")
+        host = {"NetworkMode": f"container:{self.name}", "RestartPolicy": {"Name": "always"}}
+        body = PATIENCE | {"Image": f"{self.follower}:1", "HostConfig": host}
+        self.engine.start(self.engine.create(CreateSpec(name=self.follower, body=body)))
 
     def order_update(self, new_image: str) -> None:
         """Have an update of the container, as it runs now, to *new_image* ordered; nothing is known of earlier ones."""
@@ -93,7 +105,12 @@ class Scene:
         self.engine.tag(new_image, self.name, "1")
         self.old_image, self.new_image = self.before["Image"], new_image
         shutil.rmtree(self.disk / "journal", ignore_errors=True)
-        self.between.begin(self.before["Id"])
+        names = {self.before["Id"]: "old"}
+        if self.shape.follower:
+            self.follower_before = self.look(self.follower)
+            names[self.follower_before["Id"]] = FOLLOWER
+        self.between.begin(names)
+        self._hooks().unlink(missing_ok=True)
         self.deaths, self.told = 0, []
         self.order = ORDER.dump_json((self._target(), self.shape.policy, self._pull())).decode()
 
@@ -210,10 +227,10 @@ class Scene:
         if self._gone_with_the_engine(outcome):
             return
         rows, told = self.rows(), f"{outcome.result}: {outcome.reason}"
-        names = [row["Names"] for row in rows]
-        if names != [[f"/{self.name}"]]:
+        names = sorted(row["Names"] for row in rows)
+        if names != [[f"/{name}"] for name in (self.name, self.follower)[: 1 + self.shape.follower]]:
             raise Broken(f"there are {names}; {told}")
-        web = self.look(rows[0]["Id"])
+        web = self.look(self.name)
         if outcome.result not in self._allowed(fault):
             raise Broken(told)
         expected = self.new_image if outcome.result is Result.UPDATED else self.old_image
@@ -224,6 +241,29 @@ class Scene:
         if differs := config_diff(self.before, web):
             raise Broken(f"it came back different: {differs}; {told}")
         self._assert_data(web, outcome, fault, told)
+        if self.shape.follower:
+            self._assert_follows(self.look(self.follower), web, told)
+        if self.shape.hooks:
+            self._assert_hooks(outcome, told)
+
+    def _assert_follows(self, kid: Inspect, web: Inspect, told: str) -> None:
+        """Assert that the follower is what it was, runs, and lives in the container that runs now."""
+        if not kid["State"]["Running"] or kid["Image"] != self.follower_before["Image"]:
+            raise Broken(f"the follower does not run as it was: {kid['State']}; {told}")
+        if kid["HostConfig"]["NetworkMode"] != f"container:{web['Id']}":
+            raise Broken(f"the follower lives in another container: {kid['HostConfig']['NetworkMode']}; {told}")
+        if kid["State"]["StartedAt"] < web["State"]["StartedAt"]:
+            raise Broken(f"the follower was started before what it lives in, and lives in nothing; {told}")
+        differs = [line for line in config_diff(self.follower_before, kid) if not line.startswith(_LENT)]
+        if differs:
+            raise Broken(f"the follower came back different: {differs}; {told}")
+
+    def _assert_hooks(self, outcome: UpdateOutcome, told: str) -> None:
+        """Assert that none ran twice, and that nothing was updated without the hook before."""
+        ran = self._hooks().read_text().split() if self._hooks().exists() else []
+        allowed = (["pre"], ["pre", "post"]) if outcome.result is Result.UPDATED else ([], ["pre"])
+        if ran not in allowed:
+            raise Broken(f"of the hooks these ran: {ran}; {told}")
 
     def _allowed(self, fault: Fault | None) -> tuple[Result, ...]:
         back = (Result.ROLLED_BACK, Result.FAILED)
@@ -242,6 +282,9 @@ class Scene:
 
     def _data(self) -> Path:
         return Path(self.api.inspect_volume(self.volume)["Mountpoint"]) / "kept"
+
+    def _hooks(self) -> Path:
+        return self._data().with_name("hooks")
 
     def _loose(self, container: str) -> str:
         packed = self.engine.read_files(container, LOOSE, most_bytes=1 << 20)

@@ -10,7 +10,7 @@ from tests.injection.fields import FieldOf
 from tests.injection.plan import CHOSEN, PLAN, chosen, every
 from tests.lab.engines import Generation
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.lab
 FEW = 6
 """How many containers are under update at once in every run of the tests; each is started anew when its engine is killed."""
 Record = Callable[[str, object], None]
@@ -23,6 +23,7 @@ def judge(verdicts: Sequence[Verdict], record: Record) -> None:
     assert not broken, "\n".join(f"{one.case.fault} at {one.case.point}: {one.broken}" for one in broken)
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("generation", CHOSEN)
 def test_after_a_chosen_fault_one_of_the_two_runs(
     generation: Generation, field_of: FieldOf, record_property: Record
@@ -32,6 +33,7 @@ def test_after_a_chosen_fault_one_of_the_two_runs(
 
 
 @pytest.mark.full
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("shape", PLAN)
 @pytest.mark.parametrize("generation", Generation)
 def test_after_a_fault_at_any_point_one_of_the_two_runs(
