@@ -80,8 +80,10 @@ def check(session: Session) -> None:
 def stats(session: Session) -> None:
     """Show rows and bytes by table; on PostgreSQL the rows are the server's estimate."""
     from fleet.history import stats as looking
+    from fleet.history.upgrade import require_head
 
     with _opened() as database:
+        require_head(database)
         found, whole = looking.stats(database), looking.whole_bytes(database)
     if session.json:
         tables = [{"table": t.table, "rows": t.rows, "bytes": t.bytes} for t in found]

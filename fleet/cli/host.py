@@ -24,6 +24,7 @@ _COLUMNS = (
     Column("PLATFORM", 4),
     Column("PROBLEMS", 0, right=True),
 )
+_NONE, _NO_FIT = "no hosts; add one with: fleet host add NAME", "no host fits; see: fleet host ls"
 
 
 @click.group(cls=Branch)
@@ -95,7 +96,7 @@ def ls(session: Session, labels: tuple[str, ...], patterns: tuple[str, ...]) -> 
         )
         for h in answer.hosts
     ]
-    print_table(session, _COLUMNS, rows, "no hosts; add one with: fleet host add NAME")
+    print_table(session, _COLUMNS, rows, _NO_FIT if patterns or labels else _NONE)
     for h in answer.hosts:
         if h.refused:
             say(clean(h.refused))

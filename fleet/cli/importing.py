@@ -96,7 +96,7 @@ def mirrors(session: Session, files: tuple[str, ...], registry: str) -> None:
         print_json({"schema": "v1", "policy": found.policy, "problems": found.problems})
     elif found.rules:
         click.echo(policy_toml(found.rules))
-    else:
+    elif not found.problems:
         say("no mirrors")
     for problem in found.problems:
         say(problem.partition(": ")[2])

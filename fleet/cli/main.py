@@ -77,7 +77,8 @@ def run(args: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code. Expected failures become one line on stderr."""
     try:
         code = fleet.main(args=args, prog_name="fleet", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # None: it was closed before the start
+            sys.stdout.flush()
     except click.ClickException as e:
         e.show()
         return e.exit_code
@@ -89,6 +90,8 @@ def run(args: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _close_stdout()
         return 1
+    except OSError as e:
+        return _stopped_by_system(e)
     except ModuleNotFoundError as e:
         return _missing(e)
     return code if isinstance(code, int) else 0  # ctx.exit() is handed back as a number
@@ -108,6 +111,14 @@ def _missing(error: ModuleNotFoundError) -> int:
         "or [agent] for an agent, or [up] for both",
         err=True,
     )
+    return 1
+
+
+def _stopped_by_system(error: OSError) -> int:
+    """Say what the system refused: a full disk, a folder that may not be written, too many open files."""
+    where = f" with {error.filename}" if error.filename else ""
+    click.echo(f"cannot go on{where}: {error.strerror or error}", err=True)
+    _close_stdout()
     return 1
 
 

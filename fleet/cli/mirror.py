@@ -129,7 +129,12 @@ def audit(ctx: click.Context, session: Session) -> None:
         answer = client.audit_mirrors()
     if not print_answer(session, answer):
         rows = [("FAIL" if f.failed else "WARN", f.host, f.code, f.text) for f in answer.findings]
-        print_table(session, _FINDINGS, rows, f"nothing is wrong with the mirrors of {answer.hosts} hosts")
+        print_table(
+            session,
+            _FINDINGS,
+            rows,
+            f"nothing is wrong with the mirrors of {answer.hosts} host{'s'[: answer.hosts != 1]}",
+        )
     if any(f.failed for f in answer.findings):
         ctx.exit(1)
 

@@ -8,6 +8,7 @@ from fleet.cli.building import build
 from fleet.cli.console import Column, print_answer, print_table, say
 from fleet.cli.session import Branch, Session, pass_session
 from fleet.cli.words import Duration, ago, moment
+from fleet.errors import BadInput
 
 _COLUMNS = (
     Column("NAME"),
@@ -34,6 +35,8 @@ def create(session: Session, name: str, scope: str, ttl: timedelta | None) -> No
     """Make a token; it is printed this one time."""
     from fleet.api.tokens import CreateToken
 
+    if ttl is not None and not ttl:
+        raise BadInput("cannot make a token that holds for no time; give a --ttl such as 90d, or none")
     expires = datetime.now(UTC) + ttl if ttl else None
     with session.client() as client:
         answer = client.create_token(build(CreateToken, name=name, scope=scope, expires_at=expires))

@@ -1,5 +1,6 @@
 """What a centre with servers of its own needs before its first start: an authority, certificates, passwords."""
 
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -14,6 +15,8 @@ LOGIN = "centre"
 """The centre's own user at the broker."""
 PASSWORD_BYTES = 32
 SECRET, READABLE = 0o600, 0o644
+_NAME = re.compile(r"[A-Za-z0-9:*][A-Za-z0-9.:_-]{0,252}")
+"""What a certificate may be for, roughly: a host's name, an address of either kind, or a wildcard."""
 
 
 def found(folder: Path, names: Sequence[str], now: datetime, *, readable: bool = False) -> list[str]:
@@ -24,6 +27,9 @@ def found(folder: Path, names: Sequence[str], now: datetime, *, readable: bool =
     for others, and those near their end, are made anew. With *readable* all but the authority's key may be read by
     every user that reaches the folder: for volumes that one service alone has. Raise BadInput where that is impossible.
     """
+    for name in names:
+        if not _NAME.fullmatch(name):
+            raise BadInput(f"cannot make certificates for {name[:80]!r}; expected a host's name or address")
     made = _Founding(folder, READABLE if readable else SECRET)
     authority = made.authority(now)
     ca = authority.certified.certificate
@@ -91,7 +97,8 @@ class _Founding:
         try:
             act()
         except OSError as error:
-            raise BadInput(f"cannot use {self._folder / path}: {error.strerror}; run this as its owner") from error
+            remedy = "; run this as its owner" if isinstance(error, PermissionError) else ""
+            raise BadInput(f"cannot use {self._folder / path}: {error.strerror}{remedy}") from error
 
 
 def _write(file: Path, content: bytes, mode: int) -> None:

@@ -41,7 +41,7 @@ def make_plan(
     left out. With *configs*, what will change in the containers' configuration is told, as far as those are known or
     *asking* brings them. Raise NotFound where the selector names a host that there is not.
     """
-    _known_hosts(db, selector)
+    check_hosts(db, selector)
     if asking is not None:
         check_tags(db, _followed(containers(db, selector)), asking=asking, wait_s=WAIT_FOR_HOSTS_S, clock=clock)
     now = db.now()
@@ -97,7 +97,7 @@ def update(
 
 def outdated(db: Database, selector: Selector) -> list[ContainerStanding]:
     """Return how the containers that *selector* takes stand to their tags, by host and name; nothing is asked for."""
-    _known_hosts(db, selector)
+    check_hosts(db, selector)
     known = tags.tags(db)
     stopped = stopped_of(db, hosts.hosts(db))
     held = policies.effective_policies(db)
@@ -115,7 +115,7 @@ def stopped_of(db: Database, known: Iterable[HostRow]) -> Stopped:
     return Stopped(stops=holding, labels={host.id: host.labels for host in known})
 
 
-def _known_hosts(db: Database, selector: Selector) -> None:
+def check_hosts(db: Database, selector: Selector) -> None:
     """Raise NotFound where the selector names a host, without wildcards, that there is not."""
     names = {host.name for host in hosts.hosts(db)} if selector.hosts else set()
     for wanted in selector.hosts:

@@ -5,12 +5,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
 from sqlalchemy import ColumnElement, Connection, delete, exists, func, or_, select
 
 from fleet.errors import BadInput, NotFound
 from fleet.history import audit
 from fleet.history.database import Database
+from fleet.history.hosts import NAME
 from fleet.history.inventory_tables import hosts
 from fleet.history.rollout_tables import caps as table
 from fleet.history.rollout_tables import rollout_hosts
@@ -45,8 +47,8 @@ class Cap:
 
 def set_cap(db: Database, label: str, most: str, *, by: str, door: str) -> None:
     """Let at most *most* hosts with the same value of *label* be away at once; raise BadInput for what is no number."""
-    if not label or len(label) > 255 or not label.isprintable():
-        raise BadInput(f"cannot use {label[:80]!r} as a label")
+    if not NAME.fullmatch(label):
+        raise BadInput(f"cannot use {label[:80]!r} as a label; letters, digits, dots, dashes, at most 63")
     if not _MOST.fullmatch(most):
         raise BadInput(f"cannot use {most[:40]!r} as a cap; give a number such as 1, or whole percent such as 25%")
     with db.writing() as connection:
@@ -102,12 +104,14 @@ def full_values(caps: Sequence[Cap]) -> dict[str, list[str]]:
     return dict(found)
 
 
+@cache
 def live() -> ColumnElement[bool]:
-    """Return the condition, over ``hosts``, that a try is under way on a host."""
+    """Return the condition, over ``hosts``, that a try is under way on a host; one object, since each tick asks often."""
     c = rollout_hosts.alias("live_one").c
     return exists().where(c.host_id == hosts.c.id, c.state.in_(LIVE))
 
 
+@cache
 def unhealthy() -> ColumnElement[bool]:
     """Return the condition, over ``hosts``, that a host failed at its latest try, in whatever rollout."""
     bad, later = rollout_hosts.alias("bad"), rollout_hosts.alias("later")

@@ -21,6 +21,8 @@ BUSY_TIMEOUT_S = 30
 CONNECT_TIMEOUT_S = 10
 
 _READ = "fleet_read"
+_NO_DATABASE = "file is not a database"
+"""What SQLite says of another program's file, or of one that was cut off at its beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,8 @@ def database_errors() -> Iterator[None]:
     except (OperationalError, InterfaceError) as e:
         raise DatabaseUnreachable(f"cannot use the database: {_first_line(e)}") from e
     except DBAPIError as e:
+        if _NO_DATABASE in str(e.orig):
+            raise BadInput("cannot use the database: its file is no SQLite database; see FLEET_DATABASE_URL") from e
         if not e.connection_invalidated:
             raise
         raise DatabaseUnreachable(f"cannot use the database: {_first_line(e)}") from e

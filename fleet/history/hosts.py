@@ -24,7 +24,8 @@ from fleet.rollouts.windows import ZONE_LABEL, zone_named
 SILENT_AFTER = timedelta(minutes=15)
 """A host that was not heard of for so long counts as silent: three heartbeats missed."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+"""What a host and a label may be called."""
 _LONGEST_VALUE = 256
 _PRESENT = table.c.removed_at.is_(None)
 
@@ -205,13 +206,13 @@ def _or_refused(connection: Connection, statement: Any, why: str) -> None:
 
 
 def _check_name(name: str) -> None:
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise BadInput(f"cannot use {name[:80]!r} as a host's name; letters, digits, dots, dashes, at most 63")
 
 
 def _check_labels(labels: Mapping[str, str]) -> None:
     for key, value in labels.items():
-        if not _NAME.fullmatch(key) or len(value) > _LONGEST_VALUE or "\0" in value:
+        if not NAME.fullmatch(key) or len(value) > _LONGEST_VALUE or "\0" in value:
             raise BadInput(f"cannot use the label {key[:80]!r}; letters, digits, dots, dashes, and a short value")
         if key == ZONE_LABEL:
             zone_named(value)

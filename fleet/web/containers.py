@@ -18,6 +18,7 @@ router = APIRouter(tags=["containers"])
 @router.get("/containers")
 def list_containers(centre: ThisCentre, _: Reader, selector: Selected) -> Containers:
     """List what runs on the hosts, by their latest snapshots."""
+    plans.check_hosts(centre.db, selector)
     return Containers(containers=tuple(_container(row) for row in containers(centre.db, selector)))
 
 

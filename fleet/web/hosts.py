@@ -8,6 +8,7 @@ from fleet.api.form import Done
 from fleet.api.hosts import AddHost, ChangeHost, Host, HostAdded, HostAnswer, Hosts, RejoinHost
 from fleet.controller import inventory
 from fleet.controller.inventory import JoinFacts
+from fleet.controller.plans import check_hosts
 from fleet.controller.routes import host_rules
 from fleet.history import hosts
 from fleet.history.hosts import HostRow
@@ -31,6 +32,7 @@ def list_hosts(
 ) -> Hosts:
     """List the hosts."""
     selector = Selector(hosts=host, labels=labels_of(label))
+    check_hosts(centre.db, selector)
     rows = [row for row in hosts.hosts(centre.db) if selector.takes_host(row.name, row.labels)]
     refused = refused_hosts(centre.db)
     return Hosts(hosts=tuple(host_of(centre, row, refused.get(row.id, "")) for row in rows))

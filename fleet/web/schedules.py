@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from fleet.api.form import Done
 from fleet.api.schedules import ChangeSchedule, CreateSchedule, Schedule, ScheduleAnswer, Schedules
+from fleet.controller.plans import check_hosts
 from fleet.errors import BadInput
 from fleet.history import schedules
 from fleet.history.schedules import ScheduleRow
@@ -29,13 +30,15 @@ def list_schedules(centre: ThisCentre, _: Reader) -> Schedules:
 @router.post("", status_code=201)
 def create_schedule(centre: ThisCentre, caller: Writer, body: CreateSchedule) -> ScheduleAnswer:
     """Let something be done by the clock."""
+    selector = selector_of(body.selector)
+    check_hosts(centre.db, selector)
     row = schedules.create_schedule(
         centre.db,
         name=body.name,
         cron=body.cron,
         zone=body.zone,
         action=body.action,
-        selector=selector_of(body.selector),
+        selector=selector,
         spec=spec_of(body.spec, body.spec_text, body.spec_name),
         late=timedelta(milliseconds=body.late_ms) if body.late_ms is not None else None,
         **caller.by(),

@@ -5,6 +5,7 @@ from datetime import timedelta
 from fastapi import APIRouter
 
 from fleet.api.stops import CreateStop, Stop, StopAnswer, Stops
+from fleet.controller.plans import check_hosts
 from fleet.errors import BadInput
 from fleet.history import stops, tags
 from fleet.history.stops import StopRow
@@ -29,6 +30,7 @@ def list_stops(centre: ThisCentre, _: Reader) -> Stops:
 def create_stop(centre: ThisCentre, caller: Writer, body: CreateStop) -> StopAnswer:
     """Let something not be updated for now; what touched no container yet is called off."""
     selector = selector_of(body.selector)
+    check_hosts(centre.db, selector)
     digest = str(Digest.parse(body.digest)) if body.digest else ""
     if body.kind is StopKind.SKIP and not digest:
         digest = _seen_digest(centre, selector)
