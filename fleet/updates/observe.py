@@ -43,7 +43,7 @@ def observe(engine: Engine, known: DigestTable, known_images: KnownImages | None
         replace(
             _state(engine, known, images, inspect),
             needs=needs_of(inspect, names),
-            own=_own(images, known_images, inspect),
+            **_told_by_image(inspect, images[str(inspect["Image"])], known_images),
         )
         for inspect in inspects
     ]
@@ -77,9 +77,10 @@ def _name(other: str, names: Mapping[str, str]) -> str:
     return fitting[0] if len(fitting) == 1 else other
 
 
-def _own(images: Mapping[str, Inspect], known_images: KnownImages | None, inspect: Inspect) -> tuple[str, ...] | None:
-    image_id = str(inspect["Image"])
-    return own_fields(inspect, images[image_id] or (known_images.get(image_id) if known_images else {}))
+def _told_by_image(inspect: Inspect, image: Inspect, known_images: KnownImages | None) -> dict[str, Any]:
+    """Return what is told of a container by its image, as the engine knows it or did: some image stores lose an image."""
+    image = image or (known_images.get(str(inspect["Image"])) if known_images else {})
+    return {"platform": _platform(image), "own": own_fields(inspect, image)}
 
 
 def _remember(known_images: KnownImages, images: dict[str, Inspect]) -> None:
@@ -103,7 +104,6 @@ def _state(engine: Engine, known: DigestTable, images: dict[str, Inspect], inspe
         reference=named,
         image_id=image_id,
         digests=digests,
-        platform=_platform(image),
         state=str(state.get("Status") or ""),
         health=_health(state),
         labels={key: str(labels[key]) for key in sorted(labels) if key.startswith(STEERING_LABELS)},

@@ -187,6 +187,7 @@ def test_one_container_with_monstrous_labels_is_told_without_them() -> None:
     (told,) = parts("hash", [state("web", **{"fleet.note": "x" * 10**6})], [])
     assert told.containers[0].name == "web"
     assert told.containers[0].labels == {}
+    assert told.containers[0].own is None
 
 
 def test_an_empty_host_is_one_part() -> None:

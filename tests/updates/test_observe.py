@@ -43,6 +43,7 @@ def test_a_container_is_told_with_what_steers_it(engine: MemoryEngine, known: Kn
     assert web.platform == "linux/amd64"
     assert (web.state, web.health, aside.health) == ("running", "starting", "")
     assert web.labels == {"fleet.enable": "false", "com.docker.compose.project": "shop"}
+    assert (web.own, aside.own) == (("Config.Env.TOKEN", "Config.Labels.fleet.enable"), ())
     assert not web.local_build
     assert "secret" not in str(asdict(web))
 
@@ -96,6 +97,17 @@ def test_a_container_that_goes_away_meanwhile_is_left_out(
     engine.remove("aside", force=True)
     monkeypatch.setattr(engine, "container_ids", lambda *, all: listed)
     assert [state.name for state in observe(engine, known)] == ["web"]
+
+
+def test_of_an_image_that_the_engine_lost_it_is_remembered_what_was_its_own(
+    engine: MemoryEngine, known: KnownDigests, tmp_path: Path
+) -> None:
+    """Else all of it would be told as its user's, and a plan would say that nothing changes."""
+    images = KnownImages(tmp_path / "images")
+    first = observe(engine, known, images)
+    engine.world.images.images.clear()
+    again = observe(engine, known, images)
+    assert [(each.own, each.platform) for each in again] == [(each.own, each.platform) for each in first]
 
 
 def test_images_that_run_are_remembered_and_others_forgotten(
