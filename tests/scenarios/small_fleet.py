@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fleet.images.digest import Digest
+from tests.lab.centre import Centre
 from tests.lab.engines import Generation
 from tests.lab.images import Recipe
 from tests.lab.lab import Host, Lab
@@ -31,6 +32,24 @@ _SETTINGS = {
     "FLEET_PLANNER_RECONCILE_S": "2",
 }
 HEARTBEATS = {"FLEET_AGENT_HEARTBEAT_S": "3"}
+
+
+def start_mortal_agent(centre: Centre, host: Host, **environment: str) -> Running:
+    """Start the agent of *host*; one that can be told to die."""
+    folder = host.machine.folder
+    state = {"FLEET_STATE_DIR": str(folder / "agent"), "FLEET_TEST_DEATH": str(_death(host)), **HEARTBEATS}
+    agent = host.machine.start("agent", sys.executable, _MORTAL, folder / "host.join", environment=state | environment)
+    centre.agents[host.name] = agent
+    return agent
+
+
+def doom(host: Host, write: str) -> None:
+    """Let the agent of *host* kill itself right after the next write *write* of its journal."""
+    _death(host).write_text(write)
+
+
+def _death(host: Host) -> Path:
+    return host.machine.folder / "death"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,17 +149,11 @@ class SmallFleet:
 
     def start_agent(self, host: Host, **environment: str) -> Running:
         """Start the agent of *host*; one that can be told to die."""
-        folder = host.machine.folder
-        state = {"FLEET_STATE_DIR": str(folder / "agent"), "FLEET_TEST_DEATH": str(folder / "death"), **HEARTBEATS}
-        agent = host.machine.start(
-            "agent", sys.executable, _MORTAL, folder / "host.join", environment=state | environment
-        )
-        self.centre.agents[host.name] = agent
-        return agent
+        return start_mortal_agent(self.centre, host, **environment)
 
     def doom(self, host: Host, write: str) -> None:
         """Let the agent of *host* kill itself right after the next write *write* of its journal."""
-        (host.machine.folder / "death").write_text(write)
+        doom(host, write)
 
     def kill_agent(self, host: Host) -> None:
         """Kill the agent of *host*, as a power cut would."""
