@@ -48,6 +48,8 @@ class OutcomeRow(Part):
     container: str
     image: str
     result: Result
+    back: bool = False
+    """Whether it was asked for to go back to what ran before."""
     reason: str = ""
     old_digest: str = ""
     new_digest: str = ""

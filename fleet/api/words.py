@@ -29,6 +29,11 @@ def familiar(image: str) -> str:
         return image or NOTHING
 
 
+def came_to(result: str, back: bool) -> str:
+    """Return what came of an update, as people read it: one that went back did not bring something newer."""
+    return "went back" if back and result == "updated" else result
+
+
 def change(old: str, new: str) -> str:
     """Return ``9f1c2d3e4f5a -> 41aa...`` of two digests."""
     return f"{_bare(old)} -> {_bare(new)}"

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TextIO
@@ -26,11 +26,13 @@ NARROWEST = 40
 """Columns of the narrowest terminal that a table is fitted to."""
 _GAP = 2
 _SHORT = 28
-"""The width down to which a long column is shortened before another one is given up."""
+"""The width down to which a long column is shortened before another one is given up, where it names none."""
 _SHORTEST = 8
 
 COLOURS = {
-    **dict.fromkeys(("updated", "online", "current", "succeeded", "completed", "PASS", "served", "passed"), "green"),
+    **dict.fromkeys(
+        ("updated", "went back", "online", "current", "succeeded", "completed", "PASS", "served", "passed"), "green"
+    ),
     **dict.fromkeys(
         ("failed", "rolled_back", "rolled back", "rollback_failed", "FAIL", "abandoned", "unhealthy", "expired"), "red"
     ),
@@ -51,6 +53,10 @@ class Column:
     rank: int = 0
     """0 is always shown; the highest goes first where the terminal is narrow."""
     right: bool = False
+    least: int = _SHORT
+    """The width down to which its cells are shortened before another column is given up."""
+    brief: Callable[[str], str] | None = None
+    """What a cell is cut down to where the terminal has not room for all."""
 
 
 def colourful(session: Session, stream: TextIO) -> bool:
@@ -124,14 +130,14 @@ def fitting(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int
     Those of rank 0 are always there. The longest cells are shortened before another column is given up.
     """
     natural = [max(len(c.title), *(len(row[i]) for row in rows)) for i, c in enumerate(columns)]
-    least = [min(n, max(_SHORT, len(c.title))) for n, c in zip(natural, columns, strict=True)]
+    least = [min(n, max(c.least, len(c.title))) for n, c in zip(natural, columns, strict=True)]
     kept = list(range(len(columns)))
     while sum(least[i] + _GAP for i in kept) - _GAP > width:
         last = max(kept, key=lambda i: (columns[i].rank, i))
         if columns[last].rank == 0:
             break
         kept.remove(last)
-    return _shrunk({i: natural[i] for i in kept}, width)
+    return _shrunk({i: natural[i] for i in kept}, least, width)
 
 
 def shorten(text: str, width: int) -> str:
@@ -142,11 +148,20 @@ def shorten(text: str, width: int) -> str:
     return f"{text[: width - 1 - end]}…{text[len(text) - end :]}"
 
 
-def _shrunk(widths: dict[int, int], width: int) -> dict[int, int]:
-    """Take from the widest column, again and again, until all fit or all are short."""
+def in_brief(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> Sequence[Sequence[str]]:
+    """Return the rows as they are where all of them fit into *width*, else cut down where a column says how."""
+    whole = [max(len(c.title), *(len(row[i]) for row in rows)) for i, c in enumerate(columns)]
+    if sum(n + _GAP for n in whole) - _GAP <= width:
+        return rows
+    return [[c.brief(cell) if c.brief else cell for cell, c in zip(row, columns, strict=True)] for row in rows]
+
+
+def _shrunk(widths: dict[int, int], least: Sequence[int], width: int) -> dict[int, int]:
+    """Take from the widest column, again and again, until all fit or all are short; first from those that may be cut."""
     over = sum(n + _GAP for n in widths.values()) - _GAP - width
     while over > 0:
-        widest = max(widths, key=lambda i: widths[i])
+        long = [i for i in widths if widths[i] > least[i]] or list(widths)
+        widest = max(long, key=lambda i: widths[i])
         if widths[widest] <= _SHORTEST:
             break
         widths[widest] -= 1
@@ -159,6 +174,7 @@ def _print_fitted(session: Session, columns: Sequence[Column], rows: Sequence[Se
     from rich.text import Text
 
     width = max(NARROWEST, shutil.get_terminal_size((80, 24)).columns)
+    rows = in_brief(columns, rows, width)
     widths = fitting(columns, rows, width)
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
     for i in widths:

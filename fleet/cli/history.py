@@ -11,7 +11,19 @@ from fleet.cli.building import build
 from fleet.cli.console import Column, clean, paint, print_answer, print_json, print_table, say
 from fleet.cli.listing import Listing, print_items, print_one
 from fleet.cli.session import CSV, JSONL, Branch, Session, pass_session
-from fleet.cli.words import NOTHING, Moment, change, familiar, moment, seconds, short_id, size
+from fleet.cli.words import (
+    NOTHING,
+    Moment,
+    brief_moment,
+    came_to,
+    change,
+    familiar,
+    moment,
+    place_of,
+    seconds,
+    short_id,
+    size,
+)
 from fleet.errors import BadInput
 
 if TYPE_CHECKING:
@@ -20,12 +32,12 @@ if TYPE_CHECKING:
 
 _COLUMNS = (
     Column("ID"),
-    Column("WHEN", 1),
+    Column("WHEN", 1, brief=brief_moment),
     Column("HOST"),
     Column("CONTAINER"),
     Column("RESULT"),
-    Column("DIGEST", 2),
-    Column("MIRROR", 1),
+    Column("DIGEST", 2, least=12),
+    Column("MIRROR", 1, least=12, brief=place_of),
     Column("IMAGE", 3),
     Column("DOWN", 4, right=True),
     Column("BY", 5),
@@ -130,7 +142,7 @@ def _cells(o: "OutcomeRow") -> tuple[str, ...]:
         moment(o.recorded_at),
         o.host,
         o.container,
-        o.result.value,
+        came_to(o.result.value, o.back),
         change(o.old_digest, o.new_digest),
         o.mirror or NOTHING,
         familiar(o.image),
@@ -166,7 +178,7 @@ def _show_update(session: Session, u: "Update") -> None:
         "outcome": f"{short_id(u.id)} ({u.id})",
         "host": f"{u.host}, container {u.container}",
         "image": u.image,
-        "result": paint(session, u.result.value) + (f": {clean(u.reason)}" if u.reason else ""),
+        "result": paint(session, came_to(u.result.value, u.back)) + (f": {clean(u.reason)}" if u.reason else ""),
         "old digest": u.old_digest or "not known",
         "new digest": u.new_digest or "not known",
         "asked by": f"{clean(u.asked_by)}, rollout {short_id(u.rollout_id)}",

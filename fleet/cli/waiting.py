@@ -12,7 +12,7 @@ import click
 from fleet.cli.console import Column, print_json, print_table, say
 from fleet.cli.session import Session
 from fleet.cli.tree import refusals
-from fleet.cli.words import Duration, change, seconds, short_id
+from fleet.cli.words import Duration, came_to, change, place_of, seconds, short_id
 from fleet.errors import FleetError, TimedOut
 from fleet.rollouts.states import WAITING
 
@@ -33,8 +33,8 @@ _RESULTS = (
     Column("HOST"),
     Column("CONTAINER"),
     Column("RESULT"),
-    Column("DIGEST", 1),
-    Column("MIRROR", 1),
+    Column("DIGEST", 1, least=12),
+    Column("MIRROR", 1, least=12, brief=place_of),
     Column("DOWN", 2, right=True),
     Column("ID", 0),
     Column("REASON", 3),
@@ -135,7 +135,7 @@ def _show_end(session: Session, answer: "RolloutAnswer", outcomes: "list[Outcome
         (
             o.host,
             o.container,
-            o.result.value,
+            came_to(o.result.value, o.back),
             change(o.old_digest, o.new_digest),
             o.mirror or "-",
             seconds(o.downtime_ms),

@@ -6,7 +6,19 @@ from typing import Any
 
 import click
 
-from fleet.api.words import NOTHING, ago, change, familiar, moment, pairs, seconds, short_digest, short_id, size
+from fleet.api.words import (
+    NOTHING,
+    ago,
+    came_to,
+    change,
+    familiar,
+    moment,
+    pairs,
+    seconds,
+    short_digest,
+    short_id,
+    size,
+)
 from fleet.errors import BadInput
 
 __all__ = [
@@ -14,10 +26,13 @@ __all__ = [
     "Duration",
     "Moment",
     "ago",
+    "brief_moment",
+    "came_to",
     "change",
     "familiar",
     "moment",
     "pairs",
+    "place_of",
     "read_duration",
     "read_moment",
     "read_pairs",
@@ -29,6 +44,16 @@ __all__ = [
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _DURATION = re.compile(r"(\d{1,6})([smhdw])")
+
+
+def brief_moment(text: str) -> str:
+    """Cut a :func:`moment` down to day and minute: ``11-26 18:54``."""
+    return text[5:16] if len(text) > len("2026-11-26 18:54") else text
+
+
+def place_of(url: str) -> str:
+    """Return a URL without its scheme."""
+    return url.partition("://")[2] or url
 
 
 def read_pairs(given: tuple[str, ...]) -> dict[str, str]:

@@ -1,11 +1,11 @@
 """What came of updates, with the pulls they needed and every source tried: asked in the words that people use."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, or_, select
 
 from fleet.history.database import Database
 from fleet.history.fact_tables import attempts, pulls, updates
@@ -15,6 +15,7 @@ from fleet.history.lookup import find
 from fleet.history.outcome_filter import OutcomeFilter
 from fleet.history.outcome_pages import page_of
 from fleet.history.pages import FIRST, Page, PageRequest
+from fleet.history.rollout_tables import plans, rollouts
 from fleet.history.words import Purpose
 from fleet.mirrors.attempt import AttemptResult
 from fleet.mirrors.source import Role
@@ -57,6 +58,8 @@ class OutcomeRow:
     recorded_at: datetime
     interrupted: bool | None
     """Whether the agent ended in the middle of it; None: written before that was told."""
+    back: bool = False
+    """Whether it was asked for to go back to what ran before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,11 +131,20 @@ def outcome(db: Database, id: UUID | str) -> OutcomeDetail:
 
 
 def read_outcomes(connection: Connection, rows: Sequence[RowMapping]) -> Iterator[OutcomeRow]:
-    """Yield rows of ``updates`` with the names of their hosts."""
+    """Yield rows of ``updates`` with the names of their hosts, and whether they were ways back."""
     wanted = {row["host_id"] for row in rows}
     query = select(hosts.c.id, hosts.c.name).where(hosts.c.id.in_(wanted))
     names: dict[UUID, str] = {row.id: row.name for row in connection.execute(query)}
-    return (OutcomeRow(host=names.get(row["host_id"], ""), **row) for row in rows)
+    back = _ways_back(connection, {row["rollout_id"] for row in rows})
+    return (OutcomeRow(host=names.get(row["host_id"], ""), back=row["rollout_id"] in back, **row) for row in rows)
+
+
+def _ways_back(connection: Connection, ids: Collection[UUID]) -> set[UUID]:
+    """Return which of these rollouts undo another one, or bring one container back: then their plan says so throughout."""
+    planned_back = plans.c.document[("hosts", 0, "containers", 0, "back")].as_boolean()
+    query = select(rollouts.c.id).outerjoin(plans, plans.c.id == rollouts.c.plan_id)
+    undone = or_(rollouts.c.way_back_of.is_not(None), planned_back)
+    return set(connection.execute(query.where(rollouts.c.id.in_(ids), undone)).scalars())
 
 
 def _pull(connection: Connection, id: UUID | None) -> PullRow | None:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.cli.console import Column, clean, colourful, fitting, print_table, shorten
+from fleet.cli import history
+from fleet.cli.console import Column, clean, colourful, fitting, in_brief, print_table, shorten
 from fleet.cli.session import Session
 
 COLUMNS = (Column("HOST"), Column("LABELS", 3), Column("STATE"), Column("AGENT", 2))
@@ -38,6 +39,17 @@ def test_what_must_be_shown_always_is(width: int, cells: list[str]) -> None:
 def test_a_table_is_never_wider_than_the_terminal(width: int, cells: list[str]) -> None:
     widths = fitting(COLUMNS, [cells], width)
     assert sum(widths.values()) + 2 * (len(widths) - 1) <= width
+
+
+def test_the_history_shows_digests_and_mirrors_on_a_terminal_of_80_columns() -> None:
+    digest, mirror = f"{'a' * 12} -> {'b' * 12}", "https://harbor.example.com"
+    row = ("8c1f2a3b", "2026-11-26 18:54:30Z", "web-1", "app", "went back", digest, mirror, "nginx:1", "-", "anna", "-")
+    (brief,) = in_brief(history._COLUMNS, [row], 80)
+    assert (brief[1], brief[6]) == ("11-26 18:54", "harbor.example.com")
+    shown = fitting(history._COLUMNS, [brief], 80)
+    assert [history._COLUMNS[i].title for i in shown][-2:] == ["DIGEST", "MIRROR"]
+    assert (shown[1], sum(shown.values()) + 2 * (len(shown) - 1)) == (11, 80)
+    assert in_brief(history._COLUMNS, [row], 200) == [row]
 
 
 def test_a_long_cell_is_shortened_before_a_column_goes() -> None:

@@ -46,6 +46,7 @@ def test_the_way_back_is_ordered_although_the_tag_has_the_newer_digest(
     tell(centre, updated, OLD)
     chain = http.get(f"{API}/history/chain", params=UNDO).json()["outcomes"]
     assert [(row["old_digest"], row["new_digest"]) for row in chain] == [(NEW, OLD), (OLD, NEW)]
+    assert [(row["result"], row["back"]) for row in chain] == [("updated", True), ("updated", False)]
 
 
 def test_the_host_is_ordered_the_old_digest_under_the_name_as_it_was_written(
