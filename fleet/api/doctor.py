@@ -31,6 +31,8 @@ class Check(Part):
     """The exact command, where there is one."""
     subject: str = ""
     """The host or mirror that it is about; empty: the centre."""
+    absent: bool = False
+    """Whether it is a condition that was looked for and is not there."""
 
 
 class Diagnosis(Answer):

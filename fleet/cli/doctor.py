@@ -11,6 +11,7 @@ from fleet.errors import AuthNeeded, Unreachable
 if TYPE_CHECKING:
     from fleet.api.doctor import Check, Diagnosis
 
+_ABSENT = "kinds of trouble were looked for and not found; each stands in: fleet doctor -o json"
 FAILED = 1
 """The exit code where anything does not work."""
 
@@ -19,11 +20,16 @@ FAILED = 1
 @click.pass_context
 def doctor(ctx: click.Context) -> None:
     """Say what is wrong, why, and what to do about it. Exit 1 where anything does not work."""
+    from fleet.api.doctor import Check, Grade
+
     session = ctx.ensure_object(Session)
     diagnosis = _ask(session)
     if not print_answer(session, diagnosis):
         for check in diagnosis.checks:
-            _show(session, check)
+            if not check.absent:
+                _show(session, check)
+        if absent := sum(check.absent for check in diagnosis.checks):
+            _show(session, Check(id="absent", grade=Grade.PASS, text=f"{absent} {_ABSENT}"))
     if diagnosis.failed:
         ctx.exit(FAILED)
 

@@ -24,6 +24,7 @@ _COLUMNS = (
     Column("PLATFORM", 4),
     Column("PROBLEMS", 0, right=True),
 )
+_NEW = "never heard of; run there: fleet agent --join FILE"
 _NONE, _NO_FIT = "no hosts; add one with: fleet host add NAME", "no host fits; see: fleet host ls"
 
 
@@ -115,7 +116,7 @@ def show(session: Session, name: str) -> None:
     facts = {
         "name": h.name,
         "id": h.id.hex,
-        "state": f"{paint(session, h.state)}, last seen {ago(h.last_seen_at)}",
+        "state": f"{paint(session, h.state)}, " + (f"last seen {ago(h.last_seen_at)}" if h.last_seen_at else _NEW),
         "labels": pairs(h.labels),
         "agent": h.agent_version or NOTHING,
         "engine": " ".join(part for part in (h.engine_name, h.engine_version) if part) or NOTHING,

@@ -54,7 +54,8 @@ def _checks(centre: Centre) -> Iterator[Check]:
             continue  # looked at above, where it passes too
         yield from map(_host_problem if kind.code == HOST_PROBLEM else _condition, mine)
         if not mine:
-            yield Check(id=kind.code, grade=Grade.PASS, text=f"not the case: {kind.title[0].lower()}{kind.title[1:]}")
+            text = f"looked for and not found: {kind.title[0].lower()}{kind.title[1:]}"
+            yield Check(id=kind.code, grade=Grade.PASS, text=text, absent=True)
 
 
 def _database(centre: Centre) -> Check:

@@ -253,8 +253,11 @@ class TestLooking:
         ran = fleet("doctor")
         assert ran.code == 0, ran.out
         assert ran.lines[0].startswith("PASS")
+        (last,) = [line for line in ran.lines if "looked for and not found" in line]
+        assert last == ran.lines[-1]
         document = json.loads(fleet("doctor", "-o", "json").out)
         assert {check["id"] for check in document["checks"]} >= {"server", "database", "broker", "scheduler"}
+        assert last.split()[1] == str(sum(check["absent"] for check in document["checks"])) != "0"
 
     def test_doctor_fails_where_something_does(self, fleet: Fleet, centre: Centre) -> None:
         (centre.settings.state_dir / "centre.pub").unlink()
