@@ -53,10 +53,10 @@ COMMANDS = {
 """Every command, where it is, and its help: ``fleet --help`` loads none of them."""
 
 EXIT_CODES = """\b
-Exit codes: 0 done or nothing to do; 1 error; 2 usage; 3 finished, but some
-hosts failed or were rolled back; 4 credentials needed; 5 not found; 6 refused;
-7 timed out, the work goes on; 8 server unreachable; 10 changes pending (plan
---exit-code)."""
+Exit codes: 0 done or nothing to do; 1 error; 2 usage; 3 finished, but
+some hosts failed or were rolled back; 4 credentials needed; 5 not found;
+6 refused; 7 timed out, the work goes on; 8 server unreachable; 10 changes
+pending (plan --exit-code)."""
 
 INTERRUPTED = 130
 
