@@ -97,8 +97,6 @@ def tick_app(broker: BrokerAddress, tick: Callable[[], None], others: Mapping[st
 
 def _run(app: Celery) -> None:
     setup_logging.connect(_leave_logging_alone)
-    # What it warns of at every loss of the broker is what is wanted here: a task that runs goes on.
-    warnings.simplefilter("ignore", CPendingDeprecationWarning)
     worker: Any = app.Worker(
         pool="threads",
         concurrency=1,
@@ -108,6 +106,9 @@ def _run(app: Celery) -> None:
         quiet=True,
         loglevel="WARNING",
     )
+    # What it warns of at every loss of the broker is what is wanted here: a task that runs goes on. Making the worker
+    # switched the warning on.
+    warnings.simplefilter("ignore", CPendingDeprecationWarning)
     worker.start()
     if worker.exitcode:
         raise BrokerUnreachable("cannot go on reading the queue; does the broker still know this login and its rights?")

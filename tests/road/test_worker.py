@@ -178,6 +178,7 @@ def test_connections_that_break_are_made_anew_and_nothing_is_lost(workers: Worke
     workers.send("one")
     workers.wait(lambda: workers.count("end one"))
     assert workers.count("begin one") == 1
+    assert "DeprecationWarning" not in (workers.log.parent / "errors").read_text()
 
 
 def test_a_broker_that_was_killed_is_found_again_with_what_waits_in_it(workers: Workers) -> None:
