@@ -3,6 +3,7 @@
 It writes a line for everything that happens into the file LOG: ``ready``, ``begin TEXT``, ``end TEXT``, ``beat NAME``.
 """
 
+import logging
 import sys
 import threading
 import time
@@ -45,7 +46,8 @@ def tell_heard(log: Path) -> None:
 
 
 def main(kind: str, log: Path, where: str) -> int:
-    """Run one worker until SIGTERM."""
+    """Run one worker until SIGTERM; what it logs goes to stderr, as an agent's does."""
+    logging.basicConfig()
     try:
         if kind == "host":
             join = JoinFile.read(Path(where))
