@@ -18,8 +18,12 @@ from tests.lab.machines import eventually
 from tests.lab.registries import DockerRegistry, Registry, ScriptableRegistry
 from tests.updates import pull_on_host
 
+pytestmark = pytest.mark.timeout(600)
+
 SCRIPT = Path(pull_on_host.__file__)
 _NUMBERS = itertools.count()
+SOON_MS = 30_000
+"""What has to end by then on a busy machine: an engine left to itself would try for 50 seconds, or hang."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def asked(host: Host, reference: str, digest: Digest, **more: Any) -> str:
 
 def pull(host: Host, reference: str, digest: Digest, **more: Any) -> Any:
     """Pull on *host*, and return what came of it."""
-    done = host.machine.run(sys.executable, SCRIPT, asked(host, reference, digest, **more), timeout_s=120)
+    done = host.machine.run(sys.executable, SCRIPT, asked(host, reference, digest, **more), timeout_s=300)
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -134,7 +138,7 @@ def test_where_no_source_can_serve_the_old_image_keeps_its_name(
     bad = pull(host, two.reference, two.new, **two.more)
     assert bad["outcome"]["reason"].startswith("cannot get the layer")
     assert [a["result"] for a in bad["outcome"]["attempts"]] == ["wrong_bytes"]
-    assert bad["outcome"]["duration_ms"] < 12_000
+    assert bad["outcome"]["duration_ms"] < SOON_MS
     assert bad["image"]["Id"] == two.old_id
     broken.misbehave()
     assert pull(host, two.reference, two.new, **two.more)["outcome"]["ok"]
@@ -145,7 +149,7 @@ def test_a_failure_after_the_header_ends_the_engines_pull_too(host: Host, broken
     broken.misbehave({"fault": "stall", "kind": "blobs", "at": 100_000})
     bad = pull(host, two.reference, two.new, silence_s=3, header_hold_s=1, **two.more)
     assert bad["outcome"]["reason"].startswith("cannot get the layer")
-    assert bad["outcome"]["duration_ms"] < 15_000
+    assert bad["outcome"]["duration_ms"] < SOON_MS
     assert bad["image"]["Id"] == two.old_id
 
 
@@ -153,7 +157,7 @@ def test_a_pull_that_is_not_wanted_any_more_ends(host: Host, broken: ScriptableR
     broken.misbehave({"fault": "slow", "kind": "blobs", "rate": 50_000})
     bad = pull(host, two.reference, two.new, stop_after_s=1.5, **two.more)
     assert bad["outcome"]["reason"].endswith("it was stopped")
-    assert bad["outcome"]["duration_ms"] < 15_000
+    assert bad["outcome"]["duration_ms"] < SOON_MS
     assert bad["image"]["Id"] == two.old_id
     assert not left_over(bad)
 

@@ -15,6 +15,8 @@ from tests.lab.lab import Host, Lab
 from tests.lab.registries import ScriptableRegistry
 from tests.lab.test_pull import pull
 
+pytestmark = pytest.mark.timeout(600)
+
 CONFIG, STATEMENT = "application/vnd.oci.image.config.v1+json", "application/vnd.in-toto+json"
 SIGNATURE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 

@@ -12,6 +12,8 @@ from tests.lab.lab import Host, Lab
 from tests.lab.registries import ScriptableRegistry
 from tests.lab.test_pull import left_over, pull
 
+pytestmark = pytest.mark.timeout(600)
+
 REGISTRY = "tiers.lab"
 """A registry that is nowhere but at its mirror."""
 
@@ -44,7 +46,7 @@ def test_the_way_of_each_engine(
     assert not [text for text in told["names"] if "canary" in text]
     if native:
         own = mirror.push("org/own", "1", Recipe(version="own"))
-        host.machine.run("docker", "pull", f"{REGISTRY}/org/own@{own}", timeout_s=60)
+        host.machine.run("docker", "pull", f"{REGISTRY}/org/own@{own}", timeout_s=180)
 
 
 CONTAINERD = [Generation.V26_CONTAINERD, Generation.V29]
@@ -112,5 +114,5 @@ def test_what_is_ours_goes_and_the_engine_asks_as_before(allowed: Host, mirror: 
     remove = "from fleet.mirrors.managed_hosts import ManagedHosts; print(ManagedHosts().remove_all())"
     assert allowed.machine.run(sys.executable, "-c", remove).stdout.strip() == "1"
     assert listing(allowed) == {}
-    refused = allowed.machine.run("docker", "pull", f"{REGISTRY}/{repository}@{new}", check=False, timeout_s=60)
+    refused = allowed.machine.run("docker", "pull", f"{REGISTRY}/{repository}@{new}", check=False, timeout_s=180)
     assert refused.returncode != 0
