@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 NARROWEST = 40
 """Columns of the narrowest terminal that a table is fitted to."""
+NONE_KNOWN = "no containers; is an agent running? see: fleet host ls"
+"""What is said where no container is known that one asks for."""
 _GAP = 2
 _SHORT = 28
 """The width down to which a long column is shortened before another one is given up, where it names none."""

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fleet.cli.console import Column, print_answer, print_table, say, working
+from fleet.cli.console import NONE_KNOWN, Column, print_answer, print_table, say, working
 from fleet.cli.select import selecting
 from fleet.cli.session import Leaf, Session, pass_session
 from fleet.cli.words import NOTHING, ago, change, familiar, short_digest
@@ -30,7 +30,6 @@ _OUTDATED = (
     Column("CHECKED", 3),
     Column("REASON", 4),
 )
-_NONE = "no containers; is an agent running? see: fleet host ls"
 
 
 @click.command(cls=Leaf)
@@ -56,7 +55,7 @@ def ps(session: Session, patterns: tuple[str, ...], selector: "Selector") -> Non
         )
         for c in answer.containers
     ]
-    print_table(session, _PS, rows, _NONE)
+    print_table(session, _PS, rows, NONE_KNOWN)
 
 
 @click.command(cls=Leaf)
@@ -82,7 +81,7 @@ def outdated(session: Session, selector: "Selector", check: bool) -> None:
         for c in answer.containers
     ]
     print_table(
-        session, _OUTDATED, rows, f"nothing is outdated; {_current(answer.current)}" if answer.current else _NONE
+        session, _OUTDATED, rows, f"nothing is outdated; {_current(answer.current)}" if answer.current else NONE_KNOWN
     )
     if rows:
         say(f"{_current(answer.current)}; see what an update would do with: fleet plan")

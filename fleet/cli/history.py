@@ -14,6 +14,7 @@ from fleet.cli.session import CSV, JSONL, Branch, Session, pass_session
 from fleet.cli.words import (
     NOTHING,
     Moment,
+    brief_change,
     brief_moment,
     came_to,
     change,
@@ -36,7 +37,7 @@ _COLUMNS = (
     Column("HOST"),
     Column("CONTAINER"),
     Column("RESULT"),
-    Column("DIGEST", 2, least=12),
+    Column("DIGEST", 2, least=12, brief=brief_change),
     Column("MIRROR", 1, least=12, brief=place_of),
     Column("IMAGE", 3),
     Column("DOWN", 4, right=True),

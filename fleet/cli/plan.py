@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fleet.cli.building import build
-from fleet.cli.console import Column, clean, print_answer, print_table, say, working
+from fleet.cli.console import NONE_KNOWN, Column, clean, print_answer, print_table, say, working
 from fleet.cli.foreseen import foreseen_lines
 from fleet.cli.select import selecting
 from fleet.cli.session import Leaf, Session
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 PENDING = 10
 """The exit code of ``plan --exit-code`` where something would be changed."""
 
+NOTHING_TO_DO = "nothing to update"
 ASKING, PLANNING = "asking the registries", "planning"
 _COLUMNS = (
     Column("HOST"),
@@ -58,10 +59,11 @@ def plan(
         request = build(MakePlan, selector=selector, check=check, **spec)
         with working(session, ASKING if check else PLANNING):
             answer = client.make_plan(request)
+            known = answer.plan.changes or answer.plan.skipped or client.containers(selector).containers
     if out:
         _write(Path(out), answer)
     if not print_answer(session, answer):
-        _show(session, answer.plan, out)
+        _show(session, answer.plan, out, NOTHING_TO_DO if known else NONE_KNOWN)
     if exit_code and answer.plan.changes:
         ctx.exit(PENDING)
 
@@ -117,8 +119,8 @@ def carry_out(session: Session, client: "Client", ordered: "Ordered", detach: bo
     return follow(session, client, ordered.rollout_id.hex, timeout)
 
 
-def _show(session: Session, plan: "Plan", out: str | None) -> None:
-    _show_targets(session, plan)
+def _show(session: Session, plan: "Plan", out: str | None, empty: str) -> None:
+    _show_targets(session, plan, empty)
     for line in foreseen_lines(plan):
         click.echo(clean(line))
     if plan.changes:
@@ -127,13 +129,13 @@ def _show(session: Session, plan: "Plan", out: str | None) -> None:
         say(f"carry it out with: fleet apply {name}")
 
 
-def _show_targets(session: Session, plan: "Plan") -> None:
+def _show_targets(session: Session, plan: "Plan", empty: str = NOTHING_TO_DO) -> None:
     rows = [
         (host.host, t.container, t.reference, change(t.old_digest, t.new_digest), ", ".join(t.route) or "?")
         for host in plan.hosts
         for t in host.targets
     ]
-    print_table(session, _COLUMNS, rows, "nothing to update")
+    print_table(session, _COLUMNS, rows, empty)
     for skipped in plan.skipped:
         say(clean(f"left out: {skipped.host} {skipped.container}: {skipped.reason}"))
     for warning in plan.warnings:

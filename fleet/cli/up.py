@@ -59,7 +59,7 @@ def run(settings: "CentreSettings", engine: str = "") -> None:
         kept: dict[str, Kept] = {"broker": broker}
         kept |= {name: centre_process(name, environment) for name in PROCESSES}
         click.echo(f"fleet keeps everything in {settings.state_dir}; Ctrl-C ends it", err=True)
-        click.echo(f"look around from another terminal with: {_look_around(settings)}", err=True)
+        click.echo(f"once it listens, look around from another terminal with: {_look_around(settings)}", err=True)
         Supervisor({**kept, "agent": agent}).run()
 
 

@@ -12,7 +12,7 @@ import click
 from fleet.cli.console import Column, print_json, print_table, say
 from fleet.cli.session import Session
 from fleet.cli.tree import refusals
-from fleet.cli.words import Duration, came_to, change, place_of, seconds, short_id
+from fleet.cli.words import Duration, brief_change, came_to, change, place_of, seconds, short_id
 from fleet.errors import FleetError, TimedOut
 from fleet.rollouts.states import WAITING
 
@@ -33,7 +33,7 @@ _RESULTS = (
     Column("HOST"),
     Column("CONTAINER"),
     Column("RESULT"),
-    Column("DIGEST", 1, least=12),
+    Column("DIGEST", 1, least=12, brief=brief_change),
     Column("MIRROR", 1, least=12, brief=place_of),
     Column("DOWN", 2, right=True),
     Column("ID", 0),

@@ -26,6 +26,7 @@ __all__ = [
     "Duration",
     "Moment",
     "ago",
+    "brief_change",
     "brief_moment",
     "came_to",
     "change",
@@ -49,6 +50,11 @@ _DURATION = re.compile(r"(\d{1,6})([smhdw])")
 def brief_moment(text: str) -> str:
     """Cut a :func:`moment` down to day and minute: ``11-26 18:54``."""
     return text[5:16] if len(text) > len("2026-11-26 18:54") else text
+
+
+def brief_change(text: str) -> str:
+    """Cut a :func:`change` down to what runs now."""
+    return text.rpartition(" -> ")[2]
 
 
 def place_of(url: str) -> str:

@@ -249,6 +249,9 @@ class TestLooking:
         assert fleet("token", "revoke", "ci").code == 0
         assert "revoked" in fleet("token", "ls").out
 
+    def test_a_plan_where_no_container_is_known_does_not_say_that_all_is_well(self, fleet: Fleet) -> None:
+        assert fleet("plan", "--no-check").err == "no containers; is an agent running? see: fleet host ls\n"
+
     def test_doctor_is_well_with_a_host_and_a_tick(self, fleet: Fleet, centre: Centre, web1: ScriptedHost) -> None:
         ran = fleet("doctor")
         assert ran.code == 0, ran.out
