@@ -29,7 +29,7 @@ def found(folder: Path, names: Sequence[str], now: datetime, *, readable: bool =
     """
     for name in names:
         if not _NAME.fullmatch(name):
-            raise BadInput(f"cannot make certificates for {name[:80]!r}; expected a host's name or address")
+            raise BadInput(f"cannot make a certificate for {name[:80]!r}; expected a host name or an address")
     made = _Founding(folder, READABLE if readable else SECRET)
     authority = made.authority(now)
     ca = authority.certified.certificate
