@@ -83,7 +83,7 @@ def served(lane: Lane, case: Case) -> Measured:
         row = Row(case=case, direct=None, pulls=measured)
         if not late(row) or broken_promises(row) != late(row):
             return measured
-        measured = through(lane, case)
+        measured = through(lane, case, twice=True)
     return measured
 
 
@@ -158,7 +158,7 @@ the end are those where no source is left.
   had not ended after 45 s counts as hanging (5 s where bytes come without end: it keeps them all in memory).
 - *Through the gateway* is Fleet's pull: what the attempt of whoever does wrong says in the history, and the seconds
   that the fault added to a pull without it, measured just before in the same process: the first time, and for the next
-  image (the quicker of two), which meets open breakers.
+  image, which meets open breakers.
 - *Bytes* are those of the first pull that the history gives to the mirror and to the origin, and in brackets what their
   own logs say that they sent, where that is more.
 
@@ -167,8 +167,9 @@ reason, the old image under its name and its container untouched (one that stall
 twice, and the next pull goes on from there to the right digest); the first costs at most {first:g} s and the next at
 most {again:g} s; the origin's bytes equal its own log to the byte, and the mirror's too, where it sent none that were
 of no use; the bytes of all sources add up to the image; and no mirror was ever shown the password of Docker Hub that
-the host has. A row that is late and keeps every other promise is measured again, at most {tries} times in all: what else
-the machine does adds to the figures and never takes away. Where a commit stands with a row, that row was measured again by
+the host has. A row that is late and keeps every other promise is measured again, at most {tries} times in all, then with
+two pulls without the fault and two next ones, of which the quicker count: what else the machine does adds to the figures
+and never takes away. Where a commit stands with a row, that row was measured again by
 itself, then.
 """
 _COLUMNS = (

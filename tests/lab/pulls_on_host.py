@@ -57,6 +57,8 @@ def _pull(asked: Any, engine: Engine) -> None:
         credentials=HubLogin(),
         clock=SystemClock(),
     )
+    # As an agent does at its start: what that takes is no part of a pull.
+    puller.open()
     for name, digest, mirrors in asked["pulls"]:
         reference, policy = Reference.parse(name), Policy(mirrors=parse_mirrors(mirrors))
         outcome = puller.pull(reference, Digest.parse(digest), pull_id=uuid4(), policy=policy, progress=lambda _: None)
