@@ -1,6 +1,7 @@
 """The invariants of the page over SQL, recounted from raw rows, never from what the engine counted. Numbers are the page's."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,6 +12,8 @@ from sqlalchemy import select
 from fleet.history.database import Database
 from fleet.history.fact_tables import commands, rollout_events, updates
 from fleet.history.rollout_tables import rollout_hosts, rollouts, waves
+from fleet.history.tick import Outgoing
+from fleet.road.messages import Go, Offer, Order
 from fleet.rollouts.spec import RolloutSpec
 from fleet.rollouts.windows import Window
 from tests.rollouts.recount import BAD, GONE, LIVE
@@ -67,6 +70,11 @@ class Seen:
     def stopped(self) -> set[UUID]:
         """Return the rollouts that may send nothing."""
         return {id for id, row in self.rollouts.items() if row["holds"] or row["state"] != "running"}
+
+    def turn(self, rollout_id: UUID) -> int:
+        """Return the number of the first wave of a rollout that keeps later ones shut; -1 where none does."""
+        mine = sorted((row["number"], row["state"]) for key, row in self.waves.items() if key[0] == rollout_id)
+        return next((number for number, state in mine if state not in _CLEARED), -1)
 
     def open_commands(self) -> list[Row]:
         """Return the commands that have not ended."""
@@ -203,6 +211,16 @@ def ticked(before: Seen, after: Seen, witness: Witness, now: datetime) -> None:
         if command["state"] == "applying" and (was is None or was["state"] != "applying"):
             hold(not witness.frozen, 8, "a go in a freeze")
             _in_a_window(RolloutSpec.parse(rollout["spec"]), now)
+
+
+def sent(after: Seen, messages: Sequence[Outgoing], witness: Witness) -> None:
+    """Judge what went out in a tick that left the rows so: who stops a rollout has stopped what is repeated, too."""
+    for each in messages:
+        if isinstance(each.message, Offer | Order | Go):
+            rollout = after.rollouts[after.commands[each.message.command]["rollout_id"]]
+            told = f"{each.message.kind} went out of a rollout that is {rollout['state']}, held for {rollout['holds']}"
+            hold(rollout["id"] not in after.stopped(), 7, told)
+            hold(not witness.frozen, 8, f"{each.message.kind} went out in a freeze")
 
 
 def _dispatched(before: Seen, after: Seen, command: Row, witness: Witness) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import wraps
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -61,12 +62,28 @@ SPECS = (
         budget=Budget(max_failed_total=1, fail_fast=None),
     ),
     RolloutSpec(waves=(WaveSpec(gate=GATE),), windows=WINDOWS),
+    RolloutSpec(waves=(WaveSpec(gate=None),), budget=Budget(max_failed_total=0, fail_fast=None), max_parallel=1),
 )
-PLAIN, SOAKING, CAREFUL, LENIENT, IN_WINDOWS = SPECS
+PLAIN, SOAKING, CAREFUL, LENIENT, IN_WINDOWS, UNFORGIVING = SPECS
 
 
 class CrashError(Exception):
     """The process died."""
+
+
+def happens(**given: Any) -> Callable[[Callable[..., None]], Any]:
+    """Make a rule that does not follow upon itself: examples that repeat one thing all their life tell nothing."""
+
+    def decorate(function: Callable[..., None]) -> Any:
+        @wraps(function)
+        def happen(self: "Machine", *more: Any, **values: Any) -> None:
+            function(self, *more, **values)
+            self.last = function.__name__
+
+        made: Any = rule(**given)
+        return made(precondition(lambda self: self.last != function.__name__)(happen))
+
+    return decorate
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +122,11 @@ class Machine(RuleBasedStateMachine):
         self.version = 0
         self.witness = Witness(cap=RACK_CAP)
         self.liars: set[UUID] = set()
+        self.last = ""
+        """The name of the rule that was followed last."""
+        self._seen: Seen | None = None
+        """All rows as they were read last, until a statement may have changed one."""
+        self._stack.enter_context(before_each_statement(ground.db, self._forget))
 
     @initialize(spec=st.sampled_from(SPECS))
     def begin(self, spec: RolloutSpec) -> None:
@@ -135,7 +157,7 @@ class Machine(RuleBasedStateMachine):
 
     # What happens
 
-    @rule(spec=st.sampled_from(SPECS))
+    @happens(spec=st.sampled_from(SPECS))
     @precondition(lambda self: self.version < 3)
     def plan(self, spec: RolloutSpec) -> None:
         """A new digest comes out, and a rollout of it begins."""
@@ -143,7 +165,7 @@ class Machine(RuleBasedStateMachine):
         with suppress(Refused):
             self.world.rollout(spec=spec, version=f"v{self.version}")
 
-    @rule(rounds=st.integers(1, 6), seconds=st.sampled_from([0, 5, 61]))
+    @happens(rounds=st.integers(1, 6), seconds=st.sampled_from([0, 5, 61]))
     def all_goes_on(self, rounds: int, seconds: int) -> None:
         """For a while the road keeps every promise."""
         for _ in range(rounds):
@@ -151,17 +173,17 @@ class Machine(RuleBasedStateMachine):
             self.take(len(self.road), again=False)
             self._ground.clock.move(seconds=seconds)
 
-    @rule(fates=st.lists(st.sampled_from(["once", "twice", "late", "lost"]), min_size=1, max_size=4))
+    @happens(fates=st.lists(st.sampled_from(["once", "twice", "late", "lost"]), min_size=1, max_size=4))
     def tick_and_send(self, fates: list[str]) -> None:
         """The planner ticks; what it sends comes once, twice, late or never."""
         self._send(self._tick(), fates)
 
-    @rule(fates=st.lists(st.sampled_from(["once", "twice", "late", "lost"]), min_size=1, max_size=4))
+    @happens(fates=st.lists(st.sampled_from(["once", "twice", "late", "lost"]), min_size=1, max_size=4))
     def tick_and_die_before_the_mark(self, fates: list[str]) -> None:
         """The planner dies after it sent, and before it wrote that it had."""
         self._send(self._tick(marks=False), fates)
 
-    @rule(few=st.integers(1, 6), again=st.booleans())
+    @happens(few=st.integers(1, 6), again=st.booleans())
     def take(self, few: int, again: bool) -> None:
         """The inbox takes some of what hosts said, maybe twice."""
         batch, self.road = self.road[:few], self.road[few:]
@@ -170,7 +192,7 @@ class Machine(RuleBasedStateMachine):
             if again:
                 self.world.take_all(batch)
 
-    @rule(at=st.integers(0, 40), which=st.sampled_from(["tick", "send", "expire"]))
+    @happens(at=st.integers(0, 40), which=st.sampled_from(["tick", "send", "expire"]))
     def crash(self, at: int, which: str) -> None:
         """The planner dies at some statement."""
         with suppress(CrashError), dies_at(self.world.db, at):
@@ -181,35 +203,67 @@ class Machine(RuleBasedStateMachine):
             else:
                 tick.expire(self.world.db)
 
-    @rule(seconds=st.sampled_from([1, 61, 130, 700, 4000]), all_alive=st.booleans())
+    @happens(seconds=st.sampled_from([1, 61, 130, 700, 4000]), all_alive=st.booleans())
     def time_passes(self, seconds: int, all_alive: bool) -> None:
         """Time passes; hosts that are not silent tell what they have."""
         self._ground.clock.move(seconds=seconds)
         self._heartbeats(set() if all_alive else self.silent)
 
-    @rule(n=st.integers(0, HOSTS - 1), result=st.sampled_from([Result.UPDATED, Result.ROLLED_BACK, Result.FAILED]))
-    def turns_bad_or_good(self, n: int, result: Result) -> None:
-        """Updates on one host end so from now on."""
-        self._agent(n).result = result
-
-    @rule(n=st.integers(0, HOSTS - 1))
-    def falls_silent_or_comes_back(self, n: int) -> None:
-        """A host loses its network, or has it again."""
-        self.silent ^= {self._agent(n).id}
-
-    @rule(n=st.integers(0, HOSTS - 1))
-    def loses_its_memory(self, n: int) -> None:
-        """The agent of a host dies, and its journal with it."""
+    @happens(
+        n=st.integers(0, HOSTS - 1), what=st.sampled_from(["bad", "broken", "good", "silent", "forgetful", "lying"])
+    )
+    def a_host_is(self, n: int, what: str) -> None:
+        """From now on updates on a host end so, or it turns silent, or a liar, or what it was; or its journal is gone."""
         agent = self._agent(n)
-        agent.orders.clear()
-        agent.outcomes.clear()
+        match what:
+            case "silent":
+                self.silent ^= {agent.id}
+            case "lying":
+                # It says that updates went well, and of another digest that it runs.
+                self.liars ^= {agent.id}
+            case "forgetful":
+                agent.orders.clear()
+                agent.outcomes.clear()
+            case _:
+                results = {"bad": Result.ROLLED_BACK, "broken": Result.FAILED, "good": Result.UPDATED}
+                agent.result = results[what]
 
-    @rule(n=st.integers(0, HOSTS - 1))
-    def tells_of_another_digest_or_the_truth(self, n: int) -> None:
-        """From now on a host says that updates went well, and of another digest that it runs."""
-        self.liars ^= {self._agent(n).id}
+    @happens(few=st.integers(1, 2), rounds=st.integers(3, 7))
+    def the_release_is_bad_for_some(self, few: int, rounds: int) -> None:
+        """Of those whose wave's turn it is, some come back from the release; and all has its time to see that."""
+        seen = self.look()
+        for id in tick.active_rollouts(self.world.db):
+            turn = [row for row in seen.hosts.values() if row["rollout_id"] == id and row["wave"] == seen.turn(id)]
+            for row in sorted(turn, key=lambda row: row["position"])[:few]:
+                self.world.agents[row["host_id"].hex].result = Result.ROLLED_BACK
+        self.all_goes_on(rounds=rounds, seconds=61)
 
-    @rule()
+    @happens(
+        rounds=st.integers(1, 3),
+        what=st.sampled_from(["pause", "abort", "undo", "freeze"]),
+        seconds=st.sampled_from([0, 61]),
+    )
+    def a_person_stops_it_in_the_middle(self, rounds: int, what: str, seconds: int) -> None:
+        """Offers, orders and gos are under way when a person stops all of it; the planner looks again, and once more later."""
+        for _ in range(rounds):
+            self._send(self._tick(), ["once"])
+            self.take(len(self.road), again=False)
+        for n in range(len(self.look().rollouts)):
+            if what == "freeze":
+                self.freeze_or_unfreeze()
+                break
+            self.person(what, n)
+        for _ in range(2):
+            self._send(self._tick(), ["once"])
+            self._ground.clock.move(seconds=seconds)
+
+    @happens(most=st.sampled_from([1, RACK_CAP, HOSTS]))
+    def a_person_sets_the_cap(self, most: int) -> None:
+        """More hosts may be away at once than before, or fewer."""
+        caps.set_cap(self.world.db, "rack", str(most), **BY)
+        self.witness.cap = most
+
+    @happens()
     def outcomes_come_late_and_people_try_again(self) -> None:
         """What hosts say of a try comes when it ran out of time, and the next one is under way."""
         self.all_goes_on(rounds=2, seconds=0)
@@ -225,20 +279,20 @@ class Machine(RuleBasedStateMachine):
         if late:
             self.world.take_all(late)
 
-    @rule(n=st.integers(0, HOSTS - 1))
+    @happens(n=st.integers(0, HOSTS - 1))
     def lies(self, n: int) -> None:
         """A host says what it was not asked: that it is done with an order which it never carried out, in vain."""
         agent = self._agent(n)
         for order in list(agent.orders.values())[-1:]:
             self.road += [self.world.good(agent, self.world.heartbeat(claims=[order.command], ready=[order.command]))]
 
-    @rule(
+    @happens(
         what=st.sampled_from(["pause", "resume", "budget", "abort", "approve", "waive", "retry", "undo"]),
         n=st.integers(0, 3),
     )
     def person(self, what: str, n: int) -> None:
         """A person does something to a rollout, or is refused."""
-        seen = Seen.read(self.world.db)
+        seen = self.look()
         if not seen.rollouts:
             return
         db, id = self.world.db, sorted(seen.rollouts)[n % len(seen.rollouts)]
@@ -257,7 +311,7 @@ class Machine(RuleBasedStateMachine):
             if what == "budget":
                 self.witness.accepted[id] = seen.failed(id)
 
-    @rule()
+    @happens()
     def freeze_or_unfreeze(self) -> None:
         """A person freezes the fleet, or lifts the freeze."""
         found = stops.stops(self.world.db)
@@ -272,7 +326,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def the_rows_are_right(self) -> None:
         """Recount everything, and look that no host was recreated twice for one update (12)."""
-        recount.rows(Seen.read(self.world.db), self.witness)
+        recount.rows(self.look(), self.witness)
         for agent in self.world.agents.values():
             hold(len(agent.recreated) == len(set(agent.recreated)), 12, "an update was carried out twice")
 
@@ -303,18 +357,18 @@ class Machine(RuleBasedStateMachine):
             self._send(self._tick(), ["once"])
             self.world.take_all(self.road)
             self.road = []
-            seen = Seen.read(self.world.db)
+            seen = self.look()
             recount.rows(seen, self.witness)
             for id in active:
                 if seen.rollouts[id]["holds"]:
                     self._answer(id, seen.failed(id))
-        seen = Seen.read(self.world.db)
+        seen = self.look()
         left = [(r["number"], r["state"].value, r["holds"]) for r in seen.rollouts.values() if not r["state"].ended]
         hold(False, 15, f"these never end: {left}")
 
     def _counts_are_true(self) -> None:
         """13: what people are told is what a recount says."""
-        seen = Seen.read(self.world.db)
+        seen = self.look()
         for id in seen.rollouts:
             mine = [row["state"] for key, row in seen.hosts.items() if key[0] == id]
             told = told_of(self.world.db, id)
@@ -338,7 +392,7 @@ class Machine(RuleBasedStateMachine):
     def _tick(self, *, marks: bool = True) -> list[tick.Outgoing]:
         """Tick as the planner does, judge what it did, and see that another tick decides nothing (10)."""
         db = self.world.db
-        before = Seen.read(db)
+        before = self.look()
         tick.expire(db)
         self.world.advance_all()
         again = [tick.advance_rollout(db, id) for id in tick.active_rollouts(db)]
@@ -347,8 +401,20 @@ class Machine(RuleBasedStateMachine):
         hold(not tick.due_messages(db), 11, "what one planner has in hand is due for another as well")
         if marks:
             tick.mark_sent(db, sent)
-        recount.ticked(before, Seen.read(db), self.witness, self._ground.clock.now())
+        after, now = self.look(), self._ground.clock.now()
+        recount.ticked(before, after, self.witness, now)
+        recount.sent(after, sent, self.witness)
         return sent
+
+    def look(self) -> Seen:
+        """Return all rows as they are; read again only where one may have changed."""
+        if self._seen is None:
+            self._seen = Seen.read(self.world.db)
+        return self._seen
+
+    def _forget(self, statement: str) -> None:
+        if not statement.lstrip().upper().startswith("SELECT"):
+            self._seen = None
 
     def _send(self, sent: list[tick.Outgoing], fates: list[str]) -> None:
         for at, each in enumerate(sent):
@@ -390,13 +456,22 @@ class Machine(RuleBasedStateMachine):
 @contextmanager
 def dies_at(db: Database, at: int) -> Iterator[None]:
     """Let whoever uses the database die at the statement number *at*."""
-    seen = 0
+    seen = count(1)
 
-    def look(*_: object) -> None:
-        nonlocal seen
-        seen += 1
-        if seen > at:
+    def look(_: str) -> None:
+        if next(seen) > at:
             raise CrashError
+
+    with before_each_statement(db, look):
+        yield
+
+
+@contextmanager
+def before_each_statement(db: Database, tell: Callable[[str], None]) -> Iterator[None]:
+    """Have each statement told before it is executed."""
+
+    def look(_connection: Any, _cursor: Any, statement: str, *_: object) -> None:
+        tell(statement)
 
     event.listen(db.engine, "before_cursor_execute", look)
     try:

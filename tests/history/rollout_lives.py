@@ -1,0 +1,61 @@
+"""How many lives rollouts lead in a test, and how they are led: each of a seed of its own, so that any can be repeated."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from fleet.rollouts.spec import RolloutSpec
+from tests.history.rollout_machine import Ground, Machine
+
+STEPS = 20
+IN_CI, BY_NIGHT = 250, 5_000
+"""Examples on one database."""
+CI_SHARDS, NIGHT_SHARDS = 10, 50
+"""The first examples of a seed are the ones that differ most: many seeds see more than many examples of one."""
+CAUGHT_WITHIN = 20
+"""Examples of each of SEEDS seeds within which a hole must be seen."""
+SEEDS = 20
+_ALL = (Phase.explicit, Phase.reuse, Phase.generate, Phase.target, Phase.shrink)
+
+
+class Unhealed(Machine):
+    """A machine that is not healed at the end: what other promises say is not drowned by what never ends."""
+
+    heals = False
+
+
+def play(
+    ground: Ground,
+    *,
+    examples: int,
+    number: int,
+    phases: Sequence[Phase] = _ALL,
+    heals: bool = True,
+    first: RolloutSpec | None = None,
+) -> None:
+    """Run the machine so many times, with the seed *number*."""
+    kind = Machine if heals else Unhealed
+    own = {"__init__": lambda self: kind.__init__(self, ground), "first": first}
+    make: Any = seed(number)(type("Seeded", (kind,), own))
+    within = settings(
+        max_examples=examples,
+        stateful_step_count=STEPS,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        phases=phases,
+        database=None,
+        report_multiple_bugs=False,
+    )
+    run_state_machine_as_test(make, settings=within)
+
+
+def play_in_ci(ground: Ground, shard: int) -> None:
+    """Lead one part of the lives that every change must live through."""
+    play(ground, examples=IN_CI // CI_SHARDS, number=shard)
+
+
+def play_by_night(ground: Ground, shard: int) -> None:
+    """Lead one part of the lives of a night."""
+    play(ground, examples=BY_NIGHT // NIGHT_SHARDS, number=1000 + shard)
