@@ -127,7 +127,7 @@ def _never_rests(patch: Patch) -> None:
 
     def restless(facts: Any, now: Any) -> Any:
         # Counted from the first rollout of an example on, so that the same one takes the same turn.
-        turns[0] = 0 if facts.state is RolloutState.PLANNED else turns[0] + 1
+        turns[0] = 1 if facts.state is RolloutState.PLANNED else turns[0] + 1
         return real(facts, now) if turns[0] % 3 else ()
 
     patch.setattr("fleet.history.advancing.advance", restless)
