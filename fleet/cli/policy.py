@@ -54,6 +54,23 @@ def apply(session: Session, file: str, host: str | None, label: str | None) -> N
     url = "https://harbor.lan/hub"
     shape = "harbor"                 # plain, harbor, artifactory, ...
     """
+    document = _read(file)
+    if not document:
+        raise BadInput(f"cannot use the policy {file}: it says nothing; to take a policy away: fleet policy rm")
+    _write(session, document, host, label)
+
+
+@policy.command("rm")
+@click.option("--host", metavar="NAME", help="Of this host; by default of the whole fleet.")
+@click.option("--label", metavar="K=V", help="Of every host that has the label.")
+@pass_session
+def remove(session: Session, host: str | None, label: str | None) -> None:
+    """Take the policy of the fleet, of a label, or of a host away."""
+    _write(session, {}, host, label)
+
+
+def _write(session: Session, document: dict[str, Any], host: str | None, label: str | None) -> None:
+    """Write *document*; an empty one takes away what was written."""
     from fleet.api.policies import SetPolicy
 
     if host and label:
@@ -61,7 +78,7 @@ def apply(session: Session, file: str, host: str | None, label: str | None) -> N
     kind = "host" if host else "label" if label else "fleet"
     if label:
         read_pairs((label,))
-    request = build(SetPolicy, kind=kind, subject=host or label or "", document=_read(file))
+    request = build(SetPolicy, kind=kind, subject=host or label or "", document=document)
     with session.client() as client:
         answer = client.set_policy(request)
     if not print_answer(session, answer):

@@ -8,12 +8,12 @@ from fastapi import APIRouter, Query
 from fleet.api import questions as api
 from fleet.api.history import LARGEST_PAGE, OutcomeRow
 from fleet.errors import BadInput
-from fleet.history import changes, durations, mirror_report, who_runs
+from fleet.history import changes, durations, hosts, mirror_report, who_runs
 from fleet.history.language_parse import parse
 from fleet.history.language_times import When, read_when
 from fleet.history.pages import PageRequest
 from fleet.web.callers import Reader
-from fleet.web.centre import ThisCentre
+from fleet.web.centre import Centre, ThisCentre
 
 router = APIRouter(prefix="/history", tags=["history"])
 
@@ -36,6 +36,8 @@ def list_who_runs(
 def show_changes(centre: ThisCentre, _: Reader, host: Text, since: Time = "7d", until: Time = "") -> api.Changed:
     """Say what changed on a host (a name, an id, a pattern) between two times, written as in a query."""
     found = changes.changes(centre.db, host, _time(since), _time(until) if until else None)
+    if not found.rows:
+        _known(centre, host)
     return api.Changed(changes=_parts(api.Change, found.rows), complete=found.complete)
 
 
@@ -45,6 +47,8 @@ def show_chain(
 ) -> api.Chain:
     """List what one container was brought to, newest first."""
     found, following = changes.chain(centre.db, host, container, PageRequest(limit=limit, cursor=page))
+    if not found:
+        _known(centre, host)
     return api.Chain(host=host, container=container, outcomes=_parts(OutcomeRow, found), next_page=following or None)
 
 
@@ -82,6 +86,12 @@ def show_compared(centre: ThisCentre, _: Reader) -> api.ComparedAnswer:
 
 def _parts(kind: Any, rows: Any) -> tuple[Any, ...]:
     return tuple(kind.model_validate(row) for row in rows)
+
+
+def _known(centre: Centre, host: str) -> None:
+    """Raise NotFound where *host* is no pattern and nobody's name: a host of which nothing is told was mistyped, or is new."""
+    if not set("*?[") & set(host):
+        hosts.host(centre.db, host)
 
 
 def _time(text: str) -> When:

@@ -229,6 +229,8 @@ class TestLooking:
         assert explained.code == 0, explained.err
         assert explained.out.index("harbor.lan") < explained.out.index("registry-1.docker.io")
         assert "harbor.lan" in fleet("policy", "show").out
+        assert "policy of fleet: taken away" in fleet("policy", "rm").out
+        assert "no policy was written" in fleet("policy", "show").err
 
     def test_schedules(self, fleet: Fleet) -> None:
         made = fleet("schedule", "create", "nightly", "--cron", "0 3 * * 1-5", "--zone", "Europe/Berlin")
