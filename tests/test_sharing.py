@@ -20,8 +20,7 @@ ZOO = "tests/updates/test_zoo.py"
         (f"{ZOO}::test_a[26.1-containerd-a link]", f"{ZOO} on 26.1-containerd"),
         (f"{ZOO}::test_a[29-no log]", f"{ZOO} on 29"),
         (f"{ZOO}::test_of_none", ZOO),
-        ("tests/injection/test_injection.py::test_a[29]", "tests/injection/test_injection.py on 29"),
-        ("tests/injection/test_injection.py::test_a[29-rm]", "tests/injection/test_injection.py on 29"),
+        ("tests/injection/test_injection.py::test_a[29-rm]", "tests/injection/test_injection.py"),
         ("tests/rollouts/test_mutants.py::test_a[4]", "tests/rollouts/test_mutants.py::test_a[4]"),
     ],
 )
