@@ -1,1 +1,1 @@
-"""The commands a person types. Each speaks through client.py; only the process commands start rooms of this machine."""
+"""The commands a person types. Each speaks through fleet.client; only the process commands start rooms of this machine."""

@@ -1,31 +1,19 @@
-"""The HTTP API as Python calls: over the unix socket of this machine, or by HTTPS with a bearer token.
+"""The calls of the API, by what they are about."""
 
-Every call returns a model of ``fleet.api`` or raises an error of ``fleet.errors``, as the server meant it.
-"""
-
-import ipaddress
-import socket
-import ssl
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Self, TypeVar
-from urllib.parse import quote, urlsplit
-
-import httpx2
-from pydantic import BaseModel, ValidationError
+from typing import Any
+from urllib.parse import quote
 
 from fleet.api.caps import Caps, SetCap
 from fleet.api.containers import Containers, Outdated
 from fleet.api.doctor import Diagnosis, Health
-from fleet.api.form import PREFIX, Answer, Done
+from fleet.api.form import Done
 from fleet.api.history import HistoryPage, HistoryQuery, UpdateAnswer
 from fleet.api.hosts import AddHost, ChangeHost, HostAdded, HostAnswer, Hosts, RejoinHost
 from fleet.api.mirrors import Explanation, Mirrors
 from fleet.api.plans import ApplyPlan, MakePlan, Ordered, PlanAnswer, UndoContainer, UpdateHost
 from fleet.api.policies import Policies, SetPolicy
 from fleet.api.probes import MirrorAudit, Probes, TestMirrors
-from fleet.api.problems import Problem
 from fleet.api.questions import AuditPage, Chain, Changed, ComparedAnswer, DurationsAnswer, MirrorDays, WhoRuns
 from fleet.api.rehearsals import Rehearsal, Rehearse
 from fleet.api.rollouts import AnswerWave, ResumeRollout, RolloutAnswer, Rollouts, StopRollout, Undone
@@ -33,83 +21,15 @@ from fleet.api.schedules import ChangeSchedule, CreateSchedule, ScheduleAnswer, 
 from fleet.api.selectors import Selector
 from fleet.api.stops import CreateStop, StopAnswer, Stops
 from fleet.api.tokens import CreateToken, TokenCreated, Tokens
-from fleet.errors import AuthNeeded, BadInput, FleetError, Unreachable
+from fleet.client.exchange import Exchange
+from fleet.errors import BadInput
 
-TIMEOUT_S = 30.0
-"""The most that an answer is waited for; drawing a plan asks registries, and has a limit of its own."""
-CONNECT_TIMEOUT_S = 5.0
 PLAN_TIMEOUT_S = 300.0
 """The most that a plan or check is waited for: every tag is resolved anew first."""
 
-A = TypeVar("A", bound=Answer)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerAddress:
-    """Where the API answers, and with which token."""
-
-    url: str
-    """``https://host:port``, or ``http://`` on loopback alone; for the socket, any name."""
-    socket: Path | None = None
-    """The unix socket; None: by TCP."""
-    token: str = field(default="", repr=False)
-    ca_file: Path | None = None
-    """The PEM file that vouches for the server; None: the system's."""
-
-    @classmethod
-    def parse(cls, text: str, *, token: str = "", ca_file: Path | None = None) -> Self:
-        """Read ``unix:///path``, a path, or an ``https://`` URL; raise BadInput for what is broken or unsafe."""
-        if text.startswith(("/", "unix://")):
-            path = Path(text.removeprefix("unix://"))
-            if not path.is_absolute():
-                raise BadInput(f"cannot use {text!r} as a server; expected unix:///run/fleet/fleet.sock")
-            return cls(url="http://fleet", socket=path, token=token)
-        try:
-            parts = urlsplit(text)
-            host, _port = parts.hostname, parts.port
-        except ValueError:
-            host, parts = None, urlsplit("")
-        if parts.scheme not in ("https", "http") or not host or parts.query or parts.fragment:
-            raise BadInput(f"cannot use {text[:200]!r} as a server; expected https://HOST:PORT or unix:///PATH")
-        if parts.username or parts.password:
-            raise BadInput("cannot take a login in the server's URL; put the token into a file: --token-file FILE")
-        if parts.scheme == "http" and not _is_loopback(host):
-            raise BadInput(f"cannot speak to {host} without TLS: the token would travel in the clear; use https://")
-        return cls(url=text.rstrip("/"), token=token, ca_file=ca_file)
-
-    def __str__(self) -> str:
-        """Return the address as a person writes it."""
-        return f"unix://{self.socket}" if self.socket else self.url
-
-
-class Client:
-    """One connection to the API; a context manager."""
-
-    def __init__(self, address: ServerAddress, *, transport: httpx2.BaseTransport | None = None) -> None:
-        """Speak to *address*; nothing is sent until the first call. *transport* replaces the network, for tests."""
-        self.address = address
-        headers = {"Accept": "application/json"}
-        if address.token:
-            headers["Authorization"] = f"Bearer {address.token}"
-        self._http = httpx2.Client(
-            base_url=address.url,
-            headers=headers,
-            timeout=httpx2.Timeout(TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
-            transport=transport or _transport(address),
-            trust_env=False,
-        )
-
-    def __enter__(self) -> Self:
-        """Return the client itself."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close the connection."""
-        self.close()
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._http.close()
+class Client(Exchange):
+    """The API as Python calls."""
 
     # Hosts and containers
 
@@ -361,91 +281,7 @@ class Client:
 
     def health(self) -> Health:
         """Return whether the server lives."""
-        return _read(Health, self._request("GET", "/healthz"))
-
-    def _get(
-        self, kind: type[A], path: str, query: list[tuple[str, Any]] | None = None, timeout: float = TIMEOUT_S
-    ) -> A:
-        return _read(kind, self._request("GET", PREFIX + path, params=query or [], timeout=timeout))
-
-    def _send(
-        self, method: str, kind: type[A], path: str, body: BaseModel | None = None, timeout: float = TIMEOUT_S
-    ) -> A:
-        content = body.model_dump_json().encode() if body is not None else None
-        headers = {"Content-Type": "application/json"} if content else {}
-        return _read(kind, self._request(method, PREFIX + path, content=content, headers=headers, timeout=timeout))
-
-    def _request(self, method: str, path: str, **more: Any) -> httpx2.Response:
-        if (seconds := more.pop("timeout", None)) is not None:
-            more["timeout"] = httpx2.Timeout(seconds, connect=CONNECT_TIMEOUT_S)
-        if self.address.socket:
-            _knock(self.address.socket)
-        try:
-            answer = self._http.request(method, path, **more)
-        except httpx2.TransportError as e:
-            raise Unreachable(_why(self.address, e)) from e
-        if answer.is_success:
-            return answer
-        raise _error(answer)
-
-
-def _transport(address: ServerAddress) -> httpx2.BaseTransport:
-    if address.socket:
-        return httpx2.HTTPTransport(uds=str(address.socket))
-    try:
-        context = ssl.create_default_context(cafile=str(address.ca_file) if address.ca_file else None)
-    except OSError as e:
-        raise BadInput(f"cannot use the CA file {address.ca_file}: {e.strerror or 'not a PEM certificate'}") from e
-    return httpx2.HTTPTransport(verify=context, trust_env=False)
-
-
-def _read(kind: type[A], answer: httpx2.Response) -> A:
-    try:
-        return kind.model_validate_json(answer.content)
-    except ValidationError as e:
-        where = ".".join(str(part) for part in e.errors(include_input=False)[0]["loc"]) or "it"
-        raise FleetError(
-            f"cannot understand the server's answer ({where}); are command and server of the same version? "
-            "see: fleet version"
-        ) from None
-
-
-def _error(answer: httpx2.Response) -> FleetError:
-    try:
-        return Problem.model_validate_json(answer.content).error()
-    except ValidationError:
-        if answer.status_code in (401, 403):
-            return AuthNeeded()
-        return FleetError(f"cannot do that: the server answered {answer.status_code}; is it Fleet's?")
-
-
-def _why(address: ServerAddress, error: httpx2.TransportError) -> str:
-    if isinstance(error, httpx2.TimeoutException):
-        return f"cannot reach the server at {address}: no answer in time; is it up?"
-    remedy = "is it ending?" if address.socket else "is the address right? see --server"
-    return f"cannot reach the server at {address}: {error}; {remedy}"
-
-
-def _knock(path: Path) -> None:
-    """Raise Unreachable, with the remedy, where nobody listens at the socket.
-
-    The HTTP library would tell less of why, and leave a socket open that did not connect.
-    """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(CONNECT_TIMEOUT_S)
-        try:
-            probe.connect(str(path))
-        except FileNotFoundError:
-            why = "there is no such socket; start it with fleet up or fleet controller, or name another with --server"
-        except PermissionError:
-            why = "this user may not use the socket; use sudo, or a token: --server https://... --token-file FILE"
-        except ConnectionRefusedError:
-            why = "nothing listens there; start it with fleet up or fleet controller"
-        except OSError as e:
-            why = f"{e.strerror or e}; is it up?"
-        else:
-            return
-    raise Unreachable(f"cannot reach the server at unix://{path}: {why}")
+        return self._get(Health, "/healthz", prefix="")
 
 
 def _selected(selector: Selector | None) -> list[tuple[str, Any]]:
@@ -469,12 +305,3 @@ def _part(name: str) -> str:
     if not name or name in (".", ".."):
         raise BadInput(f"cannot use {name!r} as a name")
     return quote(name, safe="")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

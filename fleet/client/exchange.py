@@ -1,0 +1,140 @@
+"""One request and its answer: sent over the socket or TLS, read as a model, or raised as the error that the server meant."""
+
+import socket
+import ssl
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import httpx2
+from pydantic import BaseModel, ValidationError
+
+from fleet.api.form import PREFIX, Answer
+from fleet.api.problems import Problem
+from fleet.client.address import ServerAddress
+from fleet.errors import AuthNeeded, BadInput, FleetError, Unreachable
+
+TIMEOUT_S = 30.0
+"""The most that an answer is waited for; drawing a plan asks registries, and has a limit of its own."""
+CONNECT_TIMEOUT_S = 5.0
+
+A = TypeVar("A", bound=Answer)
+
+
+class Exchange:
+    """One connection to the API; a context manager."""
+
+    def __init__(self, address: ServerAddress, *, transport: httpx2.BaseTransport | None = None) -> None:
+        """Speak to *address*; nothing is sent until the first call. *transport* replaces the network, for tests."""
+        self.address = address
+        headers = {"Accept": "application/json"}
+        if address.token:
+            headers["Authorization"] = f"Bearer {address.token}"
+        self._http = httpx2.Client(
+            base_url=address.url,
+            headers=headers,
+            timeout=httpx2.Timeout(TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+            transport=transport or _transport(address),
+            trust_env=False,
+        )
+
+    def __enter__(self) -> Self:
+        """Return the client itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connection."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def _get(
+        self,
+        kind: type[A],
+        path: str,
+        query: list[tuple[str, Any]] | None = None,
+        *,
+        timeout: float = TIMEOUT_S,
+        prefix: str = PREFIX,
+    ) -> A:
+        return _read(kind, self._request("GET", prefix + path, params=query or [], timeout=timeout))
+
+    def _send(
+        self, method: str, kind: type[A], path: str, body: BaseModel | None = None, timeout: float = TIMEOUT_S
+    ) -> A:
+        content = body.model_dump_json().encode() if body is not None else None
+        headers = {"Content-Type": "application/json"} if content else {}
+        return _read(kind, self._request(method, PREFIX + path, content=content, headers=headers, timeout=timeout))
+
+    def _request(self, method: str, path: str, **more: Any) -> httpx2.Response:
+        if (seconds := more.pop("timeout", None)) is not None:
+            more["timeout"] = httpx2.Timeout(seconds, connect=CONNECT_TIMEOUT_S)
+        if self.address.socket:
+            _knock(self.address.socket)
+        try:
+            answer = self._http.request(method, path, **more)
+        except httpx2.TransportError as e:
+            raise Unreachable(_why(self.address, e)) from e
+        if answer.is_success:
+            return answer
+        raise _error(answer)
+
+
+def _transport(address: ServerAddress) -> httpx2.BaseTransport:
+    if address.socket:
+        return httpx2.HTTPTransport(uds=str(address.socket))
+    try:
+        context = ssl.create_default_context(cafile=str(address.ca_file) if address.ca_file else None)
+    except OSError as e:
+        raise BadInput(f"cannot use the CA file {address.ca_file}: {e.strerror or 'not a PEM certificate'}") from e
+    return httpx2.HTTPTransport(verify=context, trust_env=False)
+
+
+def _read(kind: type[A], answer: httpx2.Response) -> A:
+    try:
+        return kind.model_validate_json(answer.content)
+    except ValidationError as e:
+        where = ".".join(str(part) for part in e.errors(include_input=False)[0]["loc"]) or "it"
+        raise FleetError(
+            f"cannot understand the server's answer ({where}); are command and server of the same version? "
+            "see: fleet version"
+        ) from None
+
+
+def _error(answer: httpx2.Response) -> FleetError:
+    try:
+        return Problem.model_validate_json(answer.content).error()
+    except ValidationError:
+        if answer.status_code in (401, 403):
+            return AuthNeeded()
+        return FleetError(f"cannot do that: the server answered {answer.status_code}; is it Fleet's?")
+
+
+def _why(address: ServerAddress, error: httpx2.TransportError) -> str:
+    if isinstance(error, httpx2.TimeoutException):
+        return f"cannot reach the server at {address}: no answer in time; is it up?"
+    remedy = "is it ending?" if address.socket else "is the address right? see --server"
+    return f"cannot reach the server at {address}: {error}; {remedy}"
+
+
+def _knock(path: Path) -> None:
+    """Raise Unreachable, with the remedy, where nobody listens at the socket.
+
+    The HTTP library would tell less of why, and leave a socket open that did not connect.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(CONNECT_TIMEOUT_S)
+        try:
+            probe.connect(str(path))
+        except FileNotFoundError:
+            why = "there is no such socket; start it with fleet up or fleet controller, or name another with --server"
+        except PermissionError:
+            why = "this user may not use the socket; use sudo, or a token: --server https://... --token-file FILE"
+        except ConnectionRefusedError:
+            why = "nothing listens there; start it with fleet up or fleet controller"
+        except OSError as e:
+            why = f"{e.strerror or e}; is it up?"
+        else:
+            return
+    raise Unreachable(f"cannot reach the server at unix://{path}: {why}")
