@@ -18,6 +18,7 @@ from fleet.road.envelope import CENTRE, open_down, open_up, seal
 from fleet.road.keys import PublicKey, SigningKey
 from fleet.road.messages import (
     MAX_MESSAGE_BYTES,
+    VERSION,
     Claim,
     Go,
     Message,
@@ -199,7 +200,7 @@ def test_the_times_of_a_host_are_not_judged() -> None:
         {"msg": {"kind": "go"}},
         {"msg": {"kind": "go", "command": str(UUID(int=9)), "shell": "sh"}},
         {"msg": {"kind": "claim", "command": str(UUID(int=9))}},
-        {"msg": {"kind": "go", "command": str(UUID(int=9)), "v": 3}},
+        {"msg": {"kind": "go", "command": str(UUID(int=9)), "v": VERSION + 1}},
     ],
     ids=lambda changes: ", ".join(changes),
 )
