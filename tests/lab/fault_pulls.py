@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,8 @@ class Image:
     reference: str
     digest: Digest
     whole_bytes: int
+    largest: str
+    """The digest of the largest layer that the engine lacks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +90,7 @@ def direct(lane: Lane, case: Case) -> Direct | None:
         return None
     _use(lane, case)
     image = _push(lane, case)
-    lane.misbehave(case.place, case.rules)
+    lane.misbehave(case.place, _aimed(case, image))
     endless = any(rule["fault"] == "endless" for rule in case.rules)
     limit_s = ENDLESS_LIMIT_S if endless else DIRECT_LIMIT_S
     began = time.monotonic()
@@ -118,7 +120,8 @@ def through(lane: Lane, case: Case, *, twice: bool = False) -> Measured:
     images, policy = [_push(lane, case) for _ in range(6 if twice else 4)], _policy(lane, case)
     pulls = [_line(image, [] if number in _WELL else policy) for number, image in enumerate(images)]
     order = {"state": _state(lane), "pulls": pulls}
-    lane.misbehave(case.place, case.rules)
+    meets = next(image for number, image in enumerate(images) if number not in _WELL)
+    lane.misbehave(case.place, _aimed(case, meets))
     try:
         before = _until_killed(lane, order) if case.killed else []
         told = lane.pull(order)
@@ -146,7 +149,9 @@ def _in_vain(lane: Lane, case: Case) -> Measured:
     began = lane.pull(good)[0]
     container = lane.host.docker("run", "-d", name)
     recipe = Recipe(version=f"new {repository}", layers_mib=LAYERS_MIB)
-    image = Image(repository=repository, reference=name, digest=at.push(repository, "1", recipe), whole_bytes=0)
+    image = Image(
+        repository=repository, reference=name, digest=at.push(repository, "1", recipe), whole_bytes=0, largest=""
+    )
     order: dict[str, Any] = {"state": _state(lane), "pulls": [(name, str(image.digest), [])], "insecure": insecure}
     if case.spool_full:
         _fill(lane, order["state"])
@@ -192,10 +197,16 @@ def _push(lane: Lane, case: Case) -> Image:
     digest = at.push(repository, "1", built)
     # The lowest layer is that of every image here, and the engine has it.
     base = json.loads(built.raw)["layers"][0]["digest"]
-    whole = len(built.raw) + sum(len(content) for name, content in built.blobs.items() if str(name) != base)
+    fresh = {str(name): len(content) for name, content in built.blobs.items() if str(name) != base}
+    whole, largest = len(built.raw) + sum(fresh.values()), max(fresh, key=fresh.__getitem__)
     host = f"{at.host}/" if alone else ""
     name = repository if alone else repository.removeprefix("library/")
-    return Image(repository=repository, reference=f"{host}{name}:1", digest=digest, whole_bytes=whole)
+    return Image(repository=repository, reference=f"{host}{name}:1", digest=digest, whole_bytes=whole, largest=largest)
+
+
+def _aimed(case: Case, image: Image) -> tuple[Mapping[str, object], ...]:
+    """Return the rules of *case*; what strikes once strikes the largest layer of *image*, and not whatever comes first."""
+    return tuple({**rule, "tail": image.largest} if rule.get("times") == 1 else rule for rule in case.rules)
 
 
 def _policy(lane: Lane, case: Case) -> list[dict[str, Any]]:
