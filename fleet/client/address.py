@@ -1,12 +1,12 @@
 """Where the API answers: a unix socket of this machine, or HTTPS elsewhere."""
 
-import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
 from fleet.errors import BadInput
+from fleet.registry.address import names_loopback
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,19 +38,10 @@ class ServerAddress:
             raise BadInput(f"cannot use {text[:200]!r} as a server; expected https://HOST:PORT or unix:///PATH")
         if parts.username or parts.password:
             raise BadInput("cannot take a login in the server's URL; put the token into a file: --token-file FILE")
-        if parts.scheme == "http" and not _is_loopback(host):
+        if parts.scheme == "http" and not names_loopback(host):
             raise BadInput(f"cannot speak to {host} without TLS: the token would travel in the clear; use https://")
         return cls(url=text.rstrip("/"), token=token, ca_file=ca_file)
 
     def __str__(self) -> str:
         """Return the address as a person writes it."""
         return f"unix://{self.socket}" if self.socket else self.url
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -106,8 +106,17 @@ def ip_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 def is_loopback(host: str) -> bool:
     """Tell whether *host* (with or without port) is spelled as this machine itself."""
-    address = ip_of(host)
-    return host_name(host) == "localhost" or (address is not None and address.is_loopback)
+    return names_loopback(host_name(host))
+
+
+def names_loopback(name: str) -> bool:
+    """Tell whether *name*, a host without a port or an address without brackets, is this machine itself."""
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def _listed(registry: str, insecure: Collection[str]) -> bool:

@@ -5,7 +5,6 @@ Two traps of the libraries are closed here: a bare ``rediss://`` checks no certi
 what is unsafe is refused at start.
 """
 
-import ipaddress
 import ssl
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from fleet.errors import BadInput
+from fleet.registry.address import names_loopback
 
 SOCKET_TIMEOUT_S = 30
 """The most that a command waits for its answer; more than the 5 s of a blocking read."""
@@ -73,7 +73,7 @@ class BrokerAddress:
     def _refuse_unsafe(self, plaintext: bool) -> None:
         if self.scheme == "rediss":
             _check_ca(self.ca_pem)
-        elif not plaintext and not _is_loopback(self.host):
+        elif not plaintext and not names_loopback(self.host):
             raise BadInput(
                 f"cannot speak to the broker at {self.host} in plaintext; use rediss:// with its CA, "
                 "or say that the network is trusted (plaintext)"
@@ -174,12 +174,3 @@ def _check_ca(pem: str) -> None:
         ssl.create_default_context(cadata=pem)
     except (ssl.SSLError, ValueError) as e:
         raise BadInput("cannot use the broker's CA: it is not a PEM certificate") from e
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
