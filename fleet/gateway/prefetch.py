@@ -13,9 +13,6 @@ from fleet.gateway.limits import Limits
 from fleet.images.digest import Digest
 from fleet.registry.manifest import Descriptor, Manifest
 
-CONFIG_CAP_BYTES = 4 * 1024 * 1024
-"""A larger configuration is not read here; the engine gets it all the same."""
-
 Chain = tuple[str, ...]
 """What the layers of one image unpack to, the lowest first: an engine's ``RootFS.Layers``, a configuration's ``diff_ids``."""
 

@@ -12,7 +12,7 @@ from typing import Literal
 from fleet.errors import RegistryError
 from fleet.gateway.fetch import Fetch, FetchFailed
 from fleet.gateway.flights import Flight, Flights
-from fleet.gateway.prefetch import CONFIG_CAP_BYTES, Chain, Prefetch, layers_here
+from fleet.gateway.prefetch import Chain, Prefetch, layers_here
 from fleet.gateway.referring import Referring
 from fleet.gateway.sink import MemorySink, Segment
 from fleet.gateway.wanted import Means, Wanted
@@ -21,6 +21,7 @@ from fleet.images.platform import Platform
 from fleet.images.reference import Reference
 from fleet.mirrors.attempt import Attempt
 from fleet.mirrors.route import Standing, route
+from fleet.registry.image_config import CONFIG_CAP_BYTES
 from fleet.registry.manifest import MANIFEST_CAP_BYTES, Descriptor, Manifest
 
 USER = "fleet"
