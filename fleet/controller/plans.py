@@ -17,7 +17,7 @@ from fleet.history.database import Database
 from fleet.history.hosts import HostRow
 from fleet.history.plans import PlanRow
 from fleet.history.refusing import check_sendable
-from fleet.rollouts.selector import Selector
+from fleet.rollouts.selector import Selector, is_glob
 from fleet.rollouts.spec import RolloutSpec
 
 WAIT_FOR_HOSTS_S = 10.0
@@ -119,7 +119,7 @@ def check_hosts(db: Database, selector: Selector) -> None:
     """Raise NotFound where the selector names a host, without wildcards, that there is not."""
     names = {host.name for host in hosts.hosts(db)} if selector.hosts else set()
     for wanted in selector.hosts:
-        if wanted not in names and not any(sign in wanted for sign in "*?["):
+        if wanted not in names and not is_glob(wanted):
             raise NotFound(f"cannot find a host {wanted!r}; see: fleet host ls")
 
 

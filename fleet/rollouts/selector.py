@@ -57,6 +57,11 @@ def _any(globs: Iterable[str], names: tuple[str, ...]) -> bool:
     return not globs or any(fnmatchcase(name, glob) for glob in globs for name in names)
 
 
+def is_glob(text: str) -> bool:
+    """Tell whether *text* may be meant for several names, and not for one."""
+    return any(sign in text for sign in "*?[")
+
+
 def _takes_image(globs: tuple[str, ...], image: str) -> bool:
     if not image:
         return False

@@ -12,6 +12,7 @@ from fleet.history import changes, durations, hosts, mirror_report, who_runs
 from fleet.history.language_parse import parse
 from fleet.history.language_times import When, read_when
 from fleet.history.pages import PageRequest
+from fleet.rollouts.selector import is_glob
 from fleet.web.callers import Reader
 from fleet.web.centre import Centre, ThisCentre
 
@@ -90,7 +91,7 @@ def _parts(kind: Any, rows: Any) -> tuple[Any, ...]:
 
 def _known(centre: Centre, host: str) -> None:
     """Raise NotFound where *host* is no pattern and nobody's name: a host of which nothing is told was mistyped, or is new."""
-    if not set("*?[") & set(host):
+    if not is_glob(host):
         hosts.host(centre.db, host)
 
 
