@@ -71,6 +71,11 @@ def run_schedule(centre: ThisCentre, caller: Writer, name: str) -> ScheduleAnswe
     return _answer(centre, schedules.run_schedule_now(centre.db, name, **caller.by()))
 
 
+def all_in_words(centre: Centre) -> tuple[ScheduleAnswer, ...]:
+    """Return every schedule in words, with its next runs."""
+    return tuple(_answer(centre, row) for row in schedules.schedules(centre.db))
+
+
 def _answer(centre: Centre, row: ScheduleRow) -> ScheduleAnswer:
     runs = _next_runs(row, centre.db.now()) if row.enabled else ()
     return ScheduleAnswer(schedule=_schedule(row), explained=explain(row.cron), next_runs=runs)

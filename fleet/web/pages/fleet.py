@@ -103,9 +103,7 @@ def list_mirrors(request: Request, centre: ThisCentre, visitor: Visitor) -> Resp
 @router.get("/schedules")
 def list_schedules(request: Request, centre: ThisCentre, visitor: Visitor) -> Response:
     """Show what is done by the clock, and when next."""
-    found = schedules.list_schedules(centre, visitor).schedules
-    shown = [schedules.show_schedule(centre, visitor, schedule.name) for schedule in found]
-    return render(request, "schedules.html", visitor=visitor, schedules=shown)
+    return render(request, "schedules.html", visitor=visitor, schedules=schedules.all_in_words(centre))
 
 
 @router.get("/static/fleet.css")
