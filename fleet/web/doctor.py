@@ -9,7 +9,8 @@ from fastapi import APIRouter
 
 from fleet.api.doctor import Check, Diagnosis, Grade
 from fleet.controller import conditions, keys, pulse
-from fleet.controller.conditions import CATALOGUE, CENTRE, Condition, Severity
+from fleet.controller.condition import CENTRE, Condition, Severity
+from fleet.controller.condition_catalogue import CATALOGUE
 from fleet.controller.mirror_audit import MUST_NOT_STAY
 from fleet.errors import FleetError
 from fleet.history import hosts, upgrade

@@ -7,7 +7,9 @@ from uuid import UUID
 
 import pytest
 
-from fleet.controller.conditions import CATALOGUE, Facts, judge
+from fleet.controller.condition import Facts
+from fleet.controller.condition_catalogue import CATALOGUE
+from fleet.controller.conditions import judge
 from fleet.controller.mirror_audit import audit_mirrors
 from fleet.history.hosts import HostRow
 from fleet.history.limits import LimitRow

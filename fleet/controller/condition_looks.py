@@ -1,0 +1,172 @@
+"""The looks at the facts, one for each kind of condition (pure): only what can be told truthfully is found."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+
+from fleet.controller.condition import CENTRE, Facts, Found
+from fleet.controller.resolving import is_low
+from fleet.history.logins import MUTED_FOR
+from fleet.history.probes import ProbeRow
+from fleet.mirrors.probe import ProbeState
+
+SKEW = timedelta(minutes=5)
+"""How far a host's clock may be off before it is told; it decides nothing, but logs would mislead."""
+FLOODS_SHOWN = timedelta(days=1)
+"""How long it is told that a host flooded the broker."""
+STRANGERS_SHOWN = timedelta(minutes=5)
+"""How long a refused login is told of after it was last tried."""
+BEHIND = 10_000
+"""Messages that may wait in the inbox before it counts as behind: five seconds of its work."""
+TLS_SOON = timedelta(days=14)
+"""How long before a mirror's certificate expires it is told: time enough to have one renewed by hand."""
+FALLBACK_RATE = 0.05
+"""The part of pulls that may fall back before it is told."""
+FALLBACK_PULLS = 20
+"""Of fewer pulls no rate is made."""
+
+
+def late(facts: Facts) -> Iterable[Found]:
+    """Find the planner's last tick; it is shown once that is too long ago."""
+    if facts.last_tick is not None:
+        text = f"the planner last ticked at {facts.last_tick:%Y-%m-%d %H:%M:%S} UTC"
+        yield Found(subject=CENTRE, text=text, since=facts.last_tick)
+
+
+def behind(facts: Facts) -> Iterable[Found]:
+    """Find an inbox in which more waits than it reads in seconds."""
+    if facts.inbox_waiting is not None and facts.inbox_waiting > BEHIND:
+        yield Found(subject=CENTRE, text=f"{facts.inbox_waiting} messages of hosts wait to be read")
+
+
+def silent(facts: Facts) -> Iterable[Found]:
+    """Find when each host was last heard of; it is shown once that is too long ago."""
+    for host in facts.hosts:
+        if host.last_seen_at is not None:
+            heard = host.last_seen_at
+            text = f"{host.name} was last heard of at {heard:%Y-%m-%d %H:%M:%S} UTC"
+            yield Found(subject=host.name, text=text, since=heard)
+
+
+def never_joined(facts: Facts) -> Iterable[Found]:
+    """Find the hosts that were added and never heard of."""
+    for host in facts.hosts:
+        if host.last_seen_at is None:
+            yield Found(subject=host.name, text=f"{host.name} was never heard of", since=host.created_at)
+
+
+def twins(facts: Facts) -> Iterable[Found]:
+    """Find the hosts that report one engine."""
+    by_engine: dict[str, list[str]] = defaultdict(list)
+    for host in facts.hosts:
+        if host.engine_id:
+            by_engine[host.engine_id].append(host.name)
+    for engine, names in by_engine.items():
+        if len(names) > 1:
+            together = ", ".join(sorted(names))
+            yield Found(subject=together, text=f"{together} report the same engine {engine[:20]}")
+
+
+def rivals(facts: Facts) -> Iterable[Found]:
+    """Find the hosts for which two agents speak."""
+    for host in facts.hosts:
+        if host.rivals_at is not None:
+            text = f"two agents speak as {host.name}; nothing is sent to it"
+            yield Found(subject=host.name, text=text, since=host.rivals_at)
+
+
+def flooding(facts: Facts) -> Iterable[Found]:
+    """Find the hosts that sent more than the broker holds, a day long."""
+    for host in facts.hosts:
+        if host.muted_at is not None and host.muted_at > facts.now - FLOODS_SHOWN:
+            again = host.muted_at + MUTED_FOR
+            what = "it may send nothing until" if facts.now < again else "it could send nothing until"
+            text = f"{host.name} sent more than the broker holds for all; {what} {again:%Y-%m-%d %H:%M:%S} UTC"
+            yield Found(subject=host.name, text=text, since=host.muted_at)
+
+
+def strangers(facts: Facts) -> Iterable[Found]:
+    """Find the logins that are tried though they do not hold any more."""
+    for host in facts.hosts:
+        if host.strangers_at is not None and host.strangers_at > facts.now - STRANGERS_SHOWN:
+            text = f"somebody tries to log in as {host.name} with a password that does not hold any more"
+            yield Found(subject=host.name, text=text, since=host.strangers_since)
+
+
+def rollbacks(facts: Facts) -> Iterable[Found]:
+    """Find the failed ways back that nothing came after."""
+    for row in facts.rollbacks_failed:
+        text = f"{row.container} on {row.host}: {row.reason or 'the way back failed'}"
+        yield Found(subject=f"{row.host}/{row.container}", text=text, since=row.recorded_at)
+
+
+def problems(facts: Facts) -> Iterable[Found]:
+    """Find what the hosts themselves report as wrong."""
+    for host in facts.hosts:
+        for problem in host.problems:
+            yield Found(subject=host.name, text=f"{host.name}: {problem}")
+
+
+def skewed(facts: Facts) -> Iterable[Found]:
+    """Find the hosts whose clock is off."""
+    for host in facts.hosts:
+        if host.skew_ms is not None and abs(host.skew_ms) > SKEW.total_seconds() * 1000:
+            minutes = round(abs(host.skew_ms) / 60_000)
+            way = "ahead" if host.skew_ms > 0 else "behind"
+            yield Found(subject=host.name, text=f"the clock of {host.name} is {minutes} minutes {way}")
+
+
+def unresolved(facts: Facts) -> Iterable[Found]:
+    """Find the tags whose digest cannot be learned."""
+    for tag in facts.tags:
+        if tag.reason:
+            yield Found(subject=tag.image, text=f"{tag.image}: {tag.reason}", since=tag.resolved_at)
+
+
+def went_back(facts: Facts) -> Iterable[Found]:
+    """Find the tags that went back to an older digest, which is not followed."""
+    for tag in facts.tags:
+        if tag.refused_digest:
+            yield Found(subject=tag.image, text=f"{tag.image}: {tag.reason}", since=tag.resolved_at)
+
+
+def limited(facts: Facts) -> Iterable[Found]:
+    """Find the registries that let the centre ask only a few times more."""
+    for row in facts.limits:
+        if row.holds(facts.now) and is_low(row.remaining, row.limit):
+            text = f"{row.endpoint} lets the centre ask {row.remaining} times more, of {row.limit}; checks wait"
+            yield Found(subject=row.endpoint, text=text)
+
+
+def probed(*states: ProbeState) -> Callable[[Facts], Iterable[Found]]:
+    """Return a look for mirrors that hosts found in one of *states*: one a mirror, however many hosts say so."""
+
+    def look(facts: Facts) -> Iterable[Found]:
+        by_mirror: dict[str, list[ProbeRow]] = defaultdict(list)
+        for probe in facts.probes:
+            if probe.state in states:
+                by_mirror[probe.mirror].append(probe)
+        for mirror, found in by_mirror.items():
+            names = sorted({probe.host for probe in found})
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            text = f"{mirror}, from {names[0]}{more}: {found[0].reason}"
+            yield Found(subject=mirror, text=text)
+
+    return look
+
+
+def expiring(facts: Facts) -> Iterable[Found]:
+    """Find the mirrors whose certificate ends soon."""
+    ends = {p.mirror: p.tls_not_after for p in facts.probes if p.tls_not_after is not None}
+    for mirror, until in ends.items():
+        if until < facts.now + TLS_SOON:
+            yield Found(subject=mirror, text=f"the certificate of {mirror} expires at {until:%Y-%m-%d %H:%M} UTC")
+
+
+def falling_back(facts: Facts) -> Iterable[Found]:
+    """Find, of a day's pulls, too many that a source before had failed."""
+    pulls = sum(day.served for day in facts.mirror_days)
+    fell = sum(day.fallbacks for day in facts.mirror_days)
+    if pulls >= FALLBACK_PULLS and fell > pulls * FALLBACK_RATE:
+        text = f"{fell} of {pulls} pulls since yesterday were served after a source before had failed"
+        yield Found(subject=CENTRE, text=text)
