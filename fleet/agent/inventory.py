@@ -145,7 +145,7 @@ def _grouped(containers: Sequence[ContainerState], most_bytes: int, used: int) -
 
 def _bounded(container: ContainerState, most_bytes: int) -> ContainerState:
     """Return *container*, without its labels where they make it too large: the centre still knows that it runs."""
-    return container if _size(container) <= most_bytes else replace(container, labels={}, own=None)
+    return container if _size(container) <= most_bytes else replace(container, labels={}, own=None, keeps=None)
 
 
 def _size(container: ContainerState) -> int:

@@ -24,6 +24,8 @@ class Container(Part):
     state: str = ""
     health: str = ""
     local_build: bool = False
+    keeps: tuple[str, ...] | None = None
+    """The paths in it of volumes, and of files and folders of its host, that it may write to; null: not told."""
     seen_at: datetime
 
 

@@ -294,11 +294,19 @@ def _warnings(
     unwatched = [f"{s.container.host}/{s.container.name}" for s in chosen if not s.container.health]
     if unwatched:
         yield f"no HEALTHCHECK, so running without a restart has to do: {_listed(unwatched)}"
+    if kept := [_with_paths(s.container) for s in chosen if s.container.keeps]:
+        yield f"keeps data, which a way back leaves as the new version made it: {_listed(kept)}"
     unsure = [f"{s.container.host}/{s.container.name}" for s in chosen if s.freshness is Freshness.UNKNOWN]
     if unsure:
         yield f"cannot tell which digest runs now, so the host decides: {_listed(unsure)}"
     for image in sorted({s.container.image for s in chosen if tags[s.container.image].reason}):
         yield f"the last check of {image} failed, so an older answer is planned: {tags[image].reason}"
+
+
+def _with_paths(container: ContainerRow) -> str:
+    """Return a container with the first place where it keeps something."""
+    first, *more = container.keeps or ("",)
+    return f"{container.host}/{container.name} ({first}{f' and {len(more)} more' if more else ''})"
 
 
 def _frozen(chosen: Sequence[ContainerStanding], stopped: Stopped) -> Iterable[str]:

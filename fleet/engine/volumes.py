@@ -1,9 +1,19 @@
-"""Volumes of a container that is created again: anonymous ones are carried over by their name. Pure."""
+"""Volumes of a container: where it may write, and how anonymous ones are carried over by their name. Pure."""
 
 from copy import deepcopy
 from typing import Any
 
 from fleet.engine.protocol import Inspect
+
+
+def writable(inspect: Inspect) -> tuple[str, ...]:
+    """Return the paths in a container at which it may write to a volume, or to a file or folder of its host."""
+    mounts = inspect.get("Mounts") or ()
+    return tuple(
+        str(mount["Destination"])
+        for mount in mounts
+        if mount.get("Type") in ("volume", "bind") and mount.get("RW", True)
+    )
 
 
 def carried_binds(old: Inspect, borrowed: frozenset[tuple[str, str]]) -> list[str]:

@@ -34,6 +34,8 @@ class ContainerRow:
     local_build: bool
     own: tuple[str, ...] | None = None
     """The paths of what its user set among what an image may say; None: not told."""
+    keeps: tuple[str, ...] | None = None
+    """The paths in it at which it may write to what outlives it; None: not told."""
     first_seen_at: datetime
     seen_at: datetime
 

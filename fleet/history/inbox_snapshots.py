@@ -16,7 +16,7 @@ from fleet.images.reference import Reference
 from fleet.mirrors.source import MirrorRule
 from fleet.road.messages import Snapshot
 from fleet.updates.foresight import MOST_OWN
-from fleet.updates.snapshot import ContainerState
+from fleet.updates.snapshot import MOST_KEPT, ContainerState
 
 _IMAGE_ID = re.compile(r"(sha256:)?[0-9a-f]{64}")
 
@@ -89,6 +89,7 @@ def _row(batch: Batch, host_id: UUID, hash: str, state: ContainerState) -> dict[
         "labels": {name(key): prose(value) for key, value in state.labels.items()},
         "local_build": state.local_build,
         "own": None if state.own is None else [name(path) for path in state.own[:MOST_OWN]],
+        "keeps": None if state.keeps is None else [name(path) for path in state.keeps[:MOST_KEPT]],
         "snapshot": hash,
         "first_seen_at": batch.now,
         "seen_at": batch.now,

@@ -89,6 +89,7 @@ containers = Table(
     items(
         "own", "paths of what its user set among what an image may say, without a value; null: not told", nullable=True
     ),
+    items("keeps", "paths in it at which it may write to what outlives it; null: not told", nullable=True),
     text("snapshot", "hash of the snapshot that it was last seen in"),
     time("first_seen_at", "when a snapshot first held this container"),
     time("seen_at", "when a snapshot last held it"),

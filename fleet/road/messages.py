@@ -2,7 +2,8 @@
 
 Down (centre to host): Offer, Order, Go, Cancel, Resolve, Probe, Receipt, SendSnapshot. Up (host to centre): Claim, Ready,
 Outcome, Resolved, Probed, Progress, Heartbeat, Snapshot, and since version 2 Rekey. A field is added only with a version;
-what is unknown is refused (``extra="forbid"``).
+what is unknown is refused (``extra="forbid"``). What a snapshot tells of a container grows without one: a host sends it before it
+knows what its centre reads, and the centre is upgraded first.
 """
 
 from collections.abc import Collection, Mapping

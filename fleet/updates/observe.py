@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any, Protocol
 
 from fleet.engine.protocol import Engine, Inspect
+from fleet.engine.volumes import writable
 from fleet.errors import BadInput
 from fleet.images.digest import Digest
 from fleet.images.platform import Platform
@@ -15,7 +16,7 @@ from fleet.images.reference import Reference
 from fleet.mirrors.source import MirrorRule
 from fleet.updates.foresight import own_fields
 from fleet.updates.images import KnownImages
-from fleet.updates.snapshot import STEERING_LABELS, ContainerState
+from fleet.updates.snapshot import MOST_KEPT, STEERING_LABELS, ContainerState
 
 
 class DigestTable(Protocol):
@@ -43,6 +44,7 @@ def observe(engine: Engine, known: DigestTable, known_images: KnownImages | None
         replace(
             _state(engine, known, images, inspect),
             needs=needs_of(inspect, names),
+            keeps=_keeps(inspect),
             **_told_by_image(inspect, images[str(inspect["Image"])], known_images),
         )
         for inspect in inspects
@@ -67,6 +69,11 @@ def needs_of(inspect: Inspect, names: Mapping[str, str]) -> tuple[str, ...]:
     found += [("volumes", str(entry).partition(":")[0]) for entry in host.get("VolumesFrom") or ()]
     found += [("link", str(entry).partition(":")[0].lstrip("/")) for entry in host.get("Links") or ()]
     return tuple(dict.fromkeys(f"{kind}:{_name(other, names)}" for kind, other in found))
+
+
+def _keeps(inspect: Inspect) -> tuple[str, ...]:
+    """Return where a container keeps what outlives it; a socket, such as the engine's own, keeps nothing."""
+    return tuple(sorted(path for path in writable(inspect) if not path.endswith(".sock")))[:MOST_KEPT]
 
 
 def _name(other: str, names: Mapping[str, str]) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from fleet.engine.protocol import CreateSpec, Inspect
 from fleet.engine.spec import SHORT_ID
+from fleet.engine.volumes import writable
 from fleet.errors import BadInput
 from fleet.updates.command import UpdateOrder
 from fleet.updates.labels import label
@@ -67,8 +68,5 @@ def _fixed_in_networks(old: Inspect, spec: CreateSpec) -> Iterator[str]:
 
 
 def _written_by_both(old: Inspect) -> Iterator[str]:
-    for mount in old.get("Mounts") or ():
-        if mount.get("Type") in ("volume", "bind") and mount.get("RW", True):
-            yield (
-                f"both would write to {mount['Destination']}; the label fleet.{VOLUMES_LABEL}={SHARED} says that they may"
-            )
+    for path in writable(old):
+        yield f"both would write to {path}; the label fleet.{VOLUMES_LABEL}={SHARED} says that they may"

@@ -30,7 +30,13 @@ class ContainerState:
     own: tuple[str, ...] | None = None
     """The paths of what its user set among what an image may say (see ``updates/foresight.py``), without a value; None:
     not told."""
+    keeps: tuple[str, ...] | None = None
+    """The paths in it at which it may write to a volume, or to a file or folder of its host; sockets are none. What is
+    there, no way back brings back. None: not told."""
 
+
+MOST_KEPT = 20
+"""How many paths are told at which one container may write."""
 
 STEERING_LABELS = (
     "fleet.",

@@ -127,6 +127,17 @@ def test_no_healthcheck_is_warned_of_once_for_all() -> None:
     assert warning.endswith("web-1/c0, web-1/c1, web-1/c2, web-1/c3, web-1/c4 and 2 more")
 
 
+def test_what_keeps_data_is_warned_of_with_the_place() -> None:
+    """A way back brings an image back, and not what the new one made of the data."""
+    kept = {"one": ("/data",), "two": ("/config", "/data"), "none": (), "untold": None}
+    rows = [container(id=name[:1] * 64, name=name, keeps=keeps) for name, keeps in kept.items()]
+    (warning,) = draw(rows, {IMAGE: tag()}, POLICIES).warnings
+    assert warning == (
+        "keeps data, which a way back leaves as the new version made it:"
+        " web-1/one (/data), web-1/two (/config and 1 more)"
+    )
+
+
 def test_a_silent_host_is_planned_with_a_warning() -> None:
     (warning,) = draw([container()], {IMAGE: tag()}, POLICIES, away={HOST: NOON}).warnings
     assert warning.startswith("host web-1 was last heard of at 2026-11-02 12:00 UTC")

@@ -1,5 +1,7 @@
 """Snapshots replace what was known of a host, once all their parts have come."""
 
+from dataclasses import replace
+
 import pytest
 
 from fleet.history.containers import containers
@@ -26,6 +28,13 @@ def test_a_snapshot_replaces_the_one_before(world: World, clock: HeldClock) -> N
     seen = {row.name: (row.first_seen_at, row.seen_at) for row in containers(world.db)}
     assert seen["b"] == (before["b"], clock.now())
     assert len(rows(world.db, container_digests)) == 2
+
+
+def test_where_a_container_keeps_data_is_known_or_not_told(world: World) -> None:
+    """An older agent tells nothing of it, which is not the same as nowhere."""
+    kept = {"nowhere": (), "there": ("/data",), "untold": None}
+    world.add_host("web-1", *(replace(container(name), keeps=keeps) for name, keeps in kept.items()))
+    assert {row.name: row.keeps for row in containers(world.db)} == kept
 
 
 def test_the_parts_of_a_snapshot_may_come_in_any_order_and_twice(world: World) -> None:

@@ -48,6 +48,16 @@ def test_a_container_is_told_with_what_steers_it(engine: MemoryEngine, known: Kn
     assert "secret" not in str(asdict(web))
 
 
+def test_a_container_is_told_with_the_places_where_it_keeps_something(
+    engine: MemoryEngine, known: KnownDigests
+) -> None:
+    """Neither what it only reads, nor a socket of its host, nor what is gone with it."""
+    binds = ["data:/data", "/srv/config:/config", "/etc/hosts:/etc/hosts:ro", "/run/docker.sock:/var/run/docker.sock"]
+    engine.run("db", "app:1", HostConfig={"Binds": binds, "Tmpfs": {"/tmp": ""}})
+    kept = {state.name: state.keeps for state in observe(engine, known)}
+    assert kept == {"aside": (), "db": ("/config", "/data"), "web": ()}
+
+
 def test_the_same_state_has_the_same_hash_in_any_order(engine: MemoryEngine, known: KnownDigests) -> None:
     first = observe(engine, known)
     assert snapshot_hash(first) == snapshot_hash(tuple(reversed(observe(engine, known))))
