@@ -1,6 +1,7 @@
 """Write docs/test-full.md: what a run of ``make test-full`` proved, as tables, from the JUnit file that pytest leaves.
 
-Usage: write_test_tables.py JUNIT_XML COMMIT. A run with a failure is written down as well, and says so in its first line.
+Usage: write_test_tables.py JUNIT_XML COMMIT [JUNIT_XML_OF_THE_FAILED_RUN_AGAIN]. A run with a failure is written down as well,
+and says so in its first line; what failed and then passed when it ran again, alone, is named.
 """
 
 import os
@@ -51,8 +52,10 @@ def read(junit: Path) -> tuple[list[Case], datetime, float]:
     return cases, datetime.fromisoformat(suite.attrib["timestamp"]), float(suite.attrib["time"])
 
 
-def page(cases: list[Case], began: datetime, took_s: float, commit: str, machine: str) -> str:
-    """Return the page (pure)."""
+def page(
+    cases: list[Case], began: datetime, took_s: float, commit: str, machine: str, again: Iterable[Case] = ()
+) -> str:
+    """Return the page (pure); *again* is how those that failed ended when they ran a second time, alone."""
     count = Counter(case.result for case in cases)
     told = ", ".join(f"{number} {result}" for result, number in sorted(count.items(), key=lambda pair: -pair[1]))
     verdict = (
@@ -68,6 +71,7 @@ def page(cases: list[Case], began: datetime, took_s: float, commit: str, machine
         f"{verdict}: {told}. Run on {began:%Y-%m-%d} at commit {commit}, {machine}; the tests took {took_s / 60:.0f} minutes.",
         "`make test-full` writes this page anew; nothing in it is written by hand.",
         "",
+        *_failures(cases, again),
         "## By room",
         "",
         "| Tests | Number | Passed | Seconds |",
@@ -125,6 +129,20 @@ def _result(element: ElementTree.Element) -> str:
     return "known to fail" if skipped.attrib.get("type") == "pytest.xfail" else "skipped"
 
 
+def _failures(cases: Iterable[Case], again: Iterable[Case]) -> Iterable[str]:
+    """Return the section that names what failed, and how it ended alone; nothing where nothing failed."""
+    failed = [case for case in cases if case.result == "failed"]
+    if not failed:
+        return
+    second = {(case.file, case.title, case.engine): case.result for case in again}
+    yield from ("## What failed", "", "Each ran again alone, after all others.", "")
+    yield from ("| Test | In | Engine | Alone |", "|---|---|---|---|")
+    for case in failed:
+        alone = second.get((case.file, case.title, case.engine), "not run")
+        yield f"| {case.title} | {case.file} | {case.engine} | {alone} |"
+    yield ""
+
+
 def _rooms(cases: Iterable[Case]) -> Iterable[str]:
     rooms: dict[str, list[Case]] = defaultdict(list)
     for case in cases:
@@ -170,4 +188,5 @@ def _machine() -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(*read(Path(sys.argv[1])), sys.argv[2], _machine()))
+    second = [case for junit in sys.argv[3:] if Path(junit).exists() for case in read(Path(junit))[0]]
+    PAGE.write_text(page(*read(Path(sys.argv[1])), sys.argv[2], _machine(), second))
