@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, insert, select
 
+from fleet.history.among import among
 from fleet.history.fact_tables import commands
 from fleet.history.inventory_tables import containers, hosts
 from fleet.history.moves import HostTry, load_hosts, save_hosts
@@ -32,7 +33,7 @@ def dispatch(connection: Connection, rollout: RowMapping, host_ids: Sequence[UUI
     if not host_ids:
         return
     spec = RolloutSpec.parse(rollout["spec"])
-    mine = (rollout_hosts.c.rollout_id == rollout["id"], rollout_hosts.c.host_id.in_(host_ids))
+    mine = (rollout_hosts.c.rollout_id == rollout["id"], among(connection, rollout_hosts.c.host_id, host_ids))
     tries = load_hosts(connection, select(rollout_hosts).where(*mine))
     rows = rows_of(connection, rollout, spec, tries.values(), now)
     ids = {row["host_id"]: row["id"] for row in rows}
@@ -41,7 +42,7 @@ def dispatch(connection: Connection, rollout: RowMapping, host_ids: Sequence[UUI
             held = without_held(connection, [host], now)[host.host_id][1]
             host.move(HostState.SKIPPED, now, reason=held)
             continue
-        host.command_id = ids[host.host_id]
+        host.give(ids[host.host_id])
         host.not_before = None
         host.move(HostState.DISPATCHED, now)
     if rows:
@@ -77,7 +78,7 @@ def _foreign(connection: Connection, host_ids: Sequence[UUID]) -> dict[str, str]
     other = (hosts.c.architecture != "", containers.c.platform != "", containers.c.platform != own)
     query = select(containers.c.id, containers.c.platform).join(hosts, hosts.c.id == containers.c.host_id)
     rows = connection.execute(
-        query.where(containers.c.host_id.in_(host_ids), *other, ~containers.c.platform.startswith(own + "/"))
+        query.where(among(connection, containers.c.host_id, host_ids), *other, ~containers.c.platform.startswith(own + "/"))
     )
     return {row.id: row.platform for row in rows}
 

@@ -6,11 +6,12 @@ from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, and_, bindparam, func, select, update
 
+from fleet.history.among import among
 from fleet.history.fact_tables import attempts, pulls, updates
 from fleet.history.inventory_tables import hosts, rekeys
-from fleet.history.lives import Lives, lives_of, save_lives
+from fleet.history.lives import LIVES, Lives, lives_of, save_lives
 from fleet.history.moves import Command, HostTry, commands_by_id, hosts_of, save_commands, save_hosts
 from fleet.history.outgoing import post_all, posted, receipts
 from fleet.history.regressing import regress
@@ -64,14 +65,17 @@ class Batch:
     @classmethod
     def load(cls, connection: Connection, messages: Sequence[tuple[UUID, UUID, Up, datetime]], now: datetime) -> Self:
         """Read, and lock, what *messages* name; they are each id, host, message and time."""
-        commands = commands_by_id(connection, {id for _, _, message, _ in messages for id in _named(message)})
-        senders = {host for _, host, _, _ in messages}
+        named = {id for _, _, message, _ in messages for id in _named(message)}
+        # A claim, or a heartbeat, moves a command by its state alone; its order is long.
+        told = {message.command for _, _, message, _ in messages if isinstance(message, Ready | Outcome)}
+        commands = commands_by_id(connection, named, with_orders=told)
+        known = _senders(connection, {host for _, host, _, _ in messages})
         return cls(
             connection=connection,
             now=now,
-            hashes=cls.known_hosts(connection, senders),
-            rekeys=_unheard(connection, senders),
-            lives=lives_of(connection, senders),
+            hashes={row.id: row.snapshot_hash for row in known},
+            rekeys={row.id: row.kid for row in known if row.kid is not None},
+            lives={row.id: lives_of(row) for row in known},
             fresh=_fresh(connection, messages),
             commands=commands,
             tries=hosts_of(connection, commands.values()),
@@ -81,8 +85,7 @@ class Batch:
     @staticmethod
     def known_hosts(connection: Connection, ids: Collection[UUID]) -> dict[UUID, str]:
         """Return those of *ids* that are hosts of the fleet, each with the hash of its snapshot."""
-        query = select(hosts.c.id, hosts.c.snapshot_hash).where(hosts.c.id.in_(ids), hosts.c.removed_at.is_(None))
-        return {row.id: row.snapshot_hash for row in connection.execute(query)}
+        return {row.id: row.snapshot_hash for row in _senders(connection, ids)}
 
     def hear(self, host_id: UUID) -> None:
         """Note that the host lives; raises Unusable where it is none of the fleet's."""
@@ -123,18 +126,19 @@ class Batch:
         """Give each update the mirror of its pull, which may have come with an earlier message."""
         ids = {row["pull_id"] for row in self.updates if row["pull_id"]}
         if ids:
-            query = select(pulls.c.id, pulls.c.mirror).where(pulls.c.id.in_(ids))
+            query = select(pulls.c.id, pulls.c.mirror).where(among(self.connection, pulls.c.id, ids))
             served: dict[UUID, str] = {row.id: row.mirror for row in self.connection.execute(query)}
             for row in self.updates:
                 row["mirror"] = served.get(row["pull_id"], "")
 
     def _write_hosts(self) -> None:
         save_lives(self.connection, self.lives)
-        this_one = update(hosts).where(hosts.c.id == bindparam("the_host"))
         if self.heard:
-            seen = this_one.values(last_seen_at=self.now, joined_at=func.coalesce(hosts.c.joined_at, self.now))
-            self.connection.execute(seen, [{"the_host": id} for id in sorted(self.heard)])
+            these = update(hosts).where(among(self.connection, hosts.c.id, self.heard))
+            joined = func.coalesce(hosts.c.joined_at, self.now)
+            self.connection.execute(these.values(last_seen_at=self.now, joined_at=joined))
         if self.hosts:
+            this_one = update(hosts).where(hosts.c.id == bindparam("the_host"))
             names = next(iter(self.hosts.values()))
             told: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
             rows = [
@@ -157,8 +161,8 @@ def _named(message: Up) -> Iterable[UUID]:
 
 def _fresh(connection: Connection, messages: Sequence[tuple[UUID, UUID, Up, datetime]]) -> frozenset[UUID]:
     """Spend the ids of *messages*, and return those that were not spent before."""
-    ids = {id for id, _, _, _ in messages}
-    spent = set(connection.execute(select(taken_messages.c.id).where(taken_messages.c.id.in_(ids))).scalars())
+    known = among(connection, taken_messages.c.id, (id for id, _, _, _ in messages))
+    spent = set(connection.execute(select(taken_messages.c.id).where(known)).scalars())
     rows = {
         id: {"id": id, "host_id": host_id, "received_at": received}
         for id, host_id, _, received in messages
@@ -168,9 +172,11 @@ def _fresh(connection: Connection, messages: Sequence[tuple[UUID, UUID, Up, date
     return frozenset(rows)
 
 
-def _unheard(connection: Connection, senders: Collection[UUID]) -> dict[UUID, str]:
-    query = select(rekeys.c.host_id, rekeys.c.kid).where(rekeys.c.host_id.in_(senders), rekeys.c.heard_at.is_(None))
-    return {row.host_id: row.kid for row in connection.execute(query)}
+def _senders(connection: Connection, ids: Collection[UUID]) -> Sequence[Any]:
+    """Return what is known of those of *ids* that are hosts of the fleet, with the new key of one that is awaited."""
+    unheard = and_(rekeys.c.host_id == hosts.c.id, rekeys.c.heard_at.is_(None))
+    query = select(hosts.c.id, hosts.c.snapshot_hash, *LIVES, rekeys.c.kid).outerjoin(rekeys, unheard)
+    return connection.execute(query.where(among(connection, hosts.c.id, ids), hosts.c.removed_at.is_(None))).all()
 
 
 def _specs(connection: Connection, ids: Collection[UUID]) -> dict[UUID, RolloutSpec]:

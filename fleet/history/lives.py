@@ -4,13 +4,13 @@ So a life that is still heard well after its successor began proves that two age
 one identity is used in two places.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, Row, bindparam, update
 
 from fleet.history.inventory_tables import hosts
 
@@ -52,13 +52,13 @@ class Lives:
 _COLUMNS = {"lives": "known", "life_since": "since", "rivals_at": "rivals_at"}
 
 
-def lives_of(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Lives]:
-    """Return what is known of the agents of these hosts."""
-    query = select(hosts.c.id, hosts.c.lives, hosts.c.life_since, hosts.c.rivals_at).where(hosts.c.id.in_(ids))
-    return {
-        row.id: Lives(known=row.lives or (), since=row.life_since, rivals_at=row.rivals_at)
-        for row in connection.execute(query)
-    }
+LIVES = (hosts.c.lives, hosts.c.life_since, hosts.c.rivals_at)
+"""The columns that :func:`lives_of` reads."""
+
+
+def lives_of(row: Row[Any]) -> Lives:
+    """Return what a row of ``hosts`` tells of the agents of one host."""
+    return Lives(known=row.lives or (), since=row.life_since, rivals_at=row.rivals_at)
 
 
 def save_lives(connection: Connection, lives: Mapping[UUID, Lives]) -> None:

@@ -9,11 +9,12 @@ from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from fleet.errors import Refused
 from fleet.history import audit
+from fleet.history.among import among
 from fleet.history.database import Database
 from fleet.history.fact_tables import rollout_events
 from fleet.history.inventory_tables import hosts
 from fleet.history.lookup import find
-from fleet.history.moves import event, pieces
+from fleet.history.moves import event
 from fleet.history.numbers import next_number
 from fleet.history.rollout_tables import plans as table
 from fleet.history.rollout_tables import rollout_hosts, rollouts, waves
@@ -126,10 +127,8 @@ def _waves(connection: Connection, id: UUID, plan: PlanRow, spec: RolloutSpec, n
     planned = {host.host_id: host for host in plan.document.hosts if host.containers}
     rows = [{"rollout_id": id, "number": number, "state": WaveState.PENDING} for number in range(len(spec.waves))]
     connection.execute(insert(waves), rows)
-    labels: dict[UUID, dict[str, str]] = {}
-    for some in pieces(sorted(planned)):
-        query = select(hosts.c.id, hosts.c.labels).where(hosts.c.id.in_(some))
-        labels |= {row.id: row.labels for row in connection.execute(query)}
+    query = select(hosts.c.id, hosts.c.labels).where(among(connection, hosts.c.id, planned))
+    labels: dict[UUID, dict[str, str]] = {row.id: row.labels for row in connection.execute(query)}
     placed = [PlacedHost(host_id=key, name=host.host, labels=labels[key]) for key, host in planned.items()]
     order = [(number, host_id) for number, ids in enumerate(cut(spec, placed, plan.id)) for host_id in ids]
     found = [_host(id, number, place, planned[key], now) for place, (number, key) in enumerate(order)]

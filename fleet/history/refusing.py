@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, exists, or_, select
 
 from fleet.errors import Refused
+from fleet.history.among import among
 from fleet.history.database import Database
 from fleet.history.inventory_tables import hosts
 
@@ -24,7 +25,7 @@ def refusals(connection: Connection, ids: Collection[UUID] | None = None) -> dic
     query = select(hosts.c.id, hosts.c.name, hosts.c.rivals_at, elder.scalar_subquery().label("elder"))
     query = query.where(refused(), hosts.c.removed_at.is_(None))
     if ids is not None:
-        query = query.where(hosts.c.id.in_(ids))
+        query = query.where(among(connection, hosts.c.id, ids))
     return {
         row.id: _rivals(row.name) if row.rivals_at else _twin(row.name, row.elder) for row in connection.execute(query)
     }

@@ -6,8 +6,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
+from fleet.history.among import among
 from fleet.history.inventory_tables import containers
-from fleet.history.moves import HostTry, load_hosts, pieces, save_hosts
+from fleet.history.moves import HostTry, load_hosts, save_hosts
 from fleet.history.rollout_tables import rollout_hosts, rollouts
 from fleet.rollouts.regress import Pinned, Shown, regressed
 from fleet.rollouts.states import HostState, RolloutState
@@ -15,12 +16,12 @@ from fleet.rollouts.states import HostState, RolloutState
 
 def regress(connection: Connection, host_ids: Collection[UUID], now: datetime) -> None:
     """Look at those of these hosts that succeeded in a rollout which still runs; it counts a regress as a failure."""
-    found: list[HostTry] = []
-    for some in pieces(sorted(host_ids)):
-        running = select(rollouts.c.id).where(rollouts.c.ended_at.is_(None), rollouts.c.state == RolloutState.RUNNING)
-        mine = (rollout_hosts.c.host_id.in_(some), rollout_hosts.c.rollout_id.in_(running))
-        query = select(rollout_hosts).where(*mine, rollout_hosts.c.state == HostState.SUCCEEDED)
-        found += load_hosts(connection, query).values()
+    if not host_ids:
+        return
+    running = select(rollouts.c.id).where(rollouts.c.ended_at.is_(None), rollouts.c.state == RolloutState.RUNNING)
+    mine = (among(connection, rollout_hosts.c.host_id, host_ids), rollout_hosts.c.rollout_id.in_(running))
+    query = select(rollout_hosts).where(*mine, rollout_hosts.c.state == HostState.SUCCEEDED)
+    found = load_hosts(connection, query).values()
     if not found:
         return
     shown = _shown(connection, {each.host_id for each in found})
@@ -41,8 +42,7 @@ def _shown(connection: Connection, host_ids: Collection[UUID]) -> dict[UUID, dic
     found: dict[UUID, dict[str, Shown]] = {}
     c = containers.c
     query = select(c.host_id, c.name, c.id, c.digests, c.state, c.health)
-    for some in pieces(sorted(host_ids)):
-        for row in connection.execute(query.where(c.host_id.in_(some))):
-            shown = Shown(id=row.id, digests=tuple(row.digests), state=row.state, health=row.health)
-            found.setdefault(row.host_id, {})[row.name] = shown
+    for row in connection.execute(query.where(among(connection, c.host_id, host_ids))):
+        shown = Shown(id=row.id, digests=tuple(row.digests), state=row.state, health=row.health)
+        found.setdefault(row.host_id, {})[row.name] = shown
     return found

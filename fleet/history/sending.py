@@ -7,9 +7,10 @@ from uuid import UUID
 from sqlalchemy import Connection, select
 
 from fleet.history.ahead_mark import FETCHED, is_ahead, sent
+from fleet.history.among import among
 from fleet.history.fact_tables import commands
 from fleet.history.inventory_tables import hosts
-from fleet.history.moves import Command, HostTry, hosts_of, load_commands, pieces, save_commands, save_hosts
+from fleet.history.moves import Command, HostTry, hosts_of, load_commands, save_commands, save_hosts
 from fleet.history.outgoing import post_all, posted
 from fleet.history.rollout_tables import rollouts
 from fleet.history.stopping import shut, what_stops
@@ -32,6 +33,8 @@ def due_commands(
     # Shared with other senders, and against those who hold or abort a rollout meanwhile.
     locked = query.order_by(rollouts.c.id).with_for_update(read=True, skip_locked=True)
     looked = {row.id: row for row in connection.execute(locked)}
+    if not looked:
+        return []
     mine = commands.c.rollout_id.in_(list(looked))
     taken = select(commands).where(*due, mine).order_by(commands.c.due_at).limit(limit)
     loaded = load_commands(connection, taken.with_for_update(skip_locked=True))
@@ -107,13 +110,11 @@ def _bound(message: Down, command: Command, reads: Mapping[UUID, Sequence[int]])
 
 def _reads(connection: Connection, of: Iterable[Command]) -> dict[UUID, Sequence[int]]:
     """Return the versions of messages that the hosts read to which something is bound, as their last heartbeats told."""
-    found: dict[UUID, Sequence[int]] = {}
-    for some in pieces(sorted({command.host_id for command in of if command.life})):
-        found |= {
-            row.id: row.reads
-            for row in connection.execute(select(hosts.c.id, hosts.c.reads).where(hosts.c.id.in_(some)))
-        }
-    return found
+    bound = {command.host_id for command in of if command.life}
+    if not bound:
+        return {}
+    query = select(hosts.c.id, hosts.c.reads).where(among(connection, hosts.c.id, bound))
+    return {row.id: row.reads for row in connection.execute(query)}
 
 
 def _step(command: Command, host: HostTry | None, state: CommandState, now: datetime, over: datetime | None) -> None:

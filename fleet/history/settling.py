@@ -8,8 +8,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
+from fleet.history.among import among
 from fleet.history.fact_tables import pulls, updates
-from fleet.history.moves import Command, HostTry, pieces
+from fleet.history.moves import Command, HostTry
 from fleet.rollouts.failures import Failed, failure_of, tried_again, worst
 from fleet.rollouts.spec import RolloutSpec, TrySpec
 from fleet.rollouts.states import CommandState, HostState
@@ -79,11 +80,10 @@ def _results(connection: Connection, commands: Sequence[Command]) -> dict[UUID, 
     c = updates.c
     query = select(c.id, c.result, c.reason, c.new_digest, c.create_ms, c.interrupted, pulls.c.ok)
     query = query.outerjoin(pulls, pulls.c.id == updates.c.pull_id).order_by(updates.c.id)
-    for some in pieces(sorted(owner)):
-        for row in connection.execute(query.where(updates.c.id.in_(some))):
-            result, reason = _as_told(row, pinned[row.id])
-            failed = failed_update(row, result)
-            found[owner[row.id]].append(Came(result=result, reason=reason, failed=failed))
+    for row in connection.execute(query.where(among(connection, updates.c.id, owner))):
+        result, reason = _as_told(row, pinned[row.id])
+        failed = failed_update(row, result)
+        found[owner[row.id]].append(Came(result=result, reason=reason, failed=failed))
     return found
 
 

@@ -7,9 +7,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
+from fleet.history.among import among
 from fleet.history.inbox_pulls import tagged
 from fleet.history.inventory_tables import hosts
-from fleet.history.moves import Command, HostTry, pieces
+from fleet.history.moves import Command, HostTry
 from fleet.history.refusing import refusals
 from fleet.history.stops import StopRow, holding, look
 from fleet.images.reference import Reference
@@ -28,7 +29,7 @@ def what_stops(connection: Connection, commands: Iterable[Command], now: datetim
     stops = holding(connection, now)
     commands = list(commands)
     ids = {command.host_id for command in commands}
-    refused = {id: why for some in pieces(sorted(ids)) for id, why in refusals(connection, some).items()}
+    refused = refusals(connection, ids) if ids else {}
     found = {command.id: refused[command.host_id] for command in commands if command.host_id in refused}
     if not stops:
         return found
@@ -90,8 +91,7 @@ def _image(target: Mapping[str, Any]) -> str:
 
 
 def _known(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, tuple[str, Mapping[str, str]]]:
-    found: dict[UUID, tuple[str, Mapping[str, str]]] = {}
-    for some in pieces(sorted(ids)):
-        query = select(hosts.c.id, hosts.c.name, hosts.c.labels).where(hosts.c.id.in_(some))
-        found |= {row.id: (row.name, row.labels) for row in connection.execute(query)}
-    return found
+    if not (named := set(ids)):
+        return {}
+    query = select(hosts.c.id, hosts.c.name, hosts.c.labels).where(among(connection, hosts.c.id, named))
+    return {row.id: (row.name, row.labels) for row in connection.execute(query)}

@@ -1,13 +1,16 @@
 """What the planner does in SQL, a few seconds apart: advance rollouts, expire commands, hand out what is to be sent."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, delete, or_, select, update
+from sqlalchemy import ColumnElement, Connection, case, delete, func, literal, or_, select, update
 
 from fleet.history import advancing, expiring, sending
+from fleet.history.among import among
 from fleet.history.database import Database
 from fleet.history.fact_tables import commands
 from fleet.history.road_tables import outbox
@@ -83,7 +86,9 @@ def _posted(connection: Connection, now: datetime, limit: int) -> list[Outgoing]
     query = select(outbox.c.id, outbox.c.host_id, outbox.c.body).where(free)
     query = query.order_by(outbox.c.created_at).limit(max(limit, 0)).with_for_update(skip_locked=True)
     rows = connection.execute(query).all()
-    taken = update(outbox).where(outbox.c.id.in_([row.id for row in rows]))
+    if not rows:
+        return []
+    taken = update(outbox).where(among(connection, outbox.c.id, (row.id for row in rows)))
     connection.execute(taken.values(leased_until=now + LEASE, sent=outbox.c.sent + 1))
     return [
         Outgoing(host_id=row.host_id.hex, message=DOWN.validate_python(row.body), token=f"outbox {row.id.hex}")
@@ -96,22 +101,28 @@ def mark_sent(db: Database, outgoing: Sequence[Outgoing]) -> None:
     tokens = [each.token.split() for each in outgoing]
     with db.writing() as connection:
         now = db.moment(connection)
-        gone = [UUID(token[1]) for token in tokens if token[0] == "outbox"]
-        connection.execute(delete(outbox).where(outbox.c.id.in_(gone)))
-        told = sorted((UUID(token[1]), CommandState(token[2])) for token in tokens if token[0] == "command")
-        query = select(commands.c.id, commands.c.state, commands.c.sent).order_by(commands.c.id).with_for_update()
-        found = connection.execute(query.where(commands.c.id.in_([id for id, _ in told]))).all()
-        states = dict(told)
-        rows = [
-            {"the_id": row.id, "new_sent": row.sent + 1, "new_due": now + _again(row.state, row.sent)}
-            for row in found
+        if gone := [UUID(token[1]) for token in tokens if token[0] == "outbox"]:
+            connection.execute(delete(outbox).where(among(connection, outbox.c.id, gone)))
+        told: dict[CommandState, list[UUID]] = defaultdict(list)
+        for token in tokens:
+            if token[0] == "command":
+                told[CommandState(token[2])].append(UUID(token[1]))
+        _lock(connection, [id for ids in told.values() for id in ids])
+        c = commands.c
+        for state, ids in told.items():
             # What moved on meanwhile has a message of its own to wait for.
-            if row.state is states[row.id]
-        ]
-        if rows:
-            values = {"sent": bindparam("new_sent"), "due_at": bindparam("new_due"), "sent_at": now}
-            connection.execute(update(commands).where(commands.c.id == bindparam("the_id")).values(values), rows)
+            sent = update(commands).where(among(connection, c.id, ids), c.state == state)
+            connection.execute(sent.values(sent=c.sent + 1, sent_at=now, due_at=_again(state, now)))
 
 
-def _again(state: CommandState, sent: int) -> timedelta:
-    return _AGAIN[state] * int(2 ** min(sent, _MOST_DOUBLINGS))
+def _lock(connection: Connection, ids: Sequence[UUID]) -> None:
+    """Lock commands in the order in which all do; on SQLite whoever writes has everything locked."""
+    if ids and connection.dialect.name == "postgresql":
+        query = select(commands.c.id).where(among(connection, commands.c.id, ids)).order_by(commands.c.id)
+        connection.execute(select(func.count()).select_from(query.with_for_update().subquery()))
+
+
+def _again(state: CommandState, now: datetime) -> ColumnElement[Any]:
+    """Return when a message that was sent now, and so many times before, is due again."""
+    doubled = [literal(now + _AGAIN[state] * 2**times, commands.c.due_at.type) for times in range(_MOST_DOUBLINGS + 1)]
+    return case(dict(enumerate(doubled[:-1])), value=commands.c.sent, else_=doubled[-1])
