@@ -1,4 +1,4 @@
-"""Hosts that a rollout's selector takes, but that were not there yet when it was planned."""
+"""Hosts that a rollout takes, but that were not there yet when it was planned, or of which it was not known."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,17 +8,19 @@ from sqlalchemy import Connection, RowMapping, exists, select
 
 from fleet.history.inventory_tables import containers, hosts
 from fleet.history.rollout_tables import plans, rollout_hosts
+from fleet.history.undone import Targets, late_to
 from fleet.rollouts.plan import PlanDocument
 from fleet.rollouts.selector import Selector
-
-Targets = list[dict[str, Any]]
 
 
 def late_hosts(connection: Connection, row: RowMapping) -> dict[UUID, Targets]:
     """Return the late hosts of the rollout in *row*, each with what the rollout's pins mean for it.
 
-    Without the plan, which is pruned after a month, there are none.
+    Without the plan, which is pruned after a month, there are none. To a way back, those are late of which it is known
+    only now that they were updated.
     """
+    if row["way_back_of"] is not None:
+        return late_to(connection, row)
     new = _new_hosts(connection, row)
     if not new:
         return {}

@@ -9,14 +9,17 @@ from sqlalchemy import Connection, RowMapping, insert, select
 from fleet.errors import Refused
 from fleet.history import audit
 from fleet.history.advancing import one_at_a_time
+from fleet.history.among import among
 from fleet.history.carrying import carry_out
 from fleet.history.database import Database
 from fleet.history.fact_tables import rollout_events
+from fleet.history.inventory_tables import hosts
 from fleet.history.lookup import find
 from fleet.history.moves import event
 from fleet.history.rollout_facts import facts_of
 from fleet.history.rollout_tables import rollouts as table
-from fleet.history.undo import begin_way_back, undone
+from fleet.history.undo import begin_way_back
+from fleet.history.undone import left
 from fleet.rollouts import actions
 from fleet.rollouts.decisions import Decision
 from fleet.rollouts.facts import RolloutFacts
@@ -91,7 +94,8 @@ def undo_rollout(db: Database, rollout_id: UUID, *, by: str, door: str, reason: 
     """Bring back what a rollout updated, by a rollout of its own.
 
     Return that one's id where it is made now, None where the rollout first lets end what is live. Raise NotFound, and
-    Refused where there is nothing to bring back, or it was undone already.
+    Refused where there is nothing to bring back, or nothing any more. What the first way back did not bring back, or
+    was heard of only later, another one does.
     """
     with db.writing() as connection:
         row, now = _locked(connection, rollout_id, db)
@@ -101,19 +105,39 @@ def undo_rollout(db: Database, rollout_id: UUID, *, by: str, door: str, reason: 
             return None
         if row["way_back_of"] is not None:
             raise Refused("cannot undo a rollout that is itself a way back; make a new plan with: fleet plan")
-        _not_undone_yet(connection, row)
-        if not undone(connection, row["id"]):
-            raise Refused(f"cannot undo rollout #{row['number']}: it updated nothing that can be brought back")
+        _check_undoable(connection, row)
         made = begin_way_back(connection, row, now, by=by, reason=reason)
         _note(connection, row, now, "undone", by, door, reason)
         return made
 
 
-def _not_undone_yet(connection: Connection, row: RowMapping) -> None:
-    ways = select(table.c.number).where(table.c.way_back_of == row["id"], table.c.state != RolloutState.ABORTED)
-    number = connection.execute(ways.order_by(table.c.id.desc()).limit(1)).scalar()
-    if number is not None:
-        raise Refused(f"cannot undo rollout #{row['number']}: rollout #{number} does so, or has done so, already")
+def not_brought_back(db: Database, rollout_id: UUID) -> list[str]:
+    """Return the names of the hosts that a way back of this rollout should have brought back, and did not; by its order.
+
+    Empty where there was none, or one is under way.
+    """
+    with db.reading() as connection:
+        ways = select(table.c.ended_at).where(table.c.way_back_of == rollout_id)
+        ended = connection.execute(ways).scalars().all()
+        if not ended or None in ended:
+            return []
+        found = left(connection, rollout_id)
+        known = connection.execute(select(hosts.c.id, hosts.c.name).where(among(connection, hosts.c.id, found)))
+        names = {row.id: row.name for row in known}
+    return [names[id] for id in found]
+
+
+def _check_undoable(connection: Connection, row: RowMapping) -> None:
+    """Raise Refused where a way back is under way, or there is nothing that one could bring back."""
+    ways = select(table.c.number, table.c.state).where(table.c.way_back_of == row["id"]).order_by(table.c.id.desc())
+    last = connection.execute(ways.limit(1)).one_or_none()
+    if last is not None and not last.state.ended:
+        raise Refused(f"cannot undo rollout #{row['number']}: rollout #{last.number} does so already")
+    if left(connection, row["id"]):
+        return
+    if last is not None and last.state is not RolloutState.ABORTED:
+        raise Refused(f"cannot undo rollout #{row['number']}: rollout #{last.number} has done so already")
+    raise Refused(f"cannot undo rollout #{row['number']}: it updated nothing that can be brought back")
 
 
 def _to_approve(facts: RolloutFacts) -> int:

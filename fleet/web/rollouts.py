@@ -32,6 +32,9 @@ from fleet.rollouts.stops import freezing
 from fleet.web.callers import Reader, Writer
 from fleet.web.centre import Centre, ThisCentre
 
+_NAMED = 5
+"""How many hosts a warning names before it only counts."""
+
 router = APIRouter(prefix="/rollouts", tags=["rollouts"])
 
 
@@ -127,10 +130,22 @@ def _answer(centre: Centre, id: str) -> RolloutAnswer:
 
 
 def _warnings(centre: Centre, detail: RolloutDetail) -> tuple[str, ...]:
+    if detail.rollout.ended_at is not None:
+        return _not_brought_back(centre, detail)
     waiting = [row.host_id for row in detail.hosts if row.state in WAITING]
     if not waiting or detail.rollout.state not in (RolloutState.PLANNED, RolloutState.RUNNING):
         return ()
     return spec_warnings(centre.db, detail.rollout.spec, waiting)
+
+
+def _not_brought_back(centre: Centre, detail: RolloutDetail) -> tuple[str, ...]:
+    """Return that hosts of a rollout that was undone run what it brought, each of them or their number."""
+    names = sorted(people.not_brought_back(centre.db, detail.rollout.id))
+    if not names:
+        return ()
+    told = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    remedy = f"fleet rollout undo {detail.rollout.number}"
+    return (f"the way back is over, and has not brought back {told}; for another one: {remedy}",)
 
 
 def _frozen(centre: Centre, detail: RolloutDetail, waiting: Collection[UUID]) -> str:
