@@ -45,6 +45,15 @@ class Stretch:
         self._file.lay(chunk, self.size, source)
         self.size += len(chunk)
 
+    def pour(self, chunk: memoryview, at: int) -> None:
+        """Write bytes, in a thread; raise OSError where there is no room."""
+        self._file.write(chunk, at)
+
+    def poured(self, count: int, source: str) -> None:
+        """Count them."""
+        self._file.laid(count, self.size, source)
+        self.size += count
+
 
 Fetcher = Callable[[Source, Stretch], Awaitable[None]]
 """Fills a stretch from a source; raises SourceFailed where it gives less."""

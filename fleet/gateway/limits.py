@@ -38,6 +38,8 @@ class Limits:
     """How many layers an engine takes at a time (dockerd, max-concurrent-downloads): so many are fetched at first."""
     prefetched: int = 6
     """How many layers of one image are fetched at a time where the line turns out to be fast."""
+    poured_bytes: int = 1024 * 1024
+    """From so much on what is missing of a body is read in a thread: going there costs a moment."""
     pause_s: float = 0.5
     """Before all sources are asked once more."""
     longest_retry_after_s: float = 10.0

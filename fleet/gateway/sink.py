@@ -95,7 +95,10 @@ class _Account:
 
     def _take(self, chunk: bytes, source: str, *, told: bool = False) -> None:
         self._hasher.update(chunk)
-        start, self._size = self._size, self._size + len(chunk)
+        self._grow(len(chunk), source, told=told)
+
+    def _grow(self, count: int, source: str, *, told: bool = False) -> None:
+        start, self._size = self._size, self._size + count
         last = self._segments[-1] if self._segments else None
         if last is not None and (last.source, last.told) == (source, told):
             start = self._segments.pop().start
@@ -160,9 +163,20 @@ class SpoolFile(_Account):
 
     def append(self, chunk: bytes, source: str) -> None:
         """Take in more bytes; raise OSError where the disk is full."""
-        self._write(chunk, self._size)
+        self.write(chunk, self._size)
         self._take(chunk, source)
         self._write_down()
+
+    def pour(self, chunk: memoryview, at: int) -> None:
+        """Write and hash bytes, in a thread, in the order in which they count; raise OSError where the disk is full."""
+        self.write(chunk, at)
+        self._hasher.update(chunk)
+
+    def poured(self, count: int, source: str) -> None:
+        """Count bytes that were poured; raise OSError where the disk is full."""
+        if count:
+            self._grow(count, source)
+            self._write_down()
 
     @property
     def here(self) -> int:
@@ -171,10 +185,15 @@ class SpoolFile(_Account):
 
     def lay(self, chunk: bytes, at: int, source: str) -> None:
         """Lay down bytes ahead, from *at* on; raise OSError where the disk is full."""
-        self._write(chunk, at)
+        self.write(chunk, at)
+        self.laid(len(chunk), at, source)
+
+    def laid(self, count: int, at: int, source: str) -> None:
+        """Take note of bytes that were written ahead."""
         before = next((segment for segment in self._ahead.values() if segment.end == at), None)
         start = before.start if before is not None and before.source == source else at
-        self._ahead[start] = Segment(source=source, start=start, end=at + len(chunk))
+        if count:
+            self._ahead[start] = Segment(source=source, start=start, end=at + count)
 
     async def absorb(self) -> None:
         """Count what was laid down ahead and whose turn has come."""
@@ -208,7 +227,8 @@ class SpoolFile(_Account):
             at += len(chunk)
         return hasher.hexdigest()
 
-    def _write(self, chunk: bytes, at: int) -> None:
+    def write(self, chunk: bytes | memoryview, at: int) -> None:
+        """Write bytes that do not count yet; raise OSError where the disk is full."""
         view = memoryview(chunk)
         while view:
             written = os.pwrite(self._file, view, at)

@@ -1,13 +1,14 @@
 """Reads from one source, in one request, what is still missing of one manifest or blob."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from fleet.clock import since_ms
 from fleet.errors import FleetError
-from fleet.gateway.pace import Pace
+from fleet.gateway.gauge import Gauge
+from fleet.gateway.pour import Basin, Pouring
 from fleet.gateway.verdict import SourceFailed, failed, of_answer, of_error
 from fleet.gateway.wanted import Means, Wanted
 from fleet.mirrors.attempt import AttemptResult
@@ -108,35 +109,58 @@ class Taking:
 
     async def _read(self, answer: Answer, began: float, another: Callable[[Source], bool], *, skip: int) -> None:
         """Take the body's bytes, but for the first *skip*, as long as they come fast enough."""
-        limits, clock, name = self.means.limits, self.means.clock, self.source.name
-        end, told = self._end(answer), answer.status != 206 or self.until is None
-        gauged, gauged_at, step = self.sink.size, began, limits.flowing_bytes
-        chunks = aiter(answer.chunks())
-        left_s = limits.patience.first_byte_s - (clock.monotonic() - began)
-        pace: Pace | None = None
-        while True:
-            try:
-                async with asyncio.timeout(max(left_s, 0.1) if pace is None else None):
-                    chunk = await anext(chunks, b"")
-            except TimeoutError as error:
-                raise failed(AttemptResult.TIMEOUT, "it sent no first byte in time", status=answer.status) from error
-            now = clock.monotonic()
-            if not chunk:
-                break
-            if pace is None:
-                self.means.ledger.began(name, round((now - began) * 1000))
-                pace = Pace(now, floor_bytes_s=limits.floor_bytes_s, window_s=limits.floor_window_s)
-            pace.add(now, len(chunk))
-            chunk, skip = chunk[skip:], max(skip - len(chunk), 0)
+        end, chunks = self._end(answer), aiter(answer.chunks())
+        chunk = await self._first(answer, chunks, began)
+        gauge = self._gauge(answer, began, another) if chunk else None
+        while gauge is not None and chunk:
+            came = len(chunk)
+            chunk, skip = chunk[skip:], max(skip - came, 0)
             if chunk and self._put(chunk, end, sized=answer.length is not None):
                 return
-            if not told and self.sink.size - gauged >= step:
-                told = self.flowing((self.sink.size - gauged) / max(now - gauged_at, 0.001))
-                gauged, gauged_at, step = self.sink.size, now, limits.gauge_bytes
-            if pace.too_slow(now) and another(self.source):
-                raise failed(AttemptResult.SLOW, "it was slower than the floor", status=answer.status)
+            gauge.came(came, self.sink.size)
+            if not skip and end is not None:
+                await self._pour(answer, end, gauge)
+            chunk = await anext(chunks, b"")
         if end is not None and self.sink.size < end:
             raise failed(AttemptResult.CUT, f"it ended after {self.sink.size} of {end} bytes")
+
+    async def _first(self, answer: Answer, chunks: AsyncIterator[bytes], began: float) -> bytes:
+        """Wait for the first bytes of the body, no longer than a request may take; empty where there are none."""
+        clock, name = self.means.clock, self.source.name
+        left_s = self.means.limits.patience.first_byte_s - (clock.monotonic() - began)
+        try:
+            async with asyncio.timeout(max(left_s, 0.1)):
+                chunk = await anext(chunks, b"")
+        except TimeoutError as error:
+            raise failed(AttemptResult.TIMEOUT, "it sent no first byte in time", status=answer.status) from error
+        if chunk:
+            self.means.ledger.began(name, since_ms(clock, began))
+        return chunk
+
+    def _gauge(self, answer: Answer, began: float, another: Callable[[Source], bool]) -> Gauge:
+        return Gauge(
+            clock=self.means.clock,
+            limits=self.means.limits,
+            size=self.sink.size,
+            looked_at=began,
+            another=lambda: another(self.source),
+            flowing=self.flowing if answer.status == 206 and self.until is not None else None,
+        )
+
+    async def _pour(self, answer: Answer, end: int, gauge: Gauge) -> None:
+        """Read what is long in a thread, where that can be."""
+        sink, limits = self.sink, self.means.limits
+        if end - sink.size < limits.poured_bytes or not isinstance(sink, Basin) or (rest := answer.rest()) is None:
+            return
+        pouring = Pouring(
+            rest=rest,
+            basin=sink,
+            source=self.source.name,
+            gauge=gauge,
+            clock=self.means.clock,
+            silence_s=limits.patience.silence_s,
+        )
+        await pouring.run(end)
 
     def _put(self, chunk: bytes, end: int | None, *, sized: bool) -> bool:
         """Keep *chunk*; return whether all bytes up to *end* are here and nothing that may come counts."""

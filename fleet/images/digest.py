@@ -15,7 +15,7 @@ _HEX = re.compile(r"[0-9a-f]+")
 class Hasher(Protocol):
     """A hash that bytes are fed to."""
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: bytes | memoryview, /) -> None:
         """Take in more bytes."""
         ...
 

@@ -7,6 +7,7 @@ import httpx2
 
 from fleet.errors import RegistryError
 from fleet.registry.faults import ExchangeFailed, Failure, redacted
+from fleet.registry.rest import Rest, rest_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,13 @@ class Answer:
             raise ExchangeFailed(f"cannot go on reading {self.url}: it stalled", failure=Failure.STALLED) from error
         except httpx2.HTTPError as error:
             raise ExchangeFailed(f"cannot go on reading {self.url}: it was cut off", failure=Failure.CUT) from error
+
+    def rest(self) -> Rest | None:
+        """Return what of the body ``chunks`` has not yielded, to be read past it; None where that cannot be.
+
+        To be called when one chunk came; ``chunks`` may go on after the rest.
+        """
+        return rest_of(self._response, self.url)
 
     async def read(self, cap: int) -> bytes:
         """Return the whole body; raise RegistryError for one of more than *cap* bytes."""

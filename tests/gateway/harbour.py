@@ -21,6 +21,7 @@ PATIENT = Limits(
     floor_bytes_s=50_000,
     floor_window_s=20.0,
     header_hold_s=60.0,
+    poured_bytes=64 * 1024,
     pause_s=0.05,
     longest_retry_after_s=1.5,
     start_s=60.0,

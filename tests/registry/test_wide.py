@@ -3,13 +3,19 @@
 import asyncio
 import os
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 from fleet.registry.address import Address
 from fleet.registry.client import RegistryClient
 from fleet.registry.credentials import NoCredentials
+from fleet.registry.faults import ExchangeFailed, Failure
 from fleet.registry.proxies import Proxies
 from fleet.testing.certificates import TestAuthority
+from fleet.testing.faults import Fault
 from fleet.testing.registry import ScriptedRegistry
 
 LAYER = os.urandom(4 * 1024 * 1024)
@@ -17,18 +23,78 @@ RECORD_BYTES = 16 * 1024
 """The most that one record of TLS holds."""
 
 
+@contextmanager
+def registry_over(scheme: str, folder: Path) -> Iterator[tuple[ScriptedRegistry, Address]]:
+    """Start a registry, and give it with how to ask it."""
+    authority = TestAuthority()
+    context = None
+    if scheme == "https":
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*authority.issue(["127.0.0.1"], folder))
+    with ScriptedRegistry(tls=context) as registry:
+        ca_file = str(authority.write(folder / "ca.pem")) if context else ""
+        yield registry, Address(scheme=scheme, host=registry.host, ca_file=ca_file)
+
+
 def test_what_has_come_over_tls_is_read_at_once(tmp_path: Path) -> None:
     """A record at a time would be 256 pieces for these 4 MiB."""
-    authority = TestAuthority()
-    ca = authority.write(tmp_path / "ca.pem")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*authority.issue(["127.0.0.1"], tmp_path))
-    with ScriptedRegistry(tls=context) as registry:
+    with registry_over("https", tmp_path) as (registry, address):
         digest = registry.shelf.add_blob("team/app", LAYER)
-        address = Address(scheme="https", host=registry.host, ca_file=str(ca))
         pieces = asyncio.run(read(address, str(digest)))
     assert b"".join(pieces) == LAYER
     assert len(pieces) < len(LAYER) / (2 * RECORD_BYTES)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_the_rest_of_a_body_is_read_past_the_library_which_uses_the_connection_again(
+    scheme: str, tmp_path: Path
+) -> None:
+    """The library counts what it did not see; an update of it that has this undone must fail here."""
+    with registry_over(scheme, tmp_path) as (registry, address):
+        digest = str(registry.shelf.add_blob("team/app", LAYER))
+        bodies, sockets = asyncio.run(read_past(address, [digest, digest, digest]))
+    assert bodies == [LAYER, LAYER, LAYER]
+    assert len(sockets) == 1
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_rest_that_breaks_off_says_so(scheme: str, tmp_path: Path) -> None:
+    with registry_over(scheme, tmp_path) as (registry, address):
+        digest = str(registry.shelf.add_blob("team/app", LAYER))
+        registry.faults.add(Fault.CUT, at=len(LAYER) // 2)
+        with pytest.raises(ExchangeFailed) as caught:
+            asyncio.run(read_past(address, [digest]))
+    assert caught.value.failure is Failure.CUT
+    assert str(caught.value) == f"cannot go on reading {address}/v2/team/app/blobs/{digest}: it was cut off"
+
+
+def test_a_rest_that_does_not_come_is_not_waited_for_longer_than_asked(tmp_path: Path) -> None:
+    with registry_over("https", tmp_path) as (registry, address):
+        digest = str(registry.shelf.add_blob("team/app", LAYER))
+        registry.faults.add(Fault.STALL, at=len(LAYER) // 2)
+        bodies, _ = asyncio.run(read_past(address, [digest], patient=False))
+    assert bodies == [LAYER[: len(LAYER) // 2]]
+
+
+async def read_past(address: Address, digests: list[str], *, patient: bool = True) -> tuple[list[bytes], set[object]]:
+    """Read blobs one after the other, of each but the first piece past the library; return them, and the sockets."""
+    client = RegistryClient(address, credentials=NoCredentials(), proxies=Proxies())
+    bodies, sockets, room = [], set(), memoryview(bytearray(100_000))
+    try:
+        for digest in digests:
+            async with client.open("GET", "blobs", "team/app", digest) as answer:
+                chunks = aiter(answer.chunks())
+                body = bytearray(await anext(chunks))
+                rest = answer.rest()
+                assert rest is not None
+                sockets.add(rest.stream.get_extra_info("socket").getsockname())
+                while rest.left and ((got := await asyncio.to_thread(rest.read_into, room, 1.0)) or patient):
+                    body += room[:got]
+                bodies.append(bytes(body))
+                assert not patient or await anext(chunks, b"") == b""
+    finally:
+        await client.aclose()
+    return bodies, sockets
 
 
 async def read(address: Address, digest: str) -> list[bytes]:

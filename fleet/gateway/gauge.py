@@ -1,0 +1,49 @@
+"""Looks at how fast one body comes: is it below the floor, and does one connection bring all that the line bears."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from fleet.clock import Clock
+from fleet.gateway.limits import Limits
+from fleet.gateway.pace import Pace
+from fleet.gateway.verdict import failed
+from fleet.mirrors.attempt import AttemptResult
+
+
+@dataclass(slots=True, kw_only=True)
+class Gauge:
+    """Told of all that comes."""
+
+    clock: Clock
+    limits: Limits
+    size: int
+    """Where in the whole the bytes ended when it was last looked."""
+    looked_at: float
+    """When that was, by the monotonic clock; at first when the request was sent."""
+    another: Callable[[], bool]
+    """Whether a source is left that could go on."""
+    flowing: Callable[[float], bool] | None
+    """Told bytes in a second until it says that it knows enough; None: nobody asks."""
+    _pace: Pace = field(init=False)
+    _step: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with the first byte."""
+        limits = self.limits
+        self._pace = Pace(self.clock.monotonic(), floor_bytes_s=limits.floor_bytes_s, window_s=limits.floor_window_s)
+        self._step = limits.flowing_bytes
+
+    def until_look(self, size: int) -> int:
+        """Return how many bytes after *size* it is to be told at the latest."""
+        return max(self.size + self._step - size, 1) if self.flowing else self.limits.gauge_bytes
+
+    def came(self, count: int, size: int) -> None:
+        """Take note of *count* bytes, be they of use or not, after which the whole is *size*; raise SourceFailed if slow."""
+        now = self.clock.monotonic()
+        self._pace.add(now, count)
+        if self.flowing and size - self.size >= self._step:
+            enough = self.flowing((size - self.size) / max(now - self.looked_at, 0.001))
+            self.flowing = None if enough else self.flowing
+            self.size, self.looked_at, self._step = size, now, self.limits.gauge_bytes
+        if self._pace.too_slow(now) and self.another():
+            raise failed(AttemptResult.SLOW, "it was slower than the floor")
