@@ -53,8 +53,9 @@ CASES = [
     Case(name="manifest 404", fault=Fault.STATUS, rule={"kind": "manifests", "status": 404}, result="not_found"),
     Case(name="manifest 500", fault=Fault.STATUS, rule={"kind": "manifests", "status": 500}, result="server_error"),
     Case(name="manifest 503", fault=Fault.STATUS, rule={"kind": "manifests", "status": 503}, result="server_error"),
+    Case(name="manifest 429", fault=Fault.STATUS, rule={"kind": "manifests", "status": 429}, result="rate_limited"),
     Case(
-        name="manifest 429",
+        name="manifest 429 with a rest",
         fault=Fault.STATUS,
         rule={"kind": "manifests", "status": 429, "retry_after": "60"},
         result="rate_limited",
@@ -115,6 +116,12 @@ CASES = [
     Case(name="labels bytes as gzip", fault=Fault.ENCODED, rule={"kind": "blobs"}, result="served", next=False),
     Case(name="redirects for ever", fault=Fault.REDIRECT_LOOP, rule={}, result="protocol"),
     Case(
+        name="redirects to a host that is not there",
+        fault=Fault.REDIRECT,
+        rule={"kind": "blobs", "location": "http://127.0.0.1:9"},
+        result="unreachable",
+    ),
+    Case(
         name="sends without end", fault=Fault.ENDLESS, rule={"kind": "blobs"}, result="served", next=False, exact=False
     ),
     Case(
@@ -128,7 +135,7 @@ CASES = [
 
 
 def test_every_fault_is_tried_here_or_below() -> None:
-    below = {Fault.PAUSE, Fault.REDIRECT, Fault.REDIRECT_TO_HTTP, Fault.NO_RANGE, Fault.TOKEN_EXPIRES}
+    below = {Fault.PAUSE, Fault.REDIRECT_TO_HTTP, Fault.NO_RANGE, Fault.TOKEN_EXPIRES}
     assert {case.fault for case in CASES} | below == set(Fault)
 
 
@@ -186,6 +193,45 @@ def test_a_black_hole_costs_the_time_to_connect_once(harbour: Harbour) -> None:
             assert [a.result for a in session.attempts()] == [result, "served", "unused", "unused"]
             assert (took >= HANG_S) is (result == "unreachable")
             assert took < ONE_FAULT_S
+
+
+@pytest.mark.parametrize(
+    ("fault", "rule", "reason", "limits"),
+    [
+        pytest.param(Fault.WRONG_BYTES, {"kind": "blobs"}, "do not have the digest", PATIENT, id="serves wrong blobs"),
+        pytest.param(Fault.STATUS, {"kind": "blobs", "status": 404}, "answered 404", PATIENT, id="has no blobs"),
+        pytest.param(Fault.HANG, {"kind": "manifests"}, "within", HANGING, id="hangs on manifests"),
+    ],
+)
+def test_an_only_source_that(harbour: Harbour, fault: Fault, rule: Mapping[str, Any], reason: str) -> None:
+    """The pull fails and says why, and the engine has no layer."""
+    harbour.mirrors.clear()
+    harbour.origin.faults.add(fault, **rule)
+    session, dock = harbour.open()
+    with pytest.raises(PullFailed):
+        dock.pull(session.name, str(harbour.digest))
+    harbour.gateway.end(session)
+    assert session.failure.startswith("cannot get the")
+    assert harbour.origin.host in session.failure
+    assert reason in session.failure
+    assert not set(LAYERS) & set(dock.blobs.values())
+
+
+@pytest.mark.parametrize("limits", [pytest.param(HANGING, id="hangs")])
+def test_an_only_source_that_stalls_twice_fails_and_the_next_pull_goes_on_there(harbour: Harbour) -> None:
+    harbour.mirrors.clear()
+    big = str(Digest.of(LAYERS[0]))
+    harbour.origin.faults.add(Fault.STALL, tail=big, at=100_000, times=2)
+    session, dock = harbour.open()
+    with pytest.raises(PullFailed):
+        dock.pull(session.name, str(harbour.digest))
+    harbour.gateway.end(session, kept=True)
+    assert "stalled" in session.failure
+    dock, attempts = harbour.pull()
+    assert set(LAYERS) <= set(dock.blobs.values())
+    asked = [entry.headers.get("range", "") for entry in harbour.origin.log if entry.tail == big]
+    assert asked == ["", "bytes=100000-", "bytes=200000-"]
+    assert attempts[0].result == "served"
 
 
 def test_where_no_source_can_serve_the_failure_names_each(harbour: Harbour) -> None:

@@ -41,6 +41,20 @@ def test_a_redirect_to_another_server_takes_no_proof_along(harbour: Harbour) -> 
     assert not any("authorization" in entry.headers for entry in store.log)
 
 
+def test_a_token_from_a_foreign_host_is_asked_for_without_the_mirrors_password(harbour: Harbour) -> None:
+    """And what that host gives opens nothing, so that the next source serves."""
+    mirror, foreign = harbour.mirrors
+    realm = f"http://localhost:{foreign.port}/token"
+    mirror.gatekeeper = Gatekeeper(Access(scheme="bearer", username="me", password="s3cret", realm=realm))
+    harbour.logins.by_host[mirror.host] = Credentials(username="me", password="s3cret")
+    _, attempts = harbour.pull()
+    assert [a.result for a in attempts] == ["unauthorized", "served", "unused"]
+    asked = [entry for entry in foreign.log if entry.kind == "token"]
+    assert asked
+    told = [value for entry in (*asked, *mirror.log) for value in (*entry.headers.values(), *entry.query.values())]
+    assert not any(secret in value for secret in SECRETS for value in told)
+
+
 def test_the_engines_secret_never_leaves_the_machine(harbour: Harbour) -> None:
     session, dock = harbour.open()
     dock.pull(session.name, str(harbour.digest))
