@@ -6,10 +6,12 @@ from uuid import UUID
 from sqlalchemy import Connection, RowMapping, select, text
 
 from fleet.history.ahead import pull_ahead
+from fleet.history.caps import Sizes
 from fleet.history.carrying import carry_out
 from fleet.history.rollout_facts import facts_of
 from fleet.history.rollout_tables import rollouts
 from fleet.rollouts.advance import advance
+from fleet.rollouts.states import WaveState
 
 _ONE_AT_A_TIME = 0x666C65657464
 """The key of the advisory lock of whoever dispatches on PostgreSQL: two rollouts never want one host at once, and no
@@ -27,10 +29,13 @@ def advance_to_rest(connection: Connection, rollout_id: UUID, now: datetime) -> 
     row: RowMapping | None = connection.execute(query).mappings().one_or_none()
     if row is None:
         return False
+    sizes: Sizes = {}
     for done in range(_MOST_ROUNDS):
-        decisions = advance(facts_of(connection, row, now), now)
+        facts = facts_of(connection, row, now, sizes)
+        decisions = advance(facts, now)
         if not decisions:
-            pull_ahead(connection, row, now)
+            if any(wave.prefetched and wave.state is WaveState.PENDING for wave in facts.waves):
+                pull_ahead(connection, row, now)
             return done > 0
         carry_out(connection, row, decisions, now)
         row = connection.execute(query).mappings().one()

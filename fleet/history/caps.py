@@ -6,8 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    FromClause,
+    bindparam,
+    delete,
+    exists,
+    func,
+    select,
+    union,
+)
 
 from fleet.errors import BadInput, NotFound
 from fleet.history import audit
@@ -75,24 +87,35 @@ def caps(db: Database) -> list[CapRow]:
 def standing(db: Database) -> list[Cap]:
     """Return each value of each capped label, by label and value, with how many of its hosts are away now."""
     with db.reading() as connection:
-        return sorted(caps_of(connection, db.moment(connection)), key=lambda cap: (cap.label, cap.value))
+        return sorted(caps_of(connection), key=lambda cap: (cap.label, cap.value))
 
 
-def caps_of(connection: Connection, now: datetime) -> list[Cap]:
-    """Return each value of each capped label, with how many of its hosts are away at *now*."""
+Sizes = dict[str, dict[str, int]]
+"""By label and value, how many hosts there are: all of the fleet is read for that, so a tick counts them once."""
+
+
+def caps_of(connection: Connection, sizes: Sizes | None = None) -> list[Cap]:
+    """Return each value of each capped label, with how many of its hosts are away; *sizes* hold what was counted before."""
+    known = sizes if sizes is not None else {}
     found = []
     for row in connection.execute(select(table.c.label, table.c.most)):
-        value = hosts.c.labels[row.label].as_string()
-        there = (hosts.c.removed_at.is_(None), value.is_not(None))
-        query = select(value.label("value"), func.count().label("hosts")).where(*there).group_by(value)
-        gone = query.where(or_(live(), unhealthy()))
-        away = {row.value: row.hosts for row in connection.execute(gone)}
+        if row.label not in known:
+            known[row.label] = _counted(connection, row.label)
+        away = _counted(connection, row.label, hosts.c.id.in_(_away()))
         size = row.most if row.most.endswith("%") else int(row.most)
         found += [
             Cap(label=row.label, value=name, limit=rounded_down(size, count), unavailable=away.get(name, 0))
-            for name, count in connection.execute(query)
+            for name, count in known[row.label].items()
         ]
     return found
+
+
+def _counted(connection: Connection, label: str, *which: ColumnElement[bool]) -> dict[str, int]:
+    """Return how many hosts each value of the label has, of those *which*."""
+    value = hosts.c.labels[label].as_string()
+    query = select(value.label("value"), func.count().label("hosts")).group_by(value)
+    rows = connection.execute(query.where(hosts.c.removed_at.is_(None), value.is_not(None), *which))
+    return {row.value: row.hosts for row in rows}
 
 
 def full_values(caps: Sequence[Cap]) -> dict[str, list[str]]:
@@ -105,15 +128,27 @@ def full_values(caps: Sequence[Cap]) -> dict[str, list[str]]:
 
 
 @cache
-def live() -> ColumnElement[bool]:
-    """Return the condition, over ``hosts``, that a try is under way on a host; one object, since each tick asks often."""
-    c = rollout_hosts.alias("live_one").c
-    return exists().where(c.host_id == hosts.c.id, c.state.in_(LIVE))
+def unhealthy() -> ColumnElement[bool]:
+    """Return the condition, over ``hosts``, that a host failed at its latest try; one object, since each tick asks often."""
+    bad = rollout_hosts.alias("bad")
+    return exists().where(bad.c.host_id == hosts.c.id, *_failed(bad))
 
 
 @cache
-def unhealthy() -> ColumnElement[bool]:
-    """Return the condition, over ``hosts``, that a host failed at its latest try, in whatever rollout."""
-    bad, later = rollout_hosts.alias("bad"), rollout_hosts.alias("later")
+def _away() -> CompoundSelect[Any]:
+    """Select the hosts on which a try is under way, and those that failed at their latest one: few, by indexes of their own."""
+    live, bad = rollout_hosts.alias("live_one"), rollout_hosts.alias("bad")
+    under_way = select(live.c.host_id).where(_in(live.c.state, LIVE))
+    return union(under_way, select(bad.c.host_id).where(*_failed(bad)))
+
+
+def _failed(bad: FromClause) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions that a row of ``rollout_hosts`` is of a failure that no later success made good, in whatever rollout."""
+    later = rollout_hosts.alias("later")
     ok = (later.c.host_id == bad.c.host_id, later.c.rollout_id > bad.c.rollout_id, later.c.state == HostState.SUCCEEDED)
-    return exists().where(bad.c.host_id == hosts.c.id, bad.c.state.in_(BAD), ~exists().where(*ok))
+    return _in(bad.c.state, BAD), ~exists().where(*ok)
+
+
+def _in(state: ColumnElement[Any], states: Sequence[HostState]) -> ColumnElement[bool]:
+    # Written out: an index of some states alone serves no condition whose states are not known yet.
+    return state.in_(bindparam(None, states, expanding=True, literal_execute=True))

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from fleet.errors import BadInput
 from fleet.history import audit
+from fleet.history.among import among
 from fleet.history.database import Database
 from fleet.history.inventory_tables import hosts
 from fleet.history.lookup import find
@@ -118,15 +119,30 @@ def resolving(db: Database) -> tuple[ResolvePolicy, tuple[MirrorRule, ...]]:
 def effective_for(connection: Connection, host_ids: Iterable[UUID] | None = None) -> dict[UUID, EffectivePolicy]:
     """Return what holds for the hosts with these ids, or for all that were not removed."""
     query = select(hosts.c.id, hosts.c.labels)
-    query = query.where(hosts.c.removed_at.is_(None) if host_ids is None else hosts.c.id.in_(list(host_ids)))
+    query = query.where(hosts.c.removed_at.is_(None) if host_ids is None else among(connection, hosts.c.id, host_ids))
     rows = _rows(connection)
-    return {id: effective(rows, id, labels) for id, labels in connection.execute(query)}
+    found: dict[UUID, EffectivePolicy] = {}
+    read: dict[tuple[str, ...], EffectivePolicy] = {}
+    for id, labels in connection.execute(query):
+        mine = _of_host(rows, id, labels)
+        # Many hosts have the same documents, which are read once.
+        key = tuple(f"{row.kind} {row.subject}" for row in mine)
+        found[id] = read[key] if key in read else read.setdefault(key, _together(mine))
+    return found
 
 
 def effective(rows: Iterable[PolicyRow], host_id: UUID, labels: Mapping[str, str]) -> EffectivePolicy:
     """Return what *rows*, in their order, mean for one host."""
+    return _together(_of_host(rows, host_id, labels))
+
+
+def _of_host(rows: Iterable[PolicyRow], host_id: UUID, labels: Mapping[str, str]) -> list[PolicyRow]:
     mine = {f"{name}={value}" for name, value in labels.items()}
-    documents = [(_where(row), row.document) for row in rows if _applies(row, host_id, mine)]
+    return [row for row in rows if _applies(row, host_id, mine)]
+
+
+def _together(rows: Iterable[PolicyRow]) -> EffectivePolicy:
+    documents = [(_where(row), row.document) for row in rows]
     document = merged([document for _, document in documents])
     where = next((where for where, document in reversed(documents) if "mirrors" in document), "policy")
     written = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()

@@ -15,10 +15,13 @@ def in_quarantine(row: RowMapping, spec: RolloutSpec) -> ColumnElement[bool]:
     """
     if spec.quarantine_after is None or row["way_back_of"] is not None:
         return false()
-    bad, ok = rollout_hosts.alias("failed"), rollout_hosts.alias("since")
-    since = exists().where(
-        ok.c.host_id == bad.c.host_id, ok.c.rollout_id > bad.c.rollout_id, ok.c.state == HostState.SUCCEEDED
-    )
-    mine = and_(bad.c.host_id == hosts.c.id, bad.c.state.in_(BAD), bad.c.rollout_id < row["id"], ~since)
-    failed = select(func.count()).select_from(bad).where(mine).correlate(hosts).scalar_subquery()
+    mine = and_(_BAD.c.host_id == hosts.c.id, _BAD.c.state.in_(BAD), _BAD.c.rollout_id < row["id"], ~_SINCE)
+    failed = select(func.count()).select_from(_BAD).where(mine).correlate(hosts).scalar_subquery()
     return failed >= spec.quarantine_after
+
+
+# Made once: an alias copies all columns of its table, and each tick asks.
+_BAD, _OK = rollout_hosts.alias("failed"), rollout_hosts.alias("since")
+_SINCE = exists().where(
+    _OK.c.host_id == _BAD.c.host_id, _OK.c.rollout_id > _BAD.c.rollout_id, _OK.c.state == HostState.SUCCEEDED
+)

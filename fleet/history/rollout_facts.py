@@ -4,21 +4,20 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import takewhile
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, exists, false, func, not_, or_, select
 
-from fleet.history.caps import Cap, caps_of, full_values, unhealthy
+from fleet.history.caps import Cap, Sizes, caps_of, full_values, unhealthy
 from fleet.history.fact_tables import commands
 from fleet.history.hosts import SILENT_AFTER
 from fleet.history.inventory_tables import hosts, images
 from fleet.history.late_joiners import late_hosts
-from fleet.history.quarantine import in_quarantine
 from fleet.history.refusing import refused
 from fleet.history.rollout_tables import rollout_hosts, rollouts, waves
 from fleet.history.stopping import ZONE_LABEL
 from fleet.history.stops import frozen, holding
+from fleet.history.waiting_hosts import of_wave, waiting
 from fleet.rollouts.facts import Candidate, CapFacts, RolloutFacts, Superseding, WaveFacts
 from fleet.rollouts.holding import IN_A_ROW
 from fleet.rollouts.spec import LateJoiners, RolloutSpec
@@ -26,23 +25,26 @@ from fleet.rollouts.states import BAD, LIVE, WAITING, FailureClass, Hold, HostSt
 from fleet.rollouts.windows import HOST_ZONE
 
 _LEAST_NEXT = 100
-"""So many pending hosts of a wave are looked at, however few may be live at once."""
+"""So many pending hosts of a wave are looked at, however few may be dispatched."""
 
 _LOOKED_BACK = 200
 """How many of the latest tries are looked at to count failures in a row."""
 
+# Made once: an alias copies all columns of its table, and each tick asks.
+_OTHER = rollout_hosts.alias("other")
+
 _COUNTS = select(rollout_hosts.c.wave, rollout_hosts.c.state, func.count().label("hosts"))
 
 
-def facts_of(connection: Connection, row: RowMapping, now: datetime) -> RolloutFacts:
-    """Return what is known of the rollout in *row* at *now*."""
+def facts_of(connection: Connection, row: RowMapping, now: datetime, sizes: Sizes | None = None) -> RolloutFacts:
+    """Return what is known of the rollout in *row* at *now*; *sizes* hold what was counted for caps before."""
     spec = RolloutSpec.parse(row["spec"])
     id = row["id"]
     known = _waves(connection, row, spec, now)
     failed = any(wave.count(*BAD) for wave in known)
     # What is only asked for in order to dispatch is left alone while nothing can be: it is of the fleet's size.
     open_ = _with_room(row, spec, known)
-    caps = caps_of(connection, now) if open_ else []
+    caps = caps_of(connection, sizes) if open_ else []
     candidates = _candidates(connection, row, open_, spec.max_parallel, caps, now)
     infrastructure, engine = _in_a_row(connection, row)
     return RolloutFacts(
@@ -55,7 +57,7 @@ def facts_of(connection: Connection, row: RowMapping, now: datetime) -> RolloutF
         holds=frozenset(Hold(hold) for hold in row["holds"]),
         caps=_met(caps, candidates),
         zones=_zones(connection, row, spec),
-        dispatched_last_minute=_dispatched(connection, id, now),
+        dispatched_last_minute=_dispatched(connection, id, now) if candidates else 0,
         forgiven=(row["forgiven"] or 0) if failed else 0,
         late=len(late_hosts(connection, row)) if spec.late_joiners is LateJoiners.CONVERGE else 0,
         infrastructure_in_a_row=infrastructure,
@@ -63,7 +65,7 @@ def facts_of(connection: Connection, row: RowMapping, now: datetime) -> RolloutF
         superseded_by=_superseding(connection, row),
         first_seen_at=_first_seen_at(connection, row) if spec.min_release_age_ms else None,
         is_way_back=row["way_back_of"] is not None,
-        way_back=_way_back(connection, id),
+        way_back=_way_back(connection, id) if row["state"] is RolloutState.ROLLING_BACK else None,
     )
 
 
@@ -75,17 +77,6 @@ def _with_room(row: RowMapping, spec: RolloutSpec, known: Sequence[WaveFacts]) -
     return [w.number for w in known if w.state is not WaveState.PENDING and w.count(HostState.PENDING)]
 
 
-def silent(now: datetime) -> ColumnElement[bool]:
-    """Return the condition, over ``hosts``, that a host has not been heard of lately."""
-    return func.coalesce(hosts.c.last_seen_at <= now - SILENT_AFTER, True)
-
-
-def of_wave(rollout_id: UUID, number: int, *states: HostState) -> ColumnElement[bool]:
-    """Return the condition, over ``rollout_hosts``, of one wave's hosts in some states."""
-    c = rollout_hosts.c
-    return and_(c.rollout_id == rollout_id, c.wave == number, c.state.in_(states))
-
-
 def _waves(connection: Connection, row: RowMapping, spec: RolloutSpec, now: datetime) -> tuple[WaveFacts, ...]:
     mine = rollout_hosts.c.rollout_id == row["id"]
     counts: dict[int, dict[HostState, int]] = defaultdict(dict)
@@ -93,7 +84,9 @@ def _waves(connection: Connection, row: RowMapping, spec: RolloutSpec, now: date
         counts[host.wave][host.state] = host.hosts
     query = select(waves).where(waves.c.rollout_id == row["id"]).order_by(waves.c.number)
     found = connection.execute(query).mappings().all()
-    return tuple(_wave(connection, row, wave, counts[wave["number"]], spec, now) for wave in found)
+    live = sum(each.get(state, 0) for each in counts.values() for state in LIVE)
+    most = max(spec.max_parallel - live, _LEAST_NEXT)
+    return tuple(_wave(connection, row, wave, counts[wave["number"]], spec, most, now) for wave in found)
 
 
 def _wave(
@@ -102,15 +95,11 @@ def _wave(
     wave: RowMapping,
     counts: Mapping[HostState, int],
     spec: RolloutSpec,
+    most: int,
     now: datetime,
 ) -> WaveFacts:
     id, number = row["id"], wave["number"]
-    waits = any(counts.get(state) for state in WAITING) and wave["state"] is not WaveState.PENDING
-    parks = spec.offline.park and waits
-    quarantines = spec.quarantine_after is not None and waits
-    long = timedelta(milliseconds=spec.offline.catch_up_ms)
-    parked = of_wave(id, number, HostState.PARKED)
-    next_ = _next(id, number, spec)
+    waits = waiting(connection, row, wave, counts, spec, most, now)
     return WaveFacts(
         number=number,
         state=wave["state"],
@@ -122,26 +111,11 @@ def _wave(
         regressed_at=_regressed_at(connection, id, number) if counts.get(HostState.REGRESSED) else None,
         approved=wave["approved_at"] is not None,
         prefetched=wave["prefetched_at"] is not None,
-        silent=_count(connection, next_, silent(now)) if parks else 0,
-        returned=_count(connection, parked, ~silent(now)) if parks else 0,
-        overdue=_count(connection, parked, silent(now), rollout_hosts.c.parked_at <= now - long) if parks else 0,
-        quarantined=_count(connection, or_(next_, parked), in_quarantine(row, spec)) if quarantines else 0,
+        silent=waits["silent"],
+        returned=waits["returned"],
+        overdue=waits["overdue"],
+        quarantined=waits["quarantined"],
     )
-
-
-def _next(id: UUID, number: int, spec: RolloutSpec) -> ColumnElement[bool]:
-    """Return the condition, over ``rollout_hosts``, of the pending hosts of a wave whose turn comes next.
-
-    Those behind them are looked at when they are the next: all of a wave may be all of the fleet.
-    """
-    first = select(rollout_hosts.c.host_id).where(of_wave(id, number, HostState.PENDING))
-    first = first.order_by(rollout_hosts.c.position).limit(max(spec.max_parallel, _LEAST_NEXT))
-    return and_(of_wave(id, number, HostState.PENDING), rollout_hosts.c.host_id.in_(first.correlate(None)))
-
-
-def _count(connection: Connection, *conditions: ColumnElement[bool]) -> int:
-    joined = rollout_hosts.join(hosts, hosts.c.id == rollout_hosts.c.host_id)
-    return connection.execute(select(func.count()).select_from(joined).where(*conditions)).scalar_one()
 
 
 def _regressed_at(connection: Connection, id: UUID, number: int) -> datetime | None:
@@ -162,8 +136,7 @@ def _candidates(
     if not open_waves:
         return ()
     c = rollout_hosts.c
-    other = rollout_hosts.alias("other")
-    busy = exists().where(and_(other.c.host_id == c.host_id, other.c.state.in_(LIVE)))
+    busy = exists().where(and_(_OTHER.c.host_id == c.host_id, _OTHER.c.state.in_(LIVE)))
     query = (
         select(c.host_id, c.wave, c.position, c.not_before, hosts.c.name, hosts.c.labels)
         .add_columns(unhealthy().label("unavailable"))
@@ -177,12 +150,20 @@ def _candidates(
         .order_by(c.wave, c.position)
         .limit(most)
     )
-    return tuple(_candidate(dict(found)) for found in connection.execute(query).mappings())
-
-
-def _candidate(found: dict[str, Any]) -> Candidate:
-    found["unavailable"] = bool(found["unavailable"])
-    return Candidate(**found, zone=found["labels"].get(ZONE_LABEL, "UTC"))
+    rows = connection.execute(query)
+    return tuple(
+        Candidate(
+            host_id=host_id,
+            wave=wave,
+            position=position,
+            not_before=not_before,
+            name=name,
+            labels=labels,
+            unavailable=bool(unavailable),
+            zone=labels.get(ZONE_LABEL, "UTC"),
+        )
+        for host_id, wave, position, not_before, name, labels, unavailable in rows
+    )
 
 
 def _full(caps: Sequence[Cap]) -> ColumnElement[bool]:

@@ -10,8 +10,8 @@ from fleet.history.inventory_tables import hosts
 from fleet.history.late_joiners import late_hosts
 from fleet.history.moves import HostTry, load_hosts, save_hosts
 from fleet.history.quarantine import in_quarantine
-from fleet.history.rollout_facts import of_wave, silent
 from fleet.history.rollout_tables import rollout_hosts
+from fleet.history.waiting_hosts import of_wave, silent
 from fleet.rollouts.spec import RolloutSpec
 from fleet.rollouts.states import WAITING, HostState
 

@@ -6,13 +6,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from fleet.history import caps, expiring, inbox_batch, moves, rollout_facts, sending, settling, tick
-from fleet.history.inventory_tables import hosts
+from fleet.history.rollout_tables import rollout_hosts
 from fleet.rollouts import advance
 from fleet.rollouts.release import Answer, look_again
 from fleet.rollouts.spec import Gate, RolloutSpec, WaveSpec
-from fleet.rollouts.states import CommandState, HostState, RolloutState
+from fleet.rollouts.states import LIVE, CommandState, HostState, RolloutState
 from fleet.rollouts.tries import after_expiry
 from tests.history.rollout_machine import IN_WINDOWS, LENIENT, PLAIN, UNFORGIVING
 
@@ -76,11 +77,12 @@ def _no_caps(patch: Patch) -> None:
 def _broken_hosts_are_not_counted(patch: Patch) -> None:
     real = caps.caps_of
 
-    def healthy(connection: Any, now: Any) -> Any:
+    def healthy(*given: Any) -> Any:
 
+        live = select(rollout_hosts.c.host_id).where(rollout_hosts.c.state.in_(LIVE))
         with pytest.MonkeyPatch.context() as inner:
-            inner.setattr(caps, "unhealthy", lambda: hosts.c.name == "")
-            return real(connection, now)
+            inner.setattr(caps, "_away", lambda: live)
+            return real(*given)
 
     patch.setattr(rollout_facts, "caps_of", healthy)
 

@@ -1,0 +1,84 @@
+"""The hosts of a wave that wait: which are silent, back, away too long, or in quarantine."""
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, case, func, select
+
+from fleet.history.hosts import SILENT_AFTER
+from fleet.history.inventory_tables import hosts
+from fleet.history.quarantine import in_quarantine
+from fleet.history.rollout_tables import rollout_hosts
+from fleet.rollouts.spec import RolloutSpec
+from fleet.rollouts.states import WAITING, HostState, WaveState
+
+
+def silent(now: datetime) -> ColumnElement[bool]:
+    """Return the condition, over ``hosts``, that a host has not been heard of lately."""
+    return func.coalesce(hosts.c.last_seen_at <= now - SILENT_AFTER, True)
+
+
+def of_wave(rollout_id: UUID, number: int, *states: HostState) -> ColumnElement[bool]:
+    """Return the condition, over ``rollout_hosts``, of one wave's hosts in some states."""
+    c = rollout_hosts.c
+    return and_(c.rollout_id == rollout_id, c.wave == number, c.state.in_(states))
+
+
+def waiting(
+    connection: Connection,
+    row: RowMapping,
+    wave: RowMapping,
+    counts: Mapping[HostState, int],
+    spec: RolloutSpec,
+    most: int,
+    now: datetime,
+) -> Counter[str]:
+    """Count what waits in a wave that was opened, by the names of ``WaveFacts``; of those pending the next *most*.
+
+    One statement for the pending and one for the parked, where there are any.
+    """
+    found: Counter[str] = Counter()
+    if wave["state"] is WaveState.PENDING or not any(counts.get(state) for state in WAITING):
+        return found
+    pending, parked = _conditions(row, spec, now)
+    if pending and counts.get(HostState.PENDING):
+        found += _counted(connection, _next(row["id"], wave["number"], most), pending)
+    if parked and counts.get(HostState.PARKED):
+        found += _counted(connection, of_wave(row["id"], wave["number"], HostState.PARKED), parked)
+    return found
+
+
+_Conditions = dict[str, ColumnElement[bool]]
+
+
+def _conditions(row: RowMapping, spec: RolloutSpec, now: datetime) -> tuple[_Conditions, _Conditions]:
+    """Return what is asked of pending hosts, and of parked ones."""
+    pending: _Conditions = {}
+    parked: _Conditions = {}
+    if spec.offline.park:
+        long = timedelta(milliseconds=spec.offline.catch_up_ms)
+        pending["silent"] = silent(now)
+        parked["returned"] = ~silent(now)
+        parked["overdue"] = and_(silent(now), rollout_hosts.c.parked_at <= now - long)
+    if spec.quarantine_after is not None and row["way_back_of"] is None:
+        pending["quarantined"] = parked["quarantined"] = in_quarantine(row, spec)
+    return pending, parked
+
+
+def _counted(connection: Connection, which: ColumnElement[bool], conditions: _Conditions) -> Counter[str]:
+    sums = [func.coalesce(func.sum(case((condition, 1), else_=0)), 0) for condition in conditions.values()]
+    joined = rollout_hosts.join(hosts, hosts.c.id == rollout_hosts.c.host_id)
+    counted = connection.execute(select(*sums).select_from(joined).where(which)).one()
+    return Counter({name: int(count) for name, count in zip(conditions, counted, strict=True)})
+
+
+def _next(id: UUID, number: int, most: int) -> ColumnElement[bool]:
+    """Return the condition, over ``rollout_hosts``, of the *most* pending hosts of a wave whose turn comes next.
+
+    Those behind them are looked at when they are the next: all of a wave may be all of the fleet.
+    """
+    first = select(rollout_hosts.c.host_id).where(of_wave(id, number, HostState.PENDING))
+    first = first.order_by(rollout_hosts.c.position).limit(most)
+    return and_(of_wave(id, number, HostState.PENDING), rollout_hosts.c.host_id.in_(first.correlate(None)))
