@@ -21,6 +21,7 @@ FAILURES = (Result.FAILED, Result.ROLLED_BACK, Result.ROLLBACK_FAILED, Result.AB
 """The results that mean that an update went wrong."""
 IS_FAILURE = "result IN ({})".format(", ".join(f"'{result}'" for result in FAILURES))
 _FAILED = sql(IS_FAILURE)
+IS_UNCHANGED = f"result <> '{Result.UPDATED}'"
 
 commands = Table(
     "commands",
@@ -145,6 +146,8 @@ updates = Table(
     Index(None, "host_id", "container", "id"),
     # Failures are few: a small index finds all of one image at once, among millions that went well.
     Index("ix_updates_failures", "repository", "id", sqlite_where=_FAILED, postgresql_where=_FAILED),
+    # So are those of a host that changed nothing, whether they failed or were not needed.
+    Index("ix_updates_unchanged", "host_id", "id", sqlite_where=sql(IS_UNCHANGED), postgresql_where=sql(IS_UNCHANGED)),
     comment="one row a container and command: the history proper",
     **BY_ID,
 )

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, literal_column, select
 
-from fleet.history.fact_tables import FAILURES, IS_FAILURE, updates
+from fleet.history.fact_tables import FAILURES, IS_FAILURE, IS_UNCHANGED, updates
 from fleet.history.language import Query, Term, Word
 from fleet.history.lookup import as_uuid
 from fleet.history.query_terms import (
@@ -26,6 +26,7 @@ from fleet.history.query_terms import (
     rollouts_of,
 )
 from fleet.images.reference import Reference
+from fleet.updates.outcome import Result
 
 MOST_BRANCHES = 20
 """The most branches that are read side by side; a term that needs more is looked at row by row."""
@@ -46,7 +47,7 @@ class Way:
 
 def way(connection: Connection, query: Query) -> Way:
     """Return the branches that hold every row of *query*, the fewest rows that an index can tell apart."""
-    asked = [term for term in query.terms if not term.negated]
+    asked = list(query.terms)
     for each in _ORDER:
         found = each(connection, asked)
         if found is not None and len(found.branches) <= MOST_BRANCHES:
@@ -60,7 +61,7 @@ def _branches(*columns: tuple[Any, Iterable[Any]]) -> Branches:
 
 
 def _of(asked: list[Term], word: Word) -> Iterator[Term]:
-    return (term for term in asked if term.word is word)
+    return (term for term in asked if term.word is word and not term.negated)
 
 
 def _digest(connection: Connection, asked: list[Term]) -> Way | None:
@@ -113,6 +114,21 @@ def _failures(_connection: Connection, asked: list[Term]) -> Way | None:
         every = tuple(each for each in bad if results_of(each.values) == set(FAILURES))
         return Way(branches=branches, told=(*every, *([term] if _without_tags(term) else [])))
     return None
+
+
+def _unchanged(connection: Connection, asked: list[Term]) -> Way | None:
+    """Return what went otherwise than well on hosts, whether that is asked for or the good is not."""
+    wanted = [term for term in asked if term.word is Word.OUTCOME and _leaves_out_updated(term)]
+    on = _host(connection, asked) if wanted else None
+    if on is None:
+        return None
+    unchanged: ColumnElement[bool] = literal_column(f"({IS_UNCHANGED})")
+    every = tuple(term for term in wanted if term.negated and results_of(term.values) == {Result.UPDATED})
+    return Way(branches=[(*branch, unchanged) for branch in on.branches], told=(*on.told, *every))
+
+
+def _leaves_out_updated(term: Term) -> bool:
+    return (Result.UPDATED in results_of(term.values)) is term.negated
 
 
 def _host(connection: Connection, asked: list[Term]) -> Way | None:
@@ -172,6 +188,7 @@ _ORDER: tuple[Callable[[Connection, list[Term]], Way | None], ...] = (
     _container,
     _rollout,
     _failures,
+    _unchanged,
     _host,
     _image,
     _mirror,

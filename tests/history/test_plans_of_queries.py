@@ -49,6 +49,8 @@ QUESTIONS: dict[str, Ask] = {
         "image:nginx outcome:failure",
         "image:nginx outcome:failed port",
         "host:web-1 nowhere",
+        "host:web-1 outcome:failure",
+        "host:web-1 -outcome:updated nowhere",
         f"digest:{DIGESTS[0]}",
         f"digest:{DIGESTS[0][:20]}",
         "mirror:harbor",
@@ -170,7 +172,9 @@ LOOKED_AT = {
     "outcome:rolled_back": "",
     "rollout:41": "",
     "by:anna": "",
-    "host:web-1 -outcome:updated by:anna": "-outcome:updated by:anna",
+    "host:web-1 -outcome:updated by:anna": "by:anna",
+    "host:web-1 -outcome:updated,skipped": "-outcome:updated,skipped",
+    "host:web-1 outcome:failure": "outcome:failure",
     "since:2h": "since:2h",
 }
 """Queries, each with those of its terms for which rows must be looked at."""
