@@ -5,21 +5,22 @@ pulls of log-normal size and speed, three of four by a mirror, one mirror that i
 are log-normal around what the lab's engines took (docs/benchmarks.md).
 """
 
-import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from bisect import bisect
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from itertools import accumulate, islice
+from multiprocessing import Pipe, get_context
+from multiprocessing.connection import Connection
 from random import Random
 from typing import Any
 from uuid import UUID
 
-import psycopg
 from sqlalchemy import Table, text
-from sqlalchemy.schema import CreateIndex
 
+from benchmarks._history_load import Row, in_bulk, load, loading, make_indexes, tidy
 from fleet.history.database import Database
 from fleet.history.days import close_days
 from fleet.history.fact_tables import attempts, pulls, updates
@@ -37,10 +38,10 @@ REASONS = (
     "cannot pull it: every source failed; the last said 503",
     "cannot create it: no space left on device",
 )
-CHUNK = 20_000
-
-Row = Sequence[str | int | None]
-"""The values of a row in the order of its table's columns, as both databases take them in text."""
+CHUNK = 5_000
+PARTS = 4
+"""Each part of the hosts has a history of its own, so that a process can make it; what is made does not depend on the machine."""
+FACTS = (updates, pulls, attempts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +96,17 @@ def fleet_of(count: int, now: datetime, seed: int) -> Fleet:
 def fill(db: Database, fleet: Fleet, count: int, seed: int) -> None:
     """Write *count* updates with their pulls and attempts, hosts and containers, and close the days."""
     _make_partitions(db, fleet.now)
-    _write(db, hosts, _in_order(hosts, _hosts(fleet)))
-    _write(db, rollouts, _in_order(rollouts, _rollouts(fleet)))
-    facts = _Facts(fleet, Random(seed))
-    with _without_indexes(db, (updates, pulls, attempts)):
-        rows = facts.rows(count)
-        while chunk := list(islice(rows, CHUNK)):
-            _write(db, updates, (update for update, _, _ in chunk))
-            _write(db, pulls, (pull for _, pull, _ in chunk if pull))
-            _write(db, attempts, (each for _, _, tried in chunk for each in tried))
-    there = list(_containers(facts))
-    _write(db, containers, _in_order(containers, (row for row, _ in there)))
-    _write(db, container_digests, _in_order(container_digests, (row for _, row in there)))
-    with db.writing() as connection:
-        connection.execute(text("ANALYZE"))
+    load(db, hosts, _in_order(hosts, _hosts(fleet)))
+    load(db, rollouts, _in_order(rollouts, _rollouts(fleet)))
+    runs: Runs = {}
+    with _without_indexes(db, FACTS), _made(db, fleet, count, seed, runs) as chunks, loading(db) as write:
+        for chunk in chunks:
+            for table, rows in zip(FACTS, chunk, strict=True):
+                write(table, rows)
+    there = list(_containers(fleet, Facts(fleet, seed).images, runs))
+    load(db, containers, _in_order(containers, (row for row, _ in there)))
+    load(db, container_digests, _in_order(container_digests, (row for _, row in there)))
+    tidy(db, FACTS)
     close_days(replace(db, clock=Then(fleet.now)))
     with db.writing() as connection:
         connection.execute(text("ANALYZE"))
@@ -122,68 +120,117 @@ def _without_indexes(db: Database, tables: Iterable[Table]) -> Iterator[None]:
         for index in gone:
             index.drop(connection)
     yield
-    for index in gone:
-        with db.writing() as connection:
-            if db.dialect == "postgresql":
-                connection.exec_driver_sql("SET LOCAL maintenance_work_mem = '512MB'")
-            connection.execute(CreateIndex(index))
+    make_indexes(db, gone)
 
 
-class _Facts:
-    """What happened, update by update, and what each container runs in the end."""
+Runs = dict[tuple[int, int], tuple[str, str]]
+"""Container id and digest, by the place of its host and its own number."""
 
-    def __init__(self, fleet: Fleet, random: Random) -> None:
+
+@contextmanager
+def _made(db: Database, fleet: Fleet, count: int, seed: int, runs: Runs) -> Iterator[Iterator[list[Any]]]:
+    """Give the rows of each table, a chunk at a time, made by a process a part; in the end *runs* tells what runs."""
+    with ExitStack() as stack:
+        parts = []
+        for part in range(PARTS):
+            here, there = Pipe(duplex=False)
+            maker = get_context("fork").Process(target=_make, args=(here, there, db.dialect, fleet, count, seed, part))
+            maker.start()
+            there.close()
+            stack.callback(maker.join)
+            parts.append(stack.enter_context(here))
+
+        def chunks() -> Iterator[list[Any]]:
+            while parts:
+                for each in list(parts):
+                    found = each.recv()
+                    if isinstance(found, dict):
+                        runs.update(found)
+                        parts.remove(each)
+                    else:
+                        yield found
+
+        yield chunks()
+
+
+def _make(mine: Connection, pipe: Connection, dialect: str, fleet: Fleet, count: int, seed: int, part: int) -> None:
+    mine.close()  # so that this process ends where nobody reads any more
+    facts = Facts(fleet, seed, part)
+    rows = facts.rows(count)
+    while chunk := list(islice(rows, CHUNK)):
+        pipe.send(
+            [
+                in_bulk(dialect, [update for update, _, _ in chunk]),
+                in_bulk(dialect, [pull for _, pull, _ in chunk if pull]),
+                in_bulk(dialect, [each for _, _, tried in chunk for each in tried]),
+            ]
+        )
+    pipe.send(facts.runs)
+
+
+class Facts:
+    """What happened on one part of the hosts, update by update, and what each container runs in the end.
+
+    Ten million rows are made: instants are numbers of microseconds here, and what Random would only pass on is asked directly.
+    """
+
+    def __init__(self, fleet: Fleet, seed: int, part: int = 0) -> None:
         self.fleet = fleet
-        self.random = random
+        self.part = part
+        self.random = random = Random(seed)
         weights = list(accumulate(1 / (rank + 1) for rank in range(len(fleet.images))))
         self.images = [
             [random.choices(fleet.images, cum_weights=weights)[0] for _ in range(CONTAINERS)] for _ in fleet.hosts
         ]
-        self.runs: dict[tuple[int, int], tuple[str, str]] = {}
-        """Container id and digest, by the place of its host and its own number."""
+        self.runs: Runs = {}
         self._digests: dict[tuple[str, int], tuple[str, str]] = {}
+        self._hosts, self._rollouts = [id.hex for id in fleet.hosts], [id.hex for id in fleet.rollouts]
+        self._names = [f"app-{number}" for number in range(CONTAINERS)]
+        self._repositories = {image: image.rpartition(":")[0] for image in fleet.images}
+        self._dates: dict[int, str] = {}
         self._create, self._stop, self._start, self._verify = (self._pool(mean, 0.8) for mean in (3, 6, 5, 8))
         self._pulling, self._bytes, self._late = self._pool(8.5, 1), self._pool(17.5, 1.3), self._pool(3, 1.2)
+        self._places = range(part, len(fleet.hosts), PARTS)
+        self.random = Random(f"{seed} {part}")
 
     def rows(self, count: int) -> Iterator[tuple[Row, Row | None, list[Row]]]:
         """Yield updates, each with its pull and its attempts."""
-        random, begin = self.random, self.fleet.now - timedelta(days=DAYS)
-        step = timedelta(days=DAYS) / count
-        for number in range(count):
+        random, below, now = self.random.random, self._below, _micros(self.fleet.now)
+        begin, step = now - DAYS * _DAY, timedelta(days=DAYS) / count // timedelta(microseconds=1)
+        for number in range(self.part, count, PARTS):
             at = begin + step * number
-            if at.hour > 6 and random.random() < 0.7:
-                at = at.replace(hour=random.randrange(6))
-            yield self._facts(at, (at - self.fleet.now).days + DAYS)
+            hour = at % _DAY // _HOUR
+            if hour > 6 and random() < 0.7:
+                at += (below(6) - hour) * _HOUR
+            yield self._facts(at, (at - now) // _DAY + DAYS)
 
-    def _facts(self, at: datetime, day: int) -> tuple[Row, Row | None, list[Row]]:
-        random = self.random
-        place, number = random.randrange(len(self.fleet.hosts)), random.randrange(CONTAINERS)
-        host, image = self.fleet.hosts[place].hex, self.images[place][number]
+    def _facts(self, at: int, day: int) -> tuple[Row, Row | None, list[Row]]:
+        random, below, bits = self.random.random, self._below, self.random.getrandbits
+        place, number = self._places[below(len(self._places))], below(CONTAINERS)
+        host, image = self._hosts[place], self.images[place][number]
         (old, old_image), (new, new_image) = self._digest_of(image, day - 9), self._digest_of(image, day)
         before, _ = self.runs.get((place, number), ("", ""))
         id, command = self._id(at), self._id(at)
-        result = "updated" if random.random() < 0.9 else random.choice(("skipped", "already_current", *_WRONG, *_WRONG))
-        if made := f"{random.getrandbits(256):064x}" if result == "updated" else "":
+        result = "updated" if random() < 0.9 else _ELSE[below(len(_ELSE))]
+        if made := f"{bits(256):064x}" if result == "updated" else "":
             self.runs[place, number] = made, new
         went_wrong = result in _WRONG
-        pulled = self._id(at) if random.random() < 0.9 else None
-        mirror = random.choices(_SERVED, cum_weights=(60, 75, 100))[0] if pulled else ""
-        asked = (
-            "schedule:nightly" if random.random() < 0.8 else random.choice(("person:anna", "person:ben", "token:ci"))
-        )
-        late = timedelta(seconds=min(self._one(self._late), 7200))
+        pulled = self._id(at) if random() < 0.9 else None
+        mirror = _SERVED[bisect(_SHARES, random() * _SHARES[-1])] if pulled else ""
+        asked = "schedule:nightly" if random() < 0.8 else _ASKERS[below(len(_ASKERS))]
+        late = min(self._one(self._late), 7200)
         told, stop, start, pull_ms = (
-            _time(at + late),
+            self._time(at + late * _SECOND),
             self._one(self._stop),
             self._one(self._start),
             self._one(self._pulling),
         )
         update: Row = (
-            id, command, self.fleet.rollouts[max(0, min(day, DAYS - 1))].hex, host, pulled, asked, f"app-{number}",
-            image, image.rpartition(":")[0], result, random.choice(REASONS) if went_wrong else "",
+            id, command, self._rollouts[max(0, min(day, DAYS - 1))], host, pulled, asked, self._names[number],
+            image, self._repositories[image], result, REASONS[below(len(REASONS))] if went_wrong else "",
             old, new, old_image, new_image, before, made, mirror, "[]",
             pull_ms, self._one(self._create), stop, start, self._one(self._verify),
-            stop if result == "rolled_back" else None, stop + start, _time(at), told,
+            stop if result == "rolled_back" else None, stop + start, self._time(at), told, 0,
         )  # fmt: skip
         if pulled is None:
             return update, None, []
@@ -197,7 +244,7 @@ class _Facts:
         role = "origin" if mirror == ORIGIN else "mirror"
         if self.random.random() >= 0.2:
             return [(pull, 0, host, mirror, role, "served", "", 200, size, 6, 0, 20, took, "[]", 1, told)]
-        result = self.random.choice(("unreachable", "breaker_open"))
+        result = _DEAD[self._below(len(_DEAD))]
         why = "cannot connect: connection refused"
         return [
             (pull, 0, host, MIRRORS[2], "mirror", result, why, 0, 0, 1, 1, None, 0, "[]", 0, told),
@@ -211,19 +258,47 @@ class _Facts:
             found = self._digests[image, day] = digest, _digest(f"image {digest}")
         return found
 
+    def _below(self, most: int) -> int:
+        """Return a number from 0 to before *most*, the one that Random's own choice would be of."""
+        bits, wide = self.random.getrandbits, most.bit_length()
+        found = bits(wide)
+        while found >= most:
+            found = bits(wide)
+        return found
+
     def _pool(self, mean: float, spread: float) -> list[int]:
         return [int(self.random.lognormvariate(mean, spread)) for _ in range(1 << _POOL_BITS)]
 
     def _one(self, pool: list[int]) -> int:
         return pool[self.random.getrandbits(_POOL_BITS)]
 
-    def _id(self, at: datetime) -> str:
-        return f"{int(at.timestamp() * 1000):012x}7{self.random.getrandbits(12):03x}8{self.random.getrandbits(60):015x}"
+    def _id(self, at: int) -> str:
+        bits = self.random.getrandbits
+        return f"{int(at / _SECOND * 1000):012x}7{bits(12):03x}8{bits(60):015x}"
+
+    def _time(self, at: int) -> str:
+        """Return what :func:`_time` does of an instant."""
+        day, rest = divmod(at, _DAY)
+        date = self._dates.get(day)
+        if date is None:
+            date = self._dates[day] = f"{_EPOCH + timedelta(days=day):%Y-%m-%d}"
+        seconds, micros = divmod(rest, _SECOND)
+        return f"{date} {seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{micros:06d}"
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = 1_000_000
+_HOUR, _DAY = 3600 * _SECOND, 86400 * _SECOND
 _POOL_BITS = 12
 _WRONG = ("failed", "rolled_back")
-_SERVED = (*MIRRORS[:2], ORIGIN)
+_ELSE = ("skipped", "already_current", *_WRONG, *_WRONG)
+_ASKERS = ("person:anna", "person:ben", "token:ci")
+_SERVED, _SHARES = (*MIRRORS[:2], ORIGIN), (60, 75, 100)
+_DEAD = ("unreachable", "breaker_open")
+
+
+def _micros(at: datetime) -> int:
+    return (at - _EPOCH) // timedelta(microseconds=1)
 
 
 def _hosts(fleet: Fleet) -> Iterator[dict[str, Any]]:
@@ -253,12 +328,12 @@ def _rollouts(fleet: Fleet) -> Iterator[dict[str, Any]]:
         }
 
 
-def _containers(facts: _Facts) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    now = _time(facts.fleet.now)
-    for place, host in enumerate(facts.fleet.hosts):
-        for number, image in enumerate(facts.images[place]):
+def _containers(fleet: Fleet, images: list[list[str]], runs: Runs) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    now = _time(fleet.now)
+    for place, host in enumerate(fleet.hosts):
+        for number, image in enumerate(images[place]):
             # One of a hundred was made by a person since: no update made it.
-            id, digest = facts.runs.get((place, number), ("", facts.fleet.digest(image, DAYS)))
+            id, digest = runs.get((place, number), ("", fleet.digest(image, DAYS)))
             if not id or (place + number) % 100 == 0:
                 id = sha256(f"{host} {number}".encode()).hexdigest()
             yield (
@@ -292,26 +367,6 @@ def _make_partitions(db: Database, now: datetime) -> None:
 def _in_order(table: Table, rows: Iterable[dict[str, Any]]) -> Iterator[Row]:
     names = [column.name for column in table.columns]
     return ([row[name] for name in names] for row in rows)
-
-
-def _write(db: Database, table: Table, rows: Iterable[Row]) -> None:
-    quoted = ", ".join(f'"{column.name}"' for column in table.columns)
-    if db.dialect == "postgresql":
-        target = db.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-        with ExitStack() as stack:
-            # What is measured afterwards waits for the disk; what is only made for it need not.
-            connection = stack.enter_context(
-                psycopg.connect(target, options="-c TimeZone=UTC -c synchronous_commit=off")
-            )
-            copy = stack.enter_context(
-                stack.enter_context(connection.cursor()).copy(f"COPY {table.name} ({quoted}) FROM STDIN")
-            )
-            copy.write("".join("\t".join([r"\N" if v is None else str(v) for v in row]) + "\n" for row in rows))
-        return
-    marks = ", ".join("?" * len(table.columns))
-    with closing(sqlite3.connect(str(db.engine.url.database))) as plain, plain:
-        plain.execute("PRAGMA synchronous=OFF")
-        plain.executemany(f"INSERT INTO {table.name} ({quoted}) VALUES ({marks})", rows)
 
 
 def _time(at: datetime) -> str:
