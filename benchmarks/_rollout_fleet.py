@@ -2,10 +2,11 @@
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 from sqlalchemy import Table, insert, text
 
@@ -18,7 +19,7 @@ from fleet.ids import new_id
 from fleet.images.digest import Digest
 from fleet.road.envelope import CENTRE, open_up, seal
 from fleet.road.keys import SigningKey
-from fleet.road.messages import Claim, Go, Offer, Order, Outcome, Ready, Up
+from fleet.road.messages import Claim, Down, Go, Offer, Order, Outcome, Ready, Up
 from fleet.updates.outcome import PullOutcome, Result, Tier, UpdateOutcome
 
 REFERENCE = "nginx:1.27"
@@ -27,8 +28,7 @@ SITES = 50
 _CHUNK = 5000
 _OLD, _NEW = (str(Digest.of(word.encode())) for word in ("old", "new"))
 _SAMPLE = 300
-_UP, _DOWN = 3, 4
-"""Signed messages of one host: claim, ready, outcome; and offer, order, go, receipt."""
+"""So many hosts' messages are signed and proved to learn what that takes."""
 
 
 def fill(db: Database, size: int) -> None:
@@ -43,14 +43,16 @@ def fill(db: Database, size: int) -> None:
         connection.execute(text("ANALYZE"))
 
 
-def heard(message: object, now: datetime) -> Iterator[Up]:
-    """Yield what a host says to *message* that never has any trouble."""
+def heard(host_id: str, message: object, now: datetime) -> Iterator[Up]:
+    """Yield what a host says to *message* that never has any trouble; as its agent does, it tells of its life."""
+    life = uuid5(UUID(host_id), "life")
     match message:
         case Offer(command=command):
-            yield Claim(command=command)
+            yield Claim(v=2, life=life, command=command)
         case Order() as order:
             _ORDERS[order.command] = order
-            yield Ready(command=order.command, pulls=tuple(_pull(key, id) for key, id in order.pull_ids.items()))
+            pulls = tuple(_pull(key, id) for key, id in order.pull_ids.items())
+            yield Ready(v=2, life=life, command=order.command, pulls=pulls)
         case Go(command=command):
             order = _ORDERS.pop(command)
             for target in order.targets:
@@ -66,20 +68,33 @@ _ORDERS: dict[UUID, Order] = {}
 """What the hosts have in their journals."""
 
 
-def seconds_per_host() -> float:
-    """Return the processor time that the centre pays for the signatures of one host; what the host pays it pays itself."""
+@dataclass(slots=True)
+class Said:
+    """What some hosts said and were told, of each turn of the way."""
+
+    down: list[Down] = field(default_factory=list)
+    up: list[Up] = field(default_factory=list)
+    hosts: int = 0
+
+    def keep(self, down: Sequence[Down], up: Sequence[Up]) -> None:
+        """Keep what the first hosts were told in a turn, and what they answered."""
+        self.down += down[:_SAMPLE]
+        self.up += up[:_SAMPLE]
+        self.hosts = max(self.hosts, min(len(down), _SAMPLE))
+
+
+def seconds_per_host(said: Said) -> float:
+    """Return the processor time that the centre pays for the signatures of one host: it seals an offer, an order, a go and a
+    receipt, and proves a claim, a ready and an outcome. What the host pays it pays itself.
+    """
     centre, host, id = SigningKey.generate(), SigningKey.generate(), uuid4()
-    down, up = Offer(command=uuid4()), Claim(command=uuid4())
-    sealed = [seal(up, key=host, issuer=id.hex, audience=CENTRE, clock=SystemClock()) for _ in range(_SAMPLE)]
+    sealed = [seal(up, key=host, issuer=id.hex, audience=CENTRE, clock=SystemClock()) for up in said.up]
     began = time.process_time()
-    for _ in range(_SAMPLE):
+    for down in said.down:
         seal(down, key=centre, issuer=CENTRE, audience=id.hex, clock=SystemClock())
-    sealing = time.process_time() - began
-    began = time.process_time()
     for each in sealed:
         open_up(each, keys=lambda _kid: (id.hex, host.public))
-    proving = time.process_time() - began
-    return (_DOWN * sealing + _UP * proving) / _SAMPLE
+    return (time.process_time() - began) / said.hosts
 
 
 def _write(db: Database, table: Table, rows: Iterator[Mapping[str, Any]]) -> None:

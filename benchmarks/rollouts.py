@@ -4,6 +4,10 @@
 
 Databases lie on this machine's disk; PostgreSQL is a private server with fsync on. Every figure is the median of --runs,
 with the machine's load beside it. --write puts the tables into their section of docs/benchmarks.md.
+
+What is measured is what the product does: the inbox takes batches, the planner sends batches, each with its transactions, and
+hosts tell of their lives, as agents do. Processor time is that of this process and, on PostgreSQL, of all of the server's: the
+inbox has a connection of its own. What signatures take is measured on the very messages of some hosts.
 """
 
 import argparse
@@ -13,6 +17,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -24,8 +29,7 @@ from sqlalchemy import delete, update
 
 from benchmarks._page import write_section
 from benchmarks._rollout_agents import carried_to_its_end
-from benchmarks._rollout_fleet import fill, good, heard, seconds_per_host
-from benchmarks.history import _spent as spent
+from benchmarks._rollout_fleet import Said, fill, good, heard, seconds_per_host
 from benchmarks.history import database
 from fleet.controller import plans
 from fleet.history import caps, inbox, tick
@@ -69,7 +73,7 @@ class Took:
     """What something took, in seconds."""
 
     cpu: float
-    """Of processor time: of this process and, on PostgreSQL, of its connection's server process."""
+    """Of processor time: of this process and, on PostgreSQL, of the server's."""
     wall: float
 
     def __add__(self, other: "Took") -> "Took":
@@ -181,23 +185,25 @@ def _once(road: _Road, size: int) -> dict[str, Took]:
     found[DISPATCH] = (advanced + offered).each(live)
     _, found[GATE] = _timed(db, lambda: _facts(db, id))
     _, found[IDLE] = _timed(db, lambda: _idle(db))
-    sql = _to_the_end(road, sent)
+    said = Said()
+    sql = _to_the_end(road, sent, said)
     found[SQL_ALONE] = sql.each(live)
-    signatures = seconds_per_host()
+    signatures = seconds_per_host(said)
     signed = sql + Took(cpu=signatures * live, wall=signatures * live)
     found[SIGNED] = signed.each(live)
     return found
 
 
-def _to_the_end(road: _Road, sent: list[Outgoing]) -> Took:
+def _to_the_end(road: _Road, sent: list[Outgoing], kept: Said) -> Took:
     """Offer -> claim -> order -> ready -> go -> outcome -> receipt, of every host that was dispatched.
 
-    Return what the centre took; what hosts need to find their answers is not its work.
+    Return what the centre took; what hosts need to find their answers is not its work. Some of it is *kept*.
     """
     took = Took(cpu=0, wall=0)
     while sent:
         now = road.db.now()
-        said = [good(each.host_id, up, now) for each in sent for up in heard(each.message, now)]
+        said = [good(each.host_id, up, now) for each in sent for up in heard(each.host_id, each.message, now)]
+        kept.keep([each.message for each in sent], [each.message for each in said])
         _, taken = _timed(road.db, partial(road.take, said))
         sent, sending = _timed(road.db, road.send)
         took += taken + sending
@@ -250,6 +256,22 @@ def _clear(db: Database) -> None:
         connection.execute(delete(rollout_hosts))
         connection.execute(update(plans_table).values(rollout_id=None))
         connection.execute(update(rollouts).values(ended_at=db.moment(connection)))
+
+
+def spent(db: Database) -> float:
+    """Return the seconds of processor time that this process and, on PostgreSQL, all of the server's have taken."""
+    mine = time.process_time()
+    if db.dialect == "sqlite":
+        return mine
+    with db.reading() as connection:
+        pids = connection.exec_driver_sql("SELECT pid FROM pg_stat_activity").scalars().all()
+    return mine + sum(_taken(pid) for pid in pids)
+
+
+def _taken(pid: int) -> float:
+    with suppress(FileNotFoundError):
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+    return 0.0  # it has just ended
 
 
 def _timed(db: Database, work: Callable[[], T]) -> tuple[T, Took]:
