@@ -11,6 +11,7 @@ from fleet.cli.select import selecting
 from fleet.cli.session import Leaf, Session, pass_session
 from fleet.cli.spec import spec_text
 from fleet.cli.words import NOTHING, Duration, moment
+from fleet.errors import BadInput
 
 if TYPE_CHECKING:
     from fleet.api.rehearsals import Rehearsal
@@ -66,6 +67,9 @@ def rehearse(
     """
     from fleet.api.rehearsals import Rehearse
 
+    _check(off_for and not off, "--off-for", "--off")
+    _check(slow_mirror and slower == 1, "--slow-mirror", "--slower")
+    _check(after and not outage and not centre_away, "--after", "--outage or --centre-away")
     request = build(
         Rehearse,
         selector=selector,
@@ -89,6 +93,12 @@ def rehearse(
     if events:
         for event in answer.events:
             click.echo(clean(f"{moment(event.at)}  {event.text}"))
+
+
+def _check(alone: object, option: str, needed: str) -> None:
+    """Raise BadInput where an option is given *alone* that does nothing without another."""
+    if alone:
+        raise BadInput(f"cannot use {option} alone: it says something of {needed}")
 
 
 def _show(session: Session, answer: "Rehearsal") -> None:

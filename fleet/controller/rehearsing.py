@@ -74,7 +74,8 @@ class RehearsedFleet:
 def rehearse_fleet(db: Database, asked: Rehearsing) -> RehearsedFleet:
     """Rehearse a rollout of *asked* that would begin now; nothing is planned, asked of a host, or kept.
 
-    Raise NotFound where the selector takes no host, and Refused where it takes too many.
+    Raise NotFound where the selector takes no host, or what is chosen fits none of them, and Refused where it takes too
+    many.
     """
     ids = {row.host_id for row in containers(db, asked.selector)}
     known = habits.habits(db)
@@ -85,6 +86,8 @@ def rehearse_fleet(db: Database, asked: Rehearsing) -> RehearsedFleet:
         raise Refused(
             f"cannot rehearse {len(taken)} hosts at once, at most {MOST_HOSTS}; choose some with --label or --host"
         )
+    if nothing := asked.chosen.without_effect(taken):
+        raise NotFound(f"cannot {nothing}; see: fleet host ls, fleet mirror stats")
     begin = db.now()
     spec = replace(asked.spec, freezes=(*asked.spec.freezes, *_freezes(stops.stops(db), begin)))
     rehearsal, bad = (_run(db, asked, spec, known, taken, begin, bad) for bad in (asked.bad_image, True))

@@ -60,6 +60,16 @@ class Chosen:
     slow_mirror: str = ""
     """Only those of hosts that a source with this in its name served most; empty: all."""
 
+    def without_effect(self, habits: Iterable[HostHabits]) -> str:
+        """Return what of this fits none of these hosts, in words; empty where all of it does."""
+        known = list(habits)
+        for pattern in self.off:
+            if not any(fnmatchcase(each.name, pattern) for each in known):
+                return f"switch off {pattern!r}: no host of this rollout has such a name"
+        if self.slow_mirror and not any(self.slow_mirror in each.mirror for each in known):
+            return f"slow {self.slow_mirror!r} down: no host of this rollout is known to pull most from such a mirror"
+        return ""
+
 
 AS_BEFORE = Chosen()
 """Nothing is worse than the history."""

@@ -53,6 +53,12 @@ def test_a_spec_and_the_caps_of_the_fleet_are_rehearsed(fleet: Fleet, web1: Scri
         (("nowhere.yaml",), 1, "cannot read the spec"),
         (("--outage", "soon"), 1, "cannot use 'soon' as a duration"),
         (("--outage", "99d"), 1, "cannot use"),
+        (("--off", "nobody"), 5, "cannot switch off 'nobody': no host of this rollout has such a name"),
+        (("--off", "web-*", "--off", "nobody"), 5, "cannot switch off 'nobody'"),
+        (("--slower", "2", "--slow-mirror", "m.lan"), 5, "cannot slow 'm.lan' down: no host of this rollout"),
+        (("--slow-mirror", "m.lan"), 1, "cannot use --slow-mirror alone: it says something of --slower"),
+        (("--off-for", "2d"), 1, "cannot use --off-for alone"),
+        (("--after", "2d"), 1, "cannot use --after alone: it says something of --outage or --centre-away"),
     ],
 )
 def test_what_cannot_be_rehearsed_is_said(

@@ -68,6 +68,12 @@ def test_a_host_that_was_silent_is_so_again_about_as_often() -> None:
     assert 2.5 < times < 3.7, "ten times in 100 days are three in 31"
 
 
+def test_what_is_chosen_and_fits_no_host_is_told() -> None:
+    assert Chosen(off=("st*",), slower=2, slow_mirror="harbor").without_effect([STEADY, NEW]) == ""
+    assert "switch off 'nobody'" in Chosen(off=("st*", "nobody")).without_effect([STEADY, NEW])
+    assert "slow 'south' down" in Chosen(slower=2, slow_mirror="south").without_effect([STEADY, NEW])
+
+
 def test_what_is_chosen_is_worse_and_everything_else_stays() -> None:
     (before,) = _draw(STEADY)
     (off,) = _draw(STEADY, chosen=Chosen(off=("st*",), off_for=timedelta(hours=2)))
