@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -142,22 +143,25 @@ class Gateway:
         """Ask every global mirror for every registry again."""
         self._loop.call_soon_threadsafe(self._strangers.forget)
 
-    def abort(self, session: Session, reason: str) -> None:
-        """End *session* at once: what the engine still waits for does not come."""
-        self._loop.call_soon_threadsafe(session.abort, reason)
+    def abort(self, session: Session, reason: str, *, told: bool = True) -> None:
+        """End *session* at once: what the engine still waits for does not come. *told* is as in ``end``."""
+        self._loop.call_soon_threadsafe(partial(session.abort, reason, told=told))
 
-    def end(self, session: Session, *, kept: bool = False) -> None:
-        """Stop serving *session*, and give its disk space back unless its bytes are to be *kept* for another pull."""
+    def end(self, session: Session, *, kept: bool = False, told: bool = True) -> None:
+        """Stop serving *session*, and give its disk space back unless its bytes are to be *kept* for another pull.
+
+        *told*: whether its attempts get into the history; where not, the pull that finds these bytes tells of them.
+        """
         if session in self._sessions:
             self._sessions.remove(session)
-        self._run(_call(lambda: session.end(kept=kept)))
+        self._run(_call(lambda: session.end(kept=kept, told=told)))
 
     def close(self) -> None:
         """Stop listening, and end the thread."""
         if self._thread is None or self._server is None or self._serving is None:
             return
         for session in list(self._sessions):
-            self.end(session, kept=True)
+            self.end(session, kept=True, told=False)
         self._server.should_exit = True
         with contextlib.suppress(Exception):
             self._serving.result(self._limits.start_s)

@@ -192,14 +192,20 @@ class Session:
         standing = Standing(own=self.means.own)
         return self.means.ledger.attempts(route(self.reference, self.means.table, standing).sources)
 
-    def abort(self, reason: str) -> None:
+    def abort(self, reason: str, *, told: bool = True) -> None:
         """End this pull: the engine gets nothing more."""
         self._fail(reason)
-        self.end(kept=True)
+        self.end(kept=True, told=told)
 
-    def end(self, *, kept: bool = False) -> None:
-        """Give up what is on its way, and the disk space unless the bytes are to be *kept* for another pull."""
+    def end(self, *, kept: bool = False, told: bool = True) -> None:
+        """Give up what is on its way, and the disk space unless the bytes are to be *kept* for another pull.
+
+        *told*: whether the history will hear of this pull's attempts; where not, the next pull tells of these bytes.
+        """
         self._ended = True
+        for flight in self._boarded.values() if not told else ():
+            if flight.file is not None:
+                flight.file.take_back()
         for task in self._manifests.values():
             task.cancel()
         self.flights.leave(self, kept=kept)

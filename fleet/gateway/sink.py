@@ -215,6 +215,10 @@ class SpoolFile(_Account):
         last = self._given.pop() if self._given and self._given[-1][1] == start else (start, end)
         self._given.append((last[0], end))
 
+    def take_back(self) -> None:
+        """Forget what the engine was given: no history will tell of the pull, so the next one has to."""
+        self._given.clear()
+
     def read(self, start: int, count: int) -> bytes:
         """Return at most *count* bytes from *start* on."""
         return os.pread(self._file, count, start)

@@ -1,8 +1,9 @@
 """The two ways by which an engine gets an image: through the gateway, and by itself."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent import futures
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from fleet.engine.protocol import Engine, Inspect
@@ -87,12 +88,9 @@ def through_gateway(errand: Errand, gateway: Gateway, table: MirrorTable) -> Non
     session = gateway.open(errand.reference, errand.digest, table)
     name = f"{gateway.host}/{session.name}@{errand.digest}"
     try:
-        _serve(errand, gateway, session, name)
+        with _accounted(errand, gateway, session):
+            _serve(errand, gateway, session, name)
     finally:
-        # Bytes that the engine has are not kept twice; after a failure they spare the next pull.
-        gateway.end(session, kept=not errand.image_id)
-        errand.attempts = session.attempts()
-        errand.bytes = sum(attempt.bytes for attempt in errand.attempts)
         take_name(errand.engine, name)
 
 
@@ -106,15 +104,11 @@ def natively(errand: Errand, gateway: Gateway, table: MirrorTable, hosts: Manage
     session.name = errand.reference.repository
     errand.tier = Tier.NATIVE
     door = Door(host=gateway.host, user=USER, secret=session.secret)
-    try:
+    with _accounted(errand, gateway, session):
         with hosts.open_door(errand.reference.registry, table, door):
             _serve(errand, gateway, session, by_digest(errand.reference, errand.digest), shown=False)
         if session.failure:
             errand.tier = Tier.DAEMON
-    finally:
-        gateway.end(session, kept=not errand.image_id)
-        errand.attempts = session.attempts()
-        errand.bytes = sum(attempt.bytes for attempt in errand.attempts)
 
 
 def by_engine(errand: Errand, credentials: CredentialSource) -> None:
@@ -145,6 +139,25 @@ def pull_progress(pull: EnginePull) -> Callable[[], PullProgress]:
     return state
 
 
+@contextmanager
+def _accounted(errand: Errand, gateway: Gateway, session: Session) -> Iterator[None]:
+    """End the session with the pull, and take over what each source did.
+
+    Bytes that the engine has are not kept twice; after a failure they spare the next pull. Of a pull that is to be made
+    again, since the agent ends or the engine is away, no outcome tells: then the next one tells of these bytes.
+    """
+    stopped, told = errand.watch(lambda: _progress(session)).stop, True
+    try:
+        yield
+    except EngineUnreachable:
+        told = False
+        raise
+    finally:
+        gateway.end(session, kept=not errand.image_id, told=told and not stopped())
+        errand.attempts = session.attempts()
+        errand.bytes = sum(attempt.bytes for attempt in errand.attempts)
+
+
 def _serve(errand: Errand, gateway: Gateway, session: Session, name: str, *, shown: bool = True) -> None:
     """Fetch the manifests, let the engine pull the rest, prove what it has, and give it the user's name.
 
@@ -161,7 +174,7 @@ def _serve(errand: Errand, gateway: Gateway, session: Session, name: str, *, sho
     pull = EnginePull(engine, name, auth=auth if shown else None, platform=platform)
 
     def give_up(reason: str) -> None:
-        gateway.abort(session, reason)
+        gateway.abort(session, reason, told=not watch.stop())
         pull.stop()
 
     watch.wait(pull.ended, give_up, doomed=lambda: session.failure)

@@ -127,6 +127,19 @@ def test_bytes_that_the_engine_had_before_the_pull_failed_are_told_once(start: S
     assert session.attempts()[0].bytes > MADE
 
 
+def test_bytes_of_a_pull_that_nobody_tells_of_are_told_by_the_next_one(start: Start, origin: ScriptedRegistry) -> None:
+    """An agent that ends drops what came of its pull: whoever gave the bytes must not be lost with that."""
+    pull = harbour(start(), origin)
+    session, dock = pull.open()
+    dock.ask("GET", f"/v2/{session.name}/manifests/{pull.digest}")
+    dock.ask("GET", f"/v2/{session.name}/blobs/{BIG}")
+    pull.gateway.end(session, kept=True, told=False)
+    _, again = pull.pull()
+    assert ranges(origin) == [""]
+    assert sum(attempt.bytes for attempt in again) >= len(LAYER)
+    assert again[0].result == "served"
+
+
 def test_what_the_disk_made_wrong_is_fetched_anew_and_nobody_is_blamed(
     start: Start, origin: ScriptedRegistry, tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """A pull brings the pinned digest under the user's name, tells who gave it, and leaves the old image alone where it fails."""
 
+import contextlib
 import itertools
 import logging
 import os
@@ -27,7 +28,7 @@ from fleet.updates.command import Policy
 from fleet.updates.known import KnownDigests
 from fleet.updates.outcome import PullOutcome, Tier
 from fleet.updates.pull import Puller, PullProgress
-from tests.gateway.docking import pulling
+from tests.gateway.docking import Dock, pulling
 from tests.gateway.harbour import PATIENT
 
 LAYERS = [os.urandom(200_000)]
@@ -188,6 +189,32 @@ def test_a_pull_that_is_not_wanted_any_more_ends_soon(quay: Quay) -> None:
     outcome = quay.pull(stop=lambda: time.monotonic() - began > 0.5)
     assert outcome.reason == "cannot go on with the pull: it was stopped"
     assert time.monotonic() - began < 60
+
+
+@pytest.mark.parametrize("ends", ["agent", "engine"])
+def test_who_gave_the_bytes_of_a_pull_that_is_made_again_is_told_by_the_later_one(quay: Quay, ends: str) -> None:
+    """The agent ends, or the engine goes away, once the engine has every byte: no outcome tells of that pull."""
+    had, ending = threading.Event(), threading.Event()
+
+    def fetching(engine: MemoryEngine, reference: str, auth: Any, platform: str) -> Iterator[Any]:
+        named = Reference.parse(reference)
+        Dock(named.registry, auth).pull(named.repository, str(named.digest))
+        had.set()
+        if ends == "agent":
+            ending.wait(30)
+        yield from ()
+        raise EngineUnreachable
+
+    quay.puller.open()
+    quay.engine._puller = fetching
+    with pytest.raises(EngineUnreachable) if ends == "engine" else contextlib.nullcontext():
+        assert not quay.pull(stop=lambda: ends == "agent" and had.is_set()).ok
+    ending.set()
+    quay.engine._puller = pulling
+    outcome = quay.pull()
+    assert outcome.mirror == quay.one.url
+    assert outcome.bytes > 200_000
+    assert len([entry for entry in quay.one.log if entry.tail.startswith("sha256") and entry.kind == "blobs"]) == 2
 
 
 def test_a_pull_has_a_deadline(quay: Quay) -> None:
