@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import Connection, RowMapping, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from fleet.errors import BadInput, Refused
@@ -17,7 +17,7 @@ from fleet.history.inventory_tables import host_keys
 from fleet.history.inventory_tables import hosts as table
 from fleet.history.keys import replace_keys
 from fleet.history.leaving import leave
-from fleet.history.lookup import find
+from fleet.history.lookup import as_uuid, find, not_found
 from fleet.ids import new_id
 from fleet.rollouts.windows import ZONE_LABEL, zone_named
 
@@ -113,6 +113,18 @@ def host(db: Database, name_or_id: str | UUID) -> HostRow:
     """Return the host with this name, id, or the last 8 hex digits of an id; raises NotFound."""
     with db.reading() as connection:
         return _read(_find(connection, name_or_id))
+
+
+def removed_host(db: Database, name_or_id: str) -> HostRow:
+    """Return the host of this name or id that was removed, the latest of several; raises NotFound."""
+    id, name = as_uuid(name_or_id), name_or_id.replace("\0", "")
+    named = table.c.name == name if id is None else or_(table.c.name == name, table.c.id == id)
+    query = select(table).where(~_PRESENT, named).order_by(table.c.removed_at.desc()).limit(1)
+    with db.reading() as connection:
+        row = connection.execute(query).mappings().one_or_none()
+    if row is None:
+        raise not_found("host", name_or_id)
+    return _read(row)
 
 
 def hosts(db: Database) -> list[HostRow]:

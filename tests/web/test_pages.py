@@ -7,6 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from fleet.web.doors import Behind, Door
+from fleet.web.pages.shell import _templates
 from fleet.web.pages.visitors import COOKIE, LARGEST_FORM
 from tests.controller.centre import Centre, ScriptedHost, nginx
 from tests.web.test_routes import API, _move_tag, carry_out
@@ -178,7 +179,22 @@ class TestHistory:
         for attempt in whole["pull"]["attempts"]:
             assert attempt["mirror"] in shown.words
         assert whole["update"]["new_digest"] in shown.words
-        assert f"fleet undo {updated[-8:]}" in shown.words
+        assert "fleet undo web-1 web" in shown.words
+
+    def test_what_went_back_is_told_as_at_a_terminal(self, http: TestClient, updated: str) -> None:
+        text = _templates().get_template("parts.html").module.result("updated", True)  # type: ignore[attr-defined]
+        assert _Markup(text).words.strip() == "went back"
+        assert "updated" in _Markup(http.get(f"/history/{updated}").text).words
+
+    def test_a_host_that_was_removed_keeps_its_page(self, http: TestClient, updated: str) -> None:
+        """The history names it, and whoever follows the name reads what was done on it."""
+        assert http.delete(f"{API}/hosts/web-1").status_code == 200
+        answer = http.get("/hosts/web-1")
+        assert answer.status_code == 200
+        assert "This host was removed at" in answer.text
+        assert f"/history/{updated}" in answer.text
+        (link,) = re.findall(r'/history[?]q=host[^"]+', answer.text)
+        assert updated in http.get(link).text
 
     def test_what_does_not_fit_is_not_shown(self, http: TestClient, updated: str) -> None:
         answer = http.get("/history", params={"q": "-host:web-1"})

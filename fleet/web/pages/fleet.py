@@ -13,6 +13,8 @@ from fleet.api.containers import Container
 from fleet.api.history import HistoryQuery
 from fleet.api.questions import MirrorDay
 from fleet.controller import conditions
+from fleet.errors import NotFound
+from fleet.history.hosts import removed_host
 from fleet.rollouts.selector import Selector
 from fleet.web import containers, history, hosts, mirrors, probes, questions, rollouts, schedules
 from fleet.web.centre import ThisCentre
@@ -53,8 +55,11 @@ def list_hosts(request: Request, centre: ThisCentre, visitor: Visitor) -> Respon
 
 @router.get("/hosts/{name}")
 def show_host(request: Request, centre: ThisCentre, visitor: Visitor, name: str) -> Response:
-    """Show one host: what it runs, its mirrors, what was done on it last."""
-    found = hosts.show_host(centre, visitor, name)
+    """Show one host: what it runs, its mirrors, what was done on it last; of a removed one, what was done on it."""
+    try:
+        found = hosts.show_host(centre, visitor, name)
+    except NotFound:
+        return _removed_host(request, centre, visitor, name)
     asked = HistoryQuery(host=found.host.name, limit=LATEST)
     return render(
         request,
@@ -66,6 +71,14 @@ def show_host(request: Request, centre: ThisCentre, visitor: Visitor, name: str)
         containers=_containers_of(centre, visitor, found.host.name),
         outcomes=history.list_history(centre, visitor, asked).outcomes,
     )
+
+
+def _removed_host(request: Request, centre: ThisCentre, visitor: Visitor, name: str) -> Response:
+    """Show a host that is not there any more, since the history names it; raise NotFound where there never was one."""
+    host = removed_host(centre.db, name)
+    asked = HistoryQuery(host=str(host.id), limit=LATEST)
+    outcomes = history.list_history(centre, visitor, asked).outcomes
+    return render(request, "removed.html", visitor=visitor, host=host, outcomes=outcomes)
 
 
 @router.get("/rollouts")

@@ -72,6 +72,7 @@ def outcome(request: Request, centre: ThisCentre, visitor: Visitor, id: str) -> 
         pull=found.pull,
         phases=phases,
         longest_ms=max((took for _, took in phases), default=0),
+        undo=shlex.join(["fleet", "undo", update.host, update.container]),
     )
 
 

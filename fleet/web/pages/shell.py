@@ -99,7 +99,8 @@ def _templates() -> Environment:
     for name in ("ago", "familiar", "moment", "pairs", "seconds", "short_digest", "short_id", "size"):
         found.filters[name] = getattr(words, name)
     found.filters["path"] = lambda text: quote(str(text), safe="")
-    found.globals["change"] = words.change
+    for name in ("came_to", "change"):
+        found.globals[name] = getattr(words, name)
     return found
 
 
