@@ -2,6 +2,7 @@
 told to end.
 """
 
+import logging
 import warnings
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -16,6 +17,8 @@ from fleet.errors import BrokerUnreachable
 from fleet.road import names, transport
 from fleet.road.app import centre_app, finish, host_app
 from fleet.road.broker import BrokerAddress
+
+log = logging.getLogger(__name__)
 
 TICK_S = 2.0
 """How often the planner looks, in seconds."""
@@ -109,9 +112,18 @@ def _run(app: Celery) -> None:
     # What it warns of at every loss of the broker is what is wanted here: a task that runs goes on. Making the worker
     # switched the warning on.
     warnings.simplefilter("ignore", CPendingDeprecationWarning)
+    _keep_quiet()
     worker.start()
+    log.info("queue is read no more", extra={"exit_code": worker.exitcode or 0})
     if worker.exitcode:
         raise BrokerUnreachable("cannot go on reading the queue; does the broker still know this login and its rights?")
+
+
+def _keep_quiet() -> None:
+    """Let Celery not write to stdout, past every log, that it ends: a signal's handler is no place to log it either."""
+    from celery.apps import worker
+
+    worker.safe_say = lambda *_: None
 
 
 def _leave_logging_alone(**_: Any) -> None:

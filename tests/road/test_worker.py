@@ -47,14 +47,20 @@ class Workers:
         """Start a worker."""
         where = str(self.join) if kind == "host" else self.server.address.url
         program = str(REPOSITORY / "tests" / "road" / "worker_process.py")
-        with (self.log.parent / "errors").open("ab") as errors:
+        with (self.log.parent / "errors").open("ab") as errors, self.out.open("ab") as out:
             process = subprocess.Popen(
                 [sys.executable, program, kind, str(self.log), where],
+                stdout=out,
                 stderr=errors,
                 env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
             )
         self.processes.append(process)
         return process
+
+    @property
+    def out(self) -> Path:
+        """What workers write to stdout, where nobody looks for it."""
+        return self.log.parent / "out"
 
     def lines(self) -> list[str]:
         """Return what was written down."""
@@ -195,6 +201,7 @@ def test_sigterm_ends_it_well(workers: Workers) -> None:
     workers.wait(lambda: workers.count("ready"))
     process.terminate()
     assert process.wait(PATIENCE_S) == 0
+    assert workers.out.read_bytes() == b""  # what it has to say is in its log
 
 
 def test_a_login_that_the_broker_does_not_know_yet_is_tried_until_it_does(workers: Workers) -> None:
