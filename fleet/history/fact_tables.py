@@ -45,7 +45,7 @@ commands = Table(
     Index("ix_commands_open", "host_id", "state", sqlite_where=_OPEN, postgresql_where=_OPEN),
     Index("ix_commands_due", "due_at", sqlite_where=_OPEN, postgresql_where=_OPEN),
     Index("ix_commands_deadline", "deadline", sqlite_where=_OPEN, postgresql_where=_OPEN),
-    Index(None, "rollout_id"),
+    Index(None, "rollout_id", "created_at"),
     comment="what each host was asked; the row is its own outbox",
     **BY_ID,
 )

@@ -37,6 +37,7 @@ hosts = Table(
     time("strangers_since", "since when somebody tries to log in as it with a void password", nullable=True),
     time("strangers_at", "when somebody last did", nullable=True),
     Index(None, "engine_id"),
+    Index(None, "created_at"),
     Index(
         "uq_hosts_name",
         "name",

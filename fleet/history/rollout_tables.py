@@ -5,10 +5,11 @@ from sqlalchemy import text as sql
 
 from fleet.history.columns import METADATA, big, document, flag, items, number, text, time, uid, words
 from fleet.history.words import PolicyKind, ScheduleAction
-from fleet.rollouts.states import LIVE, HostState, RolloutState, WaveState
+from fleet.rollouts.states import BAD, LIVE, HostState, RolloutState, WaveState
 from fleet.rollouts.stops import StopKind
 
 IS_LIVE = "state IN ({})".format(", ".join(f"'{state}'" for state in LIVE))
+_IS_BAD = "state IN ({})".format(", ".join(f"'{state}'" for state in BAD))
 
 rollouts = Table(
     "rollouts",
@@ -88,6 +89,7 @@ rollout_hosts = Table(
         postgresql_where=sql("failure IS NOT NULL"),
     ),
     Index("ix_rollout_hosts_host", "host_id", "rollout_id"),
+    Index("ix_rollout_hosts_bad", "host_id", sqlite_where=sql(_IS_BAD), postgresql_where=sql(_IS_BAD)),
     comment="the hosts of each rollout, in exactly one state each",
 )
 

@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, case, func, select
+from sqlalchemy import ColumnElement, Connection, FromClause, RowMapping, Select, and_, case, func, select
 
 from fleet.history.hosts import SILENT_AFTER
 from fleet.history.inventory_tables import hosts
@@ -44,9 +45,11 @@ def waiting(
         return found
     pending, parked = _conditions(row, spec, now)
     if pending and counts.get(HostState.PENDING):
-        found += _counted(connection, _next(row["id"], wave["number"], most), pending)
+        next_ = _next(row["id"], wave["number"], most).subquery()
+        found += _counted(connection, next_.join(hosts, hosts.c.id == next_.c.host_id), pending)
     if parked and counts.get(HostState.PARKED):
-        found += _counted(connection, of_wave(row["id"], wave["number"], HostState.PARKED), parked)
+        mine = and_(hosts.c.id == rollout_hosts.c.host_id, of_wave(row["id"], wave["number"], HostState.PARKED))
+        found += _counted(connection, rollout_hosts.join(hosts, mine), parked)
     return found
 
 
@@ -67,18 +70,16 @@ def _conditions(row: RowMapping, spec: RolloutSpec, now: datetime) -> tuple[_Con
     return pending, parked
 
 
-def _counted(connection: Connection, which: ColumnElement[bool], conditions: _Conditions) -> Counter[str]:
+def _counted(connection: Connection, among: FromClause, conditions: _Conditions) -> Counter[str]:
     sums = [func.coalesce(func.sum(case((condition, 1), else_=0)), 0) for condition in conditions.values()]
-    joined = rollout_hosts.join(hosts, hosts.c.id == rollout_hosts.c.host_id)
-    counted = connection.execute(select(*sums).select_from(joined).where(which)).one()
+    counted = connection.execute(select(*sums).select_from(among)).one()
     return Counter({name: int(count) for name, count in zip(conditions, counted, strict=True)})
 
 
-def _next(id: UUID, number: int, most: int) -> ColumnElement[bool]:
-    """Return the condition, over ``rollout_hosts``, of the *most* pending hosts of a wave whose turn comes next.
+def _next(id: UUID, number: int, most: int) -> Select[Any]:
+    """Select the *most* pending hosts of a wave whose turn comes next.
 
     Those behind them are looked at when they are the next: all of a wave may be all of the fleet.
     """
     first = select(rollout_hosts.c.host_id).where(of_wave(id, number, HostState.PENDING))
-    first = first.order_by(rollout_hosts.c.position).limit(most)
-    return and_(of_wave(id, number, HostState.PENDING), rollout_hosts.c.host_id.in_(first.correlate(None)))
+    return first.order_by(rollout_hosts.c.position).limit(most)

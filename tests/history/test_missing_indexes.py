@@ -23,9 +23,11 @@ from tests.history.test_upgrade import _row
 pytestmark = pytest.mark.postgresql
 LATER = {
     "ix_attempts_recorded_at",
+    "ix_commands_rollout_id_created_at",
     "ix_updates_asked_by_id",
     "ix_updates_failures",
     "ix_updates_host_id_container_id",
+    "ix_updates_unchanged",
 }
 """The indexes that came after the fact tables."""
 
@@ -136,7 +138,7 @@ def test_two_that_build_wait_for_each_other(earlier: Database) -> None:
 def test_a_table_in_use_is_told_and_loses_nothing(earlier: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(missing_indexes, "_LOCK_TIMEOUT_S", 0.2)
     with psycopg.connect(_url(earlier)) as other:
-        other.execute("LOCK TABLE ONLY attempts IN ROW EXCLUSIVE MODE")
+        other.execute("LOCK TABLE ONLY commands IN ROW EXCLUSIVE MODE")
         with pytest.raises(DatabaseUnreachable, match="lock timeout"):
             build_missing(earlier)
     assert set(build_missing(earlier)) == LATER
