@@ -20,7 +20,7 @@ def test_the_invariants_hold_whatever_happens() -> None:
 @pytest.mark.full
 @pytest.mark.nightly
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize("shard", range(NIGHT_SHARDS))
+@pytest.mark.parametrize("shard", range(NIGHT_SHARDS), ids="shard-{:02}".format)
 def test_the_invariants_hold_whatever_happens_at_length(shard: int) -> None:
     within = settings(
         max_examples=BY_NIGHT // NIGHT_SHARDS,
