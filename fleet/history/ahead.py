@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, RowMapping, exists, func, insert, not_, select
 
 from fleet.history.ahead_mark import MARK, is_ahead
+from fleet.history.among import among
 from fleet.history.dispatch import rows_of
 from fleet.history.fact_tables import commands
 from fleet.history.hosts import SILENT_AFTER
@@ -79,7 +80,7 @@ def _next(connection: Connection, rollout_id: UUID, number: int, most: int, now:
         .limit(most)
     )
     ids = list(connection.execute(first).scalars())
-    return select(rollout_hosts).where(c.rollout_id == rollout_id, c.host_id.in_(ids))
+    return select(rollout_hosts).where(c.rollout_id == rollout_id, among(connection, c.host_id, ids))
 
 
 def _open(connection: Connection, rollout_id: UUID) -> int:

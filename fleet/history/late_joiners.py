@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, exists, select
 
+from fleet.history.among import among
 from fleet.history.inventory_tables import containers, hosts
 from fleet.history.rollout_tables import plans, rollout_hosts
 from fleet.history.undone import Targets, late_to
@@ -45,7 +46,7 @@ def _new_hosts(connection: Connection, row: RowMapping) -> list[Any]:
 def _targets(
     connection: Connection, ids: set[UUID], selector: Selector, pins: Mapping[str, str]
 ) -> dict[UUID, Targets]:
-    query = select(containers).where(containers.c.host_id.in_(ids), containers.c.image.in_(list(pins)))
+    query = select(containers).where(among(connection, containers.c.host_id, ids), containers.c.image.in_(list(pins)))
     found: dict[UUID, Targets] = {}
     for each in connection.execute(query.order_by(containers.c.host_id, containers.c.name)).mappings():
         digest = pins[each["image"]]

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
+from fleet.history.among import among
 from fleet.history.inventory_tables import containers, hosts, tags
 from fleet.history.policies import effective_for
 from fleet.rollouts.plan import PlanDocument, PlannedContainer, PlannedHost
@@ -17,13 +18,12 @@ def what_moved(connection: Connection, document: PlanDocument) -> list[str]:
 
 def _moved_hosts(connection: Connection, document: PlanDocument) -> Iterator[str]:
     ids = [host.host_id for host in document.hosts]
-    there = set(
-        connection.execute(select(hosts.c.id).where(hosts.c.id.in_(ids), hosts.c.removed_at.is_(None))).scalars()
-    )
+    present = select(hosts.c.id).where(among(connection, hosts.c.id, ids), hosts.c.removed_at.is_(None))
+    there = set(connection.execute(present).scalars())
     policies = effective_for(connection, ids)
     query = select(containers.c.host_id, containers.c.id, containers.c.name, containers.c.image_id)
     seen: dict[UUID, dict[str, tuple[str, str]]] = {}
-    for row in connection.execute(query.where(containers.c.host_id.in_(ids))):
+    for row in connection.execute(query.where(among(connection, containers.c.host_id, ids))):
         seen.setdefault(row.host_id, {})[row.name] = (row.id, row.image_id)
     for host in document.hosts:
         if host.host_id not in there:

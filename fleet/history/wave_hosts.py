@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, func, insert, select, update
 
+from fleet.history.among import among
 from fleet.history.inventory_tables import hosts
 from fleet.history.late_joiners import late_hosts
 from fleet.history.moves import HostTry, load_hosts, save_hosts
@@ -52,7 +53,7 @@ def refill(connection: Connection, id: UUID, number: int, taken_from: int, count
     """Move the first *count* pending hosts of wave *taken_from*, by their places, to wave *number*."""
     first = select(_C.host_id).where(of_wave(id, taken_from, HostState.PENDING)).order_by(_C.position).limit(count)
     ids = list(connection.execute(first).scalars())
-    mine = (_C.rollout_id == id, _C.host_id.in_(ids))
+    mine = (_C.rollout_id == id, among(connection, _C.host_id, ids))
     connection.execute(update(rollout_hosts).where(*mine).values(wave=number))
 
 

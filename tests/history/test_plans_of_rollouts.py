@@ -25,7 +25,7 @@ SPEC = RolloutSpec(
     waves=(WaveSpec(gate=Gate()),),
     max_parallel=LIVE,
     offline=OfflineSpec(park=True),
-    late_joiners=LateJoiners.EXCLUDE,
+    late_joiners=LateJoiners.CONVERGE,
     quarantine_after=3,
 )
 COUNTED = "GROUP BY rollout_hosts.wave, rollout_hosts.state"
