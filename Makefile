@@ -38,16 +38,10 @@ test: install system ## Run linters, types, floors and the tests, with the chose
 	$(PYTEST) -m "not full" --durations=25
 
 .PHONY: test-full
-test-full: install ## Run everything, every engine generation and every long matrix, and write docs/test-full.md
+test-full: install ## Run everything, every engine generation and every long matrix, and write docs/test-full.md (PARTS="faults lab": only these)
 	scripts/install-engines packages 20.10 26.1 29
 	$(MAKE) --no-print-directory check
-	mkdir -p dist
-	rm -f dist/test-full*.xml
-	$(PYTEST) -m "not nightly" --durations=25 --junitxml=dist/test-full.xml; result=$$?; \
-	test $$result -eq 0 || $(BIN)/python -m pytest -m "not nightly" --last-failed --last-failed-no-failures none \
-		--junitxml=dist/test-full-again.xml; \
-	$(BIN)/python scripts/write_test_tables.py dist/test-full.xml "$$(git describe --always --dirty)" \
-		dist/test-full-again.xml && exit $$result
+	$(BIN)/python scripts/test_full.py $(JOBS) $(PARTS)
 
 # Each shard has a seed of its own, so they are shared out one by one and not by file; any can be run alone.
 SHARDS ?=

@@ -1,20 +1,14 @@
-"""Write docs/test-full.md: what a run of ``make test-full`` proved, as tables, from the JUnit file that pytest leaves.
+"""The page docs/test-full.md: what `make test-full` proved, as tables, from the JUnit files that pytest leaves (test_full.py)."""
 
-Usage: write_test_tables.py JUNIT_XML COMMIT [JUNIT_XML_OF_THE_FAILED_RUN_AGAIN]. A run with a failure is written down as well,
-and says so in its first line; what failed and then passed when it ran again, alone, is named.
-"""
-
-import os
 import re
-import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from xml.etree import ElementTree
 
-PAGE = Path(__file__).parent.parent / "docs" / "test-full.md"
+from pydantic import TypeAdapter
+
 ENGINES = ("20.10", "26.1", "26.1-containerd", "29")
 """The columns of a matrix, as the ids of parametrized tests name them."""
 _HOSTS = {"oak": "20.10", "elm": "26.1-containerd"}
@@ -41,37 +35,66 @@ class Case:
     seconds: float
 
 
-def read(junit: Path) -> tuple[list[Case], datetime, float]:
-    """Return the cases of a run, when it began, and how many seconds it took."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What came of one part."""
+
+    name: str
+    commit: str
+    day: str
+    minutes: float
+    load: float
+    """Of the whole machine, over the last quarter of an hour of it."""
+    cases: Sequence[Case]
+    again: Sequence[Case] = ()
+    """How those that failed ended when they ran a second time, alone."""
+
+    @property
+    def failed(self) -> Sequence[Case]:
+        """What failed when all of it ran."""
+        return [case for case in self.cases if case.result == "failed"]
+
+
+_PART = TypeAdapter(Part)
+
+
+def read_cases(junit: Path) -> list[Case]:
+    """Return the cases of a run."""
     # The file is our own, written a moment ago.
     suite = ElementTree.parse(junit).getroot().find("testsuite")  # noqa: S314
     if suite is None:
         raise SystemExit(f"cannot read {junit}: it holds no test suite")
     # A run that was interrupted leaves entries without a name for what was under way.
-    cases = [_case(element) for element in suite.iter("testcase") if "name" in element.attrib]
-    return cases, datetime.fromisoformat(suite.attrib["timestamp"]), float(suite.attrib["time"])
+    return [_case(element) for element in suite.iter("testcase") if "name" in element.attrib]
 
 
-def page(
-    cases: list[Case], began: datetime, took_s: float, commit: str, machine: str, again: Iterable[Case] = ()
-) -> str:
-    """Return the page (pure); *again* is how those that failed ended when they ran a second time, alone."""
+def write_part(folder: Path, part: Part) -> None:
+    """Keep what came of a part in *folder*."""
+    (folder / f"{part.name}.json").write_bytes(_PART.dump_json(part, indent=1))
+
+
+def written_parts(folder: Path, names: Iterable[str]) -> list[Part]:
+    """Return what came of the parts that were run, in the order of *names*."""
+    kept = [folder / f"{name}.json" for name in names]
+    return [_PART.validate_json(path.read_bytes()) for path in kept if path.exists()]
+
+
+def page(parts: Sequence[Part], meant: Mapping[str, Sequence[str]], machine: str) -> str:
+    """Return the page on *parts*, of those that are *meant*, with what each runs (pure)."""
+    cases = [case for part in parts for case in part.cases]
     count = Counter(case.result for case in cases)
     told = ", ".join(f"{number} {result}" for result, number in sorted(count.items(), key=lambda pair: -pair[1]))
-    verdict = (
-        "Every test passed"
-        if set(count) == {"passed"}
-        else "**Not every test passed**"
-        if count["failed"]
-        else "No test failed"
-    )
     lines = [
         "# What `make test-full` proved",
         "",
-        f"{verdict}: {told}. Run on {began:%Y-%m-%d} at commit {commit}, {machine}; the tests took {took_s / 60:.0f} minutes.",
-        "`make test-full` writes this page anew; nothing in it is written by hand.",
+        f"{_verdict(parts, meant)}: {told}. On {machine}.",
+        "`make test-full` writes this page; nothing in it is written by hand. Each part names the day and the commit of its run.",
         "",
-        *_failures(cases, again),
+        "| Part | What it runs | Tests | Passed | Run on | At commit | Minutes | Load |",
+        "|---|---|---|---|---|---|---|---|",
+        *_parts(parts, meant),
+        "",
+        *_failures(parts),
         "## By room",
         "",
         "| Tests | Number | Passed | Seconds |",
@@ -129,18 +152,43 @@ def _result(element: ElementTree.Element) -> str:
     return "known to fail" if skipped.attrib.get("type") == "pytest.xfail" else "skipped"
 
 
-def _failures(cases: Iterable[Case], again: Iterable[Case]) -> Iterable[str]:
-    """Return the section that names what failed, and how it ended alone; nothing where nothing failed."""
-    failed = [case for case in cases if case.result == "failed"]
+def _verdict(parts: Sequence[Part], meant: Mapping[str, Sequence[str]]) -> str:
+    if missing := [name for name in meant if name not in {part.name for part in parts}]:
+        return f"**Not run: {', '.join(missing)}**"
+    failed = [case for part in parts for case in part.failed]
+    alone = [case for part in parts for case in part.again if case.result == "passed"]
     if not failed:
-        return
-    second = {(case.file, case.title, case.engine): case.result for case in again}
-    yield from ("## What failed", "", "Each ran again alone, after all others.", "")
-    yield from ("| Test | In | Engine | Alone |", "|---|---|---|---|")
-    for case in failed:
-        alone = second.get((case.file, case.title, case.engine), "not run")
-        yield f"| {case.title} | {case.file} | {case.engine} | {alone} |"
-    yield ""
+        return "No test failed"
+    return f"**{len(failed)} failed, of which {len(alone)} passed when they ran again alone**"
+
+
+def _parts(parts: Iterable[Part], meant: Mapping[str, Sequence[str]]) -> Iterable[str]:
+    for part in parts:
+        passed = sum(case.result == "passed" for case in part.cases)
+        runs = ", ".join(meant[part.name])
+        told = f"{len(part.cases)} | {passed} | {part.day} | {part.commit} | {part.minutes} | {part.load}"
+        yield f"| {part.name} | {runs} | {told} |"
+
+
+def _failures(parts: Iterable[Part]) -> Iterable[str]:
+    """Return the section that names what failed, and how it ended alone; nothing where nothing failed."""
+    rows = [
+        f"| {case.title} | {case.file} | {case.engine} | {_alone(case, part.again)} |"
+        for part in parts
+        for case in part.failed
+    ]
+    if rows:
+        yield from ("## What failed", "", "Each ran again alone, after the others of its part.", "")
+        yield from ("| Test | In | Engine | Alone |", "|---|---|---|---|", *rows, "")
+
+
+def _alone(case: Case, again: Iterable[Case]) -> str:
+    same = (
+        other.result
+        for other in again
+        if (other.file, other.title, other.engine) == (case.file, case.title, case.engine)
+    )
+    return next(same, "not run")
 
 
 def _rooms(cases: Iterable[Case]) -> Iterable[str]:
@@ -180,13 +228,3 @@ def _cell(case: Case | None) -> str:
     if case is None:
         return ""
     return f"{case.seconds:.1f}" if case.result == "passed" else f"**{case.result}**"
-
-
-def _machine() -> str:
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{os.cpu_count()} cores, {memory:.0f} GiB, Linux {os.uname().release.split('-')[0]}"
-
-
-if __name__ == "__main__":
-    second = [case for junit in sys.argv[3:] if Path(junit).exists() for case in read(Path(junit))[0]]
-    PAGE.write_text(page(*read(Path(sys.argv[1])), sys.argv[2], _machine(), second))
