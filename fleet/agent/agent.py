@@ -19,12 +19,13 @@ from fleet.agent.loop import Loop
 from fleet.agent.outbox import Outbox
 from fleet.agent.probing import Prober
 from fleet.agent.problems import Problems
+from fleet.agent.pulls import Pulls
 from fleet.agent.receive import Reactions, Receiver
 from fleet.agent.rekeying import Rekeying
 from fleet.agent.resolve import Resolver
 from fleet.agent.speaker import Speaker
 from fleet.agent.watch import SILENCE_S, Watch
-from fleet.agent.work import Pulls, Ways, Workshop
+from fleet.agent.work import Ways, Workshop
 from fleet.clock import Clock
 from fleet.engine.protocol import Engine
 from fleet.errors import EngineError, EngineUnreachable
