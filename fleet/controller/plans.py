@@ -14,7 +14,7 @@ from fleet.errors import NotFound
 from fleet.history import hosts, plans, policies, stops, tags
 from fleet.history.containers import ContainerRow, containers
 from fleet.history.database import Database
-from fleet.history.hosts import HostRow
+from fleet.history.hosts import HostRow, PresentHost
 from fleet.history.plans import PlanRow
 from fleet.history.refusing import check_sendable
 from fleet.rollouts.selector import Selector, is_glob
@@ -45,7 +45,7 @@ def make_plan(
     if asking is not None:
         check_tags(db, _followed(containers(db, selector)), asking=asking, wait_s=WAIT_FOR_HOSTS_S, clock=clock)
     now = db.now()
-    known = hosts.hosts(db)
+    known = hosts.present(db)
     rows, holding = containers(db, selector), policies.effective_policies(db)
     document = draw(
         rows,
@@ -99,7 +99,7 @@ def outdated(db: Database, selector: Selector) -> list[ContainerStanding]:
     """Return how the containers that *selector* takes stand to their tags, by host and name; nothing is asked for."""
     check_hosts(db, selector)
     known = tags.tags(db)
-    stopped = stopped_of(db, hosts.hosts(db))
+    stopped = stopped_of(db, hosts.present(db))
     held = policies.effective_policies(db)
     rows = [row for row in containers(db, selector) if row.host_id in held]
     standings = [choose(stand(row, known.get(row.image)), held[row.host_id].selection) for row in rows]
@@ -108,7 +108,7 @@ def outdated(db: Database, selector: Selector) -> list[ContainerStanding]:
     return [stopped.keep(standing) for standing in without_circles(standings)]
 
 
-def stopped_of(db: Database, known: Iterable[HostRow]) -> Stopped:
+def stopped_of(db: Database, known: Iterable[HostRow | PresentHost]) -> Stopped:
     """Return what people said shall not be updated at this moment, over the hosts that are *known*."""
     now = db.now()
     holding = tuple(stop for stop in stops.stops(db) if stop.holds_at(now))
@@ -117,10 +117,10 @@ def stopped_of(db: Database, known: Iterable[HostRow]) -> Stopped:
 
 def check_hosts(db: Database, selector: Selector) -> None:
     """Raise NotFound where the selector names a host, without wildcards, that there is not."""
-    names = {host.name for host in hosts.hosts(db)} if selector.hosts else set()
+    names = {host.name for host in hosts.present(db)} if selector.hosts else set()
     for wanted in selector.hosts:
         if wanted not in names and not is_glob(wanted):
-            raise NotFound(f"cannot find a host {wanted!r}; see: fleet host ls")
+            raise NotFound(f"cannot find a host {wanted[:80]!r}; see: fleet host ls")
 
 
 def _followed(rows: Iterable[ContainerRow]) -> set[str]:

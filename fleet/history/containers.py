@@ -46,7 +46,7 @@ EVERYTHING = Selector()
 def containers(db: Database, selector: Selector = EVERYTHING) -> list[ContainerRow]:
     """Return the containers that *selector* takes, by host and name."""
     query = (
-        select(hosts.c.name.label("host"), hosts.c.labels.label("host_labels"), *_COLUMNS)
+        select(hosts.c.labels, hosts.c.name.label("host"), *_COLUMNS)
         .join(hosts, hosts.c.id == table.c.host_id)
         .where(hosts.c.removed_at.is_(None))
         .order_by(hosts.c.name, table.c.name, table.c.id)
@@ -56,16 +56,18 @@ def containers(db: Database, selector: Selector = EVERYTHING) -> list[ContainerR
     if names := _literal(selector.containers):
         query = query.where(table.c.name.in_(names))
     with db.reading() as connection:
-        found = []
-        for row in connection.execute(query).mappings():
-            if selector.takes_host(row["host"], row["host_labels"]) and selector.takes_container(
-                row["name"], row["image"]
-            ):
-                found.append(ContainerRow(**{key: value for key, value in row.items() if key != "host_labels"}))
-        return found
+        rows = connection.execute(query)
+        # A mapping of each row makes its names anew, which costs as much as reading it.
+        found = ((labels, ContainerRow(**dict(zip(_NAMES, row, strict=True)))) for labels, *row in rows)
+        return [
+            row
+            for labels, row in found
+            if selector.takes_host(row.host, labels) and selector.takes_container(row.name, row.image)
+        ]
 
 
 _COLUMNS = tuple(column for column in table.c if column.name != "snapshot")
+_NAMES = ("host", *(column.name for column in _COLUMNS))
 
 
 def _literal(globs: tuple[str, ...]) -> list[str]:

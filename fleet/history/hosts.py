@@ -31,6 +31,20 @@ _PRESENT = table.c.removed_at.is_(None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PresentHost:
+    """Of one host what all of a fleet are asked for at once: the rest of it takes long to read."""
+
+    id: UUID
+    name: str
+    labels: dict[str, str]
+    last_seen_at: datetime | None
+
+    def silent(self, now: datetime) -> bool:
+        """Tell whether nothing was heard of it for a while, or never."""
+        return _silent(self.last_seen_at, now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HostRow:
     """One host, as the history knows it."""
 
@@ -71,7 +85,11 @@ class HostRow:
 
     def silent(self, now: datetime) -> bool:
         """Tell whether nothing was heard of it for a while, or never."""
-        return self.last_seen_at is None or self.last_seen_at <= now - SILENT_AFTER
+        return _silent(self.last_seen_at, now)
+
+
+def _silent(last_seen_at: datetime | None, now: datetime) -> bool:
+    return last_seen_at is None or last_seen_at <= now - SILENT_AFTER
 
 
 def add_host(
@@ -132,6 +150,16 @@ def hosts(db: Database) -> list[HostRow]:
     with db.reading() as connection:
         rows = connection.execute(select(table).where(_PRESENT).order_by(table.c.name)).mappings()
         return [_read(row) for row in rows]
+
+
+def present(db: Database) -> list[PresentHost]:
+    """Return every host that was not removed, with little of each, in no order."""
+    query = select(table.c.id, table.c.name, table.c.labels, table.c.last_seen_at).where(_PRESENT)
+    with db.reading() as connection:
+        return [
+            PresentHost(id=id, name=name, labels=labels, last_seen_at=seen)
+            for id, name, labels, seen in connection.execute(query)
+        ]
 
 
 def rejoin_host(
