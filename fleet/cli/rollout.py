@@ -13,7 +13,7 @@ from fleet.cli.select import selecting
 from fleet.cli.session import Branch, Leaf, Session, pass_session
 from fleet.cli.spec import speccing
 from fleet.cli.tree import amount, doing, refusals
-from fleet.cli.waiting import follow, waiting
+from fleet.cli.waiting import follow, follow_back, waiting
 from fleet.cli.words import NOTHING, Duration, moment, short_id
 
 if TYPE_CHECKING:
@@ -233,12 +233,12 @@ def undo(ctx: click.Context, id: str, reason: str, detach: bool, timeout: timede
     session = ctx.ensure_object(Session)
     with session.client() as client:
         answer = client.undo_rollout(id, _stop(reason))
-        if answer.rollout_id is None or detach:
+        if detach:
             if not print_answer(session, answer):
                 made = short_id(answer.rollout_id) if answer.rollout_id else "made once nothing is live any more"
                 click.echo(f"the way back is {made}; see: fleet rollout ls")
             return
-        ctx.exit(follow(session, client, answer.rollout_id.hex, timeout))
+        ctx.exit(follow_back(session, client, id, answer.rollout_id, timeout))
 
 
 @rollout.command("abort")

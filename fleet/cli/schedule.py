@@ -10,7 +10,7 @@ from fleet.cli.console import Column, clean, print_answer, print_table
 from fleet.cli.select import selecting
 from fleet.cli.session import Branch, Session, pass_session
 from fleet.cli.spec import spec_text
-from fleet.cli.words import NOTHING, Duration, moment
+from fleet.cli.words import NOTHING, Duration, chosen, moment
 
 if TYPE_CHECKING:
     from fleet.api.schedules import ScheduleAnswer
@@ -147,7 +147,7 @@ def _show(session: Session, answer: "ScheduleAnswer") -> None:
     s = answer.schedule
     click.echo(f"schedule {s.name}: {s.action.value}, {clean(answer.explained)} ({s.cron}, {s.zone})")
     if s.selector:
-        click.echo(f"  takes {'; '.join(f'{part} {clean(str(value))}' for part, value in s.selector.items())}")
+        click.echo(clean(f"  takes {chosen(s.selector)}"))
     if not s.enabled:
         click.echo(f"  paused; let it run again with: fleet schedule resume {s.name}")
     for at in answer.next_runs:

@@ -11,7 +11,7 @@ from fleet.cli.building import build
 from fleet.cli.console import Column, clean, print_answer, print_table
 from fleet.cli.select import selecting
 from fleet.cli.session import Leaf, Session, pass_session
-from fleet.cli.words import NOTHING, Duration, Moment, moment, read_pairs, short_digest, short_id
+from fleet.cli.words import NOTHING, Duration, Moment, chosen, moment, read_pairs, short_digest, short_id
 from fleet.errors import BadInput
 
 if TYPE_CHECKING:
@@ -158,12 +158,10 @@ def _all(answer: "Stops") -> "tuple[Stop, ...]":
 
 
 def _what(stop: "Stop") -> str:
-    parts = [f"{part} {value}" for part, values in stop.selector.items() for value in _each(values)]
-    return ", ".join([*parts, *([short_digest(stop.digest)] if stop.digest else [])]) or "the fleet"
-
-
-def _each(values: Any) -> list[str]:
-    return [f"{k}={v}" for k, v in values.items()] if isinstance(values, dict) else [str(value) for value in values]
+    return (
+        ", ".join(filter(None, (chosen(stop.selector), short_digest(stop.digest) if stop.digest else "")))
+        or "the fleet"
+    )
 
 
 def _told(session: Session, stop: "Stop", *, lifted: bool = False) -> None:

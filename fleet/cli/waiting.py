@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import click
 
@@ -25,6 +26,8 @@ LOOK_S = 1.0
 """Seconds between two looks; hosts tell of their progress once a second at most."""
 PATIENCE = 30
 """How often in a row the server may be away before the watch gives up; the rollout goes on all the same."""
+NEWEST = 50
+"""Among how many of the latest rollouts a way back is looked for that is being made."""
 SOME_FAILED = 3
 REFUSED = 6
 INTERRUPTED = 130
@@ -68,6 +71,32 @@ def follow(session: Session, client: "Client", id: str, timeout: timedelta | Non
     return 0 if answer.rollout.state == "completed" else SOME_FAILED
 
 
+def follow_back(session: Session, client: "Client", id: str, way_back: UUID | None, timeout: timedelta | None) -> int:
+    """Follow the way back of rollout *id*; where it was not made yet, wait until what is live has ended. Return the exit code."""
+    ends = time.monotonic() + timeout.total_seconds() if timeout else None
+    try:
+        while way_back is None:
+            undone = client.rollout(id).rollout
+            way_back = next((r.id for r in client.rollouts(limit=NEWEST).rollouts if r.way_back_of == undone.id), None)
+            if way_back is None and undone.ended_at is not None:
+                click.echo(f"rollout {short_id(undone.id)} {undone.state.words}: it had updated nothing")
+                return 0
+            _check_time(ends, undone.id.hex)
+            time.sleep(0 if way_back else LOOK_S)
+    except KeyboardInterrupt:
+        say(f"detached: rollout {id} goes back all the same; see: fleet rollout ls")
+        return INTERRUPTED
+    return follow(session, client, way_back.hex, None if ends is None else timedelta(seconds=ends - time.monotonic()))
+
+
+def _check_time(ends: float | None, id: str) -> None:
+    """Raise TimedOut where the time of a watch is over."""
+    if ends is not None and time.monotonic() >= ends:
+        raise TimedOut(
+            f"cannot wait any longer: rollout {id[-8:]} goes on; watch it with: fleet rollout watch {id[-8:]}"
+        )
+
+
 def _watch(session: Session, client: "Client", id: str, timeout: timedelta | None) -> "RolloutAnswer":
     ends = time.monotonic() + timeout.total_seconds() if timeout else None
     away = 0
@@ -85,10 +114,7 @@ def _watch(session: Session, client: "Client", id: str, timeout: timedelta | Non
             else:
                 if answer.rollout.ended_at is not None or waits(answer):
                     return answer
-            if ends is not None and time.monotonic() >= ends:
-                raise TimedOut(
-                    f"cannot wait any longer: rollout {id[-8:]} goes on; watch it with: fleet rollout watch {id[-8:]}"
-                )
+            _check_time(ends, id)
             time.sleep(LOOK_S)
 
 
@@ -151,5 +177,7 @@ def _show_end(session: Session, answer: "RolloutAnswer", outcomes: "list[Outcome
             say(f"{host.host} {host.state.value}: {host.reason}")
     for o in outcomes:
         if o.result in ("failed", "rolled_back", "rollback_failed", "abandoned"):
-            say(f"{o.host} {o.container}: {o.reason}; see: fleet history show {short_id(o.id)}")
+            say(
+                f"{o.host} {o.container}: {o.reason or came_to(o.result.value, o.back)}; see: fleet history show {short_id(o.id)}"
+            )
     click.echo(f"rollout {short_id(answer.rollout.id)} {answer.rollout.state.words}")

@@ -123,6 +123,8 @@ class _Carrier:
             case OpenWave(number=number):
                 call_off_ahead(self._connection, self._id, now, "its wave is opened")
                 anew: dict[str, Any] = {"active_ms": 0, "active_since": None, "soak_since": None, "ended_at": None}
+                # Why it failed the last time is no more true of it.
+                anew["reason"] = None
                 self._wave(number, "wave opened", state=WaveState.OPEN, opened_at=now, **anew)
             case StartClock(number=number):
                 self._wave(number, "", active_since=now)

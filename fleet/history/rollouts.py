@@ -159,7 +159,7 @@ def _act(db: Database, rollout_id: UUID, kind: str, decide: Decide, *, by: str, 
     with db.writing() as connection:
         row, now = _locked(connection, rollout_id, db)
         if row["state"].ended:
-            raise Refused(f"cannot change rollout #{row['number']}: it is {row['state']}")
+            raise Refused(f"cannot change rollout #{row['number']}: it is {row['state'].words}")
         _carry(connection, row, decide(facts_of(connection, row, now), now), now, kind, by, door, reason)
 
 

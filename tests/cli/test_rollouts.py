@@ -1,11 +1,15 @@
 """Rollouts as they are typed: begun with a spec, watched to their end, or until they wait for somebody."""
 
 import json
+import threading
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from fleet.history import caps, tags
+from fleet.road.messages import Go, Offer, Order
+from fleet.updates.outcome import Result
 from tests.cli.conftest import Fleet
 from tests.controller.centre import NEW, Centre, ScriptedHost
 from tests.web.test_routes import IMAGE, carry_out
@@ -106,6 +110,54 @@ def test_a_wave_is_approved_and_what_the_rollout_did_is_undone(
     assert (ran.code, "the way back is" in ran.out) == (0, True)
     carry_out(centre, moved)
     assert fleet("rollout", "watch", "#2", "--timeout", "20s").code == 0
+
+
+def test_the_undoing_of_a_rollout_that_runs_is_followed_to_the_end_of_its_way_back(
+    fleet: Fleet, centre: Centre, moved: ScriptedHost, tmp_path: Path
+) -> None:
+    """What is live ends first; then the way back is made, and followed in place of what it undoes."""
+    spec = tmp_path / "spec.yaml"
+    spec.write_text("waves: [{size: rest, soak: 1h}]\n")
+    fleet("rollout", "start", "--no-check", "--spec", str(spec), "-d")
+    carry_out(centre, moved)
+    ended = threading.Event()
+
+    def turn() -> None:
+        # What the planner and the host do meanwhile.
+        orders: dict[UUID, Order] = {}
+        while not ended.wait(0.05):
+            centre.turn()
+            for message in (opened.message for opened in moved.hear(0.05)):
+                match message:
+                    case Offer():
+                        moved.claim(message.command)
+                    case Order():
+                        orders[message.command] = message
+                        moved.ready(message)
+                    case Go():
+                        for outcome in moved.outcomes(orders[message.command], Result.UPDATED):
+                            moved.say(outcome)
+
+    thread = threading.Thread(target=turn)
+    thread.start()
+    try:
+        ran = fleet("rollout", "undo", "#1", "--reason", "slow", "--timeout", "60s")
+    finally:
+        ended.set()
+        thread.join(20)
+    assert (ran.code, "went back" in ran.out) == (0, True), ran.err
+
+
+def test_a_wave_that_is_retried_says_no_more_why_it_failed(
+    fleet: Fleet, centre: Centre, moved: ScriptedHost, tmp_path: Path
+) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text("waves: [{size: rest, on_failure: hold}]\nbudget: {max_failed_total: 5}\n")
+    fleet("rollout", "start", "--no-check", "--spec", str(spec), "-d")
+    carry_out(centre, moved, Result.ROLLED_BACK)
+    assert "1 of 1 hosts failed" in fleet("rollout", "show", "#1").out
+    assert fleet("rollout", "retry", "#1").code == 0
+    assert "hosts failed" not in fleet("rollout", "show", "#1").out
 
 
 def test_without_a_spec_a_rollout_goes_in_four_waves(fleet: Fleet, moved: ScriptedHost) -> None:
