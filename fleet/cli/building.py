@@ -4,6 +4,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from fleet.errors import BadInput
 
+LONGEST_TOLD = 100
+"""How many characters of what cannot be used are told."""
+
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
@@ -19,5 +22,11 @@ def build(kind: type[M], /, **fields: Any) -> M:
     except ValidationError as broken:
         first = broken.errors(include_url=False, include_context=False)[0]
         name = ".".join(str(part) for part in first["loc"]) or kind.__name__.lower()
-        given = repr(first["input"])[:100]
+        given = _told(first["input"])
         raise BadInput(f"cannot use {given} as {name}: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+def _told(given: Any) -> str:
+    """Return what was given as it was typed: several of an option are a tuple here alone."""
+    texts = given if isinstance(given, tuple) else (given,)
+    return ", ".join(repr(text) for text in texts)[:LONGEST_TOLD]

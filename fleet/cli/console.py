@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import click
 
+from fleet.api.words import NOTHING
 from fleet.cli.session import Session
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 NARROWEST = 40
 """Columns of the narrowest terminal that a table is fitted to."""
 NONE_KNOWN = "no containers; is an agent running? see: fleet host ls"
-"""What is said where no container is known that one asks for."""
+"""What is said where no container is known at all."""
+NONE_FITS = "no container fits; see all of them with: fleet ps"
+"""What is said where none is known of those that one asks for."""
 _GAP = 2
 _SHORT = 28
 """The width down to which a long column is shortened before another one is given up, where it names none."""
@@ -129,11 +132,14 @@ def paint(session: Session, word: str, text: str | None = None) -> str:
 def fitting(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> dict[int, int]:
     """Return the places of the columns that fit into *width*, each with the width that it gets.
 
-    Those of rank 0 are always there. The longest cells are shortened before another column is given up.
+    Those of rank 0 are always there. Where not all of them fit, those that say nothing go first, and the longest cells are
+    shortened before another column is given up.
     """
     natural = [max(len(c.title), *(len(row[i]) for row in rows)) for i, c in enumerate(columns)]
     least = [min(n, max(c.least, len(c.title))) for n, c in zip(natural, columns, strict=True)]
     kept = list(range(len(columns)))
+    if sum(n + _GAP for n in natural) - _GAP > width:
+        kept = [i for i in kept if not columns[i].rank or any(row[i] != NOTHING for row in rows)]
     while sum(least[i] + _GAP for i in kept) - _GAP > width:
         last = max(kept, key=lambda i: (columns[i].rank, i))
         if columns[last].rank == 0:

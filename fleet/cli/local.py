@@ -1,7 +1,7 @@
 """The agent of the machine that ``fleet up`` runs on: enrolled by itself, over the same API as any other host."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from fleet.cli.joining import enrol, rejoin
 from fleet.client import Client, ServerAddress
 from fleet.controller import keys
 from fleet.controller.supervisor import Child
-from fleet.errors import NotFound
+from fleet.errors import NotFound, Unreachable
 from fleet.road.broker import BrokerAddress
 from fleet.road.join import JoinFile
 from fleet.settings import places
@@ -27,8 +27,13 @@ class LocalAgent(Child):
         name: str,
         engine: str,
         environment: Mapping[str, str],
+        joined: Callable[[], None],
     ) -> None:
-        """Prepare the agent of host *name*, on the engine at *engine* (empty: the machine's own)."""
+        """Prepare the agent of host *name*, on the engine at *engine* (empty: the machine's own).
+
+        *joined* is called once the centre listens and knows this machine, at the first start alone.
+        """
+        self._joined: Callable[[], None] | None = joined
         self._settings = settings
         self._broker = broker
         self._name = name
@@ -42,8 +47,15 @@ class LocalAgent(Child):
 
     def start(self) -> None:
         """See that the centre knows this machine, then start; raise Unreachable or Refused while it is not up yet."""
-        with Client(ServerAddress.parse(str(self._settings.socket.absolute()))) as client:
-            self.join(client)
+        try:
+            with Client(ServerAddress.parse(str(self._settings.socket.absolute()))) as client:
+                self.join(client)
+        except Unreachable as error:
+            # Its own remedy, to start a centre, is what is being done.
+            raise Unreachable("cannot let this machine join yet: the web process does not listen so far") from error
+        if self._joined is not None:
+            self._joined, told = None, self._joined
+            told()
         super().start()
 
     def join(self, client: Client) -> None:

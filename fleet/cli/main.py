@@ -116,7 +116,7 @@ def _missing(error: ModuleNotFoundError) -> int:
 
 def _stopped_by_system(error: OSError) -> int:
     """Say what the system refused: a full disk, a folder that may not be written, too many open files."""
-    where = f" with {error.filename}" if error.filename else ""
+    where = f" with {str(error.filename)[:200]}" if error.filename else ""
     click.echo(f"cannot go on{where}: {error.strerror or error}", err=True)
     _close_stdout()
     return 1

@@ -26,7 +26,16 @@ _PROBES = (
     Column("WHY", 1),
 )
 _FINDINGS = (Column("GRADE"), Column("HOST"), Column("CODE"), Column("WHAT"))
-_DAYS = tuple(map(Column, ("DAY", "MIRROR", "PULLS", "SERVED", "FAILURES", "FALLBACKS", "BYTES", "TIME")))
+_DAYS = (
+    Column("DAY"),
+    Column("MIRROR"),
+    Column("PULLS", right=True),
+    Column("SERVED", right=True),
+    Column("FAILURES", right=True),
+    Column("FALLBACKS", 1, right=True),
+    Column("BYTES", right=True),
+    Column("TIME", 2, right=True),
+)
 
 
 @click.group(cls=Branch)
@@ -161,4 +170,4 @@ def stats(session: Session, since: str) -> None:
         )
         for d in answer.days
     ]
-    print_table(session, _DAYS, rows, "nothing was pulled since then")
+    print_table(session, _DAYS, rows, f"nothing was pulled since {since}")

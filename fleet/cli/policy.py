@@ -89,7 +89,7 @@ def _write(session: Session, document: dict[str, Any], host: str | None, label: 
 
 def _read(file: str) -> dict[str, Any]:
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as e:
         raise BadInput(f"cannot read the policy {file}: {getattr(e, 'strerror', None) or 'not a text file'}") from e
     try:

@@ -55,12 +55,15 @@ def run(settings: "CentreSettings", engine: str = "") -> None:
         broker = EmbeddedBroker(settings.state_dir.absolute() / "broker", server=find_server())
         environment = _environment(settings, broker.address.url)
         _migrate(environment)
-        agent = LocalAgent(settings, broker.address, _host_name(), engine, environment)
+        agent = LocalAgent(settings, broker.address, _host_name(), engine, environment, lambda: _tell_ready(settings))
         kept: dict[str, Kept] = {"broker": broker}
         kept |= {name: centre_process(name, environment) for name in PROCESSES}
         click.echo(f"fleet keeps everything in {settings.state_dir}; Ctrl-C ends it", err=True)
-        click.echo(f"once it listens, look around from another terminal with: {_look_around(settings)}", err=True)
         Supervisor({**kept, "agent": agent}).run()
+
+
+def _tell_ready(settings: "CentreSettings") -> None:
+    click.echo(f"it listens; look around from another terminal with: {_look_around(settings)}", err=True)
 
 
 def _look_around(settings: "CentreSettings") -> str:

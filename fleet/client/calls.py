@@ -302,6 +302,6 @@ def _given(**query: Any) -> list[tuple[str, Any]]:
 
 
 def _part(name: str) -> str:
-    if not name or name in (".", ".."):
-        raise BadInput(f"cannot use {name!r} as a name")
+    if not name or name in (".", "..") or "/" in name:
+        raise BadInput(f"cannot use {name[:80]!r} as a name")
     return quote(name, safe="")

@@ -149,7 +149,7 @@ def probed(*states: ProbeState) -> Callable[[Facts], Iterable[Found]]:
         for mirror, found in by_mirror.items():
             names = sorted({probe.host for probe in found})
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            text = f"{mirror}, from {names[0]}{more}: {found[0].reason}"
+            text = f"{mirror}: from {names[0]}{more}: {found[0].reason}"
             yield Found(subject=mirror, text=text)
 
     return look

@@ -90,6 +90,8 @@ def _runs(wanted: str) -> Condition:
         return tuple_(containers.c.host_id, containers.c.id).in_(
             select(d.host_id, d.container_id).where(d.digest >= low, d.digest < high)
         )
+    if wanted.startswith("sha256:"):
+        raise BadInput(f"cannot use {wanted[:80]!r} as a digest; give it whole, or at least 12 hex digits of it")
     reference = Reference.parse(wanted)
     if reference.digest is not None:
         raise BadInput(f"cannot look for {wanted[:200]!r}; give the image or the digest, not both")

@@ -23,7 +23,13 @@ _DOMAIN = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
 _PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 _REFERENCE = re.compile(rf"({_DOMAIN})/({_PART}(?:/{_PART})*)(?::({_TAG}))?(?:@(\S+))?")
+_REGISTRY = re.compile(_DOMAIN)
 _IMAGE_ID = re.compile(r"[0-9a-f]{64}")
+
+
+def is_registry(text: str) -> bool:
+    """Tell whether *text* may stand before the first slash of a reference: a host, and a port where one is named."""
+    return _REGISTRY.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)

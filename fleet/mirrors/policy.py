@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fleet.errors import BadInput
-from fleet.images.reference import DOCKER_HUB
+from fleet.images.reference import DOCKER_HUB, is_registry
 from fleet.mirrors.endpoint import Shape, parse_endpoint, write_endpoint
 from fleet.mirrors.source import MirrorRule, Provenance
 
@@ -62,8 +62,13 @@ def _rule(entry: object, named: str, *, provenance: Provenance, where: str) -> M
     for_registry, url = entry.get("for", GLOBAL), entry.get("url")
     if not isinstance(url, str) or not isinstance(for_registry, str) or not registry_key(for_registry):
         raise BadInput(f"cannot read {named} of {where}; expected a registry as for, and a URL as url")
+    registry = registry_key(for_registry)
+    if registry != GLOBAL and not is_registry(registry):
+        raise BadInput(
+            f"cannot use {for_registry[:80]!r} as for in {named} of {where}; expected a registry such as ghcr.io, or *"
+        )
     return MirrorRule(
-        for_registry=registry_key(for_registry),
+        for_registry=registry,
         endpoint=parse_endpoint(
             url,
             shape=_shape(entry.get("shape", Shape.PLAIN), named, where),

@@ -88,6 +88,10 @@ BAD = (
     (("import", "mirrors", "/nowhere"), 1),
     (("import", "mirrors", "/etc/hostname"), 1),
     (("update", "web-1", "--timeout", "soon"), 1),
+    (("history", "who-runs", "sha256:xyz"), 1),
+    (("schedule", "rm", "../x"), 1),
+    (("ps", "x" * 5000), 5),
+    (("skip", ""), 1),
 )
 LISTS = (
     ("host", "ls"),
@@ -126,6 +130,7 @@ class TestPolicyFiles:
         '[[mirrors]]\nfor = "docker.io"\nurl = "ftp://x"\n',
         '[[mirrors]]\nfor = "docker.io"\nurl = "https://x"\nshape = "round"\n',
         'colour = "red"\n',
+        '[[mirrors]]\nfor = "docker io"\nurl = "https://x"\n',
     )
 
     def test_one_that_cannot_be_used_changes_nothing(

@@ -191,7 +191,7 @@ class TestLooking:
         ran = fleet("ps")
         assert ran.lines[1].split()[:3] == ["web-1", "web", "nginx:1"]
         assert len(fleet("ps", "web-*").lines) == 2
-        assert "no containers" in fleet("ps", "--host", "db-*").err
+        assert "no container fits" in fleet("ps", "--host", "db-*").err
 
     def test_json_is_the_apis_own_document(self, fleet: Fleet, web1: ScriptedHost) -> None:
         document = json.loads(fleet("ps", "-o", "json").out)
@@ -207,6 +207,10 @@ class TestLooking:
 
     def test_where_nothing_runs_nothing_is_called_current(self, fleet: Fleet) -> None:
         assert fleet("outdated").err == fleet("ps").err == "no containers; is an agent running? see: fleet host ls\n"
+
+    def test_where_nothing_fits_nobody_is_sent_to_look_for_an_agent(self, fleet: Fleet, web1: ScriptedHost) -> None:
+        for args in (("ps",), ("outdated",), ("plan", "--no-check")):
+            assert fleet(*args, "--image", "nothing").err == "no container fits; see all of them with: fleet ps\n"
 
     def test_the_history_is_asked_and_shown(self, fleet: Fleet, centre: Centre, moved: ScriptedHost) -> None:
         fleet("update", "web-1", "--no-check", "-d")

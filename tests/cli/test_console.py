@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.cli import history
+from fleet.cli import history, mirror
 from fleet.cli.console import Column, clean, colourful, fitting, in_brief, print_table, shorten
 from fleet.cli.session import Session
 
@@ -28,6 +28,20 @@ def test_a_wide_terminal_shows_all() -> None:
 def test_the_least_important_goes_first() -> None:
     assert fitting(COLUMNS, [ROW], 25) == {0: 5, 2: 6, 3: 5}
     assert fitting(COLUMNS, [ROW], 16) == {0: 5, 2: 6}
+
+
+def test_a_column_that_says_nothing_goes_before_any_is_shortened() -> None:
+    rows = [("web-1", "env=prod,site=berlin", "online", "-"), ("web-2", "-", "online", "-")]
+    assert fitting(COLUMNS, rows, 40) == {0: 5, 1: 20, 2: 6}
+    assert fitting(COLUMNS, rows, 50) == {0: 5, 1: 20, 2: 6, 3: 5}
+    assert set(fitting(COLUMNS, [("-", "-", "-", "-")], 16)) == {0, 2}
+
+
+def test_the_days_of_mirrors_name_each_in_full_on_a_terminal_of_80_columns() -> None:
+    day = ("2026-11-26", "http://10.77.104.5:5000", "2", "2", "0", "2", "631257", "0.8 s")
+    shown = fitting(mirror._DAYS, [day], 80)
+    assert shown[1] == len(day[1])
+    assert {mirror._DAYS[i].title for i in shown} >= {"SERVED", "FAILURES", "FALLBACKS", "BYTES"}
 
 
 @given(width=st.integers(1, 200), cells=st.lists(st.text(max_size=40), min_size=4, max_size=4))

@@ -9,6 +9,7 @@ import pytest
 from fleet.agent.identity import Identity
 from fleet.cli.local import LocalAgent
 from fleet.client import Client, ServerAddress
+from fleet.errors import Unreachable
 from fleet.history import hosts
 from fleet.road.join import JoinFile
 from fleet.road.up import lets_in
@@ -27,7 +28,15 @@ def client(served: Path) -> Iterator[Client]:
 @pytest.fixture
 def local(centre: Centre) -> LocalAgent:
     """The machine's agent, not started."""
-    return LocalAgent(centre.settings, centre.broker, "desk", "", {})
+    return LocalAgent(centre.settings, centre.broker, "desk", "", {}, lambda: None)
+
+
+def test_while_the_centre_does_not_listen_nobody_is_told_to_start_one(centre: Centre) -> None:
+    told: list[str] = []
+    local = LocalAgent(centre.settings, centre.broker, "desk", "", {}, lambda: told.append("it listens"))
+    with pytest.raises(Unreachable, match=r"the web process does not listen so far$"):
+        local.start()
+    assert not told
 
 
 def state(centre: Centre) -> Path:

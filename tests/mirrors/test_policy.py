@@ -52,6 +52,8 @@ def test_no_mirrors_are_no_rules(nothing: object) -> None:
         ({"for": "docker.io"}, "expected a registry as for, and a URL as url"),
         ({"url": 7}, "expected a registry as for, and a URL as url"),
         ({"url": "http://a", "for": ""}, "expected a registry as for"),
+        ({"url": "http://a", "for": "docker io"}, "expected a registry such as ghcr.io, or"),
+        ({"url": "http://a", "for": "*.io"}, "expected a registry such as ghcr.io, or"),
         ({"url": "http://a", "shape": "round"}, "plain, artifactory, harbor, ns"),
         ({"url": "http://a", "insecure": "yes"}, "expected true or false"),
         ({"url": "a.lan"}, "must begin with http"),
