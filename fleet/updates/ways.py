@@ -6,7 +6,7 @@ from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from fleet.engine.protocol import Engine, Inspect
+from fleet.engine.protocol import Engine, EngineFacts, Inspect
 from fleet.errors import EngineError, EngineUnreachable, Refused
 from fleet.gateway.server import Gateway
 from fleet.gateway.session import USER, Session
@@ -55,6 +55,7 @@ class Errand:
     image_id: str = ""
     bytes: int = 0
     attempts: tuple[Attempt, ...] = ()
+    _facts: EngineFacts | None = None
 
     def present(self) -> Inspect | None:
         """Return the image where the engine has it already for this platform, by its own memory or by ours."""
@@ -63,9 +64,14 @@ class Errand:
         found = (self.engine.image(name) for name in names)
         return next((image for image in found if image is not None and self._fits(image)), None)
 
+    def facts(self) -> EngineFacts:
+        """Return what the engine says of itself, asked once a pull."""
+        self._facts = self._facts or self.engine.facts()
+        return self._facts
+
     def wanted_platform(self) -> Platform:
         """Return the platform that is wanted."""
-        facts = self.engine.facts()
+        facts = self.facts()
         return self.platform or Platform.parse(f"{facts.os}/{facts.architecture}")
 
     def _fits(self, image: Inspect) -> bool:
@@ -114,7 +120,7 @@ def natively(errand: Errand, gateway: Gateway, table: MirrorTable, hosts: Manage
 def by_engine(errand: Errand, credentials: CredentialSource) -> None:
     """Let the engine pull by itself, from wherever it chooses; raise Refused, TimedOut or EngineError."""
     errand.tier = Tier.DAEMON
-    name, facts = by_digest(errand.reference, errand.digest), errand.engine.facts()
+    name, facts = by_digest(errand.reference, errand.digest), errand.facts()
     auth = asyncio.run(engine_auth(errand.reference, facts, credentials))
     pull = EnginePull(errand.engine, name, auth=auth, platform=str(errand.platform or ""))
     try:
@@ -164,7 +170,9 @@ def _serve(errand: Errand, gateway: Gateway, session: Session, name: str, *, sho
     *shown*: whether the engine is given the secret with the pull; else its ``hosts.toml`` has it.
     """
     engine, watch = errand.engine, errand.watch(lambda: _progress(session))
-    facts = engine.facts()
+    # On its way while the engine tells of itself; what it fails by is met again below.
+    gateway.submit(session.manifest(errand.digest))
+    facts = errand.facts()
     prepared = gateway.submit(session.prepare(errand.wanted_platform()))
     images = chains(engine)
     watch.wait(lambda s: bool(futures.wait([prepared], s).done), lambda reason: gateway.abort(session, reason))
