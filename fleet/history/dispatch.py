@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, insert, select
+from sqlalchemy import Connection, RowMapping, select
 
 from fleet.history.among import among
 from fleet.history.fact_tables import commands
@@ -14,6 +14,7 @@ from fleet.history.moves import HostTry, load_hosts, save_hosts
 from fleet.history.policies import effective_for
 from fleet.history.rollout_tables import rollout_hosts
 from fleet.history.stopping import without_held
+from fleet.history.upsert import insert_rows
 from fleet.ids import new_id
 from fleet.images.digest import Digest
 from fleet.images.platform import Platform
@@ -45,8 +46,7 @@ def dispatch(connection: Connection, rollout: RowMapping, host_ids: Sequence[UUI
         host.give(ids[host.host_id])
         host.not_before = None
         host.move(HostState.DISPATCHED, now)
-    if rows:
-        connection.execute(insert(commands), rows)
+    insert_rows(connection, commands, rows)
     save_hosts(connection, tries.values())
 
 
@@ -78,7 +78,9 @@ def _foreign(connection: Connection, host_ids: Sequence[UUID]) -> dict[str, str]
     other = (hosts.c.architecture != "", containers.c.platform != "", containers.c.platform != own)
     query = select(containers.c.id, containers.c.platform).join(hosts, hosts.c.id == containers.c.host_id)
     rows = connection.execute(
-        query.where(among(connection, containers.c.host_id, host_ids), *other, ~containers.c.platform.startswith(own + "/"))
+        query.where(
+            among(connection, containers.c.host_id, host_ids), *other, ~containers.c.platform.startswith(own + "/")
+        )
     )
     return {row.id: row.platform for row in rows}
 

@@ -11,11 +11,12 @@ from operator import attrgetter
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Select, Update, bindparam, case, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, Update, bindparam, case, select, update
 
 from fleet.history.among import among, in_order
 from fleet.history.fact_tables import commands, rollout_events
 from fleet.history.rollout_tables import rollout_hosts
+from fleet.history.upsert import insert_rows
 from fleet.ids import new_id
 from fleet.rollouts.states import CommandState, HostState
 
@@ -214,7 +215,7 @@ def save_hosts(connection: Connection, loaded: Iterable[HostTry]) -> None:
     alone += [each for each in moved if each.given]
     keys = ({"the_rollout": each.rollout_id, "the_host": each.host_id} for each in alone)
     _set_each(connection, one, list(zip(keys, alone, strict=True)), (*_HOST_COLUMNS, "command_id"))
-    connection.execute(insert(rollout_events), [each for host in moved for each in host.events])
+    insert_rows(connection, rollout_events, [each for host in moved for each in host.events])
 
 
 def _parted(loaded: Iterable[T], columns: Sequence[str]) -> tuple[list[list[T]], list[T]]:

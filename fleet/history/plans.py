@@ -20,6 +20,7 @@ from fleet.history.rollout_tables import plans as table
 from fleet.history.rollout_tables import rollout_hosts, rollouts, waves
 from fleet.history.staleness import what_moved
 from fleet.history.superseding import supersede
+from fleet.history.upsert import insert_rows
 from fleet.history.wave_hosts import host_row
 from fleet.ids import new_id
 from fleet.rollouts.plan import PlanDocument, PlannedHost
@@ -132,7 +133,7 @@ def _waves(connection: Connection, id: UUID, plan: PlanRow, spec: RolloutSpec, n
     placed = [PlacedHost(host_id=key, name=host.host, labels=labels[key]) for key, host in planned.items()]
     order = [(number, host_id) for number, ids in enumerate(cut(spec, placed, plan.id)) for host_id in ids]
     found = [_host(id, number, place, planned[key], now) for place, (number, key) in enumerate(order)]
-    connection.execute(insert(rollout_hosts), found)
+    insert_rows(connection, rollout_hosts, found)
 
 
 def _host(rollout_id: UUID, wave: int, position: int, host: PlannedHost, now: datetime) -> dict[str, object]:
