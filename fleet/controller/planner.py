@@ -12,6 +12,8 @@ from uuid import UUID
 from fleet.clock import Clock, SystemClock
 from fleet.controller import beat, keys, pulse, schedules
 from fleet.controller.check import asking_of, check_due
+from fleet.controller.condition_log import ConditionLog
+from fleet.controller.conditions import active
 from fleet.controller.errands import Errands, Threads
 from fleet.controller.flood import FloodGate
 from fleet.controller.reconciler import Reconciler
@@ -32,6 +34,7 @@ log = logging.getLogger(__name__)
 
 SCHEDULES = "schedules"
 CHECK = "check"
+LOOK = "look"
 _MOST_PASSES = 8
 """More than rollouts wait for one another in a row; what were left would be done at the next tick."""
 
@@ -59,6 +62,7 @@ class Planner:
         self._ways = ways
         self._settings = settings
         self._clock = clock or SystemClock()
+        self._conditions = ConditionLog()
 
     def tick(self) -> None:
         """Do all that is due now; raise BrokerUnreachable or DatabaseUnreachable, and the next tick makes it good."""
@@ -88,6 +92,10 @@ class Planner:
             check_due, self._db, asking=self._ways.asking, interval_s=self._settings.check.interval_s, clock=self._clock
         )
         self._ways.errands.begin(CHECK, look)
+
+    def look(self) -> None:
+        """Say in the log which conditions began to hold, and which hold no more."""
+        self._ways.errands.begin(LOOK, lambda: self._conditions.tell(active(self._db)))
 
     def reconcile(self) -> None:
         """Compare the broker's users with the hosts."""
@@ -159,7 +167,12 @@ def run(settings: CentreSettings) -> None:
         errands=Threads(),
     )
     planner = Planner(db, keys.signing_key(settings.state_dir), ways, settings)
-    others = {beat.CHECK: planner.check, beat.RECONCILE: planner.reconcile, beat.PRUNE: planner.prune}
+    others = {
+        beat.CHECK: planner.check,
+        beat.LOOK: planner.look,
+        beat.RECONCILE: planner.reconcile,
+        beat.PRUNE: planner.prune,
+    }
     worker.run_tick_worker(
         broker, _calmly("tick", planner.tick), {name: _calmly(name, work) for name, work in others.items()}
     )

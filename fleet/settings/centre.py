@@ -81,6 +81,8 @@ class PlannerSettings(_Group):
     """Seconds between two ticks: what a person notices as at once."""
     batch: Annotated[int, Field(gt=0, le=10_000)] = 500
     """Messages that one tick signs before it sends them: one round trip to the broker."""
+    look_s: Seconds = 300.0
+    """How often the log is told which conditions began or ended: they build up over minutes, and looking reads all hosts."""
     reconcile_s: Seconds = 60.0
     """Seconds between two comparisons of the broker's users with the hosts: a broker restarted without them is
     whole again after at most that."""

@@ -1,5 +1,6 @@
 """What a person is told, and what not."""
 
+import logging
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from fleet.controller.condition import Facts
 from fleet.controller.condition_catalogue import CATALOGUE
+from fleet.controller.condition_log import ConditionLog
 from fleet.controller.conditions import judge
 from fleet.controller.mirror_audit import audit_mirrors
 from fleet.history.hosts import HostRow
@@ -177,6 +179,20 @@ def test_a_mirror_that_is_not_well_is_told_once_for_all_hosts(state: ProbeState,
     found = judge(Facts(now=NOON, probes=[probe(state), probe(state, "web-2")]))
     assert [condition.code for condition in found] == expected
     assert all(condition.subject == "https://m.lan" for condition in found)
+
+
+def test_the_log_says_once_what_begins_and_what_ends(caplog: pytest.LogCaptureFixture) -> None:
+    """In the words of the catalogue, as loud as it is severe."""
+    caplog.set_level(logging.INFO)
+    (down,) = judge(Facts(now=NOON, hosts=[host()], probes=[probe(ProbeState.DOWN)]))
+    told = ConditionLog()
+    for holding in ([down], [down], []):
+        told.tell(holding)
+    first, last = caplog.records
+    assert (first.message, first.levelname, last.message) == ("condition began", "WARNING", "condition ended")
+    assert (vars(first)["code"], vars(first)["subject"]) == ("mirror-down", "https://m.lan")
+    assert vars(first)["remedy"] == down.remedy
+    assert vars(last)["code"] == "mirror-down"
 
 
 def test_a_certificate_is_told_of_two_weeks_before_it_expires() -> None:

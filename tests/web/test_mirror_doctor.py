@@ -1,5 +1,6 @@
 """What keeps a host from its mirrors is a check of the doctor, with what to do about it."""
 
+import logging
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -86,8 +87,14 @@ def test_what_a_host_finds_in_its_files_is_a_check_with_its_fix(
         (ProbeState.TLS, "mirror-tls", "ca.crt"),
     ],
 )
-def test_what_a_host_finds_at_its_mirrors_is_a_check_with_its_fix(
-    http: TestClient, centre: Centre, web1: ScriptedHost, state: ProbeState, id: str, fix: str
+def test_what_a_host_finds_at_its_mirrors_is_a_check_with_its_fix_and_in_the_log(
+    http: TestClient,
+    centre: Centre,
+    web1: ScriptedHost,
+    caplog: pytest.LogCaptureFixture,
+    state: ProbeState,
+    id: str,
+    fix: str,
 ) -> None:
     assert checks(http)[id]["grade"] == "PASS"
     host_id = UUID(http.get("/api/v1/hosts/web-1").json()["host"]["id"])
@@ -99,3 +106,8 @@ def test_what_a_host_finds_at_its_mirrors_is_a_check_with_its_fix(
     assert (check["grade"], check["subject"]) == ("WARN", "https://m.lan")
     assert fix in check["fix"]
     assert "web-1" in check["text"]
+    caplog.set_level(logging.INFO)
+    centre.planner.look()
+    centre.planner.look()
+    said = [vars(record) for record in caplog.records if record.message == "condition began"]
+    assert [(record["code"], record["subject"]) for record in said] == [(id, "https://m.lan")]
