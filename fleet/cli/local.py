@@ -53,9 +53,9 @@ class LocalAgent(Child):
         except Unreachable as error:
             # Its own remedy, to start a centre, is what is being done.
             raise Unreachable("cannot let this machine join yet: the web process does not listen so far") from error
-        if self._joined is not None:
-            self._joined, told = None, self._joined
-            told()
+        joined, self._joined = self._joined, None
+        if joined is not None:
+            joined()
         super().start()
 
     def join(self, client: Client) -> None:

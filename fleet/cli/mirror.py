@@ -170,4 +170,4 @@ def stats(session: Session, since: str) -> None:
         )
         for d in answer.days
     ]
-    print_table(session, _DAYS, rows, f"nothing was pulled since {since}")
+    print_table(session, _DAYS, rows, f"nothing was pulled (--since {since})")

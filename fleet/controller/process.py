@@ -42,6 +42,11 @@ def main(arguments: Sequence[str]) -> int:
     except FleetError as error:
         log.error("process ended", extra={"reason": str(error)})
         return error.exit_code
+    except OSError as error:
+        # A full disk, a folder that may not be written: the supervisor tries again, and a trace would say no more.
+        where = f" with {error.filename}" if error.filename else ""
+        log.error("process ended", extra={"reason": f"cannot go on{where}: {error.strerror or error}"})
+        return 1
     except KeyboardInterrupt:
         return 130
     return 0

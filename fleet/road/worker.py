@@ -123,7 +123,7 @@ def _keep_quiet() -> None:
     """Let Celery not write to stdout, past every log, that it ends: a signal's handler is no place to log it either."""
     from celery.apps import worker
 
-    worker.safe_say = lambda *_: None
+    worker.safe_say = lambda *_: None  # type: ignore[attr-defined]
 
 
 def _leave_logging_alone(**_: Any) -> None:
