@@ -123,20 +123,20 @@ def _is_outage(error: Exception) -> bool:
 
 
 def _take(connection: Connection, messages: Sequence[Good], now: datetime) -> TakeResult:
-    batch = Batch.load(
-        connection, [(each.id, UUID(each.host_id), each.message, each.received) for each in messages], now
-    )
+    senders = [UUID(each.host_id) for each in messages]
+    named = [(each.id, sender, each.message, each.received) for each, sender in zip(messages, senders, strict=True)]
+    batch = Batch.load(connection, named, now)
     given_up: list[tuple[Good, str]] = []
     fresh = set(batch.fresh)
     repeated = 0
-    for each in messages:
+    for each, sender in zip(messages, senders, strict=True):
         again = each.id not in fresh
         fresh.discard(each.id)
         repeated += again
         try:
             # An outcome's row is its own proof of having been taken, and a host that repeats it wants its receipt.
             if not again or isinstance(each.message, Outcome):
-                _dispatch(batch, UUID(each.host_id), each)
+                _dispatch(batch, sender, each)
         except Unusable as why:
             given_up.append((each, str(why)))
     batch.write()

@@ -66,7 +66,7 @@ class Batch:
     def load(cls, connection: Connection, messages: Sequence[tuple[UUID, UUID, Up, datetime]], now: datetime) -> Self:
         """Read, and lock, what *messages* name; they are each id, host, message and time."""
         named = {id for _, _, message, _ in messages for id in _named(message)}
-        # A claim, or a heartbeat, moves a command by its state alone; its order is long.
+        # A claim moves a command by its state alone; its order is long, and its host stands still.
         told = {message.command for _, _, message, _ in messages if isinstance(message, Ready | Outcome)}
         commands = commands_by_id(connection, named, with_orders=told)
         known = _senders(connection, {host for _, host, _, _ in messages})
@@ -78,7 +78,7 @@ class Batch:
             lives={row.id: lives_of(row) for row in known},
             fresh=_fresh(connection, messages),
             commands=commands,
-            tries=hosts_of(connection, commands.values()),
+            tries=hosts_of(connection, (commands[id] for id in _moving(messages) if id in commands)),
             specs=_specs(connection, {each.rollout_id for each in commands.values()}),
         )
 
@@ -157,6 +157,18 @@ def _named(message: Up) -> Iterable[UUID]:
             return (*message.claims[:MOST_CLAIMS], *message.ready[:MOST_CLAIMS])
         case _:
             return ()
+
+
+def _moving(messages: Sequence[tuple[UUID, UUID, Up, datetime]]) -> set[UUID]:
+    """Return the commands whose hosts *messages* may move on."""
+    found: set[UUID] = set()
+    for _, _, message, _ in messages:
+        match message:
+            case Ready() | Outcome():
+                found.add(message.command)
+            case Heartbeat():
+                found.update(message.ready[:MOST_CLAIMS])
+    return found
 
 
 def _fresh(connection: Connection, messages: Sequence[tuple[UUID, UUID, Up, datetime]]) -> frozenset[UUID]:

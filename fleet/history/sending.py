@@ -23,6 +23,10 @@ GRACE = timedelta(seconds=60)
 """What the centre waits longer than the host does by itself, so that the host's own word about its time comes first."""
 
 
+_OFFERED = (CommandState.PENDING, CommandState.OFFERED)
+"""The states in which the message that is due is an offer."""
+
+
 def due_commands(
     connection: Connection, now: datetime, lease_until: datetime, limit: int
 ) -> list[tuple[Command, Down]]:
@@ -38,18 +42,26 @@ def due_commands(
     mine = commands.c.rollout_id.in_(list(looked))
     taken = select(commands).where(*due, mine).order_by(commands.c.due_at).limit(limit)
     loaded = load_commands(connection, taken.with_for_update(skip_locked=True))
-    tries = hosts_of(connection, loaded.values())
     stopped = what_stops(connection, loaded.values(), now)
     specs = {id: RolloutSpec.parse(row.spec) for id, row in looked.items()}
+    holds = {id: frozenset(Hold(hold) for hold in row.holds) for id, row in looked.items()}
+    answers = {
+        id: look_again(each.state, looked[each.rollout_id].state, holds[each.rollout_id], stopped=id in stopped)
+        for id, each in loaded.items()
+    }
+    # An offer moves no host: it was dispatched with the command.
+    tries = hosts_of(
+        connection,
+        (each for id, each in loaded.items() if answers[id] is not Answer.SEND or each.state not in _OFFERED),
+    )
     closed = shut(connection, loaded.values(), specs, now)
     reads = _reads(connection, loaded.values())
     found: list[tuple[Command, Down]] = []
     cancels = []
     for command in loaded.values():
         rollout = looked[command.rollout_id]
-        holds = frozenset(Hold(hold) for hold in rollout.holds)
         why = stopped.get(command.id) or _why(rollout.state)
-        answer = look_again(command.state, rollout.state, holds, stopped=command.id in stopped)
+        answer = answers[command.id]
         host = tries.get((command.rollout_id, command.host_id))
         if answer is Answer.SEND and command.state is CommandState.READY and is_ahead(command.order):
             # That is all that was wanted of it: the go comes with a command of its own, once its wave is opened.
@@ -87,7 +99,7 @@ def _send(command: Command, host: HostTry | None, spec: RolloutSpec, now: dateti
     match command.state:
         case CommandState.PENDING | CommandState.OFFERED:
             if command.state is CommandState.PENDING:
-                _step(command, host, CommandState.OFFERED, now, command.deadline)
+                command.move(CommandState.OFFERED, now, deadline=command.deadline)
             message: Down = Offer(command=command.id)
         case CommandState.CLAIMED | CommandState.PULLING:
             if command.state is CommandState.CLAIMED:

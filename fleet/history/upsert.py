@@ -6,6 +6,7 @@ A bare ON CONFLICT DO NOTHING would also swallow a clash with another unique ind
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -15,12 +16,18 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
     """Insert *rows*, which all hold the same columns."""
-    _insert_all(connection, table, rows, insert(table))
+    if connection.dialect.name == "postgresql":
+        _insert_list(connection, table, rows, insert(table))
+    elif rows:
+        _insert_each(connection, table, rows, ())
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[dict[str, Any]], key: Sequence[str]) -> None:
     """Insert *rows*, which all hold the same columns; one whose *key* is there already is left as it is."""
-    _insert_all(connection, table, rows, _insert(connection, table).on_conflict_do_nothing(index_elements=list(key)))
+    if connection.dialect.name == "postgresql":
+        _insert_list(connection, table, rows, postgresql.insert(table).on_conflict_do_nothing(index_elements=list(key)))
+    elif rows:
+        _insert_each(connection, table, rows, tuple(key))
 
 
 def insert_or_update(
@@ -45,8 +52,33 @@ def _insert(connection: Connection, table: Table) -> Any:
     return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
 
 
-def _insert_all(connection: Connection, table: Table, rows: Sequence[dict[str, Any]], statement: Any) -> None:
-    if connection.dialect.name != "postgresql" or len(rows) < _TOGETHER:
+def _insert_each(connection: Connection, table: Table, rows: Sequence[dict[str, Any]], key: tuple[str, ...]) -> None:
+    """Insert on SQLite, where a row costs nothing but itself: what would be made of it on the way costs as much again."""
+    names = tuple(rows[0])
+    written, values = _statement(table, names, key)
+    dialect = connection.dialect
+    kinds = [table.c[name].type.dialect_impl(dialect).bind_processor(dialect) for name in values]
+    connection.exec_driver_sql(
+        written,
+        [
+            tuple(kind(row[name]) if kind else row[name] for name, kind in zip(values, kinds, strict=True))
+            for row in rows
+        ],
+    )
+
+
+@cache
+def _statement(table: Table, names: tuple[str, ...], key: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """Return the statement that inserts a row of these columns on SQLite, and the names of its values in their order."""
+    statement = sqlite.insert(table)
+    if key:
+        statement = statement.on_conflict_do_nothing(index_elements=list(key))
+    compiled = statement.compile(dialect=sqlite.dialect(), column_keys=list(names))
+    return str(compiled), tuple(compiled.positiontup or ())
+
+
+def _insert_list(connection: Connection, table: Table, rows: Sequence[dict[str, Any]], statement: Any) -> None:
+    if len(rows) < _TOGETHER:
         if rows:
             connection.execute(statement, list(rows))
         return
