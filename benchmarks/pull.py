@@ -1,9 +1,10 @@
 """An image pulled through the gateway, beside the same engine's own direct pull of it: one large layer, unlimited and over
-a link that gives so much a connection. Then ten images that share layers, counted, and a worker's memory in a large pull.
+a link that gives so much a connection. Then ten images that share layers, counted, a worker's memory in a large pull, and what a
+byte costs in the gateway.
 
-What overlaps in a single layer can only be the gateway's own work. Needs root and the lab. Words choose parts: ``unlimited``,
-``limited``, ``shared``, ``memory``; ``20.10`` and ``26.1-containerd`` choose engines; ``rounds=2`` how often, and ``mib=16``
-how large a layer is, to see that it runs.
+What overlaps in a single layer can only be the gateway's own work. Needs root and the lab (``memory`` and ``reading`` do
+not). Words choose parts: ``unlimited``, ``limited``, ``shared``, ``memory``, ``reading``; ``20.10`` and
+``26.1-containerd`` choose engines; ``rounds=2`` how often, and ``mib=16`` how large a layer is, to see that it runs.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ from typing import Any
 
 import docker
 
-from benchmarks import _pull_memory
+from benchmarks import _pull_memory, _pull_reading
 from benchmarks._pull_image import LAYER_MIB, large_image, unpacked_mib
 from benchmarks._sides import in_turn, show, show_run
 from fleet.errors import FleetError
@@ -32,6 +33,7 @@ from tests.lab.registries import Registry
 
 ROUNDS = 3
 LIMIT_BYTES_S = 25_000_000
+PARTS = ("unlimited", "limited", "shared", "memory", "reading")
 IMAGES, SHARED_LAYERS_MIB, OWN_LAYER_MIB = 10, (4.0, 3.0, 2.0), 1.0
 ENGINES = (Generation.V20, Generation.V26_CONTAINERD)
 _NUMBERS = itertools.count()
@@ -43,15 +45,15 @@ def main() -> None:
     numbers = dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
     rounds, layer_mib = int(numbers.get("rounds", ROUNDS)), int(numbers["mib"]) if "mib" in numbers else None
     engines = [e for e in ENGINES if e in words or not set(map(str, ENGINES)) & set(words)]
-    parts = [
-        p for p in ("unlimited", "limited", "shared", "memory") if p in words or not set(words) - set(map(str, ENGINES))
-    ]
+    parts = [p for p in PARTS if p in words or not set(words) - set(map(str, ENGINES))]
     show_run("pull: through the gateway, beside the engine's own")
-    if parts != ["memory"]:
+    if set(parts) - {"memory", "reading"}:
         with Lab() as lab:
             _pulls(lab, engines, parts, rounds, layer_mib or LAYER_MIB)
     if "memory" in parts:
         _pull_memory.main(layer_mib or _pull_memory.LAYER_MIB)
+    if "reading" in parts:
+        _pull_reading.main(rounds, layer_mib or _pull_reading.LAYER_MIB)
 
 
 def _pulls(lab: Lab, engines: Sequence[Generation], parts: Sequence[str], rounds: int, layer_mib: int) -> None:
