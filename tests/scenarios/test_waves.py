@@ -45,6 +45,13 @@ try: {dispatch_ttl: 2m, max: 8, backoff: 1s, retry_on: [infrastructure, timeout]
 """
 """No failure is forgiven: an agent that dies in the middle of an update must not count as one. Two of the middle wave are
 enough, since where a host is switched off chance says whether it is in that one or in the last."""
+AHEAD = """
+waves:
+  - {size: 1, soak: 1h, prefetch_next: true}
+  - {size: 1}
+  - {size: rest}
+"""
+"""While the first wave soaks, the one host of the second may pull, and the third one's may not yet."""
 
 
 @dataclass(slots=True)
@@ -69,8 +76,12 @@ class Forest:
     def begin_rollout(self, canaries: Sequence[Host] = ()) -> str:
         """Plan what is new for all hosts, and order it in three waves; the first host is one of *canaries*, or any."""
         names = ", ".join(host.name for host in canaries or self.hosts)
+        return self.order(WAVES.replace("{size: 1,", f"{{size: 1, selector: {{hosts: [{names}]}},"))
+
+    def order(self, waves: str) -> str:
+        """Plan what is new for all hosts, order it with this spec, and return the rollout."""
         spec = self.lab.place.folder / "waves.yaml"
-        spec.write_text(WAVES.replace("{size: 1,", f"{{size: 1, selector: {{hosts: [{names}]}},"))
+        spec.write_text(waves)
         told = self.centre.fleet("rollout", "start", "--spec", spec, "--detach", "-o", "json")
         return str(json.loads(told)["rollout_id"])
 
@@ -284,6 +295,51 @@ def stop_at_the_canary(forest: Forest) -> None:
     assert sorted(made.values()) == [0] * (len(forest.hosts) - 1) + [1], made
     assert Before.of(forest).ids == before.ids, "every host runs the very container that it ran before"
     assert counts(forest, rollout) == {"failed": 1, "cancelled": len(forest.hosts) - 1}
+
+
+def pull_ahead(forest: Forest) -> None:
+    """While the canary soaks, the host of the next wave gets its layers, runs on untouched, and needs none at its turn."""
+    outdated(forest, forest.push("5"))
+    before = Before.of(forest)
+    rollout = forest.order(AHEAD)
+    hosts = "select h.name from rollout_hosts r join hosts h on h.id = r.host_id"
+    names = forest.ask(f"{hosts} where r.rollout_id = '{rollout}' order by r.wave")
+    canary, second, third = (next(host for host in forest.hosts if host.name == name) for name in names)
+    eventually("the layers of the second wave", lambda: has_image(second, "5"), within_s=PATIENCE_S, every_s=0.5)
+    assert forest.ask(f"select state from waves where rollout_id = '{rollout}' order by number") == [
+        "soaking",
+        "pending",
+        "pending",
+    ]
+    assert forest.version(canary) == "5" and not has_image(third, "5")
+    assert [Before.of(forest).ids[host.name] for host in (second, third)] == [
+        before.ids[host.name] for host in (second, third)
+    ]
+    assert [forest.made(host, before.at) for host in (second, third)] == [0, 0]
+
+    def fetched(purpose: str) -> list[str]:
+        mine = f"p.host_id = (select id from hosts where name = '{second.name}') and p.purpose = '{purpose}'"
+        ordered = f"p.command_id in (select id from commands where rollout_id = '{rollout}')"
+        return forest.ask(f"select p.bytes > 0 from pulls p where {mine} and {ordered}")
+
+    eventually("what was pulled ahead known", lambda: fetched("prefetch"), within_s=PATIENCE_S, every_s=0.5)
+    assert fetched("prefetch") == ["t"]
+    # An hour is not waited for.
+    forest.database.ask(f"update waves set soak_since = soak_since - interval '1 h' where rollout_id = '{rollout}'")
+    assert forest.ended(rollout) == "completed"
+    assert_all_run(forest, "5", before, rollout)
+    assert fetched("update") == ["f"], "nothing had to be fetched any more"
+
+
+def has_image(host: Host, version: str) -> bool:
+    """Tell whether the engine of *host* holds the image of *version*."""
+    return bool(host.docker("images", "--quiet", "--filter", f"label=org.opencontainers.image.version={version}"))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("forest", [SMALL], indirect=True, ids=["three hosts that pull ahead"])
+def test_hosts_of_the_next_wave_pull_ahead_and_are_not_touched(forest: Forest) -> None:
+    pull_ahead(forest)
 
 
 @pytest.mark.full
