@@ -12,6 +12,7 @@ from fleet.rollouts import (
     advance,
     caps,
     carrying,
+    deadline,
     dispatching,
     ending,
     gate,
@@ -267,6 +268,10 @@ def _a_timeout_is_success(patch: Patch) -> None:
     patch.setattr(carrying, "end_try", lenient)
 
 
+def _no_deadline(patch: Patch) -> None:
+    patch.setattr(deadline, "overdue", lambda *_: False)
+
+
 def _a_way_back_of_a_way_back(patch: Patch) -> None:
     def failure(facts: RolloutFacts, wave: WaveFacts) -> Any:
         bad = wave.state is WaveState.OPEN and wave.count(*BAD)
@@ -313,6 +318,7 @@ MUTANTS = (
     Mutant("never rests", 10, _never_rests),
     Mutant("a host is lost", 14, _late_joiners_push_out_others),
     Mutant("the parked stay parked", 15, _the_parked_stay_parked),
+    Mutant("no deadline", 15, _no_deadline),
     Mutant("dispatches the silent", 16, _dispatches_the_silent),
     Mutant("a timeout is success", 16, _a_timeout_is_success),
     Mutant("an old rollout goes on beside a newer", 18, _an_old_rollout_goes_on_beside_a_newer),

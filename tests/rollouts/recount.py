@@ -165,6 +165,27 @@ def rows(ledger: Ledger, seen: Witness) -> None:
             hold(not any(state in LIVE for state in states(row)), 9, "a terminal rollout has something live")
 
 
+def rested(ledger: Ledger, row: RolloutRow, now: datetime) -> None:
+    """Judge a rollout that a tick has brought to rest: a wave that is not enough at its deadline waits for a person.
+
+    Only where nothing else decides: it is the only rollout, of no window or freeze, and not over.
+    """
+    spec = row.spec
+    alone = len(ledger.rollouts) == 1 and not spec.windows and not spec.freezes
+    if not alone or row.state is not RolloutState.RUNNING or row.holds:
+        return
+    if now >= row.created_at + timedelta(milliseconds=spec.expires_ms):
+        return
+    for wave in row.waves:
+        gate, deadline = spec.waves[wave.number].gate, spec.waves[wave.number].deadline_ms
+        if wave.state is WaveState.OPEN and wave.active_since is not None and gate is not None and deadline is not None:
+            all_ = states(row, wave.number)
+            succeeded, counted = all_.count("succeeded"), sum(state not in GONE for state in all_)
+            enough = succeeded * 100 >= gate.success_pct * counted and succeeded >= gate.min_successes
+            active = timedelta(milliseconds=wave.active_ms) + (now - wave.active_since)
+            hold(enough or active < timedelta(milliseconds=deadline), 15, f"wave {wave.number} outlives its deadline")
+
+
 def snapshot(row: RolloutRow) -> Any:
     """Return all that may not change any more once a rollout has ended."""
     return row.state, states(row), [wave.state for wave in row.waves], len(row.log)

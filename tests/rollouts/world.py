@@ -126,6 +126,7 @@ class World(RuleBasedStateMachine):
                 recount.hold(round_ < MOST_ROUNDS, 10, f"{row.id} does not come to rest")
                 decisions = advance.advance(self.ledger.facts(row, self.now), self.now)
                 if not decisions:
+                    recount.rested(self.ledger, row, self.now)
                     break
                 for decision in decisions:
                     recount.before(self.ledger, row, decision, self.now, self.seen)
