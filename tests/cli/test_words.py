@@ -27,6 +27,13 @@ def test_ages_have_one_unit(seconds: int, text: str) -> None:
     assert words.ago(NOW - timedelta(seconds=seconds), NOW) == text
 
 
+@pytest.mark.parametrize(
+    ("ms", "text"), [(None, "-"), (0, "0 ms"), (20, "20 ms"), (99, "99 ms"), (100, "0.1 s"), (61_230, "61.2 s")]
+)
+def test_what_is_short_is_told_in_milliseconds(ms: int | None, text: str) -> None:
+    assert words.seconds(ms) == text
+
+
 def test_what_never_was_is_never() -> None:
     assert words.ago(None) == "never"
 
