@@ -15,7 +15,7 @@ from fleet.rollouts.release import Answer, look_again
 from fleet.rollouts.spec import Gate, RolloutSpec, WaveSpec
 from fleet.rollouts.states import LIVE, CommandState, HostState, RolloutState
 from fleet.rollouts.tries import after_expiry
-from tests.history.rollout_machine import IN_WINDOWS, LENIENT, PLAIN, UNFORGIVING
+from tests.history.rollout_machine import IN_WINDOWS, LENIENT, PLAIN, SOAKING, UNFORGIVING
 
 Patch = pytest.MonkeyPatch
 
@@ -55,6 +55,11 @@ def _no_fence(patch: Patch) -> None:
 
 def _trusts_the_word(patch: Patch) -> None:
     patch.setattr(settling, "_as_told", lambda row, pinned: (row.result, row.reason))
+
+
+def _looks_at_no_snapshot(patch: Patch) -> None:
+    """What a host shows is no matter, once it said that it updated."""
+    patch.setattr(inbox_batch, "regress", lambda *_: None)
 
 
 def _no_lease(patch: Patch) -> None:
@@ -152,4 +157,5 @@ MUTANTS = (
     Mutant("offline is fine", 16, _offline_is_fine, PLAIN),
     Mutant("a move without its event", 19, _no_event),
     Mutant("trusts the host's word", 22, _trusts_the_word, PLAIN),
+    Mutant("looks at no snapshot", 22, _looks_at_no_snapshot, SOAKING),
 )

@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from fleet.history.database import Database
 from fleet.history.fact_tables import commands, rollout_events, updates
+from fleet.history.inventory_tables import containers
 from fleet.history.rollout_tables import rollout_hosts, rollouts, waves
 from fleet.history.tick import Outgoing
 from fleet.road.messages import Go, Offer, Order
@@ -21,7 +22,7 @@ from tests.rollouts.recount import hold as hold
 
 Row = dict[str, Any]
 Key = tuple[UUID, UUID]
-_TABLES = (rollouts, waves, rollout_hosts, commands, updates, rollout_events)
+_TABLES = (rollouts, waves, rollout_hosts, commands, updates, rollout_events, containers)
 _CLEARED = ("passed", "waived")
 
 
@@ -35,13 +36,15 @@ class Seen:
     commands: dict[UUID, Row]
     updates: list[Row]
     events: list[Row]
+    shown: dict[tuple[UUID, str], Row]
+    """By host and name: the containers of its latest snapshot."""
 
     @classmethod
     def read(cls, db: Database) -> "Seen":
         """Read them in one transaction."""
         with db.reading() as connection:
             found = [[dict(row) for row in connection.execute(select(table)).mappings()] for table in _TABLES]
-        all_rollouts, all_waves, all_hosts, all_commands, all_updates, all_events = found
+        all_rollouts, all_waves, all_hosts, all_commands, all_updates, all_events, all_containers = found
         return cls(
             {row["id"]: row for row in all_rollouts},
             {(row["rollout_id"], row["number"]): row for row in all_waves},
@@ -49,6 +52,7 @@ class Seen:
             {row["id"]: row for row in all_commands},
             sorted(all_updates, key=lambda row: row["id"]),
             sorted(all_events, key=lambda row: row["id"]),
+            {(row["host_id"], row["name"]): row for row in all_containers},
         )
 
     def live(self) -> set[UUID]:
@@ -102,6 +106,7 @@ def rows(seen: Seen, witness: Witness) -> None:
     """Judge the rows as they stand."""
     _one_live_try(seen)
     _pins(seen, witness)
+    _what_runs(seen)
     _waves(seen, witness)
     _ended(seen, witness)
     _all_there(seen, witness)
@@ -129,6 +134,19 @@ def _pins(seen: Seen, witness: Witness) -> None:
             hold(bool(mine), 16, "a host succeeded of which no outcome came")
             good = [each for each in mine if witness.ran.get(each["id"]) == pinned[each["container"]]]
             hold(len(good) == len(pinned), 22, "a host succeeded, and does not run what was pinned")
+
+
+def _what_runs(seen: Seen) -> None:
+    """Judge successes of rollouts that run by what their hosts show; what is over does not change any more."""
+    for (id, host_id), row in seen.hosts.items():
+        if row["state"] == "succeeded" and seen.rollouts[id]["state"] == "running":
+            for target in row["targets"]:
+                shown = seen.shown.get((host_id, target["container"]))
+                # One that is still the old container was shown before the update.
+                if shown is not None and shown["id"] != target["container_id"]:
+                    hold(
+                        target["digest"] in shown["digests"], 22, "a host succeeded, and shows that another digest runs"
+                    )
 
 
 def _waves(seen: Seen, witness: Witness) -> None:
@@ -183,8 +201,13 @@ def _all_there(seen: Seen, witness: Witness) -> None:
     there = defaultdict(set)
     for id, host_id in seen.hosts:
         there[id].add(host_id)
-    for id in seen.rollouts:
-        hold(witness.planned.setdefault(id, there[id]) == there[id], 14, "a planned host is lost, or one more is there")
+    for id, row in seen.rollouts.items():
+        planned = witness.planned.setdefault(id, there[id])
+        if row["way_back_of"] is not None:
+            # A host joins it of whose update is heard only now.
+            late = {each["host_id"] for each in seen.updates if each["rollout_id"] == row["way_back_of"]}
+            planned |= late & there[id]
+        hold(planned == there[id], 14, "a planned host is lost, or one more is there")
 
 
 def _replay(seen: Seen) -> None:

@@ -37,7 +37,7 @@ from fleet.updates.outcome import Result
 from tests.history import recount
 from tests.history.conftest import HeldClock
 from tests.history.recount import Seen, Witness, hold
-from tests.history.world import BY, Agent, World, container, digest_of, open_world, rows
+from tests.history.world import BY, Agent, World, container, digest_of, open_world, rows, snapshot
 
 BEGIN = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 HOSTS = 5
@@ -122,6 +122,11 @@ class Machine(RuleBasedStateMachine):
         self.version = 0
         self.witness = Witness(cap=RACK_CAP)
         self.liars: set[UUID] = set()
+        """Hosts that say that updates went well, and tell of another digest than the pinned one."""
+        self.shams: set[UUID] = set()
+        """Hosts that say that the pinned digest runs, and whose snapshots show another."""
+        self.showing: set[UUID] = set()
+        """Hosts that show what they run after each update: those that were shams once, so that it comes right again."""
         self.last = ""
         """The name of the rule that was followed last."""
         self._seen: Seen | None = None
@@ -219,7 +224,6 @@ class Machine(RuleBasedStateMachine):
             case "silent":
                 self.silent ^= {agent.id}
             case "lying":
-                # It says that updates went well, and of another digest that it runs.
                 self.liars ^= {agent.id}
             case "forgetful":
                 agent.orders.clear()
@@ -237,6 +241,16 @@ class Machine(RuleBasedStateMachine):
             for row in sorted(turn, key=lambda row: row["position"])[:few]:
                 self.world.agents[row["host_id"].hex].result = Result.ROLLED_BACK
         self.all_goes_on(rounds=rounds, seconds=61)
+
+    @happens(few=st.integers(1, 2), rounds=st.integers(4, 7), shown=st.booleans())
+    def some_say_that_they_updated_and_did_not(self, few: int, rounds: int, shown: bool) -> None:
+        """Of those whose wave's turn it is, some report a success that their own word, or what they show, contradicts."""
+        seen, lying = self.look(), self.shams if shown else self.liars
+        for id in tick.active_rollouts(self.world.db):
+            turn = [row for row in seen.hosts.values() if row["rollout_id"] == id and row["wave"] == seen.turn(id)]
+            lying |= {row["host_id"] for row in sorted(turn, key=lambda row: row["position"])[:few]}
+        self.all_goes_on(rounds=rounds, seconds=61)
+        lying.clear()
 
     @happens(
         rounds=st.integers(1, 3),
@@ -342,6 +356,7 @@ class Machine(RuleBasedStateMachine):
     def _heal(self) -> None:
         self.silent.clear()
         self.liars.clear()
+        self.shams.clear()
         for stop in stops.stops(self.world.db):
             stops.lift_stop(self.world.db, stop.id, **BY)
         self.witness.frozen = self.witness.capped = False
@@ -423,7 +438,9 @@ class Machine(RuleBasedStateMachine):
             if fate == "lost" or agent.id in self.silent:
                 continue
             for _ in range(2 if fate == "twice" else 1):
-                self.road += [self.world.good(agent, self._told(agent, up)) for up in agent.hear(each.message)]
+                for up in agent.hear(each.message):
+                    told = self._told(agent, up)
+                    self.road += [self.world.good(agent, said) for said in (told, *self._shown(agent, told))]
             if fate == "late":
                 self.road.reverse()
 
@@ -438,6 +455,14 @@ class Machine(RuleBasedStateMachine):
         if up.outcome.result is Result.UPDATED:
             self.witness.ran.setdefault(up.outcome.update_id, up.outcome.new_digest)
         return up
+
+    def _shown(self, agent: Agent, told: Any) -> list[Any]:
+        """Return the snapshot that a host sends with an outcome, if it does: of a sham, of what it really runs."""
+        self.showing |= {agent.id} & self.shams
+        if not isinstance(told, Outcome) or told.outcome.result is not Result.UPDATED or agent.id not in self.showing:
+            return []
+        runs = digest_of("another") if agent.id in self.shams else told.outcome.new_digest
+        return [snapshot(replace(container("app"), id=told.outcome.new_container_id, digests=(runs,)))]
 
     def _heartbeats(self, silent: set[UUID], *, outcomes: bool = True) -> None:
         said = []

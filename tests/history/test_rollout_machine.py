@@ -46,7 +46,7 @@ def test_rollouts_keep_their_promises_whatever_happens(ground: Ground, shard: in
 @pytest.mark.full
 @pytest.mark.nightly
 @pytest.mark.timeout(0)
-@pytest.mark.parametrize("shard", range(NIGHT_SHARDS))
+@pytest.mark.parametrize("shard", range(NIGHT_SHARDS), ids="shard-{:02}".format)
 def test_rollouts_keep_their_promises_by_night(ground: Ground, shard: int) -> None:
     play_by_night(ground, shard)
 
