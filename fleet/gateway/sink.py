@@ -157,7 +157,9 @@ class SpoolFile(_Account):
         """Take over the bytes that are there, given who gave them; forget what else is there."""
         for segment in segments:
             await self._count(segment)
-        os.ftruncate(self._file, self._size)
+        if os.fstat(self._file).st_size > self._size:
+            # Only then: what was ever cut to nothing ext4 writes to the disk when it is closed, and this is removed then.
+            os.ftruncate(self._file, self._size)
         self.inherited = self._noted = self._size
         self._note(self.segments)
 

@@ -1,5 +1,6 @@
 """What a pull left in the spool spares the next one, whatever ended the first; nothing of it is believed unproved."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 from fleet.clock import SystemClock
 from fleet.gateway.server import Gateway
-from fleet.gateway.sink import NOTED_BYTES, Segment
+from fleet.gateway.sink import NOTED_BYTES, Segment, SpoolFile
 from fleet.gateway.spool import Spool
 from fleet.images.digest import Digest
 from fleet.registry.proxies import Proxies
@@ -177,6 +178,19 @@ def left(spool: Spool, content: bytes, source: str = "http://a") -> Digest:
 
 left_over = list(range(1000, 1100))
 """Times of files, each later than the one before."""
+
+
+def test_a_new_file_is_not_cut_to_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or ext4 would write all of it to the disk at its close, a moment before it is removed."""
+    cut: list[int] = []
+    monkeypatch.setattr("fleet.gateway.sink.os.ftruncate", lambda file, size: cut.append(size))
+    for bytes_there in (0, 9):
+        path = tmp_path / f"{bytes_there}.part"
+        path.write_bytes(bytes(bytes_there))
+        file = SpoolFile(BIG, path, note=lambda _: None)
+        asyncio.run(file.inherit(()))
+        file.close()
+    assert cut == [0]
 
 
 def test_what_is_above_the_cap_goes_the_oldest_first(tmp_path: Path) -> None:
