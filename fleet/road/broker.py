@@ -61,8 +61,9 @@ class BrokerAddress:
         if parts.scheme == "unix":
             return cls(scheme="unix", path=_socket_path(parts), username=username, password=password)
         if parts.scheme not in ("redis", "rediss") or not parts.hostname:
+            named = f"{parts.scheme}://" if parts.scheme else "what has no scheme"
             raise BadInput(
-                f"cannot use {parts.scheme or 'no scheme'}:// for the broker; expected rediss://, redis:// or unix://"
+                f"cannot use {named} as the broker's address; expected rediss://HOST, redis://HOST or unix:///PATH"
             )
         pem = ca_pem or _read_ca(ca_file) if parts.scheme == "rediss" else ""
         server = {"host": parts.hostname, "ca_pem": pem, "username": username, "password": password}
