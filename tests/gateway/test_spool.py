@@ -180,6 +180,16 @@ left_over = list(range(1000, 1100))
 """Times of files, each later than the one before."""
 
 
+def test_a_shorter_account_replaces_a_longer_one(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool", cap_bytes=1 << 30)
+    spool.path(BIG).write_bytes(bytes(20))
+    long = [Segment(source=f"https://{number}.example", start=number, end=number + 1) for number in range(9)]
+    one = [Segment(source="https://m", start=0, end=7)]
+    for segments in (long, one, [], one):
+        spool.note(BIG, segments)
+        assert list(spool.left(BIG, 20, {segment.source for segment in segments})) == segments
+
+
 def test_a_new_file_is_not_cut_to_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Or ext4 would write all of it to the disk at its close, a moment before it is removed."""
     cut: list[int] = []
