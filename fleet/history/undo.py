@@ -1,5 +1,6 @@
 """The way back of a rollout: a rollout of its own that brings what was updated to the digest that it ran before."""
 
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -14,20 +15,7 @@ from fleet.history.wave_hosts import host_row
 from fleet.ids import new_id
 from fleet.rollouts.spec import LateJoiners, RolloutSpec
 from fleet.rollouts.states import RolloutState, WaveState
-
-
-def way_back_spec(spec: RolloutSpec) -> RolloutSpec:
-    """Return the spec of a way back: as many at once and as patient, one wave, no gate, and no window to wait for.
-
-    What is broken is put right at once; freezes of the fleet hold all the same. A host of which a success is heard only
-    now takes part.
-    """
-    return RolloutSpec(
-        max_parallel=spec.max_parallel,
-        rate_per_minute=spec.rate_per_minute,
-        tries=spec.tries,
-        late_joiners=LateJoiners.CONVERGE,
-    )
+from fleet.rollouts.way_back import way_back_spec
 
 
 def begin_way_back(connection: Connection, row: RowMapping, now: datetime, *, by: str, reason: str = "") -> UUID:
@@ -40,7 +28,7 @@ def begin_way_back(connection: Connection, row: RowMapping, now: datetime, *, by
             id=id,
             number=number,
             state=RolloutState.COMPLETED if over else RolloutState.PLANNED,
-            spec=way_back_spec(RolloutSpec.parse(row["spec"])).document(),
+            spec=_spec(row).document(),
             holds=[],
             asked_by=by,
             plan_id=None,
@@ -58,3 +46,8 @@ def begin_way_back(connection: Connection, row: RowMapping, now: datetime, *, by
     details = {"rollout": id.hex, "way_back_of": row["id"].hex, "by": by}
     connection.execute(insert(rollout_events), [event("planned", id, now, details=details)])
     return id
+
+
+def _spec(row: RowMapping) -> RolloutSpec:
+    """Return the spec of the way back of the rollout in *row*; hosts of whose update is heard only later join it."""
+    return replace(way_back_spec(RolloutSpec.parse(row["spec"])), late_joiners=LateJoiners.CONVERGE)

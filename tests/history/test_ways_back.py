@@ -1,12 +1,18 @@
 """What went back to what ran before is told apart from what brought something newer."""
 
 from dataclasses import replace
+from datetime import timedelta
 
-from fleet.history import plans
+from fleet.history import plans, queries
 from fleet.history import rollouts as people
 from fleet.history.outcome_filter import OutcomeFilter
 from fleet.history.queries import outcomes
-from tests.history.world import BY, World, container
+from fleet.history.rollout_tables import rollouts
+from fleet.rollouts.spec import Gate, RolloutSpec, WaveSpec
+from fleet.rollouts.states import RolloutState
+from fleet.rollouts.windows import Freeze, Window
+from tests.history.conftest import HeldClock
+from tests.history.world import BY, World, container, rows
 
 
 def test_the_outcomes_of_an_undone_rollout_and_of_a_container_that_was_brought_back_say_so(world: World) -> None:
@@ -23,3 +29,18 @@ def test_the_outcomes_of_an_undone_rollout_and_of_a_container_that_was_brought_b
     world.run()
     found = outcomes(world.db, OutcomeFilter()).items
     assert [row.back for row in found] == [True, True, False]
+
+
+def test_a_way_back_waits_for_no_window_and_no_gate_and_for_every_freeze(world: World, clock: HeldClock) -> None:
+    """What is broken is not left so until the night; but nothing is touched in a freeze, be it only this rollout's."""
+    world.add_host("web-1", container("web"))
+    freeze = Freeze(begins_at=clock.now() + timedelta(days=1), ends_at=clock.now() + timedelta(days=2))
+    all_day = Window(start="00:00", duration_ms=86_400_000)
+    id = world.rollout(spec=RolloutSpec(waves=(WaveSpec(gate=Gate()),), windows=(all_day,), freezes=(freeze,)))
+    world.run()
+    way = people.undo_rollout(world.db, id, **BY)
+    (row,) = [row for row in rows(world.db, rollouts) if row["id"] == way]
+    spec = RolloutSpec.parse(row["spec"])
+    assert (spec.windows, spec.freezes, [wave.gate for wave in spec.waves]) == ((), (freeze,), [None])
+    world.run()
+    assert queries.rollout(world.db, way).rollout.state is RolloutState.COMPLETED
