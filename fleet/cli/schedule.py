@@ -39,7 +39,7 @@ def schedule() -> None:
 @click.option("--zone", default="UTC", show_default=True, help="Time zone, such as Europe/Berlin.")
 @click.option("--action", type=click.Choice(["check", "tell", "apply"]), default="check", show_default=True,
               help="Look at the registries, tell what is outdated, or look and update.")  # fmt: skip
-@click.option("--late", type=Duration(), help="Miss a run that cannot begin within this time, such as 2h.")
+@click.option("--late", type=Duration(some=True), help="Miss a run that cannot begin within this time, such as 2h.")
 @click.option("--spec", type=click.Path(), help="A file with the waves and limits of the rollouts; - for stdin.")
 @selecting
 @pass_session

@@ -31,7 +31,7 @@ _COLUMNS = (
 _ENDS = (
     click.option("-m", "--reason", default="", help="Why, for the others."),
     click.option("--until", type=Moment(), help="Until when: 2026-12-01T06:00Z."),
-    click.option("--for", "during", type=Duration(), help="How long: 8h, 3d."),
+    click.option("--for", "during", type=Duration(some=True), help="How long: 8h, 3d."),
 )
 
 

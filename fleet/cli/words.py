@@ -97,9 +97,16 @@ class Duration(click.ParamType[timedelta]):
 
     name = "duration"
 
+    def __init__(self, *, some: bool = False) -> None:
+        """Say what it may be."""
+        self._some = some
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
         """Read it."""
-        return value if isinstance(value, timedelta) else read_duration(value)
+        found = value if isinstance(value, timedelta) else read_duration(value)
+        if self._some and not found:
+            raise BadInput(f"cannot use {value!r} as a duration; expected one that is longer than nothing")
+        return found
 
 
 class Moment(click.ParamType[datetime]):

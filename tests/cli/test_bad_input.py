@@ -92,6 +92,7 @@ BAD = (
     (("schedule", "rm", "../x"), 1),
     (("ps", "x" * 5000), 5),
     (("skip", ""), 1),
+    (("freeze", "--for", "0s"), 1),
 )
 LISTS = (
     ("host", "ls"),

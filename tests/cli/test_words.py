@@ -86,3 +86,9 @@ def test_what_is_no_label_is_refused(text: str) -> None:
 
 def test_labels_keep_further_equal_signs() -> None:
     assert words.read_pairs(("a=b=c",)) == {"a": "b=c"}
+
+
+def test_a_duration_that_must_last_is_no_nothing() -> None:
+    assert words.Duration().convert("0s", None, None) == timedelta()
+    with pytest.raises(BadInput, match="cannot use '0s' as a duration; expected one that is longer"):
+        words.Duration(some=True).convert("0s", None, None)
