@@ -93,7 +93,7 @@ def read_moment(text: str, now: datetime | None = None) -> datetime:
 
 
 class Duration(click.ParamType[timedelta]):
-    """An option that is a duration."""
+    """An option that is a duration; *some*: longer than nothing."""
 
     name = "duration"
 
