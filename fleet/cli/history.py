@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.exceptions import NoSuchCommand
 
 from fleet.cli import questions
 from fleet.cli.asking import Asking, is_term, understood
@@ -65,6 +66,17 @@ class _History(Branch):
         if not args or (args[0] not in ("-h", "--help") and (args[0].startswith("-") or is_term(args[0]))):
             args = ["ls", *args]
         return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; where there is none, a host or an image may have been meant, without its word."""
+        try:
+            return super().resolve_command(ctx, args)
+        except NoSuchCommand as error:
+            word = error.command_name
+            meant = f"No such command {word!r}; ask for host:{word} or image:{word}, or for text: ls {word}."
+            raise NoSuchCommand(word, meant, possibilities=self.commands, ctx=ctx) from None
 
 
 @click.group(cls=_History)

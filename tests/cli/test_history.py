@@ -56,6 +56,11 @@ class TestQueries:
         assert (ran.code, ran.err.count("\n")) == (1, 1)
         assert "character 12: there is no word mirorr; did you mean mirror?" in ran.err
 
+    def test_a_name_without_its_word_is_told_how_it_is_asked_for(self, fleet: Fleet) -> None:
+        ran = fleet("history", "web-1")
+        assert ran.code == 2
+        assert "No such command 'web-1'; ask for host:web-1 or image:web-1, or for text: ls web-1." in ran.err
+
     def test_a_word_that_is_no_term_is_a_command(self) -> None:
         assert not is_term("shwo")
         assert all(map(is_term, ("host:x", '"text"', "two words")))
