@@ -32,6 +32,7 @@ from benchmarks._rollout_agents import carried_to_its_end
 from benchmarks._rollout_fleet import Said, fill, good, heard, seconds_per_host
 from benchmarks.history import database
 from fleet.controller import plans
+from fleet.controller.process import keep_what_is_there
 from fleet.history import caps, inbox, tick
 from fleet.history.database import Database
 from fleet.history.fact_tables import commands
@@ -95,6 +96,7 @@ def main() -> None:
     options.add_argument("--write", action="store_true", help="Put the tables into docs/benchmarks.md.")
     given = options.parse_args()
     measured: dict[tuple[str, int], Measured] = {}
+    keep_what_is_there()  # as the centre's processes do
     for kind in given.kinds:
         for size in sorted(given.sizes):
             # The server of PostgreSQL runs as another user, who must be let in.

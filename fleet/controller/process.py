@@ -1,5 +1,6 @@
 """``python -m fleet.controller.process NAME``: one process of the centre, as the supervisor starts it."""
 
+import gc
 import importlib
 import logging
 import sys
@@ -30,7 +31,17 @@ def run(name: str, settings: CentreSettings) -> None:
     logs.set_up(name, level=settings.log.level, format=settings.log.format)
     settings.prepare_state()
     start: Callable[[CentreSettings], None] = importlib.import_module(HOMES[name]).run
+    keep_what_is_there()
     start(settings)
+
+
+def keep_what_is_there() -> None:
+    """Let the collector of garbage leave alone what was imported: all of it stays to the end of the process.
+
+    To look through it again and again took an eighth of the processor time of ticks and batches.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import (
     JSON,
@@ -126,9 +128,24 @@ DOCUMENT = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postg
 """A JSON object."""
 
 
+class Id(Uuid[UUID]):
+    """A UUID. SQLite hands it back as text, of which one and the same comes again and again: rows tell whose they are."""
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], UUID | None] | None:
+        """Read a text that was read lately by a table."""
+        if dialect.name == "sqlite":
+            return _uuid_of_text
+        return super().result_processor(dialect, coltype)  # type: ignore[no-untyped-call,no-any-return]
+
+
+@lru_cache(maxsize=8192)
+def _uuid_of_text(value: str | None) -> UUID | None:
+    return None if value is None else UUID(value)
+
+
 def uid(name: str, comment: str, *constraints: Any, nullable: bool = False, primary_key: bool = False) -> Column[Any]:
     """Return a column that holds a UUID."""
-    return Column(name, Uuid(), *constraints, primary_key=primary_key, nullable=nullable, comment=comment)
+    return Column(name, Id(), *constraints, primary_key=primary_key, nullable=nullable, comment=comment)
 
 
 def text(name: str, comment: str, *constraints: Any, nullable: bool = False, primary_key: bool = False) -> Column[Any]:
