@@ -38,6 +38,10 @@ class RouteStop(Part):
     """The rule's registry or ``*``; empty for the origin."""
     provenance: str = ""
     where: str = ""
+    state: str = ""
+    """What a mirror was when the host last looked at it (``ok``, ``down``, ``stale``, ...); empty: it did not lately."""
+    state_reason: str = ""
+    looked_at: datetime | None = None
 
 
 class RouteSkip(Part):

@@ -1,10 +1,15 @@
 """``fleet mirror``: which mirrors there are, and which way an image would take."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from fleet.cli.console import Column, clean, print_answer, print_table, working
 from fleet.cli.session import Branch, Session, pass_session
 from fleet.cli.words import NOTHING, seconds, short_digest
+
+if TYPE_CHECKING:
+    from fleet.api.mirrors import RouteStop
 
 _COLUMNS = (
     Column("HOST"),
@@ -86,9 +91,16 @@ def explain(session: Session, image: str, host: str | None) -> None:
     for route in answer.routes:
         click.echo(f"{clean(route.host) or 'a host without mirrors of its own'}:")
         for number, stop in enumerate(route.sources, start=1):
-            click.echo(f"  {number} {_stop(stop.endpoint, stop.role.value, stop.for_registry, stop.where)}")
+            known = _seen(stop) if stop.looked_at else ""
+            click.echo(f"  {number} {_stop(stop.endpoint, stop.role.value, stop.for_registry, stop.where)}{known}")
         for skipped in route.skipped:
             click.echo(f"  - {clean(skipped.endpoint)}  not asked: {clean(skipped.reason)}")
+
+
+def _seen(stop: "RouteStop") -> str:
+    """Return what a mirror was when its host last looked."""
+    reason = f": {stop.state_reason}" if stop.state_reason else ""
+    return clean(f"  {stop.state} at {stop.looked_at:%Y-%m-%d %H:%M} UTC{reason}")
 
 
 def _stop(endpoint: str, role: str, registry: str, where: str) -> str:

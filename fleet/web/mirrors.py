@@ -1,5 +1,6 @@
 """The routes of mirrors: which rules there are, and the way that an image would take."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -10,6 +11,7 @@ from fleet.errors import NotFound
 from fleet.history import hosts, policies, tags
 from fleet.history.containers import containers
 from fleet.history.hosts import HostRow
+from fleet.history.probes import ProbeRow, latest_probes
 from fleet.history.tiers import last_tier
 from fleet.images.reference import Reference
 from fleet.mirrors.route import Route
@@ -18,6 +20,9 @@ from fleet.rollouts.selector import Selector
 from fleet.updates.command import Policy
 from fleet.web.callers import Reader
 from fleet.web.centre import Centre, ThisCentre
+
+Looks = Mapping[tuple[str, str], ProbeRow]
+"""What one host last found at its mirrors, by mirror and registry."""
 
 router = APIRouter(prefix="/mirrors", tags=["mirrors"])
 
@@ -84,30 +89,36 @@ def _routes(centre: Centre, reference: Reference, rows: list[HostRow]) -> tuple[
     if not rows:
         return (_told("", route_of(reference, Policy())),)
     holding = policies.effective_policies(centre.db)
+    looks = {(look.host_id, look.mirror, look.registry): look for look in latest_probes(centre.db)}
     routes = []
     for row in rows:
         if row.id not in holding:
             raise NotFound(f"cannot find the host {row.name}: it was just removed")
-        routes.append(_told(row.name, route_of(reference, holding[row.id].policy, row)))
+        seen = {(mirror, registry): look for (host_id, mirror, registry), look in looks.items() if host_id == row.id}
+        routes.append(_told(row.name, route_of(reference, holding[row.id].policy, row), seen))
     return tuple(routes)
 
 
-def _told(host: str, route: Route) -> HostRoute:
+def _told(host: str, route: Route, looks: Looks | None = None) -> HostRoute:
     return HostRoute(
         host=host,
-        sources=tuple(_stop(source) for source in route.sources),
+        sources=tuple(_stop(source, looks or {}) for source in route.sources),
         skipped=tuple(RouteSkip(endpoint=s.source.name, reason=s.reason) for s in route.skipped),
     )
 
 
-def _stop(source: Source) -> RouteStop:
+def _stop(source: Source, looks: Looks) -> RouteStop:
     rule = source.rule
     if rule is None:
         return RouteStop(endpoint=source.name, role=source.role)
+    look = looks.get((source.name, rule.for_registry))
     return RouteStop(
         endpoint=source.name,
         role=source.role,
         for_registry=rule.for_registry,
         provenance=rule.provenance.value,
         where=rule.where,
+        state=look.state.value if look else "",
+        state_reason=look.reason if look else "",
+        looked_at=look.recorded_at if look else None,
     )

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from fleet.history import tags
+from fleet.history.probes import ask_probes
+from fleet.mirrors.probe import MirrorProbe, ProbeState
 from fleet.road.join import JoinFile
+from fleet.road.messages import Probed
 from fleet.road.up import lets_in
 from fleet.updates.outcome import Result
 from tests.cli.conftest import Fleet
@@ -225,13 +228,23 @@ class TestLooking:
         assert NEW in shown.out and "downtime:   0.7 s" in shown.out and "1.0 kB in" in shown.out
         assert "nothing in the history fits" in fleet("history", "--outcome", "failed").err
 
-    def test_mirrors_and_routes(self, fleet: Fleet, web1: ScriptedHost, tmp_path: Path) -> None:
+    def test_mirrors_and_routes(self, fleet: Fleet, centre: Centre, web1: ScriptedHost, tmp_path: Path) -> None:
         (tmp_path / "p.toml").write_text('[[mirrors]]\nfor = "docker.io"\nurl = "https://harbor.lan"\n')
         assert "version 1" in fleet("policy", "apply", "-f", str(tmp_path / "p.toml")).out
         assert "harbor.lan" in fleet("mirror", "ls").out
         explained = fleet("mirror", "explain", "nginx", "--host", "web-1")
         assert explained.code == 0, explained.err
         assert explained.out.index("harbor.lan") < explained.out.index("registry-1.docker.io")
+        request = ask_probes(centre.db, [web1.id], by="a test")[web1.id]
+        down = MirrorProbe(
+            mirror="https://harbor.lan", registry="docker.io", state=ProbeState.DOWN, reason="cannot reach it"
+        )
+        web1.say(Probed(request=request, mirrors=(down,)))
+        centre.turn()
+        (stop,) = [
+            line for line in fleet("mirror", "explain", "nginx", "--host", "web-1").lines if "harbor.lan" in line
+        ]
+        assert "mirror of docker.io (policy" in stop and "  down at 20" in stop and stop.endswith(": cannot reach it")
         assert "harbor.lan" in fleet("policy", "show").out
         assert "policy of fleet: taken away" in fleet("policy", "rm").out
         assert "no policy was written" in fleet("policy", "show").err
