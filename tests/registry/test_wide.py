@@ -2,9 +2,10 @@
 
 import asyncio
 import os
+import socket
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,30 @@ def test_a_rest_that_does_not_come_is_not_waited_for_longer_than_asked(tmp_path:
         registry.faults.add(Fault.STALL, at=len(LAYER) // 2)
         bodies, _ = asyncio.run(read_past(address, [digest], patient=False))
     assert bodies == [LAYER[: len(LAYER) // 2]]
+
+
+def test_an_address_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor one that refuses: the next is tried beside it, and both families take turns."""
+    with ScriptedRegistry() as registry, ExitStack() as stack:
+        hole = stack.enter_context(socket.socket())
+        hole.bind(("127.0.0.1", 0))
+        hole.listen(0)
+        for _ in range(2):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(hole.getsockname())
+        places = [hole.getsockname(), ("127.0.0.1", 9), ("127.0.0.1", registry.port)]
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", place) for place in places]
+        monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: found)
+        digest = str(registry.shelf.add_blob("team/app", LAYER))
+        address = Address(scheme="http", host="two.example:80")
+        assert b"".join(asyncio.run(read(address, digest))) == LAYER
+
+
+def test_where_no_address_answers_the_reason_is_the_systems() -> None:
+    address = Address(scheme="http", host="127.0.0.1:9")
+    with pytest.raises(ExchangeFailed, match=r"cannot reach http://127\.0\.0\.1:9/.*: Connection refused"):
+        asyncio.run(read(address, "sha256:" + 64 * "0"))
 
 
 async def read_past(address: Address, digests: list[str], *, patient: bool = True) -> tuple[list[bytes], set[object]]:
