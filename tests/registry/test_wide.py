@@ -101,6 +101,56 @@ def test_where_no_address_answers_the_reason_is_the_systems() -> None:
         asyncio.run(read(address, "sha256:" + 64 * "0"))
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_body_comes_through_a_tunnel(scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through a proxy with TLS of its own, TLS lies in TLS, and all goes by the library."""
+    authority = TestAuthority()
+    ca = str(authority.write(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", ca)
+    contexts = [ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) for _ in range(2)]
+    for context, name in zip(contexts, ("127.0.0.1", "far.example"), strict=True):
+        (tmp_path / name).mkdir()
+        context.load_cert_chain(*authority.issue([name], tmp_path / name))
+    with ScriptedRegistry(tls=contexts[1]) as registry:
+        digest = str(registry.shelf.add_blob("team/app", LAYER))
+        body, rest = asyncio.run(through_tunnel(scheme, contexts[0], registry.port, digest))
+    assert body == LAYER
+    assert rest is (scheme == "http")
+
+
+async def through_tunnel(scheme: str, tls: ssl.SSLContext, port: int, digest: str) -> tuple[bytes, bool]:
+    """Read a blob by way of a proxy; return it, and whether its rest could be read past the library."""
+    relaying: set[asyncio.Task[None]] = set()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while piece := await reader.read(65536):
+            writer.write(piece)
+            await writer.drain()
+        writer.close()
+
+    async def tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"CONNECT far.example:443 ")
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        for ends in ((reader, far_writer), (far_reader, writer)):
+            relaying.add(asyncio.create_task(relay(*ends)))
+
+    server = await asyncio.start_server(tunnel, "127.0.0.1", 0, ssl=tls if scheme == "https" else None)
+    proxy = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    client = RegistryClient(Address(scheme="https", host="far.example"), proxies=Proxies(https=proxy))
+    try:
+        async with client.open("GET", "blobs", "team/app", digest) as answer:
+            chunks = aiter(answer.chunks())
+            body, rest = bytearray(await anext(chunks)), answer.rest()
+            async for piece in chunks:
+                body += piece
+    finally:
+        await client.aclose()
+        server.close()
+        await asyncio.gather(*relaying, return_exceptions=True)
+    return bytes(body), rest is not None
+
+
 async def read_past(address: Address, digests: list[str], *, patient: bool = True) -> tuple[list[bytes], set[object]]:
     """Read blobs one after the other, of each but the first piece past the library; return them, and the sockets."""
     client = RegistryClient(address, credentials=NoCredentials(), proxies=Proxies())
