@@ -23,6 +23,8 @@ class Limits:
     """For one blob: fewer than tools that fetch in parallel ranges recommend, so that no mirror takes it for an attack."""
     spare_connections: int = 14
     """For all blobs together, beside one for each."""
+    readers: int = 40
+    """Threads that read: as many as there may be connections, and some for what else takes long, such as a login program."""
     flowing_bytes: int = 512 * 1024
     """How much of a piece tells how fast it comes."""
     gauge_bytes: int = 4 * 1024 * 1024

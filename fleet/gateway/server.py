@@ -7,7 +7,7 @@ import secrets
 import socket
 import threading
 from collections.abc import Coroutine, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -69,6 +69,7 @@ class Gateway:
         self._sessions: list[Session] = []
         self._canaries: list[Canary] = []
         self._loop: asyncio.AbstractEventLoop
+        self._readers: ThreadPoolExecutor
         self._thread: threading.Thread | None = None
         self._server: _Server | None = None
         self._serving: Future[None] | None = None
@@ -96,6 +97,9 @@ class Gateway:
         )
         self._server = _Server(config)
         self._loop = asyncio.new_event_loop()
+        # A body that is read keeps a thread of it waiting for the next bytes: none may wait for another one's.
+        self._readers = ThreadPoolExecutor(self._limits.readers, "gateway-read")
+        self._loop.set_default_executor(self._readers)
         self._thread = threading.Thread(target=self._loop.run_forever, name="gateway", daemon=True)
         self._thread.start()
         self._serving = asyncio.run_coroutine_threadsafe(self._server.serve(sockets=[listener]), self._loop)
@@ -168,6 +172,7 @@ class Gateway:
         self._run(self._upstreams.aclose())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(self._limits.start_s)
+        self._readers.shutdown(wait=False)
         self._thread = None
         self._loop.close()
 
