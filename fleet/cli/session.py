@@ -153,6 +153,10 @@ class Leaf(click.Command):
         wanted = ctx.ensure_object(Session).output
         if wanted not in self.forms:
             raise BadInput(f"cannot print this as {wanted}: it is no list; choose -o {' or -o '.join(self.forms)}")
+        if os.environ.get("FORCE_COLOR"):
+            ctx.color = (
+                True  # what is painted is decided where it is; Click would take it away where no terminal listens
+            )
         return super().invoke(ctx)
 
 
