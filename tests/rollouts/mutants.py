@@ -232,7 +232,8 @@ def _an_old_rollout_goes_on_beside_a_newer(patch: Patch) -> None:
 def _resume_skips_the_failure(patch: Patch) -> None:
     def lift(facts: RolloutFacts, hold: Hold, reason: str = "") -> Any:
         stuck = next((wave for wave in facts.waves if wave.state is WaveState.FAILED), None)
-        if stuck is None or hold not in facts.holds:
+        # What is over stays over: that is a hole of its own.
+        if stuck is None or hold not in facts.holds or facts.state.ended:
             return real(facts, hold, reason)
         evidence = _tally(stuck).evidence(0)
         passed = EndWave(number=stuck.number, state=WaveState.PASSED, evidence=evidence)

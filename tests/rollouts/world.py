@@ -263,14 +263,23 @@ class World(RuleBasedStateMachine):
     def a_person_acts(self, what: str, wave: int, hold: Hold) -> None:
         self._act(what, wave, hold)
 
+    @rule(pick=st.integers(0, 7))
+    def a_person_resumes_what_is_held(self, pick: int) -> None:
+        if holds := sorted(self._asked_of().holds):
+            self._act("lift", 0, holds[pick % len(holds)])
+
     @rule(what=st.sampled_from(["abort", "roll_back"]), sure=st.sampled_from([False, False, True]))
     def a_person_stops_it(self, what: str, sure: bool) -> None:
         if sure:
             self._act(what, 0, Hold.USER)
 
-    def _act(self, what: str, wave: int, hold: Hold) -> None:
+    def _asked_of(self) -> RolloutRow:
+        """Return the rollout that a person does something to: the latest that is not over."""
         going = [row for row in self.ledger.rollouts.values() if not row.state.ended]
-        row = going[-1] if going else list(self.ledger.rollouts.values())[-1]
+        return going[-1] if going else list(self.ledger.rollouts.values())[-1]
+
+    def _act(self, what: str, wave: int, hold: Hold) -> None:
+        row = self._asked_of()
         facts = self.ledger.facts(row, self.now)
         ways = {
             "pause": lambda: actions.pause(facts, self.now, "because"),
