@@ -22,8 +22,9 @@ from fleet.history.query_ways import Branch, way
 
 WINDOW = 5000
 """How many rows are looked at for one page where all are, one after the other as they lie in the table."""
-SCATTERED = 1000
-"""How many rows of all branches are: each may lie on a page of its own, so that a cold disk is asked for each."""
+SCATTERED = 200
+"""How many rows of all branches are: each may lie on a page of its own, so that a cold disk, which takes about 0.2 ms for
+one, is asked for each; a page shall take 50 ms. Whoever wants a larger page waits for as many as it may hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,10 +106,9 @@ class Search:
         rest = tuple(term for term in query.terms if not any(term is told for told in found.told))
         return cls(branches=found.branches, bounds=between, rest=rest, now=now, zone=zone)
 
-    @property
-    def window(self) -> int:
-        """How many rows of one branch are looked at."""
-        return WINDOW if self.branches == [()] else max(1, SCATTERED // len(self.branches))
+    def window(self, limit: int) -> int:
+        """Return how many rows of one branch are looked at for a page of *limit*."""
+        return WINDOW if self.branches == [()] else max(1, max(SCATTERED, limit) // len(self.branches))
 
     def fits(self, columns: Any) -> list[Condition]:
         """Return what is looked at row by row."""
@@ -141,11 +141,12 @@ def _look(
     connection: Connection, search: Search, branch: Branch, after: UUID | None, limit: int
 ) -> tuple[list[RowMapping], UUID | None]:
     """Return the newest rows of one branch that fit, one more than *limit*, and how far was looked where not to the end."""
-    seen = search.below(branch, after).limit(search.window).subquery("seen")
+    window = search.window(limit)
+    seen = search.below(branch, after).limit(window).subquery("seen")
     query = select(seen).where(*search.fits(seen.c)).order_by(seen.c.id.desc()).limit(limit + 1)
     rows = list(connection.execute(query).mappings())
     if len(rows) > limit:
         return rows, None
     # The offset is that of the window's last row, never of a page.
-    last = search.below(branch, after, updates.c.id).offset(search.window - 1).limit(1)
+    last = search.below(branch, after, updates.c.id).offset(window - 1).limit(1)
     return rows, connection.execute(last).scalar()
