@@ -81,7 +81,8 @@ def centre_app(broker: BrokerAddress) -> Celery:
 
     A tick is acknowledged before it runs: one that is lost is made good by the next.
     """
-    app = _app(broker.kombu_url(transport="redis"), broker, names.TICK_QUEUE)
+    transport.register()
+    app = _app(broker.kombu_url(transport=transport.TICK_SCHEME), broker, names.TICK_QUEUE)
     app.conf.update(
         task_acks_late=False,
         broker_transport_options={**_TRANSPORT_OPTIONS, "polling_interval": 1},

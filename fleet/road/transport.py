@@ -21,6 +21,9 @@ from fleet.road.broker import once_more
 SCHEME = "fleet"
 """The transport's own URL scheme; with ``redis://`` in the URL a transport named elsewhere is silently ignored."""
 
+TICK_SCHEME = "fleettick"
+"""That of the centre's apps."""
+
 _in_hand: set[str] = set()
 """Delivery tags that this process has taken and not settled; kept across reconnects, so that no running task is
 started again.
@@ -141,9 +144,36 @@ class Transport(stock.Transport):
     Channel = Channel
 
 
+class TickQoS(stock.QoS):
+    """Acknowledgements of beats, of which one that is lost is made good by the next."""
+
+    channel: Any
+    _quick_ack: Any
+    _remove_from_indices: Any
+
+    def ack(self, delivery_tag: str) -> None:
+        """Forget a beat, also where the broker cannot be told: else it counts as in hand for ever, as with a host's."""
+        with suppress(*self.channel.connection_errors):
+            self._remove_from_indices(delivery_tag).execute()
+        self._quick_ack(delivery_tag)
+
+
+class TickChannel(stock.Channel):
+    """A channel that reads on after a loss of the broker, whenever it came."""
+
+    QoS = TickQoS
+
+
+class TickTransport(stock.Transport):
+    """Kombu's Redis transport, for the queue of the tick, which several planners may read."""
+
+    Channel = TickChannel
+
+
 def register() -> None:
-    """Make the scheme known to kombu; twice does no harm."""
+    """Make the schemes known to kombu; twice does no harm."""
     TRANSPORT_ALIASES[SCHEME] = f"{__name__}:Transport"
+    TRANSPORT_ALIASES[TICK_SCHEME] = f"{__name__}:TickTransport"
 
 
 def last_heard() -> float | None:

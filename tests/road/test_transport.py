@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fleet.road import names, transport
-from fleet.road.app import host_app
+from fleet.road.app import centre_app, finish, host_app
 from fleet.road.broker import BrokerAddress
 from fleet.road.down import Sender
 
@@ -106,3 +106,25 @@ def test_every_beginning_to_read_is_told(consumer: Consumer, monkeypatch: pytest
     monkeypatch.setattr(transport, "begins_to_read", [lambda: told.append("reading")])
     consumer.consume()
     assert told == ["reading"]
+
+
+def test_a_beat_of_which_the_broker_cannot_be_told_is_not_the_last(
+    broker: BrokerAddress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kombu counts it as in hand for ever: then the planner reads no more, and never sees that the broker is back."""
+    app = finish(centre_app(broker))
+    with app.connection_for_read() as connection:
+        channel: Any = connection.channel()
+        channel.basic_qos(0, 1, False)
+        with app.producer_pool.acquire() as producer:
+            producer.publish({}, routing_key=names.TICK_QUEUE, exchange="")
+        message = channel.basic_get(names.TICK_QUEUE)
+        assert not channel.qos.can_consume()
+
+        def away(*_: object) -> None:
+            raise channel.connection_errors[0]("the broker is away")
+
+        monkeypatch.setattr(channel.qos, "_remove_from_indices", away)
+        channel.basic_ack(message.delivery_tag)
+        assert channel.qos.can_consume()
+    app.close()
