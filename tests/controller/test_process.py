@@ -5,6 +5,7 @@ import errno
 import pytest
 
 from fleet.controller import process
+from fleet.settings import logs
 
 
 def test_a_full_disk_ends_it_in_one_line(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -12,7 +13,7 @@ def test_a_full_disk_ends_it_in_one_line(monkeypatch: pytest.MonkeyPatch, caplog
         raise OSError(errno.ENOSPC, "No space left on device", "/state/centre.key")
 
     monkeypatch.setattr(process, "run", full)
-    monkeypatch.setattr(process.logs, "set_up", lambda *_, **__: None)
+    monkeypatch.setattr(logs, "set_up", lambda *_, **__: None)
     assert process.main(["planner"]) == 1
     (record,) = caplog.records
     assert vars(record)["reason"] == "cannot go on with /state/centre.key: No space left on device"
