@@ -39,6 +39,7 @@ def test_a_way_back_waits_for_no_window_and_no_gate_and_for_every_freeze(world: 
     id = world.rollout(spec=RolloutSpec(waves=(WaveSpec(gate=Gate()),), windows=(all_day,), freezes=(freeze,)))
     world.run()
     way = people.undo_rollout(world.db, id, **BY)
+    assert way is not None
     (row,) = [row for row in rows(world.db, rollouts) if row["id"] == way]
     spec = RolloutSpec.parse(row["spec"])
     assert (spec.windows, spec.freezes, [wave.gate for wave in spec.waves]) == ((), (freeze,), [None])
