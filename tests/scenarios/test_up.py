@@ -215,11 +215,12 @@ def test_it_finds_the_containers_plans_applies_and_remembers(desk: Desk) -> None
 
 
 def test_a_newcomer_is_told_where_to_look(desk: Desk) -> None:
-    """Its first lines, and they are true as they stand."""
-    assert desk.running is not None
-    first, second = desk.running.log.read_text().splitlines()[:2]
-    assert str(desk.state) in first
-    command = second.partition("with: ")[2].split()
+    """Its first line, and one once it listens; they are true as they stand."""
+    log = desk.running.log if desk.running else Path()
+    assert str(desk.state) in log.read_text().partition("\n")[0]
+    eventually("that it says it listens", lambda: "it listens" in log.read_text())
+    (told,) = [line for line in log.read_text().splitlines() if line.startswith("it listens")]
+    command = told.partition("with: ")[2].split()
     assert command[0] == "fleet"
     assert say(desk.host.machine, *command[1:]).returncode == 0
 
