@@ -38,7 +38,16 @@ def arguments(name: str) -> list[str]:
     mine = PARTS[name]
     before = [path for part in list(PARTS)[: list(PARTS).index(name)] for path in PARTS[part]]
     inside = [path for path in before if path.startswith(tuple(f"{folder}/" for folder in mine))]
-    return [*mine, *(f"--ignore={path}" for path in inside), "-m", "not nightly", "-o", f"cache_dir={KEPT / name}"]
+    return [
+        *mine,
+        *(f"--ignore={path}" for path in inside),
+        "-m",
+        "not nightly",
+        "-o",
+        f"cache_dir={KEPT / name}",
+        "-o",
+        "junit_family=xunit1",
+    ]
 
 
 def run(name: str, jobs: str) -> Part:

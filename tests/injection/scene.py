@@ -76,7 +76,8 @@ class Scene:
 
     def set_up(self, old_image: str, new_image: str) -> None:
         """Run the container with data, and have a newer image of it there."""
-        self._tear_down()
+        # An engine that is busy, or still removes, gives the name free only later.
+        eventually("that nothing of it is left", self._tear_down, within_s=PATIENCE_S)
         self.disk.mkdir(exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "fleet-faults", self.disk], check=True)
         self.engine.tag(old_image, self.name, "1")
@@ -121,11 +122,15 @@ class Scene:
         self.engine.close()
         self.api.close()
 
-    def _tear_down(self) -> None:
+    def _tear_down(self) -> bool:
+        """Remove all of it, and return whether nothing is left."""
+        gone = False
         with suppress(Exception):
             for found in self.rows():
                 self.engine.remove(found["Id"], force=True)
+            gone = not self.rows()
         subprocess.run(["umount", "--lazy", self.disk], check=False, stderr=subprocess.DEVNULL)
+        return gone
 
     def look(self, container: str) -> Inspect:
         """Return the inspect of a container that is there."""
