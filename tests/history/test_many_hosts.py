@@ -1,6 +1,7 @@
 """A rollout over more hosts than one statement may name, of which some go another way than the rest."""
 
 import sqlite3
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,16 +21,21 @@ LENIENT = Gate(success_pct=0, tolerance_pct=100, min_successes=0)
 
 
 @pytest.fixture
-def narrow(world: World) -> World:
+def narrow(world: World) -> Iterator[World]:
     """A world whose database takes few values with one statement; PostgreSQL's own limit cannot be moved."""
-    if world.db.dialect == "sqlite":
+    if world.db.dialect != "sqlite":
+        yield world
+        return
 
-        def limit(connection: Any, _entry: object) -> None:
-            connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, MOST_NAMED)
+    def limit(connection: Any, _entry: object) -> None:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, MOST_NAMED)
 
-        event.listen(world.db.engine, "connect", limit)
-        world.db.engine.dispose()
-    return world
+    event.listen(world.db.engine, "connect", limit)
+    world.db.engine.dispose()
+    yield world
+    # Other tests share the database, one after the other.
+    event.remove(world.db.engine, "connect", limit)
+    world.db.engine.dispose()
 
 
 def test_a_rollout_names_no_host_one_by_one(narrow: World) -> None:
