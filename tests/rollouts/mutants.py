@@ -289,6 +289,7 @@ _SOAKING = RolloutSpec(
     waves=(WaveSpec(gate=Gate(success_pct=50, tolerance_pct=50), soak_ms=10 * MINUTE_MS),), max_parallel=5
 )
 _WATCHED = RolloutSpec(waves=(WaveSpec(size=1, gate=Gate(), soak_ms=10 * MINUTE_MS), _REST))
+_TIMED = RolloutSpec(waves=(WaveSpec(size="50%", gate=Gate(success_pct=50), deadline_ms=60 * MINUTE_MS), _REST))
 _FROZEN = RolloutSpec(freezes=(Freeze(begins_at=BEGIN + timedelta(minutes=30), ends_at=BEGIN + timedelta(hours=9)),))
 
 MUTANTS = (
@@ -319,7 +320,7 @@ MUTANTS = (
     Mutant("never rests", 10, _never_rests),
     Mutant("a host is lost", 14, _late_joiners_push_out_others),
     Mutant("the parked stay parked", 15, _the_parked_stay_parked),
-    Mutant("no deadline", 15, _no_deadline),
+    Mutant("no deadline", 15, _no_deadline, _TIMED),
     Mutant("dispatches the silent", 16, _dispatches_the_silent),
     Mutant("a timeout is success", 16, _a_timeout_is_success),
     Mutant("an old rollout goes on beside a newer", 18, _an_old_rollout_goes_on_beside_a_newer),
