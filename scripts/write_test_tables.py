@@ -156,7 +156,7 @@ def _verdict(parts: Sequence[Part], meant: Mapping[str, Sequence[str]]) -> str:
     if missing := [name for name in meant if name not in {part.name for part in parts}]:
         return f"**Not run: {', '.join(missing)}**"
     failed = [case for part in parts for case in part.failed]
-    alone = [case for part in parts for case in part.again if case.result == "passed"]
+    alone = [case for part in parts for case in part.failed if _alone(case, part.again) == "passed"]
     if not failed:
         return "No test failed"
     return f"**{len(failed)} failed, of which {len(alone)} passed when they ran again alone**"
