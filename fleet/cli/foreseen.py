@@ -1,10 +1,11 @@
 """What a plan says of the containers' configuration, below its table."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fleet.cli.words import familiar
+from fleet.rollouts.naming import named
 
 if TYPE_CHECKING:
     from fleet.api.plans import Plan, PlanConfiguration, PlanTarget
@@ -23,7 +24,7 @@ def foreseen_lines(plan: "Plan") -> Iterator[str]:
     for place, configuration in enumerate(plan.configurations):
         if place in whom:
             images = dict.fromkeys(familiar(target.image) for _, target in whom[place])
-            yield f"configuration of {_listed(name for name, _ in whom[place])} ({', '.join(images)}):"
+            yield f"configuration of {named([name for name, _ in whom[place]], _NAMED)} ({', '.join(images)}):"
             yield from (f"  {line}" for line in _of(configuration))
 
 
@@ -38,9 +39,3 @@ def _of(told: "PlanConfiguration") -> Iterator[str]:
         yield f"stays although the image changes it: {', '.join(told.overridden)}"
     if kept := [path for path in told.kept if path not in told.overridden]:
         yield f"stays as it was set: {', '.join(kept)}"
-
-
-def _listed(names: Iterable[str]) -> str:
-    names = list(names)
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -12,6 +12,7 @@ from fleet.cli.session import Leaf, Session, pass_session
 from fleet.cli.spec import spec_text
 from fleet.cli.words import NOTHING, Duration, moment
 from fleet.errors import BadInput
+from fleet.rollouts.naming import named
 
 if TYPE_CHECKING:
     from fleet.api.rehearsals import Rehearsal
@@ -26,7 +27,6 @@ _WAVES = (
     Column("REASON", 2),
 )
 _CAPS = (Column("CAP"), Column("LIMIT", right=True), Column("MOST AWAY", right=True), Column("", 1))
-_NAMED = 5
 
 
 @click.command(cls=Leaf)
@@ -139,8 +139,7 @@ def _held(holds: "tuple[object, ...]") -> str:
 
 
 def _hosts(names: tuple[str, ...]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{len(names)} host{'s'[: len(names) != 1]}" + (f" ({', '.join(names[:_NAMED])}{more})" if names else "")
+    return f"{len(names)} host{'s'[: len(names) != 1]}" + (f" ({named(names)})" if names else "")
 
 
 def _full(most: int, limit: int) -> str:

@@ -15,6 +15,7 @@ from fleet.history.policies import EffectivePolicy
 from fleet.history.tags import TagRow
 from fleet.images.digest import Digest
 from fleet.images.reference import Reference
+from fleet.rollouts.naming import named
 from fleet.rollouts.plan import LeftOut, PlanDocument, PlannedContainer, PlannedHost
 from fleet.rollouts.selection import Selection
 from fleet.rollouts.stops import Stop, freezing, keeping
@@ -30,8 +31,6 @@ _NOBODY = UUID(int=0)
 """Where the agent's own decision is asked for before there is a command."""
 _NO_DIGEST = Digest.of(b"")
 """Stands for a digest that is not known: no container runs it."""
-_NAMED = 5
-"""How many containers a warning names before it only counts."""
 
 
 class Freshness(StrEnum):
@@ -293,12 +292,12 @@ def _warnings(
             yield f"host {name} {when}: its updates wait until it is back, and expire with the rollout"
     unwatched = [f"{s.container.host}/{s.container.name}" for s in chosen if not s.container.health]
     if unwatched:
-        yield f"no HEALTHCHECK, so running without a restart has to do: {_listed(unwatched)}"
+        yield f"no HEALTHCHECK, so running without a restart has to do: {named(unwatched)}"
     if kept := [_with_paths(s.container) for s in chosen if s.container.keeps]:
-        yield f"keeps data, which a way back leaves as the new version made it: {_listed(kept)}"
+        yield f"keeps data, which a way back leaves as the new version made it: {named(kept)}"
     unsure = [f"{s.container.host}/{s.container.name}" for s in chosen if s.freshness is Freshness.UNKNOWN]
     if unsure:
-        yield f"cannot tell which digest runs now, so the host decides: {_listed(unsure)}"
+        yield f"cannot tell which digest runs now, so the host decides: {named(unsure)}"
     for image in sorted({s.container.image for s in chosen if tags[s.container.image].reason}):
         yield f"the last check of {image} failed, so an older answer is planned: {tags[image].reason}"
 
@@ -315,9 +314,4 @@ def _frozen(chosen: Sequence[ContainerStanding], stopped: Stopped) -> Iterable[s
         if stop := stopped.freeze(standing.container):
             by_stop.setdefault(stop.words, set()).add(standing.container.host)
     for words, names in sorted(by_stop.items()):
-        yield f"{words}; until then the updates wait of: {_listed(sorted(names))}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+        yield f"{words}; until then the updates wait of: {named(sorted(names))}"

@@ -7,14 +7,13 @@ from datetime import datetime, timedelta
 
 from fleet.rollouts.caps import Cap, never_met
 from fleet.rollouts.dispatching import times_of
+from fleet.rollouts.naming import named
 from fleet.rollouts.size import rounded_up
 from fleet.rollouts.spec import RolloutSpec
 from fleet.rollouts.windows import HOST_ZONE
 
 LOOK_AHEAD = timedelta(days=14)
 """A rollout that can begin on a host at no instant of this time is warned about."""
-
-_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +56,7 @@ def _never(spec: RolloutSpec, hosts: Sequence[PlannedOn], now: datetime) -> list
             names.append(host.host)
     if not names:
         return []
-    return [f"{_named(names)}: no window admits it within 14 days; look at the windows, their cut-off, and the freezes"]
+    return [f"{named(names)}: no window admits it within 14 days; look at the windows, their cut-off, and the freezes"]
 
 
 def _waves(spec: RolloutSpec, hosts: Sequence[PlannedOn]) -> list[str]:
@@ -90,8 +89,3 @@ def _by_value(hosts: Iterable[PlannedOn]) -> dict[str, dict[str, int]]:
         for label, value in host.labels.items():
             counts[label][value] += 1
     return {label: dict(values) for label, values in counts.items()}
-
-
-def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

@@ -1,11 +1,10 @@
 """What the doctor says of opt-ins: rights that are off unless somebody takes them."""
 
-from collections.abc import Sequence
-
 from fleet.api.doctor import Check, Grade
 from fleet.history import hosts, policies
 from fleet.history.database import Database
 from fleet.history.tiers import hosts_by_tier
+from fleet.rollouts.naming import named
 from fleet.updates.outcome import Tier
 
 
@@ -18,7 +17,7 @@ def hooks(db: Database) -> Check:
     return Check(
         id="hooks",
         grade=Grade.WARN,
-        text=f"hooks are run in containers of {_shown(names)}",
+        text=f"hooks are run in containers of {named(names)}",
         cause="whoever may set labels of containers there may run commands in them",
         fix='fleet policy apply, with "hooks = false", where they are not needed',
     )
@@ -32,11 +31,7 @@ def hosts_toml(db: Database) -> Check:
     return Check(
         id="hosts-toml",
         grade=Grade.WARN,
-        text=f"agents write hosts.toml files below certs.d of {_shown(names)}",
+        text=f"agents write hosts.toml files below certs.d of {named(names)}",
         cause="manage_hosts_toml is set there; every pull on such a host goes by the policy's mirrors",
         fix="take manage_hosts_toml away where it is not wanted, and start the agent again",
     )
-
-
-def _shown(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -27,13 +27,11 @@ from fleet.history.queries import ProgressRow, RolloutDetail, RolloutHostRow, Ro
 from fleet.history.refusing import refused_hosts
 from fleet.history.rollouts import abort_rollout as abort
 from fleet.history.rollouts import hold_rollout, release_rollout
+from fleet.rollouts.naming import named
 from fleet.rollouts.states import WAITING, RolloutState
 from fleet.rollouts.stops import freezing
 from fleet.web.callers import Reader, Writer
 from fleet.web.centre import Centre, ThisCentre
-
-_NAMED = 5
-"""How many hosts a warning names before it only counts."""
 
 router = APIRouter(prefix="/rollouts", tags=["rollouts"])
 
@@ -143,9 +141,8 @@ def _not_brought_back(centre: Centre, detail: RolloutDetail) -> tuple[str, ...]:
     names = sorted(people.not_brought_back(centre.db, detail.rollout.id))
     if not names:
         return ()
-    told = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
     remedy = f"fleet rollout undo {detail.rollout.number}"
-    return (f"the way back is over, and has not brought back {told}; for another one: {remedy}",)
+    return (f"the way back is over, and has not brought back {named(names)}; for another one: {remedy}",)
 
 
 def _frozen(centre: Centre, detail: RolloutDetail, waiting: Collection[UUID]) -> str:
