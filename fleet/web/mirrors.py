@@ -1,7 +1,9 @@
 """The routes of mirrors: which rules there are, and the way that an image would take."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, Query
 
@@ -89,13 +91,14 @@ def _routes(centre: Centre, reference: Reference, rows: list[HostRow]) -> tuple[
     if not rows:
         return (_told("", route_of(reference, Policy())),)
     holding = policies.effective_policies(centre.db)
-    looks = {(look.host_id, look.mirror, look.registry): look for look in latest_probes(centre.db)}
+    looks: dict[UUID, dict[tuple[str, str], ProbeRow]] = defaultdict(dict)
+    for look in latest_probes(centre.db):
+        looks[look.host_id][look.mirror, look.registry] = look
     routes = []
     for row in rows:
         if row.id not in holding:
             raise NotFound(f"cannot find the host {row.name}: it was just removed")
-        seen = {(mirror, registry): look for (host_id, mirror, registry), look in looks.items() if host_id == row.id}
-        routes.append(_told(row.name, route_of(reference, holding[row.id].policy, row), seen))
+        routes.append(_told(row.name, route_of(reference, holding[row.id].policy, row), looks[row.id]))
     return tuple(routes)
 
 
