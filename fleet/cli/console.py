@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from fleet.api.form import Answer
+    from fleet.api.selectors import Selector
 
 NARROWEST = 40
 """Columns of the narrowest terminal that a table is fitted to."""
@@ -127,6 +128,11 @@ def paint(session: Session, word: str, text: str | None = None) -> str:
     text = word if text is None else text
     colour = COLOURS.get(word)
     return click.style(text, fg=colour) if colour and colourful(session, sys.stdout) else text
+
+
+def none_of(selector: "Selector") -> str:
+    """Return what is said where no container is found for *selector*."""
+    return NONE_FITS if selector.document() else NONE_KNOWN
 
 
 def fitting(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> dict[int, int]:

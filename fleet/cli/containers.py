@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fleet.cli.console import NONE_FITS, NONE_KNOWN, Column, print_answer, print_table, say, working
+from fleet.cli.console import Column, none_of, print_answer, print_table, say, working
 from fleet.cli.select import selecting
 from fleet.cli.session import Leaf, Session, pass_session
 from fleet.cli.words import NOTHING, ago, change, familiar, short_digest
@@ -55,7 +55,7 @@ def ps(session: Session, patterns: tuple[str, ...], selector: "Selector") -> Non
         )
         for c in answer.containers
     ]
-    print_table(session, _PS, rows, _none(selector))
+    print_table(session, _PS, rows, none_of(selector))
 
 
 @click.command(cls=Leaf)
@@ -80,14 +80,10 @@ def outdated(session: Session, selector: "Selector", check: bool) -> None:
         )
         for c in answer.containers
     ]
-    empty = f"nothing is outdated; {_current(answer.current)}" if answer.current else _none(selector)
+    empty = f"nothing is outdated; {_current(answer.current)}" if answer.current else none_of(selector)
     print_table(session, _OUTDATED, rows, empty)
     if rows:
         say(f"{_current(answer.current)}; see what an update would do with: fleet plan")
-
-
-def _none(selector: "Selector") -> str:
-    return NONE_FITS if selector.document() else NONE_KNOWN
 
 
 def _current(count: int) -> str:

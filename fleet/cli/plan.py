@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fleet.cli.building import build
-from fleet.cli.console import NONE_FITS, NONE_KNOWN, Column, clean, print_answer, print_table, say, working
+from fleet.cli.console import Column, clean, none_of, print_answer, print_table, say, working
 from fleet.cli.foreseen import foreseen_lines
 from fleet.cli.select import selecting
 from fleet.cli.session import Leaf, Session
@@ -63,7 +63,7 @@ def plan(
     if out:
         _write(Path(out), answer)
     if not print_answer(session, answer):
-        _show(session, answer.plan, out, NOTHING_TO_DO if known else NONE_FITS if selector.document() else NONE_KNOWN)
+        _show(session, answer.plan, out, NOTHING_TO_DO if known else none_of(selector))
     if exit_code and answer.plan.changes:
         ctx.exit(PENDING)
 

@@ -154,9 +154,8 @@ class Leaf(click.Command):
         if wanted not in self.forms:
             raise BadInput(f"cannot print this as {wanted}: it is no list; choose -o {' or -o '.join(self.forms)}")
         if os.environ.get("FORCE_COLOR"):
-            ctx.color = (
-                True  # what is painted is decided where it is; Click would take it away where no terminal listens
-            )
+            # What is painted is decided where it is; Click would take it away where no terminal listens.
+            ctx.color = True
         return super().invoke(ctx)
 
 
