@@ -131,7 +131,7 @@ def full_values(caps: Sequence[Cap]) -> dict[str, list[str]]:
 def unhealthy() -> ColumnElement[bool]:
     """Return the condition, over ``hosts``, that a host failed at its latest try; one object, since each tick asks often."""
     bad = rollout_hosts.alias("bad")
-    return exists().where(bad.c.host_id == hosts.c.id, *_failed(bad))
+    return exists().where(bad.c.host_id == hosts.c.id, *failed(bad))
 
 
 @cache
@@ -139,10 +139,10 @@ def _away() -> CompoundSelect[Any]:
     """Select the hosts on which a try is under way, and those that failed at their latest one: few, by indexes of their own."""
     live, bad = rollout_hosts.alias("live_one"), rollout_hosts.alias("bad")
     under_way = select(live.c.host_id).where(_in(live.c.state, LIVE))
-    return union(under_way, select(bad.c.host_id).where(*_failed(bad)))
+    return union(under_way, select(bad.c.host_id).where(*failed(bad)))
 
 
-def _failed(bad: FromClause) -> tuple[ColumnElement[bool], ...]:
+def failed(bad: FromClause) -> tuple[ColumnElement[bool], ...]:
     """Return the conditions that a row of ``rollout_hosts`` is of a failure that no later success made good, in whatever rollout."""
     later = rollout_hosts.alias("later")
     ok = (later.c.host_id == bad.c.host_id, later.c.rollout_id > bad.c.rollout_id, later.c.state == HostState.SUCCEEDED)

@@ -92,10 +92,6 @@ class Words(TypeDecorator[StrEnum]):
         """Write a member; a text that is none raises ValueError."""
         return None if value is None else self.words(value).value
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
-        """Read a member."""
-        return None if value is None else self.words(value)
-
     def bind_processor(self, dialect: Dialect) -> Callable[[StrEnum | str | None], str | None]:
         """Write a member by a table: an enum's own call takes as long as all else that is done to a value."""
         texts: dict[StrEnum | str | None, str | None] = {None: None} | {word: word.value for word in self.words}

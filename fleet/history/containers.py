@@ -9,7 +9,7 @@ from sqlalchemy import select
 from fleet.history.database import Database
 from fleet.history.inventory_tables import containers as table
 from fleet.history.inventory_tables import hosts
-from fleet.rollouts.selector import Selector
+from fleet.rollouts.selector import Selector, is_glob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,4 +72,4 @@ _NAMES = ("host", *(column.name for column in _COLUMNS))
 
 def _literal(globs: tuple[str, ...]) -> list[str]:
     """Return the names, where none of them is a glob: then the database need not return every row."""
-    return [] if any(sign in glob for glob in globs for sign in "*?[\0") else list(globs)
+    return [] if any(is_glob(glob) or "\0" in glob for glob in globs) else list(globs)

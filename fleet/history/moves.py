@@ -4,7 +4,7 @@ Locks are taken in one order, so that no two wait for each other: rollouts, comm
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
@@ -21,9 +21,6 @@ from fleet.ids import new_id
 from fleet.rollouts.states import CommandState, HostState
 
 T = TypeVar("T")
-
-MOST_NAMED = 10_000
-"""How many rows one statement names: drivers take some ten thousand values at most, and hosts may name more at once."""
 
 _TOGETHER = 3
 """From so many rows on that change alike, they are changed by one statement: what it costs to make one is that of some rows."""
@@ -173,12 +170,6 @@ def load_hosts(connection: Connection, query: Select[Any]) -> dict[tuple[UUID, U
     names = tuple(result.keys())
     loaded = (HostTry(**dict(zip(names, row, strict=True))) for row in result)
     return {(host.rollout_id, host.host_id): host for host in loaded}
-
-
-def pieces(names: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Return *names* in pieces that one statement can hold."""
-    for begin in range(0, len(names), MOST_NAMED):
-        yield names[begin : begin + MOST_NAMED]
 
 
 _ALL_BUT_ORDER: list[ColumnElement[Any]] = [column for column in commands.c if column.name != "order"]

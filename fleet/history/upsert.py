@@ -10,23 +10,22 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Table, column, insert, select, text
+from sqlalchemy import Connection, Table, column, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
     """Insert *rows*, which all hold the same columns."""
-    if connection.dialect.name == "postgresql":
-        _insert_list(connection, table, rows, insert(table))
-    elif rows:
-        _insert_each(connection, table, rows, ())
+    insert_new(connection, table, rows, ())
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[dict[str, Any]], key: Sequence[str]) -> None:
-    """Insert *rows*, which all hold the same columns; one whose *key* is there already is left as it is."""
+    """Insert *rows*, which all hold the same columns; one whose *key* is there already is left as it is (empty: none is)."""
+    if not rows:
+        return
     if connection.dialect.name == "postgresql":
-        _insert_list(connection, table, rows, postgresql.insert(table).on_conflict_do_nothing(index_elements=list(key)))
-    elif rows:
+        _insert_list(connection, table, rows, _leaving(postgresql.insert(table), key))
+    else:
         _insert_each(connection, table, rows, tuple(key))
 
 
@@ -52,6 +51,11 @@ def _insert(connection: Connection, table: Table) -> Any:
     return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
 
 
+def _leaving(statement: Any, key: Sequence[str]) -> Any:
+    """Return *statement* such that it leaves a row as it is whose *key* is there already; without one, as it was."""
+    return statement.on_conflict_do_nothing(index_elements=list(key)) if key else statement
+
+
 def _insert_each(connection: Connection, table: Table, rows: Sequence[dict[str, Any]], key: tuple[str, ...]) -> None:
     """Insert on SQLite, where a row costs nothing but itself: what would be made of it on the way costs as much again."""
     names = tuple(rows[0])
@@ -70,17 +74,13 @@ def _insert_each(connection: Connection, table: Table, rows: Sequence[dict[str, 
 @cache
 def _statement(table: Table, names: tuple[str, ...], key: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     """Return the statement that inserts a row of these columns on SQLite, and the names of its values in their order."""
-    statement = sqlite.insert(table)
-    if key:
-        statement = statement.on_conflict_do_nothing(index_elements=list(key))
-    compiled = statement.compile(dialect=sqlite.dialect(), column_keys=list(names))
+    compiled = _leaving(sqlite.insert(table), key).compile(dialect=sqlite.dialect(), column_keys=list(names))
     return str(compiled), tuple(compiled.positiontup or ())
 
 
 def _insert_list(connection: Connection, table: Table, rows: Sequence[dict[str, Any]], statement: Any) -> None:
     if len(rows) < _TOGETHER:
-        if rows:
-            connection.execute(statement, list(rows))
+        connection.execute(statement, list(rows))
         return
     # One statement with one parameter, which the server takes apart by the table's own row type: half of the cost of a
     # statement a row, on either side.
