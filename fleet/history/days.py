@@ -3,12 +3,12 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Integer, case, cast, func, insert, select
+from sqlalchemy import Connection, Integer, case, cast, func, insert, null, select, update
 
 from fleet.history.database import Database
 from fleet.history.day_tables import days, mirror_days
 from fleet.history.fact_tables import FAILURES, attempts, updates
-from fleet.history.query_bounds import closed_until, day_of, midnight
+from fleet.history.query_bounds import closed_until, day_of, highest_written, midnight
 from fleet.mirrors.attempt import AttemptResult
 
 GRACE = timedelta(minutes=10)
@@ -20,13 +20,38 @@ NO_FAILURE = (AttemptResult.SERVED, AttemptResult.UNUSED, AttemptResult.BREAKER_
 def close_days(db: Database) -> int:
     """Close every day that is over, each in a transaction of its own; return how many were."""
     closed = 0
-    while True:
-        with db.writing() as connection:
-            day = open_day(connection)
-            if day is None or midnight(day) + timedelta(days=1) + GRACE > db.moment(connection):
-                return closed
-            _close(connection, day, db.moment(connection))
+    while _close_next(db):
         closed += 1
+    while _tell_hours(db):  # of days that an earlier release closed
+        pass
+    return closed
+
+
+def _close_next(db: Database) -> bool:
+    with db.writing() as connection:
+        day = open_day(connection)
+        if day is None or midnight(day) + timedelta(days=1) + GRACE > db.moment(connection):
+            return False
+        _close(connection, day, db.moment(connection))
+        return True
+
+
+def _tell_hours(db: Database) -> bool:
+    """Write the hours of the newest closed day that has none."""
+    with db.writing() as connection:
+        without = select(days.c.day).where(days.c.hours.is_(null())).order_by(days.c.day.desc()).limit(1)
+        day = connection.execute(without).scalar()
+        if day is None:
+            return False
+        connection.execute(update(days).where(days.c.day == day).values(hours=_hours(connection, day)))
+        return True
+
+
+def _hours(connection: Connection, day: str) -> list[str | None]:
+    """Return the highest id, as hex digits, of each hour of a day."""
+    begins = [midnight(day) + timedelta(hours=hour) for hour in range(24)]
+    found = [highest_written(connection, begin, begin + timedelta(hours=1)) for begin in begins]
+    return [None if id is None else id.hex for id in found]
 
 
 def mirror_sums(begin: datetime, end: datetime | None) -> Any:
@@ -78,7 +103,7 @@ def _close(connection: Connection, day: str, now: datetime) -> None:
         _count(of_day.c.result.in_(FAILURES)).label("failures"),
     ).select_from(of_day)
     row = connection.execute(sums).mappings().one()
-    connection.execute(insert(days), {"day": day, "closed_at": now, **row})
+    connection.execute(insert(days), {"day": day, "closed_at": now, "hours": _hours(connection, day), **row})
     of_mirrors = connection.execute(mirror_sums(begin, end)).mappings().all()
     if of_mirrors:
         connection.execute(insert(mirror_days), [{"day": day, **each} for each in of_mirrors])

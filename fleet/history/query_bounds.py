@@ -34,13 +34,21 @@ def bounds(connection: Connection, since: datetime | None, until: datetime | Non
         return Bounds(empty=True)
     if until is None or closed is None or until > closed:
         return Bounds(low=low)
-    high = connection.execute(
-        select(days.c.highest_id)
-        .where(days.c.day <= day_of(until), days.c.highest_id.is_not(None))
-        .order_by(days.c.highest_id.desc())
-        .limit(1)
-    ).scalar()
+    high = _highest(connection, until)
     return Bounds(low=low, high=high, empty=high is None)
+
+
+def highest_written(connection: Connection, begin: datetime, end: datetime) -> UUID | None:
+    """Return the highest id of the updates that were written down from *begin* to before *end*; None: none was."""
+    # Materialized, as below.
+    written = (
+        select(updates.c.id)
+        .where(updates.c.recorded_at >= begin, updates.c.recorded_at < end)
+        .cte("written")
+        .prefix_with("MATERIALIZED")
+    )
+    found: UUID | None = connection.execute(select(written.c.id).order_by(written.c.id.desc()).limit(1)).scalar()
+    return found
 
 
 def closed_until(connection: Connection) -> datetime | None:
@@ -57,6 +65,25 @@ def day_of(at: datetime) -> str:
 def midnight(day: str) -> datetime:
     """Return the instant with which a day begins."""
     return datetime.combine(datetime.fromisoformat(day).date(), time(), tzinfo=UTC)
+
+
+def _highest(connection: Connection, until: datetime) -> UUID | None:
+    """Return the highest id that was written down before *until*, which lies in days that are closed.
+
+    A busy day holds more than a page may look at: of its last day the whole hours are known, and of the last hour the rows
+    are read.
+    """
+    earlier = select(days.c.highest_id).where(days.c.day < day_of(until), days.c.highest_id.is_not(None))
+    found = [connection.execute(earlier.order_by(days.c.highest_id.desc()).limit(1)).scalar()]
+    its_day = select(days.c.highest_id, days.c.hours).where(days.c.day == day_of(until))
+    for highest, hours in connection.execute(its_day):
+        if hours is None:
+            found.append(highest)
+        else:
+            hour = until.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+            found += [UUID(id) for id in hours[: hour.hour] if id is not None]
+            found.append(highest_written(connection, hour, until))
+    return max((id for id in found if id is not None), default=None)
 
 
 def _lowest(connection: Connection, since: datetime, closed: datetime | None) -> UUID | None:

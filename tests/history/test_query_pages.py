@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -11,10 +11,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
+from sqlalchemy import null, update
 
 from fleet.errors import BadInput
 from fleet.history import outcome_pages, queries, query_ways
 from fleet.history.database import Database
+from fleet.history.day_tables import days
 from fleet.history.days import close_days
 from fleet.history.fact_tables import FAILURES
 from fleet.history.language import FAILURE, Query, Term, Word
@@ -22,6 +24,7 @@ from fleet.history.language_parse import parse
 from fleet.history.language_times import Ago
 from fleet.history.outcome_queries import OutcomeRow
 from fleet.history.pages import PageRequest
+from fleet.history.query_bounds import bounds, closed_until
 from fleet.images.reference import Reference
 from fleet.updates.outcome import Result
 from tests.history.conftest import HeldClock
@@ -140,6 +143,36 @@ def test_each_query_gives_what_a_naive_scan_gives(db: Database, facts: Facts, cl
     check()
     assert close_days(db) >= 9
     check()
+
+
+def test_a_time_in_a_closed_day_ends_at_the_highest_id_that_was_written_before_it(db: Database, facts: Facts) -> None:
+    """Not at that of its day: a busy day has more rows than a page looks at."""
+    written = sorted((row["recorded_at"], row["id"]) for row in facts.updates)
+
+    def high(until: datetime) -> UUID | None:
+        with db.reading() as connection:
+            return bounds(connection, None, until).high
+
+    def exact(until: datetime) -> UUID | None:
+        return max((id for at, id in written if at < until), default=None)
+
+    close_days(db)
+    with db.reading() as connection:
+        closed = closed_until(connection)
+    assert closed is not None
+    moments = [at + timedelta(minutes=minutes) for at, _ in written for minutes in (0, 17)]
+    moments = [until for until in moments if until <= closed]
+    assert len(moments) > 50
+    assert [high(until) for until in moments] == [exact(until) for until in moments]
+    with db.writing() as connection:  # as an earlier release closed them
+        connection.execute(update(days).values(hours=null()))
+    wide = [high(until) for until in moments]
+    assert wide != [exact(until) for until in moments]
+    assert all(
+        found is not None and found >= (exact(until) or found) for found, until in zip(wide, moments, strict=True)
+    )
+    assert close_days(db) == 0
+    assert [high(until) for until in moments] == [exact(until) for until in moments]
 
 
 def test_no_page_loses_or_repeats_a_row_while_others_are_written(db: Database, facts: Facts, clock: HeldClock) -> None:
