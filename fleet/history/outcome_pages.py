@@ -5,6 +5,7 @@ Where an index answers alone, a page reads its own rows. Where rows must be look
 one: it says how far it looked.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Any
@@ -141,12 +142,24 @@ def _look(
     connection: Connection, search: Search, branch: Branch, after: UUID | None, limit: int
 ) -> tuple[list[RowMapping], UUID | None]:
     """Return the newest rows of one branch that fit, one more than *limit*, and how far was looked where not to the end."""
-    window = search.window(limit)
-    seen = search.below(branch, after).limit(window).subquery("seen")
-    query = select(seen).where(*search.fits(seen.c)).order_by(seen.c.id.desc()).limit(limit + 1)
-    rows = list(connection.execute(query).mappings())
-    if len(rows) > limit:
-        return rows, None
-    # The offset is that of the window's last row, never of a page.
-    last = search.below(branch, after, updates.c.id).offset(window - 1).limit(1)
-    return rows, connection.execute(last).scalar()
+    rows: list[RowMapping] = []
+    far = after
+    for count in _steps(search.window(limit), limit):
+        seen = search.below(branch, far).limit(count).subquery("seen")
+        query = select(seen).where(*search.fits(seen.c)).order_by(seen.c.id.desc()).limit(limit + 1 - len(rows))
+        rows += connection.execute(query).mappings()
+        if len(rows) > limit:
+            return rows, None
+        # The offset is that of the last row that was looked at, never of a page.
+        far = connection.execute(search.below(branch, far, updates.c.id).offset(count - 1).limit(1)).scalar()
+        if far is None:
+            return rows, None
+    return rows, far
+
+
+def _steps(window: int, limit: int) -> Iterator[int]:
+    """Yield how many rows are looked at, and how many then: most pages are full soon, and SQLite sorts all that it looks at."""
+    first = min(window, max(limit + 1, SCATTERED))
+    yield first
+    if first < window:
+        yield window - first
