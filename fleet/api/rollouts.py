@@ -100,6 +100,10 @@ class RolloutAnswer(Answer):
     """
     warnings: tuple[str, ...] = ()
     """What of its spec keeps hosts whose turn is still to come from ever having it, as things stand now."""
+    undoes: int | None = None
+    """The number of the rollout that this one undoes."""
+    undone_by: tuple[int, ...] = ()
+    """The numbers of its ways back, oldest first."""
 
 
 class Rollouts(Answer):

@@ -113,6 +113,10 @@ def show(session: Session, id: str) -> None:
     r = answer.rollout
     click.echo(f"#{r.number} {short_id(r.id)}  {paint(session, r.state.value, r.state.words)}  by {clean(r.asked_by)}")
     click.echo(f"begun {moment(r.created_at)}, ended {moment(r.ended_at)}")
+    if answer.undoes is not None:
+        click.echo(f"the way back of rollout #{answer.undoes}")
+    if answer.undone_by:
+        click.echo(f"undone by rollout {', '.join(f'#{number}' for number in answer.undone_by)}")
     for hold in r.holds:
         click.echo(f"held: {hold.words}")
     if r.reason:

@@ -94,6 +94,10 @@ class RolloutDetail:
     rollout: RolloutRow
     waves: tuple[WaveRow, ...]
     hosts: tuple[RolloutHostRow, ...]
+    undoes: int | None = None
+    """The number of the rollout that this one undoes."""
+    undone_by: tuple[int, ...] = ()
+    """The numbers of its ways back, oldest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +139,15 @@ def rollout(db: Database, id_or_number: UUID | int | str) -> RolloutDetail:
             )
             for wave in connection.execute(query)
         )
-        return RolloutDetail(rollout=_read(row, by_wave), waves=known, hosts=_hosts(connection, row["id"]))
+        undone = select(table.c.number).where(table.c.id == row["way_back_of"])
+        ways_back = select(table.c.number).where(table.c.way_back_of == row["id"]).order_by(table.c.number)
+        return RolloutDetail(
+            rollout=_read(row, by_wave),
+            waves=known,
+            hosts=_hosts(connection, row["id"]),
+            undoes=connection.execute(undone).scalar(),
+            undone_by=tuple(connection.execute(ways_back).scalars()),
+        )
 
 
 def rollouts(db: Database, page: PageRequest = FIRST) -> Page[RolloutRow]:

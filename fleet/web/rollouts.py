@@ -124,6 +124,8 @@ def _answer(centre: Centre, id: str) -> RolloutAnswer:
         spec=detail.rollout.spec.document(),
         frozen=_frozen(centre, detail, waiting - refused.keys()),
         warnings=_warnings(centre, detail),
+        undoes=detail.undoes,
+        undone_by=detail.undone_by,
     )
 
 

@@ -110,6 +110,8 @@ def test_a_wave_is_approved_and_what_the_rollout_did_is_undone(
     assert (ran.code, "the way back is" in ran.out) == (0, True)
     carry_out(centre, moved)
     assert fleet("rollout", "watch", "#2", "--timeout", "20s").code == 0
+    assert "undone by rollout #2\n" in fleet("rollout", "show", "#1").out
+    assert "the way back of rollout #1\n" in fleet("rollout", "show", "#2").out
 
 
 def test_the_undoing_of_a_rollout_that_runs_is_followed_to_the_end_of_its_way_back(

@@ -181,6 +181,12 @@ class TestHistory:
         assert whole["update"]["new_digest"] in shown.words
         assert "fleet undo web-1 web" in shown.words
 
+    def test_a_rollout_and_its_way_back_name_each_other(self, http: TestClient, updated: str) -> None:
+        assert "Undone by" not in http.get("/rollouts/1").text
+        http.post(f"{API}/rollouts/1/undo", json={})
+        assert ("a", {"href": "/rollouts/2"}) in _Markup(http.get("/rollouts/1").text).tags
+        assert ("a", {"href": "/rollouts/1"}) in _Markup(http.get("/rollouts/2").text).tags
+
     def test_what_went_back_is_told_as_at_a_terminal(self, http: TestClient, updated: str) -> None:
         text = _templates().get_template("parts.html").module.result("updated", True)  # type: ignore[attr-defined]
         assert _Markup(text).words.strip() == "went back"
