@@ -2,12 +2,8 @@
 
 import asyncio
 import logging
-import socket
-import ssl
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-
-from cryptography import x509
 
 from fleet.agent.facts import Facts
 from fleet.agent.speed import Speeds
@@ -22,9 +18,12 @@ from fleet.mirrors.policy import GLOBAL
 from fleet.mirrors.probe import MirrorProbe, ProbeState
 from fleet.mirrors.source import Endpoint, MirrorRule
 from fleet.mirrors.table import MirrorTable
+from fleet.registry.certificate import not_after
 from fleet.registry.client import RegistryClient
 from fleet.registry.credentials import CredentialSource
 from fleet.registry.faults import RateLimitError
+from fleet.registry.named import login_remedy, proxy_url
+from fleet.registry.proxies import Proxies
 from fleet.road.messages import Probe, Probed, Up
 
 log = logging.getLogger(__name__)
@@ -33,12 +32,12 @@ USER_AGENT = "fleet-look"
 """By which a registry's own log tells looks at it from pulls, whose bytes the history has."""
 LIMIT_S = 20.0
 """The most that one mirror may take, tokens and redirects included."""
-CERTIFICATE_S = 5.0
-"""The most that a look at a certificate may take."""
 AT_ONCE = 8
 MOST_WAITING = 20
 MOST_MIRRORS = 100
 """How many mirrors one answer tells of."""
+_ANY = Reference.parse("library/none")
+"""Asked for where no image is: it is only about the mirror."""
 
 
 class Prober:
@@ -123,7 +122,7 @@ class Prober:
 
     async def _asked(self, endpoint: Endpoint, reference: Reference | None) -> tuple[ProbeState, str, str]:
         """Return how it stands, why, and the digest that it names."""
-        client = self._client(endpoint, reference or Reference.parse("library/none"))
+        client = self._client(endpoint, reference or _ANY)
         try:
             async with asyncio.timeout(LIMIT_S):
                 if reference is not None:
@@ -133,10 +132,15 @@ class Prober:
             return ProbeState.DOWN, f"cannot reach {endpoint}: no answer within {LIMIT_S:.0f} s", ""
         except (AuthNeeded, RegistryUnreachable, RegistryError, BadInput) as error:
             return _state_of(error), str(error), ""
+        except Exception as error:
+            # One mirror's answer must not keep the host from telling of the others.
+            log.exception("answer of a mirror cannot be understood", extra={"mirror": str(endpoint)})
+            return ProbeState.DOWN, f"cannot understand what {endpoint} answers ({type(error).__name__})", ""
         finally:
             await client.aclose()
         if status in (401, 403):
-            return ProbeState.UNAUTHORIZED, f"cannot read {client.address.ping_url}: {status}", ""
+            remedy = login_remedy(client.address)
+            return ProbeState.UNAUTHORIZED, f"cannot read {client.address.ping_url}: {status}; {remedy}", ""
         return (ProbeState.OK, "", "") if status == 200 else (ProbeState.DOWN, f"status {status} to /v2/", "")
 
     def _client(self, endpoint: Endpoint, reference: Reference) -> RegistryClient:
@@ -171,27 +175,10 @@ def _state_of(error: Exception) -> ProbeState:
 
 
 def _not_after(endpoint: Endpoint) -> datetime | None:
-    """Return when the certificate of *endpoint* expires, trusted or not; None where it shows none."""
-    if endpoint.scheme != "https":
-        return None
-    host, port = _host_and_port(endpoint.host)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    # Nothing is sent over this connection: an expired certificate is just what is looked for.
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
+    """Return when the certificate of *endpoint* expires; None where it shows none, or the way there is not known."""
+    url = mirror_address(endpoint, _ANY).ping_url
     try:
-        with (
-            socket.create_connection((host, port), timeout=CERTIFICATE_S) as plain,
-            context.wrap_socket(plain, server_hostname=host) as tls,
-        ):
-            raw = tls.getpeercert(binary_form=True)
-            return x509.load_der_x509_certificate(raw).not_valid_after_utc if raw else None
-    except (OSError, ValueError):
-        return None
-
-
-def _host_and_port(host: str) -> tuple[str, int]:
-    name, colon, port = host.rpartition(":")
-    if colon and port.isdigit() and (not name.count(":") or name.endswith("]")):
-        return name.strip("[]"), int(port)
-    return host.strip("[]"), 443
+        proxy = proxy_url(endpoint.proxy) if endpoint.proxy else Proxies.from_environment().for_url(url)
+    except BadInput:
+        return None  # the look itself tells
+    return not_after(url, proxy)

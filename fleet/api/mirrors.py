@@ -3,7 +3,9 @@
 from datetime import datetime
 
 from fleet.api.form import Answer, Part
+from fleet.mirrors.policy import CONFIG
 from fleet.mirrors.source import Provenance, Role
+from fleet.mirrors.table import Strategy
 
 
 class MirrorEntry(Part):
@@ -19,12 +21,18 @@ class MirrorEntry(Part):
     """The file or policy that it was read from."""
     insecure: bool = False
     resolve: bool = False
+    auth: str = CONFIG
+    """Who hosts are there: ``config`` (as their Docker configuration says), ``none``, or a login of theirs by its name."""
+    proxy: str = ""
+    """By which proxy: a URL, ``none``, one of the host's by its name; empty: as the host's environment says."""
 
 
 class Mirrors(Answer):
     """All mirror rules."""
 
     mirrors: tuple[MirrorEntry, ...]
+    fastest_on: tuple[str, ...] = ()
+    """The hosts whose policy asks the fastest mirror first; all others ask in the order of the rules."""
     tier: str = ""
     """By which way the engine of the one host that was named got its last image; empty: not known, or no host named."""
 
@@ -42,6 +50,12 @@ class RouteStop(Part):
     """What a mirror was when the host last looked at it (``ok``, ``down``, ``stale``, ...); empty: it did not lately."""
     state_reason: str = ""
     looked_at: datetime | None = None
+    bytes_per_s: int | None = None
+    """How fast it is by what the host measured, where that decides who is asked first; null: it does not, or not known."""
+    auth: str = CONFIG
+    """As of a rule."""
+    proxy: str = ""
+    """As of a rule."""
 
 
 class RouteSkip(Part):
@@ -56,6 +70,8 @@ class HostRoute(Part):
 
     host: str
     """Empty: a host without rules of its own."""
+    strategy: Strategy = Strategy.ORDER
+    """In which order it asks mirrors."""
     sources: tuple[RouteStop, ...]
     skipped: tuple[RouteSkip, ...] = ()
 

@@ -7,6 +7,7 @@ import click
 from fleet.cli.console import Column, clean, print_answer, print_table, working
 from fleet.cli.session import Branch, Session, pass_session
 from fleet.cli.words import NOTHING, seconds, short_digest
+from fleet.rollouts.naming import named
 
 if TYPE_CHECKING:
     from fleet.api.mirrors import RouteStop
@@ -18,6 +19,8 @@ _COLUMNS = (
     Column("FROM", 1),
     Column("WHERE", 3),
     Column("TLS", 2),
+    Column("AUTH", 2),
+    Column("PROXY", 2),
 )
 
 _PROBES = (
@@ -65,11 +68,17 @@ def ls(session: Session, host: str | None) -> None:
             m.provenance.value,
             m.where or NOTHING,
             "unchecked" if m.insecure else "checked" if m.endpoint.startswith("https") else "none",
+            m.auth,
+            m.proxy or NOTHING,
         )
         for m in answer.mirrors
     ]
     if answer.tier:
         click.echo(f"{clean(host or '')} got its last image by the way {answer.tier}")
+    if answer.fastest_on:
+        click.echo(
+            f"the fastest mirror is asked first on {clean(named(answer.fastest_on))}; see: fleet mirror explain IMAGE"
+        )
     print_table(session, _COLUMNS, rows, "no mirrors; write some into the policy with: fleet policy apply -f FILE")
 
 
@@ -89,10 +98,11 @@ def explain(session: Session, image: str, host: str | None) -> None:
     else:
         click.echo("what its tag has is not known" + (f": {clean(answer.reason)}" if answer.reason else ""))
     for route in answer.routes:
-        click.echo(f"{clean(route.host) or 'a host without mirrors of its own'}:")
+        order = ", the fastest mirror first" if route.strategy.value == "fastest" else ""
+        click.echo(f"{clean(route.host) or 'a host without mirrors of its own'}{order}:")
         for number, stop in enumerate(route.sources, start=1):
             known = _seen(stop) if stop.looked_at else ""
-            click.echo(f"  {number} {_stop(stop.endpoint, stop.role.value, stop.for_registry, stop.where)}{known}")
+            click.echo(f"  {number} {_stop(stop)}{known}")
         for skipped in route.skipped:
             click.echo(f"  - {clean(skipped.endpoint)}  not asked: {clean(skipped.reason)}")
 
@@ -103,9 +113,17 @@ def _seen(stop: "RouteStop") -> str:
     return clean(f"  {stop.state} at {stop.looked_at:%Y-%m-%d %H:%M} UTC{reason}")
 
 
-def _stop(endpoint: str, role: str, registry: str, where: str) -> str:
-    whose = "the origin" if role == "origin" else "global mirror" if registry == "*" else f"mirror of {registry}"
-    return clean(f"{endpoint}  {whose}" + (f" ({where})" if where else ""))
+def _stop(stop: "RouteStop") -> str:
+    """Return a source, whose it is, and how it is asked where that is not as usual."""
+    mirror_of = "global mirror" if stop.for_registry == "*" else f"mirror of {stop.for_registry}"
+    words = [
+        "the origin" if stop.role.value == "origin" else mirror_of,
+        f"({stop.where})" if stop.where else "",
+        "without a login" if stop.auth == "none" else f"as {stop.auth}" if stop.auth != "config" else "",
+        "without a proxy" if stop.proxy == "none" else f"by the proxy {stop.proxy}" if stop.proxy else "",
+        f"{stop.bytes_per_s / 1e6:.1f} MB/s" if stop.bytes_per_s else "",
+    ]
+    return clean(f"{stop.endpoint}  {' '.join(filter(None, words))}")
 
 
 @mirror.command("test")

@@ -7,6 +7,7 @@ from fleet.images.reference import Reference
 from fleet.mirrors.route import Route, route
 from fleet.mirrors.source import MirrorRule
 from fleet.mirrors.table import MirrorTable
+from fleet.road.messages import OWN_WAYS_SINCE, has_own_way
 from fleet.updates.command import Policy
 
 _RULES: TypeAdapter[tuple[MirrorRule, ...]] = TypeAdapter(tuple[MirrorRule, ...])
@@ -20,10 +21,21 @@ def host_rules(host: HostRow) -> tuple[MirrorRule, ...]:
         return ()  # of a version that had other rules: nothing is claimed about them
 
 
+def untold_rules(policy: Policy, host: HostRow | None) -> tuple[MirrorRule, ...]:
+    """Return the mirrors of *policy* of which *host* is not told: its agent could not ask them as they say."""
+    if host is None or not host.reads or OWN_WAYS_SINCE in host.reads:
+        return ()
+    return tuple(rule for rule in policy.mirrors if has_own_way(rule))
+
+
 def table_of(policy: Policy, host: HostRow | None = None) -> MirrorTable:
     """Return the mirrors that hold for *host* under *policy*."""
+    untold = untold_rules(policy, host)
     return MirrorTable.of(
-        policy.mirrors, host_rules(host) if host else (), global_mirrors_for=policy.global_mirrors_for
+        [rule for rule in policy.mirrors if rule not in untold],
+        host_rules(host) if host else (),
+        global_mirrors_for=policy.global_mirrors_for,
+        speeds=policy.speeds,
     )
 
 

@@ -70,4 +70,6 @@ def mirror_address(endpoint: Endpoint, reference: Reference) -> Address:
         client_cert=endpoint.client_cert,
         client_key=endpoint.client_key,
         http_fallback=endpoint.http_fallback,
+        auth=endpoint.auth,
+        proxy=endpoint.proxy,
     )

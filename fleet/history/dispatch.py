@@ -13,6 +13,7 @@ from fleet.history.inventory_tables import containers, hosts
 from fleet.history.moves import HostTry, load_hosts, save_hosts
 from fleet.history.policies import effective_for
 from fleet.history.rollout_tables import rollout_hosts
+from fleet.history.speeds import measured_for
 from fleet.history.stopping import without_held
 from fleet.history.upsert import insert_rows
 from fleet.ids import new_id
@@ -55,7 +56,8 @@ def rows_of(
 ) -> list[dict[str, Any]]:
     """Return the rows of the commands of these hosts; none for a host of which every container is held."""
     host_ids = [host.host_id for host in tries]
-    policies, foreign = effective_for(connection, host_ids), _foreign(connection, host_ids)
+    policies = measured_for(connection, now, effective_for(connection, host_ids))
+    foreign = _foreign(connection, host_ids)
     free = without_held(connection, tries, now)
     deadline = now + timedelta(milliseconds=spec.tries.dispatch_ttl_ms)
     found = []

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
+from fleet.history.among import among
 from fleet.history.database import Database
 from fleet.history.fact_tables import mirror_probes as table
 from fleet.history.hosts import SILENT_AFTER
@@ -55,12 +56,13 @@ def ask_probes(db: Database, host_ids: Sequence[UUID], *, by: str) -> dict[UUID,
     with db.writing() as connection:
         now = db.moment(connection)
         images = _images(connection)
-        asked = {}
+        asked, reads = {}, _reads(connection, host_ids)
         for host_id, held in effective_for(connection, host_ids).items():
             id = asked[host_id] = new_id()
             row = {"id": id, "host_id": host_id, "asked_by": by, "asked_at": now, "answered_at": None}
             connection.execute(insert(mirror_tests).values(row))
-            post(connection, host_id, Probe(request=id, mirrors=held.policy.mirrors, images=images), now)
+            probe = Probe.read_by(reads[host_id], request=id, mirrors=held.policy.mirrors, images=images)
+            post(connection, host_id, probe, now)
         return asked
 
 
@@ -108,6 +110,12 @@ def latest_probes(db: Database) -> list[ProbeRow]:
         n = newest.c
         query = select(newest).where(n.place == 1).order_by(n.mirror, n.registry, n.host)
         return [_read(row) for row in connection.execute(query).mappings()]
+
+
+def _reads(connection: Connection, host_ids: Sequence[UUID]) -> dict[UUID, Sequence[int]]:
+    """Return the versions of messages that the hosts read."""
+    query = select(hosts.c.id, hosts.c.reads).where(among(connection, hosts.c.id, host_ids))
+    return {row.id: row.reads for row in connection.execute(query)}
 
 
 def _images(connection: Connection) -> dict[str, str]:

@@ -117,7 +117,7 @@ def _send(command: Command, host: HostTry | None, spec: RolloutSpec, now: dateti
 
 def _bound(message: Down, command: Command, reads: Mapping[UUID, Sequence[int]]) -> Down:
     """Return a message as its host reads it: an offer is for any agent, what follows is for the one that answered."""
-    return message.of_life(command.life, reads.get(command.host_id, ())) if command.life else message
+    return message.of_life(command.life, reads.get(command.host_id, ())) if command.life else message.of_nobody()
 
 
 def _reads(connection: Connection, of: Iterable[Command]) -> dict[UUID, Sequence[int]]:

@@ -64,7 +64,7 @@ def write_endpoint(endpoint: Endpoint) -> tuple[str, Shape]:
 
 def _checked(url: str) -> SplitResult:
     """Return the parts of *url* if the daemon would take it as a mirror."""
-    shown = url.rpartition("@")[2][:200]
+    shown = url.rpartition("@")[2].partition("?")[0][:200]
     try:
         parts = urlsplit(url.strip())
         port_is_number = parts.port is None or parts.port > 0
@@ -75,7 +75,9 @@ def _checked(url: str) -> SplitResult:
     if not parts.hostname or not port_is_number or any(c.isspace() for c in url.strip()):
         raise BadInput(f"cannot use {shown!r} as a mirror: it names no host")
     if parts.username is not None or parts.password is not None:
-        raise BadInput(f"cannot use {shown!r} with a user or password in it; log in with docker login instead")
+        raise BadInput(
+            f"cannot use {shown!r} with a user or password in it; log in on the hosts with docker login instead"
+        )
     if "?" in url or "#" in url:
         raise BadInput(f"cannot use {shown!r} as a mirror: it has a query or a fragment")
     return parts

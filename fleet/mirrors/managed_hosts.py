@@ -61,7 +61,8 @@ class ManagedHosts:
 
         What stays afterwards are the mirrors of *table*, or nothing where it has none.
         """
-        mirrors = table.mirrors_of(registry)
+        # An engine knows no proxy of a single mirror, and would go there by another way than it may.
+        mirrors = tuple(rule for rule in table.mirrors_of(registry) if not rule.endpoint.proxy)
         self._write(registry, hosts_toml(registry, mirrors, door), secret=True)
         try:
             yield

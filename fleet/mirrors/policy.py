@@ -1,24 +1,28 @@
 """Mirrors as Fleet's own policy and Fleet's own file on a host write them, read and written (pure)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fleet.errors import BadInput
 from fleet.images.reference import DOCKER_HUB, is_registry
 from fleet.mirrors.endpoint import Shape, parse_endpoint, write_endpoint
 from fleet.mirrors.source import MirrorRule, Provenance
+from fleet.registry.named import LOGINS, NONE, PROXIES, has_user, is_name, is_proxy_url
 
 GLOBAL = "*"
 """What a global mirror is for."""
 _HUB_NAMES = frozenset({"index.docker.io", "registry-1.docker.io", "hub.docker.com", "registry.hub.docker.com"})
-_KEYS = ("for", "url", "shape", "insecure", "ca", "resolve")
+_KEYS = ("for", "url", "shape", "auth", "proxy", "insecure", "ca", "resolve")
+CONFIG = "config"
+"""What ``auth`` is where nothing is said: whom the host's Docker configuration names."""
 
 
 def parse_mirrors(
     document: object, *, provenance: Provenance = Provenance.POLICY, where: str = "policy"
 ) -> tuple[MirrorRule, ...]:
-    """Read a list of mirrors, each a table with ``for`` and ``url`` and, where wanted, ``shape``, ``insecure``, ``ca``
-    and ``resolve``, or the whole document that has this list under ``mirrors``; raise BadInput that names the entry.
+    """Read a list of mirrors, each a table with ``for`` and ``url`` and, where wanted, ``shape``, ``auth``, ``proxy``,
+    ``insecure``, ``ca`` and ``resolve``, or the whole document that has this list under ``mirrors``; raise BadInput that names the entry.
     """
     if isinstance(document, Mapping):
         document = document.get("mirrors", [])
@@ -67,14 +71,15 @@ def _rule(entry: object, named: str, *, provenance: Provenance, where: str) -> M
         raise BadInput(
             f"cannot use {for_registry[:80]!r} as for in {named} of {where}; expected a registry such as ghcr.io, or *"
         )
+    endpoint = parse_endpoint(
+        url,
+        shape=_shape(entry.get("shape", Shape.PLAIN), named, where),
+        insecure=_flag(entry, "insecure", named, where),
+        ca_file=str(entry.get("ca") or ""),
+    )
     return MirrorRule(
         for_registry=registry,
-        endpoint=parse_endpoint(
-            url,
-            shape=_shape(entry.get("shape", Shape.PLAIN), named, where),
-            insecure=_flag(entry, "insecure", named, where),
-            ca_file=str(entry.get("ca") or ""),
-        ),
+        endpoint=replace(endpoint, auth=_auth(entry, named, where), proxy=_proxy(entry, named, where)),
         provenance=provenance,
         resolve=_flag(entry, "resolve", named, where),
         where=where,
@@ -96,11 +101,43 @@ def _flag(entry: Mapping[str, Any], key: str, named: str, where: str) -> bool:
     return value
 
 
+def _auth(entry: Mapping[str, Any], named: str, where: str) -> str:
+    """Return who to be at this mirror. What was written is never repeated: somebody may have written a password."""
+    value = entry.get("auth", CONFIG)
+    if value == CONFIG:
+        return ""
+    if not isinstance(value, str) or not is_name(value):
+        raise BadInput(
+            f"cannot use auth of {named} of {where}; expected {CONFIG}, {NONE}, or the name of a login that the hosts have:"
+            f" NAME is {LOGINS}/NAME/config.json, and no password stands in a policy"
+        )
+    return value
+
+
+def _proxy(entry: Mapping[str, Any], named: str, where: str) -> str:
+    """Return by which proxy this mirror is asked. What was written is never repeated, as of ``auth``."""
+    value = entry.get("proxy", "")
+    url = isinstance(value, str) and is_proxy_url(value)
+    if url and has_user(value):
+        raise BadInput(
+            f"cannot use proxy of {named} of {where} with a user or password in it; write the URL into {PROXIES}/NAME on the"
+            " hosts, and the NAME into the policy"
+        )
+    if value == "" or url or (isinstance(value, str) and is_name(value)):
+        return str(value).rstrip("/")
+    raise BadInput(
+        f"cannot use proxy of {named} of {where}; expected http://host:port, {NONE}, or the name of a proxy that the hosts"
+        f" have: NAME is {PROXIES}/NAME"
+    )
+
+
 def _written(rule: MirrorRule) -> dict[str, Any]:
     url, shape = write_endpoint(rule.endpoint)
     table: dict[str, Any] = {"for": rule.for_registry, "url": url}
     optional = {
         "shape": "" if shape is Shape.PLAIN else str(shape),
+        "auth": rule.endpoint.auth,
+        "proxy": rule.endpoint.proxy,
         "insecure": rule.endpoint.insecure,
         "ca": rule.endpoint.ca_file,
         "resolve": rule.resolve,

@@ -56,6 +56,10 @@ class Endpoint:
     """The PEM file of that certificate's key; empty: the key is in the certificate's own file."""
     http_fallback: bool = False
     """Whether plain http is tried where TLS fails, as podman does for what it lists as insecure."""
+    auth: str = ""
+    """Who to be there: the name of a login on each host, ``none``, or empty for what the host's Docker configuration has."""
+    proxy: str = ""
+    """By which proxy: its URL without a user, its name on each host, ``none``, or empty for the environment's."""
 
     def __str__(self) -> str:
         """Return the endpoint as a person writes it; it holds no credential."""

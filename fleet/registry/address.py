@@ -39,6 +39,10 @@ class Address:
     """The PEM file of its key; empty: it is in the certificate's own file."""
     http_fallback: bool = False
     """Whether plain http is tried where TLS fails, as Docker does for registries listed as insecure."""
+    auth: str = ""
+    """Who to be there: the name of a login of this machine, ``none``, or empty for what Docker's configuration has."""
+    proxy: str = ""
+    """By which proxy: its URL without a user, its name on this machine, ``none``, or empty for the environment's."""
 
     def url(self, repository: str, kind: Kind, tail: str) -> str:
         """Return the URL of *tail* (a tag, a digest, ``list``) among the *kind* of *repository*."""

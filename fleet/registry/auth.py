@@ -162,5 +162,5 @@ def _token(content: bytes) -> tuple[str, float]:
         token = document.get("token") or document.get("access_token") or ""
         life = document.get("expires_in")
         return str(token), float(life) if life is not None else DEFAULT_LIFE_S
-    except (ValueError, AttributeError, TypeError, RecursionError):
+    except (ValueError, OverflowError, AttributeError, TypeError, RecursionError):
         return "", 0.0

@@ -18,6 +18,7 @@ from fleet.registry.exchange import PING, Exchange, Method, Target
 from fleet.registry.faults import RateLimitError
 from fleet.registry.limits import RateLimit, rate_limit, retry_after_s
 from fleet.registry.manifest import ACCEPT, MANIFEST_CAP_BYTES, Manifest
+from fleet.registry.named import credentials_of, login_remedy
 from fleet.registry.proxies import Proxies
 from fleet.registry.tls import DOCKER_CERTS
 
@@ -63,7 +64,7 @@ class RegistryClient:
         )
         auth = Authenticator(
             address.host,
-            credentials=credentials or NoCredentials(),
+            credentials=credentials_of(address, credentials or NoCredentials()),
             connections=self._connections,
             clock=self._clock,
             trusted_realms=trusted_realms,
@@ -153,8 +154,8 @@ class RegistryClient:
     def _refusal(self, answer: Answer) -> FleetError:
         """Return the error that an answer other than 200 stands for."""
         if answer.status in (401, 403):
-            text = f"cannot read {answer.url}: {answer.status}; log in to {self.address.host} with docker login"
-            return AuthNeeded(text)
+            remedy = login_remedy(self.address)
+            return AuthNeeded(f"cannot read {answer.url}: {answer.status}; {remedy}")
         if answer.status == 429:
             wait_s = retry_after_s(answer.headers, self._clock.now())
             return RateLimitError(f"cannot read {answer.url}: the rate limit is used up", retry_after_s=wait_s)

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import httpx2
 
-from fleet.errors import RegistryError
+from fleet.errors import BadInput, RegistryError
 from fleet.registry.address import Address, origin_of
-from fleet.registry.faults import ExchangeFailed, Failure, redacted
+from fleet.registry.faults import ExchangeFailed, Failure, printable, redacted
+from fleet.registry.named import NONE, proxy_url
 from fleet.registry.proxies import Proxies
-from fleet.registry.realm import same_server
+from fleet.registry.realm import address_of, is_for_machine_alone, is_private_to_machine, same_server
 from fleet.registry.tls import DOCKER_CERTS, client_context
-from fleet.registry.wide import WideBackend
+from fleet.registry.wide import Refusal, WideBackend
 
 CONNECT_S = 3.0
 """A server that has not taken a connection by then is down: SYN is sent a second time after one second."""
@@ -54,6 +55,8 @@ class Connections:
         self._certs = certs
         self._user_agent = user_agent
         self._clients: dict[tuple[str, str, int], httpx2.AsyncClient] = {}
+        self._at_home = False
+        """Whether the address's own host was found on this machine itself."""
 
     async def send(
         self, method: str, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None
@@ -69,7 +72,7 @@ class Connections:
         except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.LocalProtocolError) as error:
             raise RegistryError(f"cannot ask {redacted(url)}: the registry named an unusable URL") from error
         except httpx2.HTTPError as error:
-            raise _failed(url, error) from error
+            raise _failed(url, error, by=self._address.proxy if self._is_own(url) else "") from error
 
     async def _client(self, url: str) -> httpx2.AsyncClient:
         server = origin_of(url)
@@ -85,15 +88,15 @@ class Connections:
         own = same_server(url, self._address.ping_url)
         named = self._address.host if own else (host if port == 443 else f"{host}:{port}")
         insecure = own and self._address.insecure
-        tls = scheme == "https"
+        tls, proxy = scheme == "https", self._proxy(url)
         transport = httpx2.AsyncHTTPTransport(
             verify=self._trust(named, own=own, insecure=insecure) if tls else False,
-            proxy=self._proxies.for_url(url),
+            proxy=proxy,
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=16, keepalive_expiry=IDLE_S),
             trust_env=False,
         )
         # The library's pool takes a backend, and its transport has no way to hand one on.
-        transport._pool._network_backend = WideBackend()
+        transport._pool._network_backend = WideBackend() if proxy else WideBackend(self._refusal(url))
         return httpx2.AsyncClient(
             transport=transport,
             timeout=httpx2.Timeout(self._patience.silence_s, connect=self._patience.connect_s, pool=None),
@@ -101,6 +104,40 @@ class Connections:
             cookies=http.cookiejar.CookieJar(policy=http.cookiejar.DefaultCookiePolicy(allowed_domains=[])),
             trust_env=False,
         )
+
+    def _is_own(self, url: str) -> bool:
+        """Tell whether *url* is on the address's own host, on whatever port."""
+        return origin_of(url)[1] == origin_of(self._address.ping_url)[1]
+
+    def _proxy(self, url: str) -> str | None:
+        """Return the proxy for *url*: the address's own is for its own host alone."""
+        if not self._address.proxy or not self._is_own(url):
+            return self._proxies.for_url(url)
+        try:
+            return proxy_url(self._address.proxy)
+        except BadInput as error:
+            raise ExchangeFailed(f"cannot reach {redacted(url)}: {error}", failure=Failure.NO_CONNECTION) from error
+
+    def _refusal(self, url: str) -> Refusal:
+        """Return who tells which addresses a connection for *url* must not lead to.
+
+        The address's own host may be on this machine, and then name others there; what a server elsewhere names may not,
+        whatever its name resolves to at this moment.
+        """
+        spelled = address_of(origin_of(self._address.ping_url)[1])
+        if self._is_own(url):
+
+            def refuses(peer: str) -> bool:
+                address = address_of(peer)
+                self._at_home = address is not None and address.is_loopback
+                return address is not None and address != spelled and is_for_machine_alone(address)
+        else:
+
+            def refuses(peer: str) -> bool:
+                address = address_of(peer)
+                return not self._at_home and (address is None or is_private_to_machine(str(address)))
+
+        return refuses
 
     def _trust(self, named: str, *, own: bool, insecure: bool) -> ssl.SSLContext:
         """Return whom a connection to *named* trusts; the address's own certificate is shown to itself alone."""
@@ -115,11 +152,12 @@ class Connections:
             await client.aclose()
 
 
-def _failed(url: str, error: httpx2.HTTPError) -> ExchangeFailed:
-    """Say why no answer came from *url*."""
+def _failed(url: str, error: httpx2.HTTPError, *, by: str) -> ExchangeFailed:
+    """Say why no answer came from *url*, which was asked *by* a proxy where its address names one."""
     connecting = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError, httpx2.PoolTimeout)
     failure = Failure.NO_CONNECTION if isinstance(error, connecting) else Failure.NO_ANSWER
-    return ExchangeFailed(f"cannot reach {redacted(url)}: {_cause(error)}", failure=failure)
+    way = f" by the proxy {by}" if by not in ("", NONE) else ""
+    return ExchangeFailed(f"cannot reach {redacted(url)}{way}: {_cause(error)}", failure=failure)
 
 
 def _cause(error: httpx2.HTTPError) -> str:
@@ -127,4 +165,4 @@ def _cause(error: httpx2.HTTPError) -> str:
         return "no connection in time"
     if isinstance(error, httpx2.TimeoutException):
         return "no answer in time"
-    return str(error) or type(error).__name__
+    return printable(str(error)) or type(error).__name__

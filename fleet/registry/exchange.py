@@ -9,7 +9,7 @@ from urllib.parse import urljoin
 
 import httpx2
 
-from fleet.errors import RegistryError
+from fleet.errors import FleetError, RegistryError
 from fleet.registry.address import Address, Kind, origin_of
 from fleet.registry.answer import Answer, answer_of
 from fleet.registry.auth import Authenticator
@@ -66,6 +66,12 @@ class Exchange:
             where = redacted(target.url(self.address))
             text = f"cannot get an answer from {where} within {self._first_byte_s:g} s"
             raise ExchangeFailed(text, failure=Failure.NO_ANSWER) from error
+        except (FleetError, OSError):
+            raise
+        except Exception as error:
+            # Whatever a server thought of that neither we nor the HTTP library did: nobody above may fall over it.
+            text = f"cannot understand what {redacted(target.url(self.address))} answered ({type(error).__name__})"
+            raise RegistryError(text) from error
         host = origin_of(str(response.url))[1]
         try:
             elsewhere = "" if host == origin_of(self.address.ping_url)[1] else host

@@ -5,6 +5,9 @@ from urllib.parse import urlsplit
 
 from fleet.errors import RegistryError, RegistryUnreachable
 
+MOST_TOLD = 500
+"""The most characters of what a server named that are told: a header may have a hundred thousand."""
+
 
 class Failure(StrEnum):
     """At which point an exchange broke off."""
@@ -47,4 +50,10 @@ def redacted(url: str) -> str:
         parts = urlsplit(url)
     except ValueError:
         return "an unreadable URL"
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
+
+
+def printable(text: str, most: int = MOST_TOLD) -> str:
+    """Return what a server named, so that it steers no terminal and fills no log."""
+    cut = text if len(text) <= most else f"{text[: most - 1]}…"
+    return "".join(c if c.isprintable() else "�" for c in cut)

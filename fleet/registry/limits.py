@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-_COUNT = re.compile(r"\s*(\d+)\s*(?:;\s*w=(\d+))?.*")
+from fleet.registry.faults import printable
+
+_COUNT = re.compile(r"\s*([0-9]{1,9})\s*(?:;\s*w=([0-9]{1,9}))?(?:[^0-9].*)?")
+"""Numbers of which a database could not keep one are no counts."""
+_LONGEST_SOURCE = 200
 LONGEST_WAIT_S = 24 * 3600.0
 """A longer Retry-After is a slip or an attack; asking once a day harms nobody."""
 
@@ -36,7 +40,7 @@ def rate_limit(headers: Mapping[str, str]) -> RateLimit | None:
         limit=int(limit[1]),
         remaining=int(remaining[1]),
         window_s=int(limit[2] or remaining[2] or 0),
-        source=headers.get("docker-ratelimit-source", "").strip(),
+        source=printable(headers.get("docker-ratelimit-source", "").strip(), _LONGEST_SOURCE),
     )
 
 
@@ -47,7 +51,7 @@ def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
         return min(float(text), LONGEST_WAIT_S)
     try:
         until = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     until = until if until.tzinfo else until.replace(tzinfo=UTC)
     return min(max((until - now).total_seconds(), 0.0), LONGEST_WAIT_S)

@@ -101,7 +101,7 @@ def _document(raw: bytes) -> Mapping[str, Any]:
 def _media_type(document: Mapping[str, Any], content_type: str) -> str:
     """Return what *document* is: by its header, else by its own word, else by its shape."""
     for named in (content_type.partition(";")[0].strip().lower(), document.get("mediaType")):
-        if named in INDEXES | MANIFESTS:
+        if isinstance(named, str) and named in INDEXES | MANIFESTS:
             return str(named)
     if "manifests" in document:
         return OCI_INDEX
@@ -115,7 +115,7 @@ def _descriptors(items: object) -> tuple[Descriptor, ...]:
         return ()
     try:
         return tuple(_descriptor(item) for item in _list(items))
-    except (AttributeError, KeyError, TypeError, ValueError, BadInput) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, BadInput) as error:
         raise RegistryError(f"cannot read the manifest: a descriptor is broken ({error})") from error
 
 

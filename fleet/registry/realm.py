@@ -1,10 +1,17 @@
 """Who may be shown what: whether a URL that a registry names may be asked at all, and with its credentials (pure)."""
 
+import ipaddress
+import re
+import socket
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from fleet.registry.address import ip_of, is_loopback, origin_of
 
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+_METADATA = frozenset({"fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192"})
+"""Where clouds tell their machines secrets, besides link-local addresses: AWS by IPv6, Alibaba, Azure, Oracle."""
+_NUMBERS = re.compile(r"[0-9a-fx.]+", re.IGNORECASE)
 _SECOND_LEVELS = frozenset({"ac", "co", "com", "edu", "gob", "gov", "go", "gv", "ltd", "ne", "net", "or", "org"})
 """Labels under which countries register names: ``example.co.uk`` is a domain, ``co.uk`` is none."""
 _SHARED = frozenset(
@@ -28,7 +35,7 @@ def may_ask(endpoint_url: str, url: str) -> bool:
     ours, own_host, _ = origin_of(endpoint_url)
     if not host or scheme not in ("http", "https") or (ours == "https" and scheme == "http"):
         return False
-    return host == own_host or is_loopback(own_host) or not _is_private_to_machine(host)
+    return host == own_host or is_loopback(own_host) or not is_private_to_machine(host)
 
 
 def may_see_credentials(endpoint_url: str, realm: str, trusted: Collection[str] = ()) -> bool:
@@ -56,7 +63,33 @@ def _domain(host: str) -> str:
     return host.lower() if domain in _SHARED or len(labels) < size else domain
 
 
-def _is_private_to_machine(host: str) -> bool:
-    bracketed = f"[{host}]" if ":" in host else host
-    address = ip_of(bracketed)
-    return is_loopback(bracketed) or bool(address and (address.is_link_local or address.is_unspecified))
+def is_private_to_machine(name: str) -> bool:
+    """Tell whether *name*, a host without its port, is spelled as this machine or as its cloud's place for secrets."""
+    address = _address(name)
+    if address is None:
+        return name.lower() == "localhost" or name.lower().endswith(".localhost")
+    return address.is_loopback or is_for_machine_alone(address)
+
+
+def is_for_machine_alone(address: IPAddress) -> bool:
+    """Tell whether what answers at *address* tells whoever asks from this machine: link-local, or a cloud's metadata."""
+    return address.is_link_local or address.is_unspecified or str(address) in _METADATA
+
+
+def address_of(text: str) -> IPAddress | None:
+    """Return the IP address that *text* is, an IPv4 one that is wrapped in IPv6 as what it is; None for a name."""
+    try:
+        address = ipaddress.ip_address(text.strip("[]").partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _address(name: str) -> IPAddress | None:
+    """Return the address that the system makes of *name*, which takes ``127.1`` and ``2852039166`` too."""
+    if not _NUMBERS.fullmatch(name):
+        return address_of(name)
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(name))
+    except OSError:
+        return None

@@ -27,7 +27,7 @@ def client_context(
     Raise BadInput for a file that holds no usable certificate.
     """
     if insecure:
-        return _showing(_unchecked(), client)
+        return _showing(unchecked(), client)
     context = ssl.create_default_context()
     if not context.cert_store_stats()["x509_ca"] and not ssl.get_default_verify_paths().capath:
         _load(context, (bundle for bundle in _SYSTEM_BUNDLES if Path(bundle).is_file()))
@@ -44,7 +44,7 @@ def folder_names(host: str) -> tuple[str, ...]:
     return (f"{name}_{port}_", host) if colon and port.isdigit() else (host,)
 
 
-def _unchecked() -> ssl.SSLContext:
+def unchecked() -> ssl.SSLContext:
     """Return a context that takes any certificate, as Docker's for an insecure registry, which reads no certs.d."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False

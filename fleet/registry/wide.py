@@ -14,8 +14,9 @@ import os
 import select
 import socket
 import ssl
+import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import httpcore2
@@ -25,13 +26,19 @@ PIECE_BYTES = 256 * 1024
 OTHER_FAMILY_S = 0.25
 """After so long without an answer another address is tried beside it (RFC 8305)."""
 
+_REFUSED = "it leads to this machine, or to where clouds tell their machines secrets"
 _Found = tuple[int, int, int, str, Any]
 """What the system says of one address: family, type, protocol, canonical name, address."""
+Refusal = Callable[[str], bool]
 SocketOption = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
 
 
 class WideBackend(httpcore2.AsyncNetworkBackend):
     """Makes the connections; belongs to one event loop."""
+
+    def __init__(self, refuses: Refusal = lambda _: False) -> None:
+        """Take who tells of an IP address that it must not be asked; a name says nothing of where it leads."""
+        self._refuses = refuses
 
     async def connect_tcp(
         self,
@@ -44,7 +51,7 @@ class WideBackend(httpcore2.AsyncNetworkBackend):
         """Connect; raise ConnectError or ConnectTimeout where that fails."""
         with _named(httpcore2.ConnectError, httpcore2.ConnectTimeout):
             async with asyncio.timeout(timeout):
-                own = await _connected(host, port, local_address)
+                own = await _connected(host, port, local_address, self._refuses)
             for option in socket_options or ():
                 own.setsockopt(*option)
         return WideStream(_Wire(own))
@@ -194,14 +201,17 @@ class WideStream(httpcore2.AsyncNetworkStream):
 
         It is for a thread, while nobody else reads. Raise OSError where the connection is broken.
         """
-        own = self._socket()
+        own, until = self._socket(), time.monotonic() + wait_s
         if self._tls is None:
             return _take_in(own, room, wait_s)
+        left_s = wait_s
         while (got := self._tls.read_into(room)) is None:
             came = self._room()
-            if (count := _take_in(own, came, wait_s)) is None:
+            # Records without a byte of the body may come for ever.
+            if left_s < 0 or (count := _take_in(own, came, left_s)) is None:
                 return None
             self._tls.feed(came[:count])
+            left_s = until - time.monotonic()
         if answer := self._tls.outgoing():
             # A change of keys is answered in a few bytes, for which the socket has room.
             own.send(answer)
@@ -249,7 +259,7 @@ def _take_in(own: socket.socket, room: memoryview, within_s: float) -> int | Non
         return None
 
 
-async def _connected(host: str, port: int, local_address: str | None) -> socket.socket:
+async def _connected(host: str, port: int, local_address: str | None, refuses: Refusal) -> socket.socket:
     """Return a socket that is connected to the first address of *host* that answers; raise OSError where none does.
 
     A family whose address does not answer soon is not waited for before the other is tried (RFC 8305).
@@ -261,7 +271,7 @@ async def _connected(host: str, port: int, local_address: str | None) -> socket.
     try:
         while left or trying:
             if left:
-                trying.add(asyncio.create_task(_connect(left.popleft(), local_address)))
+                trying.add(asyncio.create_task(_connect(left.popleft(), local_address, refuses)))
             done, _ = await asyncio.wait(
                 trying, timeout=OTHER_FAMILY_S if left else None, return_when=asyncio.FIRST_COMPLETED
             )
@@ -277,8 +287,10 @@ async def _connected(host: str, port: int, local_address: str | None) -> socket.
             task.add_done_callback(_drop)
 
 
-async def _connect(found: _Found, local_address: str | None) -> socket.socket:
+async def _connect(found: _Found, local_address: str | None, refuses: Refusal) -> socket.socket:
     family, kind, protocol, _, address = found
+    if refuses(address[0]):
+        raise OSError(_REFUSED)
     own = socket.socket(family, kind, protocol)
     try:
         own.setblocking(False)

@@ -1,4 +1,4 @@
-"""The messages between centre and host, versions 1 to 3. The only words that either side says.
+"""The messages between centre and host, versions 1 to 4. The only words that either side says.
 
 Down (centre to host): Offer, Order, Go, Cancel, Resolve, Probe, Receipt, SendSnapshot. Up (host to centre): Claim, Ready,
 Outcome, Resolved, Probed, Progress, Heartbeat, Snapshot, and since version 2 Rekey. A field is added only with a version;
@@ -6,7 +6,7 @@ what is unknown is refused (``extra="forbid"``). What a snapshot tells of a cont
 knows what its centre reads, and the centre is upgraded first.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import reduce
@@ -35,8 +35,12 @@ from fleet.updates.command import Policy, Target, UpdateCommand
 from fleet.updates.outcome import PullOutcome, UpdateOutcome
 from fleet.updates.snapshot import ContainerState
 
-VERSION = 3
+VERSION = 4
 """The highest version of messages that this program writes, to whom reads it; without that it writes version 1."""
+
+OWN_WAYS_SINCE = 4
+"""The version that brought logins and proxies of single mirrors, and an order of theirs by speed."""
+_OWN_WAYS = ("auth", "proxy")
 
 READS = tuple(range(1, VERSION + 1))
 """The versions that this program reads."""
@@ -56,7 +60,10 @@ class Message(BaseModel):
     ``outcome.interrupted`` is a field of the part ``outcome``.
     """
 
-    v: Literal[1, 2, 3] = 1
+    rules_at: ClassVar[str] = ""
+    """The field with mirror rules, in the same words; empty: there is none."""
+
+    v: Literal[1, 2, 3, 4] = 1
     traceparent: str = ""
 
     @model_validator(mode="after")
@@ -73,10 +80,19 @@ class Message(BaseModel):
         for name in self._later():
             *parts, field = name.split(".")
             reduce(getitem, parts, written).pop(field, None)
+        if self.rules_at:
+            *parts, field = self.rules_at.split(".")
+            holder = reduce(getitem, parts, written)
+            # A snapshot grows without a version.
+            holder[field] = _rules_in(VERSION if isinstance(self, Snapshot) else self.v, holder[field])
         return written
 
     def _later(self) -> frozenset[str]:
         return frozenset(name for name, version in self.since.items() if version > self.v)
+
+    def of_nobody(self) -> Self:
+        """Return the same message in the version that every host reads."""
+        return self.model_copy(update={"v": 1})
 
     def of_life(self, life: UUID, reads: Collection[int] = ()) -> Self:
         """Return the same message bound to *life*, in the highest version of those that its reader *reads*.
@@ -86,6 +102,26 @@ class Message(BaseModel):
         if "life" not in type(self).model_fields:
             return self
         return self.model_copy(update={"v": max({2, *reads} & set(READS)), "life": life})
+
+
+def has_own_way(rule: MirrorRule) -> bool:
+    """Tell whether a mirror is asked with a login or by a proxy of its own."""
+    return bool(rule.endpoint.auth or rule.endpoint.proxy)
+
+
+def _rules_in(version: int, rules: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return mirror rules as *version* has them.
+
+    A mirror with a login or a proxy of its own is none for a reader that knows neither: it would be asked as somebody
+    else, or by another way than it may be.
+    """
+    written = []
+    for rule in rules:
+        own = {key for key in _OWN_WAYS if rule["endpoint"].get(key)}
+        if not own or version >= OWN_WAYS_SINCE:
+            endpoint = {key: value for key, value in rule["endpoint"].items() if key not in _OWN_WAYS or key in own}
+            written.append({**rule, "endpoint": endpoint})
+    return written
 
 
 # Down
@@ -123,7 +159,8 @@ class OrderTarget(BaseModel):
 class Order(Message):
     """The command in full: pull these, prove the bytes, say ready, and wait for the go."""
 
-    since = {"life": 2}
+    since = {"life": 2, "policy.speeds": OWN_WAYS_SINCE}
+    rules_at = "policy.mirrors"
 
     kind: Literal["order"] = "order"
     life: UUID | None = None
@@ -149,7 +186,8 @@ class Order(Message):
             )
             for t in command.targets
         )
-        return cls(command=command.id, targets=targets, policy=command.policy, pull_ids=command.pull_ids)
+        version = OWN_WAYS_SINCE if command.policy.speeds or any(map(has_own_way, command.policy.mirrors)) else 1
+        return cls(v=version, command=command.id, targets=targets, policy=command.policy, pull_ids=command.pull_ids)
 
     def update_command(self) -> UpdateCommand:
         """Return the command that this message carries; raises BadInput where a name in it is none."""
@@ -199,12 +237,19 @@ class Resolve(Message):
 class Probe(Message):
     """Look at every mirror of this host, of the policy and of its own files, and tell how it stands."""
 
+    rules_at = "mirrors"
+
     kind: Literal["probe"] = "probe"
     request: UUID
     mirrors: tuple[MirrorRule, ...] = ()
     """Those of the policy that holds for this host."""
     images: dict[str, str] = Field(default_factory=dict)
     """Images that may be asked for, and the digest that the origin of each last said; empty: not known."""
+
+    @classmethod
+    def read_by(cls, reads: Collection[int], **fields: Any) -> Self:
+        """Return one for a host that *reads* these versions: earlier ones are not told of mirrors that they cannot use."""
+        return cls(**fields, v=OWN_WAYS_SINCE if OWN_WAYS_SINCE in reads else 1)
 
 
 class Receipt(Message):
@@ -306,7 +351,7 @@ class Rekey(Message):
     """This host made a key and a password of its own: from the first message that the new key signs, they alone hold."""
 
     kind: Literal["rekey"] = "rekey"
-    v: Literal[1, 2, 3] = 2
+    v: Literal[1, 2, 3, 4] = 2
     public_key: Annotated[str, StringConstraints(max_length=1000)]
     """The JWK of the new key's public half."""
     password_sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -353,6 +398,8 @@ class Heartbeat(Message):
 
 class Snapshot(Message):
     """What runs on the host, in one part or several."""
+
+    rules_at = "mirrors"
 
     kind: Literal["snapshot"] = "snapshot"
     hash: str

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from fleet.errors import BadInput
 from fleet.mirrors.policy import parse_mirrors
 from fleet.mirrors.source import Provenance
+from fleet.mirrors.table import Strategy
 from fleet.rollouts.selection import Selection
 from fleet.rollouts.trust import read_resolve
 from fleet.updates.command import GlobalMirrorsFor, LooseFiles, Policy, UpdateOrder, VerifyPolicy
@@ -28,6 +29,7 @@ class _Form(BaseModel):
 
     mirrors: list[dict[str, Any]] = Field(default_factory=list, max_length=100)
     global_mirrors_for: GlobalMirrorsFor = GlobalMirrorsFor.ALL
+    strategy: Strategy = Strategy.ORDER
     verify: _Verify = Field(default_factory=_Verify)
     remove_old_image: bool = Field(default=False, strict=True)
     keep_images: int = Field(default=1, ge=0, le=100, strict=True)
@@ -65,6 +67,7 @@ def read_policy(document: Mapping[str, Any], where: str) -> Policy:
     return Policy(
         mirrors=parse_mirrors(form.mirrors, provenance=Provenance.POLICY, where=where),
         global_mirrors_for=form.global_mirrors_for,
+        speeds={} if form.strategy is Strategy.FASTEST else None,
         verify=VerifyPolicy(settle_ms=form.verify.settle_ms, deadline_ms=form.verify.deadline_ms),
         remove_old_image=form.remove_old_image,
         keep_images=form.keep_images,
@@ -77,6 +80,11 @@ def read_policy(document: Mapping[str, Any], where: str) -> Policy:
 def selection_of(document: Mapping[str, Any], where: str = "the policy") -> Selection:
     """Return which containers *document* lets be updated; raises BadInput. It stays at the centre: orders name containers."""
     return Selection.parse(document.get("select", {}), where)
+
+
+def with_speeds(policy: Policy, measured: Mapping[str, int]) -> Policy:
+    """Return *policy* with what a host *measured* of its mirrors, where that decides who is asked first."""
+    return policy if policy.speeds is None else replace(policy, speeds=dict(measured))
 
 
 def with_times(policy: Policy, *, pull_timeout_ms: int, apply_timeout_ms: int) -> Policy:

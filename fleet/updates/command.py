@@ -8,6 +8,7 @@ from fleet.images.digest import Digest
 from fleet.images.platform import Platform
 from fleet.images.reference import Reference
 from fleet.mirrors.source import MirrorRule
+from fleet.mirrors.table import Strategy
 
 
 class GlobalMirrorsFor(StrEnum):
@@ -55,6 +56,9 @@ class Policy:
 
     mirrors: tuple[MirrorRule, ...] = ()
     global_mirrors_for: GlobalMirrorsFor = GlobalMirrorsFor.ALL
+    speeds: dict[str, int] | None = None
+    """Bytes a second by mirror, as this host measured them, where the fastest is asked first; None: mirrors are asked in
+    the order in which they are written."""
     verify: VerifyPolicy = field(default_factory=VerifyPolicy)
     remove_old_image: bool = False
     """Whether old images are removed after a verified update, where no container uses them and nobody gave them a name."""
@@ -67,6 +71,11 @@ class Policy:
     """Whether commands that labels name are run in the containers, before and after."""
     pull_timeout_ms: int = 3_600_000
     apply_timeout_ms: int = 900_000
+
+    @property
+    def strategy(self) -> Strategy:
+        """In which order mirrors are asked."""
+        return Strategy.ORDER if self.speeds is None else Strategy.FASTEST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

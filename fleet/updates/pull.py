@@ -196,7 +196,11 @@ class Puller:
     def _table(self, policy: Policy) -> MirrorTable:
         own = self._host_mirrors()
         return MirrorTable.of(
-            policy.mirrors, own.rules, insecure=own.insecure, global_mirrors_for=policy.global_mirrors_for
+            policy.mirrors,
+            own.rules,
+            insecure=own.insecure,
+            global_mirrors_for=policy.global_mirrors_for,
+            speeds=policy.speeds,
         )
 
     def _listening(self) -> Gateway | None:

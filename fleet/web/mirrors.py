@@ -8,16 +8,18 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from fleet.api.mirrors import Explanation, HostRoute, MirrorEntry, Mirrors, RouteSkip, RouteStop
-from fleet.controller.routes import host_rules, route_of
+from fleet.controller.routes import host_rules, route_of, untold_rules
 from fleet.errors import NotFound
 from fleet.history import hosts, policies, tags
 from fleet.history.containers import containers
 from fleet.history.hosts import HostRow
 from fleet.history.probes import ProbeRow, latest_probes
+from fleet.history.speeds import measured_policies
 from fleet.history.tiers import last_tier
 from fleet.images.reference import Reference
-from fleet.mirrors.route import Route
+from fleet.mirrors.policy import CONFIG
 from fleet.mirrors.source import MirrorRule, Source
+from fleet.mirrors.table import Strategy
 from fleet.rollouts.selector import Selector
 from fleet.updates.command import Policy
 from fleet.web.callers import Reader
@@ -25,6 +27,8 @@ from fleet.web.centre import Centre, ThisCentre
 
 Looks = Mapping[tuple[str, str], ProbeRow]
 """What one host last found at its mirrors, by mirror and registry."""
+
+_UNTOLD = "the host's agent is too old for auth and proxy of a single mirror; upgrade it"
 
 router = APIRouter(prefix="/mirrors", tags=["mirrors"])
 
@@ -43,7 +47,8 @@ def list_mirrors(centre: ThisCentre, _: Reader, host: str = "") -> Mirrors:
         for rule in host_rules(row):
             entries[entry_of(rule, row.name)] = None
     last = last_tier(centre.db, rows[0].id) if host else None
-    return Mirrors(mirrors=tuple(entries), tier=last.tier.value if last else "")
+    by_speed = (row.name for row in rows if row.id in holding and holding[row.id].policy.strategy is Strategy.FASTEST)
+    return Mirrors(mirrors=tuple(entries), fastest_on=tuple(by_speed), tier=last.tier.value if last else "")
 
 
 @router.get("/explain")
@@ -75,6 +80,8 @@ def entry_of(rule: MirrorRule, host: str) -> MirrorEntry:
         where=rule.where,
         insecure=rule.endpoint.insecure,
         resolve=rule.resolve,
+        auth=rule.endpoint.auth or CONFIG,
+        proxy=rule.endpoint.proxy,
     )
 
 
@@ -89,8 +96,8 @@ def _meant(centre: Centre, image: str, host: str) -> list[HostRow]:
 
 def _routes(centre: Centre, reference: Reference, rows: list[HostRow]) -> tuple[HostRoute, ...]:
     if not rows:
-        return (_told("", route_of(reference, Policy())),)
-    holding = policies.effective_policies(centre.db)
+        return (_told("", reference, Policy()),)
+    holding = measured_policies(centre.db)
     looks: dict[UUID, dict[tuple[str, str], ProbeRow]] = defaultdict(dict)
     for look in latest_probes(centre.db):
         looks[look.host_id][look.mirror, look.registry] = look
@@ -98,19 +105,25 @@ def _routes(centre: Centre, reference: Reference, rows: list[HostRow]) -> tuple[
     for row in rows:
         if row.id not in holding:
             raise NotFound(f"cannot find the host {row.name}: it was just removed")
-        routes.append(_told(row.name, route_of(reference, holding[row.id].policy, row), looks[row.id]))
+        routes.append(_told(row.name, reference, holding[row.id].policy, row, looks[row.id]))
     return tuple(routes)
 
 
-def _told(host: str, route: Route, looks: Looks | None = None) -> HostRoute:
+def _told(
+    name: str, reference: Reference, policy: Policy, row: HostRow | None = None, looks: Looks | None = None
+) -> HostRoute:
+    route = route_of(reference, policy, row)
+    skipped = [RouteSkip(endpoint=s.source.name, reason=s.reason) for s in route.skipped]
+    skipped += [RouteSkip(endpoint=str(rule.endpoint), reason=_UNTOLD) for rule in untold_rules(policy, row)]
     return HostRoute(
-        host=host,
-        sources=tuple(_stop(source, looks or {}) for source in route.sources),
-        skipped=tuple(RouteSkip(endpoint=s.source.name, reason=s.reason) for s in route.skipped),
+        host=name,
+        strategy=policy.strategy,
+        sources=tuple(_stop(source, policy.speeds or {}, looks or {}) for source in route.sources),
+        skipped=tuple(skipped),
     )
 
 
-def _stop(source: Source, looks: Looks) -> RouteStop:
+def _stop(source: Source, speeds: Mapping[str, int], looks: Looks) -> RouteStop:
     rule = source.rule
     if rule is None:
         return RouteStop(endpoint=source.name, role=source.role)
@@ -124,4 +137,7 @@ def _stop(source: Source, looks: Looks) -> RouteStop:
         state=look.state.value if look else "",
         state_reason=look.reason if look else "",
         looked_at=look.recorded_at if look else None,
+        bytes_per_s=speeds.get(source.name),
+        auth=rule.endpoint.auth or CONFIG,
+        proxy=rule.endpoint.proxy,
     )

@@ -21,12 +21,13 @@ from fleet.controller import plans
 from fleet.controller.routes import route_words
 from fleet.controller.spec_warnings import spec_warnings
 from fleet.controller.undo import undo_container
-from fleet.history import hosts, policies
+from fleet.history import hosts
 from fleet.history.hosts import HostRow
 from fleet.history.plans import PlanRow
 from fleet.history.plans import plan as find_plan
 from fleet.history.policies import EffectivePolicy
 from fleet.history.refusing import refused_hosts
+from fleet.history.speeds import measured_policies
 from fleet.images.reference import Reference
 from fleet.rollouts.plan import PlannedContainer, PlannedHost
 from fleet.rollouts.spec import RolloutSpec
@@ -84,7 +85,7 @@ def _ordered(centre: Centre, plan_id: UUID, rollout_id: UUID | None, spec: Rollo
 def _plan(centre: Centre, row: PlanRow, spec: RolloutSpec | None = None) -> Plan:
     """Return the plan as the API tells it, with what *spec* would run into; None: one wave, without a gate."""
     known = {host.id: host for host in hosts.hosts(centre.db)}
-    holding = policies.effective_policies(centre.db)
+    holding = measured_policies(centre.db)
     ids = [host.host_id for host in row.document.hosts]
     refused = refused_hosts(centre.db)
     return Plan(

@@ -2,6 +2,7 @@
 
 import json
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from fleet.history import tags
 from fleet.history.probes import ask_probes
 from fleet.mirrors.probe import MirrorProbe, ProbeState
 from fleet.road.join import JoinFile
-from fleet.road.messages import Probed
+from fleet.road.messages import READS, Heartbeat, HostFacts, Probed
 from fleet.road.up import lets_in
 from fleet.updates.outcome import Result
 from tests.cli.conftest import Fleet
@@ -227,6 +228,27 @@ class TestLooking:
         assert shown.code == 0, shown.err
         assert NEW in shown.out and "downtime:   0.7 s" in shown.out and "1.0 kB in" in shown.out
         assert "nothing in the history fits" in fleet("history", "--outcome", "failed").err
+
+    def test_how_mirrors_are_asked(self, fleet: Fleet, centre: Centre, web1: ScriptedHost, tmp_path: Path) -> None:
+        (tmp_path / "p.toml").write_text(
+            'strategy = "fastest"\n[[mirrors]]\nfor = "docker.io"\nurl = "https://harbor.lan"\n'
+            'auth = "none"\nproxy = "http://p.lan:1"\n'
+        )
+        assert fleet("policy", "apply", "-f", str(tmp_path / "p.toml")).code == 0
+        web1.say(Heartbeat(facts=HostFacts(agent_version="2", reads=READS), host_time=datetime.now(UTC)))
+        (request,) = ask_probes(centre.db, [web1.id], by="schedule").values()
+        look = MirrorProbe(
+            mirror="https://harbor.lan", registry="docker.io", state=ProbeState.OK, bytes_per_s=12_340_000
+        )
+        web1.say(Probed(request=request, mirrors=(look,)))
+        centre.turn()
+        listed = fleet("mirror", "ls").out
+        assert "the fastest mirror is asked first on web-1" in listed
+        assert "http://p.lan:1" in listed
+        explained = fleet("mirror", "explain", "nginx", "--host", "web-1").out
+        assert "web-1, the fastest mirror first:" in explained
+        assert "  1 https://harbor.lan  mirror of docker.io (" in explained
+        assert ") without a login by the proxy http://p.lan:1 12.3 MB/s  ok at " in explained
 
     def test_mirrors_and_routes(self, fleet: Fleet, centre: Centre, web1: ScriptedHost, tmp_path: Path) -> None:
         (tmp_path / "p.toml").write_text('[[mirrors]]\nfor = "docker.io"\nurl = "https://harbor.lan"\n')

@@ -15,6 +15,8 @@ for = "docker.io"
 url = "https://harbor.lan/hub"
 shape = "harbor"
 ca = "/etc/ssl/lab.pem"
+auth = "build"
+proxy = "http://proxy.lan:3128"
 resolve = true
 
 [[mirrors]]
@@ -32,6 +34,7 @@ def test_a_policy_is_read_in_its_order() -> None:
     ]
     assert rules[0].endpoint.ca_file == "/etc/ssl/lab.pem"
     assert rules[1].endpoint.insecure
+    assert [(r.endpoint.auth, r.endpoint.proxy) for r in rules] == [("build", "http://proxy.lan:3128"), ("", "")]
     assert {rule.provenance for rule in rules} == {Provenance.POLICY}
 
 
@@ -58,12 +61,40 @@ def test_no_mirrors_are_no_rules(nothing: object) -> None:
         ({"url": "http://a", "insecure": "yes"}, "expected true or false"),
         ({"url": "a.lan"}, "must begin with http"),
         ("http://a", "expected a table"),
+        ({"url": "http://ann:hunter2@a"}, "log in on the hosts with docker login"),
+        ({"url": "http://a", "auth": "ann:hunter2"}, "the name of a login that the hosts have"),
+        ({"url": "http://a", "auth": "ghp_hunter2"}, "no password stands in a policy"),
+        ({"url": "http://a", "auth": {"password": "hunter2"}}, "the name of a login that the hosts have"),
+        ({"url": "http://a", "auth": ""}, "expected config, none"),
+        ({"url": "http://a", "proxy": "http://ann:hunter2@p"}, "write the URL into /etc/fleet/proxies/NAME"),
+        ({"url": "http://a", "proxy": "socks5://ann:hunter2@p"}, "expected http://host:port, none"),
+        ({"url": "http://a", "proxy": "ann:hunter2@p:3128"}, "expected http://host:port, none"),
+        ({"url": "http://a", "proxy": "../../hunter2"}, "expected http://host:port, none"),
+        ({"url": "http://a", "proxy": 3128}, "expected http://host:port, none"),
+        ({"url": "http://a?token=hunter2"}, "it has a query"),
     ],
 )
 def test_a_slip_is_named(entry: Any, named: str) -> None:
     with pytest.raises(BadInput, match=r"^cannot") as error:
         parse_mirrors([entry])
     assert named in str(error.value)
+    assert "hunter2" not in str(error.value), "what may be a secret is not repeated"
+
+
+@pytest.mark.parametrize(
+    ("entry", "auth", "proxy"),
+    [
+        ({}, "", ""),
+        ({"auth": "config", "proxy": ""}, "", ""),
+        ({"auth": "none", "proxy": "none"}, "none", "none"),
+        ({"auth": "site-1", "proxy": "site-1"}, "site-1", "site-1"),
+        ({"proxy": "https://p.lan:1/"}, "", "https://p.lan:1"),
+    ],
+)
+def test_who_to_be_and_by_which_proxy(entry: dict[str, str], auth: str, proxy: str) -> None:
+    (rule,) = rules = parse_mirrors([{"url": "http://a", **entry}])
+    assert (rule.endpoint.auth, rule.endpoint.proxy) == (auth, proxy)
+    assert parse_mirrors(write_mirrors(rules)) == rules
 
 
 def test_what_is_no_list_is_refused() -> None:

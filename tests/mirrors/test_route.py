@@ -55,6 +55,28 @@ def test_the_origin_itself_is_no_mirror() -> None:
     assert names(route(GHCR, table(("*", "https://ghcr.io/v2/cache")))) == ["https://ghcr.io"]
 
 
+def test_the_fastest_comes_first_and_the_origin_last() -> None:
+    """A global mirror may be faster than a registry's own; what was not measured follows as it is written."""
+    quick = MirrorTable.of(
+        ROWS.rules, speeds={"http://g1": 9_000, "http://h2": 10, "https://registry-1.docker.io": 10**9}
+    )
+    assert names(route(HUB, quick)) == ["http://g1", "http://h2", "http://h1", "https://registry-1.docker.io"]
+    assert names(route(GHCR, quick)) == ["http://g1", "http://c1", "https://ghcr.io"]
+
+
+@given(st.dictionaries(st.sampled_from(["http://g1", "http://h1", "http://h2"]), st.sampled_from([1, 2])))
+def test_equals_stay_as_they_are_written(speeds: dict[str, int]) -> None:
+    """The same speeds make the same order, and no speeds none."""
+    found = names(route(HUB, MirrorTable.of(ROWS.rules, speeds=speeds)))[:-1]
+    written = ["http://h1", "http://h2", "http://g1"]
+    assert found == sorted(written, key=lambda name: (-speeds.get(name, 0), written.index(name)))
+
+
+def test_an_open_breaker_skips_the_fastest_too() -> None:
+    quick = MirrorTable.of(ROWS.rules, speeds={"http://g1": 9, "http://h2": 8})
+    assert names(route(HUB, quick, Standing(open={"http://g1": "down"})))[0] == "http://h2"
+
+
 def test_our_own_gateway_is_no_mirror() -> None:
     found = route(HUB, table(("*", "http://127.0.0.1:5999")), Standing(own=frozenset({"127.0.0.1:5999"})))
     assert names(found) == ["https://registry-1.docker.io"]

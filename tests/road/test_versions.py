@@ -1,4 +1,4 @@
-"""Messages of two versions: what version 1 had not is never written as version 1, and never read as it."""
+"""Messages of several versions: what an earlier one had not is never written as it, and never read as it."""
 
 import json
 from datetime import UTC, datetime
@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from fleet.mirrors.policy import parse_mirrors
 from fleet.road.messages import (
     DOWN,
     UP,
@@ -19,10 +20,12 @@ from fleet.road.messages import (
     Message,
     Order,
     Outcome,
+    Probe,
     Ready,
     SendSnapshot,
+    Snapshot,
 )
-from fleet.updates.command import Policy
+from fleet.updates.command import Policy, UpdateCommand
 from fleet.updates.outcome import Result, UpdateOutcome
 
 LIFE = uuid4()
@@ -98,9 +101,69 @@ class TestInterrupted:
 
 
 class TestOrders:
-    @pytest.mark.parametrize(("reads", "version"), [((), 2), ((1,), 2), ((1, 2), 2), ((1, 2, 3), 3), ((1, 2, 3, 4), 3)])
+    @pytest.mark.parametrize(
+        ("reads", "version"), [((), 2), ((1,), 2), ((1, 2), 2), ((1, 2, 3), 3), ((1, 2, 3, 4, 5), 4)]
+    )
     def test_they_are_in_the_highest_version_that_both_know(self, reads: tuple[int, ...], version: int) -> None:
         assert Go(command=uuid4()).of_life(LIFE, reads).v == version
+
+
+POLICY = Policy(
+    mirrors=parse_mirrors(
+        [{"url": "http://a"}, {"url": "http://b", "proxy": "site"}, {"url": "http://c", "auth": "none"}]
+    ),
+    speeds={"http://a": 7},
+)
+
+
+def ordered(policy: Policy) -> Order:
+    """Return an order as it is kept in SQL and read again."""
+    order = Order.of(UpdateCommand(id=uuid4(), targets=(), policy=policy, pull_ids={}))
+    return Order.model_validate(json.loads(json.dumps(order.model_dump(mode="json"))))
+
+
+class TestOwnWays:
+    """Logins and proxies of single mirrors, and speeds, are of version 4."""
+
+    def test_an_order_keeps_them_and_tells_who_reads_them(self) -> None:
+        kept = ordered(POLICY)
+        assert kept.policy == POLICY
+        for reads in ((1, 2, 3, 4), (1, 2, 3, 4, 5)):
+            told = DOWN.validate_json(kept.of_life(LIFE, reads).model_dump_json())
+            assert isinstance(told, Order)
+            assert (told.v, told.policy) == (4, POLICY)
+
+    @pytest.mark.parametrize("reads", [(), (1,), (1, 2), (1, 2, 3)])
+    def test_an_earlier_agent_is_told_of_no_mirror_that_it_would_ask_otherwise(self, reads: tuple[int, ...]) -> None:
+        for told in (ordered(POLICY).of_life(LIFE, reads), ordered(POLICY).of_nobody()):
+            written = json.loads(told.model_dump_json())
+            assert [rule["endpoint"]["host"] for rule in written["policy"]["mirrors"]] == ["a"]
+            assert "speeds" not in written["policy"]
+            assert not {"auth", "proxy"} & set(written["policy"]["mirrors"][0]["endpoint"])
+
+    def test_an_order_without_them_is_as_it_was(self) -> None:
+        plain = ordered(Policy(mirrors=POLICY.mirrors[:1], speeds={}))
+        assert plain.v == 1
+        assert "auth" not in plain.model_dump_json()
+
+    @pytest.mark.parametrize(("reads", "told"), [((), ["a"]), ((1, 2, 3), ["a"]), ((1, 2, 3, 4), ["a", "b", "c"])])
+    def test_a_look_is_asked_for_in_words_that_its_host_knows(self, reads: tuple[int, ...], told: list[str]) -> None:
+        probe = Probe.read_by(reads, request=uuid4(), mirrors=POLICY.mirrors)
+        kept = DOWN.validate_python(probe.model_dump(mode="json"))
+        assert isinstance(kept, Probe)
+        assert [rule.endpoint.host for rule in kept.mirrors] == told
+
+    def test_speeds_are_refused_in_an_earlier_version(self) -> None:
+        forged = json.loads(ordered(POLICY).of_life(LIFE, (4,)).model_dump_json()) | {"v": 3}
+        with pytest.raises(ValidationError, match=r"policy\.speeds is no field of version 3"):
+            DOWN.validate_json(json.dumps(forged))
+
+    def test_a_snapshot_is_read_by_an_earlier_centre_where_no_mirror_has_its_own(self) -> None:
+        snapshot = Snapshot(hash="h", containers=(), mirrors=POLICY.mirrors)
+        first, second, _ = json.loads(snapshot.model_dump_json())["mirrors"]
+        assert not {"auth", "proxy"} & set(first["endpoint"])
+        assert second["endpoint"]["proxy"] == "site"
+        assert UP.validate_json(snapshot.model_dump_json()) == snapshot
 
 
 def test_what_is_bound_to_nobody_stays_as_it_is() -> None:

@@ -1,0 +1,52 @@
+"""How fast the mirrors of hosts are: what looks measured lately, by host, for policies that ask the fastest first."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from statistics import median_low
+from uuid import UUID
+
+from sqlalchemy import Connection, select
+
+from fleet.history.among import among
+from fleet.history.database import Database
+from fleet.history.fact_tables import mirror_probes as table
+from fleet.history.policies import EffectivePolicy, effective_for
+from fleet.rollouts.policy import with_speeds
+
+COUNTS_FOR = timedelta(days=7)
+"""How long a measurement counts. A host measures each mirror once a day, so that the middle one of a week stands for it:
+one bad evening does not change who is asked first."""
+
+
+def measured_for(
+    connection: Connection, now: datetime, holding: Mapping[UUID, EffectivePolicy]
+) -> dict[UUID, EffectivePolicy]:
+    """Return the policies of hosts, with what each host measured where its policy asks the fastest mirror first."""
+    wanted = [host_id for host_id, each in holding.items() if each.policy.speeds is not None]
+    found = _speeds_of(connection, now, wanted) if wanted else {}
+    return {
+        host_id: replace(each, policy=with_speeds(each.policy, found.get(host_id, {})))
+        for host_id, each in holding.items()
+    }
+
+
+def measured_policies(db: Database) -> dict[UUID, EffectivePolicy]:
+    """Return what holds for every host that was not removed, with what it measured of its mirrors where that counts."""
+    with db.reading() as connection:
+        return measured_for(connection, db.moment(connection), effective_for(connection))
+
+
+def _speeds_of(connection: Connection, now: datetime, host_ids: Collection[UUID]) -> dict[UUID, dict[str, int]]:
+    """Return bytes a second by host and mirror: the lower middle of what was measured; what was not is left out."""
+    query = select(table.c.host_id, table.c.mirror, table.c.bytes_per_s).where(
+        among(connection, table.c.host_id, host_ids), table.c.recorded_at > now - COUNTS_FOR, table.c.bytes_per_s > 0
+    )
+    measured: dict[UUID, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for row in connection.execute(query):
+        measured[row.host_id][row.mirror].append(row.bytes_per_s)
+    return {
+        host_id: {mirror: median_low(values) for mirror, values in mirrors.items()}
+        for host_id, mirrors in measured.items()
+    }

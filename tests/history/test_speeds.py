@@ -1,0 +1,70 @@
+"""What hosts measured of their mirrors decides who is asked first, where a policy says so."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from fleet.history import probes
+from fleet.history.policies import set_policy
+from fleet.history.speeds import measured_policies
+from fleet.history.words import PolicyKind
+from fleet.mirrors.probe import MirrorProbe, ProbeState
+from fleet.mirrors.table import Strategy
+from fleet.road.messages import Order, Probed
+from tests.history.conftest import HeldClock
+from tests.history.world import Agent, World, container
+
+SLOW, QUICK = "https://slow.lan", "https://quick.lan"
+LOOK = MirrorProbe(mirror=SLOW, registry="docker.io", state=ProbeState.OK)
+POLICY = {"strategy": "fastest", "mirrors": [{"for": "docker.io", "url": url} for url in (SLOW, QUICK)]}
+
+
+def policy_of(world: World, document: Mapping[str, object]) -> None:
+    """Let *document* hold for the fleet."""
+    set_policy(world.db, PolicyKind.FLEET, "", document, by="anna", door="cli")
+
+
+def measure(world: World, agent: Agent, **speeds: int | None) -> None:
+    """Let a host look at its mirrors, and tell how fast they are."""
+    (request,) = probes.ask_probes(world.db, [agent.id], by="person:anna").values()
+    found = [replace(LOOK, mirror=f"https://{name}.lan", bytes_per_s=speed) for name, speed in speeds.items()]
+    world.take(agent, Probed(request=request, mirrors=tuple(found)))
+
+
+def test_a_host_is_told_the_middle_of_what_it_measured_within_a_week(world: World, clock: HeldClock) -> None:
+    """One bad evening, an old measurement, and what another host measured, change nothing."""
+    policy_of(world, POLICY)
+    agent, other = (world.add_host(name, container(name)) for name in ("web-1", "web-2"))
+    measure(world, agent, quick=1)
+    clock.move(days=8)
+    measure(world, other, quick=3)
+    for speed in (70, None, 2, 90):
+        measure(world, agent, slow=10, quick=speed)
+        clock.move(hours=24)
+    found = {id: each.policy.speeds for id, each in measured_policies(world.db).items()}
+    assert found == {agent.id: {SLOW: 10, QUICK: 70}, other.id: {QUICK: 3}}
+
+
+def test_what_was_never_measured_is_left_out(world: World) -> None:
+    policy_of(world, POLICY)
+    agent = world.add_host("web-1", container("a"))
+    measure(world, agent, slow=None)
+    (held,) = measured_policies(world.db).values()
+    assert (held.policy.speeds, held.policy.strategy) == ({}, Strategy.FASTEST)
+
+
+def test_where_order_counts_nothing_is_told(world: World) -> None:
+    policy_of(world, {"mirrors": POLICY["mirrors"]})
+    agent = world.add_host("web-1", container("a"))
+    measure(world, agent, quick=5)
+    (held,) = measured_policies(world.db).values()
+    assert (held.policy.speeds, held.policy.strategy) == (None, Strategy.ORDER)
+
+
+def test_an_order_carries_them(world: World) -> None:
+    """As they are when it is written."""
+    policy_of(world, POLICY)
+    agent = world.add_host("web-1", container("a"))
+    measure(world, agent, slow=10, quick=20)
+    world.rollout()
+    (order,) = (each.message for each in world.until(Order) if isinstance(each.message, Order))
+    assert order.policy.speeds == {SLOW: 10, QUICK: 20}
