@@ -152,9 +152,25 @@ def _entry(name: str, every_s: float) -> dict[str, Any]:
 class _StaticScheduler(Scheduler):
     """Celery's scheduler without its file: the entries are static, and a beat too many does no harm."""
 
+    _unsent = False
+    """Whether the broker could not be told of the last beat."""
+
     def setup_schedule(self) -> None:
         """Take the entries from the settings."""
         self.merge_inplace(self.app.conf.beat_schedule)
+
+    def apply_entry(self, entry: Any, producer: Any = None) -> None:
+        """Send a beat. Where it cannot be sent, say so once and in one line: Celery writes its whole stack, every time."""
+        try:
+            self.apply_async(entry, producer=producer, advance=False)
+        except Exception as error:  # whatever it is, the next beat comes soon
+            if not self._unsent:
+                log.warning("beats cannot be sent", extra={"reason": str(error)})
+            self._unsent = True
+        else:
+            if self._unsent:
+                log.info("beats are sent again")
+            self._unsent = False
 
     def apply_async(self, entry: Any, producer: Any = None, advance: bool = True, **kwargs: Any) -> Any:
         """Send a beat, unless enough of them already wait because no planner reads."""

@@ -284,3 +284,20 @@ def test_beats_are_heard_and_do_not_pile_up_where_nobody_listens(workers: Worker
         workers.start("tick")
         workers.wait(lambda: workers.count("beat tick") > 6 and workers.count("beat probe") > 4)
         workers.wait(lambda: client.llen(names.TICK_QUEUE) <= 1)
+
+
+def test_beats_that_cannot_be_sent_are_told_once_and_go_on_when_the_broker_is_back(workers: Workers) -> None:
+    workers.start("beat")
+    with workers.server.address.client() as client:
+        workers.wait(lambda: client.llen(names.TICK_QUEUE))
+    os.kill(workers.server.pid, signal.SIGTERM)
+    workers.wait(lambda: not workers.server.pid)
+    errors = workers.log.parent / "errors"
+    workers.wait(lambda: "beats cannot be sent" in errors.read_text())
+    time.sleep(1.5)  # several beats, of which none may be told of
+    workers.server.start()
+    with workers.server.address.client() as client:
+        client.delete(names.TICK_QUEUE)  # what the broker kept in its file
+        workers.wait(lambda: client.llen(names.TICK_QUEUE))
+    said = errors.read_text()
+    assert (said.count("beats cannot be sent"), "Traceback" in said) == (1, False), said
