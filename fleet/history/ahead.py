@@ -16,7 +16,7 @@ from fleet.history.dispatch import rows_of
 from fleet.history.fact_tables import commands
 from fleet.history.hosts import SILENT_AFTER
 from fleet.history.inventory_tables import hosts
-from fleet.history.moves import load_commands, load_hosts, save_commands
+from fleet.history.moves import PINNED, WHOLE, load_commands, load_hosts, save_commands
 from fleet.history.outgoing import post_all, posted
 from fleet.history.rollout_tables import rollout_hosts, waves
 from fleet.history.stops import frozen, holding
@@ -50,7 +50,7 @@ def pull_ahead(connection: Connection, row: RowMapping, now: datetime) -> None:
 def call_off_ahead(connection: Connection, rollout_id: UUID, now: datetime, why: str) -> None:
     """End the pulls ahead of a rollout: the wave has come, or the rollout is over."""
     mine = (commands.c.rollout_id == rollout_id, commands.c.ended_at.is_(None))
-    open_ = load_commands(connection, select(commands).where(*mine).order_by(commands.c.id).with_for_update())
+    open_ = load_commands(connection, select(*WHOLE).where(*mine).order_by(commands.c.id).with_for_update())
     ahead = [command for command in open_.values() if is_ahead(command.order)]
     post_all(
         connection,
@@ -80,7 +80,7 @@ def _next(connection: Connection, rollout_id: UUID, number: int, most: int, now:
         .limit(most)
     )
     ids = list(connection.execute(first).scalars())
-    return select(rollout_hosts).where(c.rollout_id == rollout_id, among(connection, c.host_id, ids))
+    return select(*PINNED).where(c.rollout_id == rollout_id, among(connection, c.host_id, ids))
 
 
 def _open(connection: Connection, rollout_id: UUID) -> int:

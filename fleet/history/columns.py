@@ -54,23 +54,30 @@ class UtcTime(TypeDecorator[datetime]):
 
     def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], Any] | None:
         """Write at once what the two steps of a type like this one write: each row has some times."""
-        return _time_as_text if dialect.name == "sqlite" else super().bind_processor(dialect)
+        return _time_as_text if dialect.name == "sqlite" else _utc_or_none
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None] | None:
         """Read at once, as it is written."""
-        return _time_of_text if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
+        return _time_of_text if dialect.name == "sqlite" else _utc_or_none
 
 
 def _utc(value: datetime) -> datetime:
     if value.tzinfo is None:
         raise ValueError(f"cannot write {value!r}: it has no time zone")
-    return value.astimezone(UTC)
+    return value if value.tzinfo is UTC else value.astimezone(UTC)
 
 
+def _utc_or_none(value: datetime | None) -> datetime | None:
+    return None if value is None else _utc(value)
+
+
+# A batch writes one moment into all of its rows, and reads few into them.
+@lru_cache(maxsize=1024)
 def _time_as_text(value: datetime | None) -> str | None:
     return None if value is None else _utc(value).isoformat(" ", "microseconds")[:_WITHOUT_ZONE]
 
 
+@lru_cache(maxsize=8192)
 def _time_of_text(value: str | None) -> datetime | None:
     return None if value is None else datetime.fromisoformat(value).replace(tzinfo=UTC)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from sqlalchemy import Connection, RowMapping, select
 from fleet.history.among import among
 from fleet.history.fact_tables import commands
 from fleet.history.inventory_tables import containers, hosts
-from fleet.history.moves import HostTry, load_hosts, save_hosts
+from fleet.history.moves import PINNED, HostTry, load_hosts, save_hosts
 from fleet.history.policies import effective_for
 from fleet.history.rollout_tables import rollout_hosts
 from fleet.history.speeds import measured_for
@@ -36,7 +37,7 @@ def dispatch(connection: Connection, rollout: RowMapping, host_ids: Sequence[UUI
         return
     spec = RolloutSpec.parse(rollout["spec"])
     mine = (rollout_hosts.c.rollout_id == rollout["id"], among(connection, rollout_hosts.c.host_id, host_ids))
-    tries = load_hosts(connection, select(rollout_hosts).where(*mine))
+    tries = load_hosts(connection, select(*PINNED).where(*mine))
     rows = rows_of(connection, rollout, spec, tries.values(), now)
     ids = {row["host_id"]: row["id"] for row in rows}
     for host in tries.values():
@@ -61,17 +62,22 @@ def rows_of(
     free = without_held(connection, tries, now)
     deadline = now + timedelta(milliseconds=spec.tries.dispatch_ttl_ms)
     found = []
+    blank: dict[int, dict[str, Any]] = {}
     for host in tries:
         targets, _ = free[host.host_id]
         if targets:
-            order = _order(targets, _with_times(policies[host.host_id].policy, spec), foreign)
-            found.append(_row(rollout, host, order, now, deadline))
+            policy = policies[host.host_id].policy
+            if id(policy) not in blank:
+                blank[id(policy)] = _blank(policy, spec)
+            found.append(_row(rollout, host, _order(targets, blank[id(policy)], foreign), now, deadline))
     return found
 
 
-def _with_times(policy: Policy, spec: RolloutSpec) -> Policy:
+def _blank(policy: Policy, spec: RolloutSpec) -> dict[str, Any]:
+    """Return an order for nobody, as it is written, with all that the orders under one policy hold alike."""
     tries = spec.tries
-    return with_times(policy, pull_timeout_ms=tries.pull_timeout_ms, apply_timeout_ms=tries.apply_timeout_ms)
+    timed = with_times(policy, pull_timeout_ms=tries.pull_timeout_ms, apply_timeout_ms=tries.apply_timeout_ms)
+    return Order.of(UpdateCommand(id=new_id(), targets=(), policy=timed, pull_ids={})).model_dump(mode="json")
 
 
 def _foreign(connection: Connection, host_ids: Sequence[UUID]) -> dict[str, str]:
@@ -87,39 +93,65 @@ def _foreign(connection: Connection, host_ids: Sequence[UUID]) -> dict[str, str]
     return {row.id: row.platform for row in rows}
 
 
-def _order(pinned: Sequence[Mapping[str, Any]], policy: Policy, foreign: Mapping[str, str]) -> UpdateCommand:
+def _order(pinned: Sequence[Mapping[str, Any]], blank: Mapping[str, Any], foreign: Mapping[str, str]) -> dict[str, Any]:
+    """Return an order as it is written; to make the message of it first takes as long as all else for a host."""
     # The command's own id first: ids of its facts sort after it.
     id = new_id()
-    targets = tuple(_target(each, foreign.get(each["container_id"], "")) for each in pinned)
-    keys = dict.fromkeys(pull_key(target) for target in targets)
-    return UpdateCommand(id=id, targets=targets, policy=policy, pull_ids={key: new_id() for key in keys})
+    targets = []
+    pulls: dict[str, str] = {}
+    for each in pinned:
+        target, key = _target(each, foreign.get(each["container_id"], ""))
+        targets.append(target)
+        if key not in pulls:
+            pulls[key] = str(new_id())
+    return {**blank, "command": str(id), "targets": targets, "pull_ids": pulls}
 
 
-def _target(pinned: Mapping[str, Any], platform: str) -> Target:
-    old = pinned.get("old_digest") or ""
-    return Target(
-        update_id=new_id(),
-        container_id=pinned["container_id"],
-        container=pinned["container"],
-        image_id=pinned["image_id"],
-        reference=Reference.parse(pinned["reference"]),
-        digest=Digest.parse(pinned["digest"]),
-        old_digest=Digest.parse(old) if old else None,
+def _target(pinned: Mapping[str, Any], platform: str) -> tuple[dict[str, Any], str]:
+    """Return a target as it is written in an order, and the key of its pull."""
+    named, key = _named(pinned["reference"], pinned["digest"], pinned.get("old_digest") or "", platform)
+    target = {
+        "update_id": str(new_id()),
+        "container_id": pinned["container_id"],
+        "container": pinned["container"],
+        "image_id": pinned["image_id"],
+    }
+    return {**target, **named}, key
+
+
+@lru_cache(maxsize=1024)
+def _named(reference: str, digest: str, old_digest: str, platform: str) -> tuple[Mapping[str, str], str]:
+    """Return what an order says of an image and its pull's key; many hosts run the same few images."""
+    target = Target(
+        update_id=_NOBODY,
+        container_id="",
+        container="",
+        image_id="",
+        reference=Reference.parse(reference),
+        digest=Digest.parse(digest),
+        old_digest=Digest.parse(old_digest) if old_digest else None,
         platform=Platform.parse(platform) if platform else None,
     )
+    order = Order.of(UpdateCommand(id=_NOBODY, targets=(target,), policy=Policy(), pull_ids={}))
+    written = order.targets[0].model_dump(mode="json")
+    own = ("update_id", "container_id", "container", "image_id")
+    return {name: text for name, text in written.items() if name not in own}, pull_key(target)
+
+
+_NOBODY = UUID(int=0)
 
 
 def _row(
-    rollout: RowMapping, host: HostTry, command: UpdateCommand, now: datetime, deadline: datetime
+    rollout: RowMapping, host: HostTry, order: Mapping[str, Any], now: datetime, deadline: datetime
 ) -> dict[str, Any]:
     return {
-        "id": command.id,
+        "id": UUID(order["command"]),
         "host_id": host.host_id,
-        "rollout_id": host.rollout_id,
+        "rollout_id": rollout["id"],
         "asked_by": rollout["asked_by"],
         "state": CommandState.PENDING,
-        "order": Order.of(command).model_dump(mode="json"),
-        "targets": len(command.targets),
+        "order": order,
+        "targets": len(order["targets"]),
         "sent": 0,
         "reason": "",
         "created_at": now,

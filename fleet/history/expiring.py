@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Connection, select
 
 from fleet.history.fact_tables import commands
-from fleet.history.moves import Command, HostTry, hosts_of, load_commands, save_commands, save_hosts
+from fleet.history.moves import STANDING, Command, HostTry, hosts_of, load_commands, save_commands, save_hosts
 from fleet.history.outgoing import post_all, posted
 from fleet.history.rollout_tables import rollouts
 from fleet.road.messages import Cancel
@@ -23,7 +23,7 @@ _HEARD_OF = (CommandState.OFFERED, CommandState.CLAIMED, CommandState.PULLING, C
 def expire_due(connection: Connection, now: datetime) -> int:
     """End the commands whose time is over, with what follows for their hosts; return how many."""
     over = (commands.c.ended_at.is_(None), commands.c.deadline <= now)
-    query = select(commands).where(*over).order_by(commands.c.deadline).limit(BATCH)
+    query = select(*STANDING).where(*over).order_by(commands.c.deadline).limit(BATCH)
     loaded = load_commands(connection, query.with_for_update(skip_locked=True))
     tries = hosts_of(connection, loaded.values())
     specs = _specs(connection, {command.rollout_id for command in loaded.values()})

@@ -4,26 +4,20 @@ Locks are taken in one order, so that no two wait for each other: rollouts, comm
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Select, Update, bindparam, case, select, update
+from sqlalchemy import ColumnElement, Connection, Select, case, select
 
 from fleet.history.among import among, in_order
 from fleet.history.fact_tables import commands, rollout_events
 from fleet.history.rollout_tables import rollout_hosts
-from fleet.history.upsert import insert_rows
+from fleet.history.upsert import insert_rows, update_rows
 from fleet.ids import new_id
 from fleet.rollouts.states import CommandState, HostState
-
-T = TypeVar("T")
-
-_TOGETHER = 3
-"""From so many rows on that change alike, they are changed by one statement: what it costs to make one is that of some rows."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,18 +30,19 @@ class Command:
     asked_by: str
     state: CommandState
     targets: int
-    sent: int
     reason: str
-    created_at: datetime
-    changed_at: datetime
-    sent_at: datetime | None
     due_at: datetime | None
     deadline: datetime | None
-    ended_at: datetime | None
     order: dict[str, Any] = field(default_factory=dict)
     """Empty where it was not asked for."""
     life: UUID | None = None
     """The life of the agent that claimed it, and that alone may take it; None: any."""
+    sent: int = 0
+    """Of a command that moved: nothing was sent for its new state."""
+    changed_at: datetime | None = None
+    """When it moved; None: it did not."""
+    ended_at: datetime | None = None
+    """When it moved to its end."""
     touched: bool = False
     """Whether it differs from its row."""
     bound: bool = False
@@ -64,7 +59,7 @@ class Command:
     ) -> None:
         """Change the state; counting of what was sent begins anew."""
         self.state, self.changed_at, self.deadline, self.due_at, self.reason = state, now, deadline, due_at, reason
-        self.sent, self.touched = 0, True
+        self.touched = True
         self.ended_at = now if state.ended else None
 
     def bind(self, life: UUID | None) -> None:
@@ -83,17 +78,16 @@ class HostTry:
 
     rollout_id: UUID
     host_id: UUID
-    wave: int
-    position: int
     state: HostState
     tries: int
     command_id: UUID | None
     reason: str
     not_before: datetime | None
-    changed_at: datetime
     failure: str | None = None
     """Whose fault the latest failed try is; None: none failed."""
     parked_at: datetime | None = None
+    changed_at: datetime | None = None
+    """When it moved; None: it did not."""
     targets: tuple[dict[str, Any], ...] = ()
     """Empty where they were not asked for."""
     given: bool = False
@@ -133,7 +127,7 @@ def commands_by_id(
     """Return the commands with these ids, locked; with their orders those alone that are asked for with them."""
     if not ids:
         return {}
-    columns = list(_ALL_BUT_ORDER)
+    columns: list[ColumnElement[Any]] = list(STANDING)
     if with_orders:
         columns.append(case((among(connection, commands.c.id, with_orders), commands.c.order)).label("order"))
     query = select(*columns).where(among(connection, commands.c.id, ids)).order_by(commands.c.id)
@@ -159,7 +153,7 @@ def hosts_of(connection: Connection, of: Iterable[Command]) -> dict[tuple[UUID, 
     found: dict[tuple[UUID, UUID], HostTry] = {}
     for rollout_id in in_order(named):
         mine = (rollout_hosts.c.rollout_id == rollout_id, among(connection, rollout_hosts.c.host_id, named[rollout_id]))
-        found |= load_hosts(connection, select(*_ALL_BUT_TARGETS).where(*mine))
+        found |= load_hosts(connection, select(*_PLACE).where(*mine))
     return found
 
 
@@ -172,61 +166,43 @@ def load_hosts(connection: Connection, query: Select[Any]) -> dict[tuple[UUID, U
     return {(host.rollout_id, host.host_id): host for host in loaded}
 
 
-_ALL_BUT_ORDER: list[ColumnElement[Any]] = [column for column in commands.c if column.name != "order"]
-_ALL_BUT_TARGETS = [column for column in rollout_hosts.c if column.name != "targets"]
+STANDING: tuple[ColumnElement[Any], ...] = tuple(
+    commands.c[name]
+    for name in ("id", "host_id", "rollout_id", "asked_by", "state", "targets", "reason", "due_at", "deadline", "life")
+)
+"""What is read of a command in order to move it; its order is long, and is read where it is asked for."""
+WHOLE: tuple[ColumnElement[Any], ...] = (*STANDING, commands.c.order)
+"""The same with its order."""
+_PLACE: tuple[ColumnElement[Any], ...] = tuple(
+    rollout_hosts.c[name]
+    for name in (
+        *("rollout_id", "host_id", "state", "tries", "command_id", "reason", "not_before", "failure", "parked_at"),
+    )
+)
+PINNED: tuple[ColumnElement[Any], ...] = (*_PLACE, rollout_hosts.c.targets)
+"""What is read of a host in a rollout in order to move it, with its targets."""
 
-_COMMAND_COLUMNS = ("state", "sent", "reason", "changed_at", "due_at", "deadline", "ended_at")
-_HOST_COLUMNS = ("state", "tries", "reason", "not_before", "changed_at", "failure", "parked_at")
+_MOVED = ("state", "sent", "reason", "changed_at", "due_at", "deadline", "ended_at")
+_WAITS = ("due_at", "deadline")
+_HOST_MOVED = ("state", "tries", "reason", "not_before", "changed_at", "failure", "parked_at")
 
 
 def save_commands(connection: Connection, loaded: Iterable[Command]) -> None:
-    """Write back the commands that were touched."""
-    touched = [each for each in loaded if each.touched]
-    alike, alone = _parted((each for each in touched if not each.bound), _COMMAND_COLUMNS)
-    for some in alike:
-        these = update(commands).where(among(connection, commands.c.id, (each.id for each in some)))
-        _set(connection, these, some[0], _COMMAND_COLUMNS)
-    one = update(commands).where(commands.c.id == bindparam("the_id"))
-    alone += [each for each in touched if each.bound]
-    _set_each(connection, one, [({"the_id": each.id}, each) for each in alone], (*_COMMAND_COLUMNS, "life"))
+    """Write back the commands that were touched: of each what changed, and of all that changed alike by one statement."""
+    changed: dict[tuple[bool, bool], list[Command]] = defaultdict(list)
+    for each in loaded:
+        if each.touched:
+            changed[each.changed_at is not None, each.bound].append(each)
+    for (moved, bound), some in changed.items():
+        names = (*(_MOVED if moved else _WAITS), *(("life",) if bound else ()))
+        update_rows(connection, commands, some, ("id",), names)
 
 
 def save_hosts(connection: Connection, loaded: Iterable[HostTry]) -> None:
     """Write back the hosts that were moved, with their events."""
     moved = [each for each in loaded if each.events]
-    if not moved:
-        return
-    c = rollout_hosts.c
-    alike, alone = _parted((each for each in moved if not each.given), ("rollout_id", *_HOST_COLUMNS))
-    for some in alike:
-        there = among(connection, c.host_id, (each.host_id for each in some))
-        these = update(rollout_hosts).where(c.rollout_id == some[0].rollout_id, there)
-        _set(connection, these, some[0], _HOST_COLUMNS)
-    one = update(rollout_hosts).where(c.rollout_id == bindparam("the_rollout"), c.host_id == bindparam("the_host"))
-    alone += [each for each in moved if each.given]
-    keys = ({"the_rollout": each.rollout_id, "the_host": each.host_id} for each in alone)
-    _set_each(connection, one, list(zip(keys, alone, strict=True)), (*_HOST_COLUMNS, "command_id"))
+    for given in (False, True):
+        some = [each for each in moved if each.given is given]
+        names = (*_HOST_MOVED, "command_id") if given else _HOST_MOVED
+        update_rows(connection, rollout_hosts, some, ("rollout_id", "host_id"), names)
     insert_rows(connection, rollout_events, [each for host in moved for each in host.events])
-
-
-def _parted(loaded: Iterable[T], columns: Sequence[str]) -> tuple[list[list[T]], list[T]]:
-    """Return those that change alike, where they are enough to be changed by one statement, and the others."""
-    by_values: dict[object, list[T]] = defaultdict(list)
-    values = attrgetter(*columns)
-    for each in loaded:
-        by_values[values(each)].append(each)
-    alike = [some for some in by_values.values() if len(some) >= _TOGETHER]
-    return alike, [each for some in by_values.values() if len(some) < _TOGETHER for each in some]
-
-
-def _set(connection: Connection, statement: Update, like: object, columns: Sequence[str]) -> None:
-    connection.execute(statement.values({name: getattr(like, name) for name in columns}))
-
-
-def _set_each(
-    connection: Connection, statement: Update, rows: Sequence[tuple[dict[str, Any], object]], columns: Sequence[str]
-) -> None:
-    if rows:
-        told: dict[str, Any] = {name: bindparam(f"new_{name}") for name in columns}
-        values = [key | {f"new_{name}": getattr(each, name) for name in columns} for key, each in rows]
-        connection.execute(statement.values(told), values)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 
 from fleet.history.among import among
 from fleet.history.inventory_tables import containers
-from fleet.history.moves import HostTry, load_hosts, save_hosts
+from fleet.history.moves import PINNED, HostTry, load_hosts, save_hosts
 from fleet.history.rollout_tables import rollout_hosts, rollouts
 from fleet.rollouts.regress import Pinned, Shown, regressed
 from fleet.rollouts.states import HostState, RolloutState
@@ -20,7 +20,7 @@ def regress(connection: Connection, host_ids: Collection[UUID], now: datetime) -
         return
     running = select(rollouts.c.id).where(rollouts.c.ended_at.is_(None), rollouts.c.state == RolloutState.RUNNING)
     mine = (among(connection, rollout_hosts.c.host_id, host_ids), rollout_hosts.c.rollout_id.in_(running))
-    query = select(rollout_hosts).where(*mine, rollout_hosts.c.state == HostState.SUCCEEDED)
+    query = select(*PINNED).where(*mine, rollout_hosts.c.state == HostState.SUCCEEDED)
     found = load_hosts(connection, query).values()
     if not found:
         return

@@ -10,7 +10,7 @@ from fleet.history.ahead_mark import FETCHED, is_ahead, sent
 from fleet.history.among import among
 from fleet.history.fact_tables import commands
 from fleet.history.inventory_tables import hosts
-from fleet.history.moves import Command, HostTry, hosts_of, load_commands, save_commands, save_hosts
+from fleet.history.moves import STANDING, WHOLE, Command, HostTry, hosts_of, load_commands, save_commands, save_hosts
 from fleet.history.outgoing import post_all, posted
 from fleet.history.rollout_tables import rollouts
 from fleet.history.stopping import shut, what_stops
@@ -40,7 +40,7 @@ def due_commands(
     if not looked:
         return []
     mine = commands.c.rollout_id.in_(list(looked))
-    taken = select(commands).where(*due, mine).order_by(commands.c.due_at).limit(limit)
+    taken = select(*WHOLE).where(*due, mine).order_by(commands.c.due_at).limit(limit)
     loaded = load_commands(connection, taken.with_for_update(skip_locked=True))
     stopped = what_stops(connection, loaded.values(), now)
     specs = {id: RolloutSpec.parse(row.spec) for id, row in looked.items()}
@@ -87,7 +87,7 @@ def due_commands(
 def call_off_now(connection: Connection, rollout_id: UUID, now: datetime) -> None:
     """Make every command of a rollout that was held or aborted due, so that the next tick looks at it again."""
     mine = (commands.c.rollout_id == rollout_id, commands.c.ended_at.is_(None))
-    open_ = load_commands(connection, select(commands).where(*mine).order_by(commands.c.id).with_for_update())
+    open_ = load_commands(connection, select(*STANDING).where(*mine).order_by(commands.c.id).with_for_update())
     for command in open_.values():
         if command.state is not CommandState.APPLYING:
             command.due(now)

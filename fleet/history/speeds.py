@@ -26,10 +26,8 @@ def measured_for(
     """Return the policies of hosts, with what each host measured where its policy asks the fastest mirror first."""
     wanted = [host_id for host_id, each in holding.items() if each.policy.speeds is not None]
     found = _speeds_of(connection, now, wanted) if wanted else {}
-    return {
-        host_id: replace(each, policy=with_speeds(each.policy, found.get(host_id, {})))
-        for host_id, each in holding.items()
-    }
+    told = {id: with_speeds(holding[id].policy, found.get(id, {})) for id in wanted}
+    return {**holding, **{id: replace(holding[id], policy=policy) for id, policy in told.items()}}
 
 
 def measured_policies(db: Database) -> dict[UUID, EffectivePolicy]:

@@ -1,17 +1,16 @@
-"""INSERT that meets a row which is there already, the same on both databases; the conflict's target is always named.
+"""INSERT that meets a row which is there already, and UPDATE of many rows, the same on both databases.
 
-A bare ON CONFLICT DO NOTHING would also swallow a clash with another unique index.
+The conflict's target is always named: a bare ON CONFLICT DO NOTHING would also swallow a clash with another unique index.
 """
 
-import json
 from collections.abc import Sequence
-from datetime import datetime
-from functools import cache
+from functools import lru_cache
 from typing import Any
-from uuid import UUID
 
-from sqlalchemy import Connection, Table, column, select, text
+from sqlalchemy import Connection, Dialect, Table
 from sqlalchemy.dialects import postgresql, sqlite
+
+from fleet.history.by_column import Columns, of_rows, of_values
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
@@ -23,10 +22,29 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[dict[str, An
     """Insert *rows*, which all hold the same columns; one whose *key* is there already is left as it is (empty: none is)."""
     if not rows:
         return
+    columns = of_rows(connection, table, rows, apart=[next(iter(table.primary_key.columns)).name])
     if connection.dialect.name == "postgresql":
-        _insert_list(connection, table, rows, _leaving(postgresql.insert(table), key))
+        alike, apart = tuple(columns.alike), tuple(columns.apart)
+        written = _insert_lists(table, connection.dialect, alike, apart, tuple(key))
+        connection.exec_driver_sql(written, columns.values())
     else:
-        _insert_each(connection, table, rows, tuple(key))
+        written, names = _insert_each(table, tuple(rows[0]), tuple(key))
+        connection.exec_driver_sql(written, list(columns.rows(names)))
+
+
+def update_rows(
+    connection: Connection, table: Table, rows: Sequence[object], key: Sequence[str], names: Sequence[str]
+) -> None:
+    """Set the columns *names* of the rows that *key* finds, to the attributes of *rows* of the same names."""
+    if not rows:
+        return
+    columns = of_values(connection, table, rows, (*names, *key), apart=key[-1:])
+    if connection.dialect.name == "postgresql":
+        alike, apart = tuple(columns.alike), tuple(columns.apart)
+        written = _update_lists(table, connection.dialect, alike, apart, tuple(key))
+        connection.exec_driver_sql(written, columns.values() | _ends(columns, key[-1]))
+    else:
+        connection.exec_driver_sql(_update_each(table, tuple(names), tuple(key)), list(columns.rows((*names, *key))))
 
 
 def insert_or_update(
@@ -51,56 +69,62 @@ def _insert(connection: Connection, table: Table) -> Any:
     return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
 
 
-def _leaving(statement: Any, key: Sequence[str]) -> Any:
-    """Return *statement* such that it leaves a row as it is whose *key* is there already; without one, as it was."""
-    return statement.on_conflict_do_nothing(index_elements=list(key)) if key else statement
-
-
-def _insert_each(connection: Connection, table: Table, rows: Sequence[dict[str, Any]], key: tuple[str, ...]) -> None:
-    """Insert on SQLite, where a row costs nothing but itself: what would be made of it on the way costs as much again."""
-    names = tuple(rows[0])
-    written, values = _statement(table, names, key)
-    dialect = connection.dialect
-    kinds = [table.c[name].type.dialect_impl(dialect).bind_processor(dialect) for name in values]
-    connection.exec_driver_sql(
-        written,
-        [
-            tuple(kind(row[name]) if kind else row[name] for name, kind in zip(values, kinds, strict=True))
-            for row in rows
-        ],
-    )
-
-
-@cache
-def _statement(table: Table, names: tuple[str, ...], key: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+@lru_cache(maxsize=256)
+def _insert_each(table: Table, names: tuple[str, ...], key: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     """Return the statement that inserts a row of these columns on SQLite, and the names of its values in their order."""
-    compiled = _leaving(sqlite.insert(table), key).compile(dialect=sqlite.dialect(), column_keys=list(names))
+    statement = sqlite.insert(table)
+    leaving = statement.on_conflict_do_nothing(index_elements=list(key)) if key else statement
+    compiled = leaving.compile(dialect=sqlite.dialect(), column_keys=list(names))
     return str(compiled), tuple(compiled.positiontup or ())
 
 
-def _insert_list(connection: Connection, table: Table, rows: Sequence[dict[str, Any]], statement: Any) -> None:
-    if len(rows) < _TOGETHER:
-        connection.execute(statement, list(rows))
-        return
-    # One statement with one parameter, which the server takes apart by the table's own row type: half of the cost of a
-    # statement a row, on either side.
-    names = list(rows[0])
-    listed = text(f"jsonb_populate_recordset(CAST(NULL AS {table.name}), CAST(:listed AS jsonb))")
-    taken = statement.from_select(names, select(*(column(name) for name in names)).select_from(listed))
-    for begin in range(0, len(rows), _AT_ONCE):
-        some = json.dumps(rows[begin : begin + _AT_ONCE], default=_as_text)
-        connection.execute(taken, {"listed": some})
+@lru_cache(maxsize=256)
+def _update_each(table: Table, names: tuple[str, ...], key: tuple[str, ...]) -> str:
+    quote = sqlite.dialect().identifier_preparer.quote
+    told = ", ".join(f"{quote(name)} = ?" for name in names)
+    return f"UPDATE {table.name} SET {told} WHERE " + " AND ".join(f"{quote(name)} = ?" for name in key)  # noqa: S608
 
 
-_TOGETHER = 3
-"""From so many rows on they go with one statement."""
-_AT_ONCE = 1000
-"""So many rows go with one statement at most: a megabyte or so."""
+# Names of tables and columns are this program's own; every value is a parameter.
+#
+# On PostgreSQL all rows are one statement with one parameter a column, which the server takes apart: a fraction of the cost
+# of a statement a row, on either side. Of statements that differ by their constants alone each is planned once.
 
 
-def _as_text(value: object) -> str:
-    if isinstance(value, UUID):
-        return value.hex
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        return value.isoformat()
-    raise TypeError(f"cannot write {type(value).__name__} as JSON")
+@lru_cache(maxsize=256)
+def _insert_lists(
+    table: Table, dialect: Dialect, alike: tuple[str, ...], apart: tuple[str, ...], key: tuple[str, ...]
+) -> str:
+    quote = dialect.identifier_preparer.quote
+    names = ", ".join(quote(name) for name in (*apart, *alike))
+    values = ", ".join([f"listed.{quote(name)}" for name in apart] + [_value(table, dialect, name) for name in alike])
+    conflict = f" ON CONFLICT ({', '.join(quote(name) for name in key)}) DO NOTHING" if key else ""
+    return f"INSERT INTO {table.name} ({names}) SELECT {values} FROM {_listed(table, dialect, apart)}{conflict}"  # noqa: S608
+
+
+@lru_cache(maxsize=256)
+def _update_lists(
+    table: Table, dialect: Dialect, alike: tuple[str, ...], apart: tuple[str, ...], key: tuple[str, ...]
+) -> str:
+    quote = dialect.identifier_preparer.quote
+    value = {name: f"listed.{quote(name)}" for name in apart} | {name: _value(table, dialect, name) for name in alike}
+    told = ", ".join(f"{quote(name)} = {of}" for name, of in value.items() if name not in key)
+    found = " AND ".join(f"{table.name}.{quote(name)} = {value[name]}" for name in key)
+    kind, last = table.c[key[-1]].type.compile(dialect), f"{table.name}.{quote(key[-1])}"
+    # Between the ends too: a list that is not known yet when the statement is planned leaves no partition out.
+    ends = f"{last} BETWEEN CAST(%(least)s AS {kind}) AND CAST(%(greatest)s AS {kind})"
+    return f"UPDATE {table.name} SET {told} FROM {_listed(table, dialect, apart)} WHERE {found} AND {ends}"  # noqa: S608
+
+
+def _ends(columns: Columns, name: str) -> dict[str, Any]:
+    return {"least": min(columns.apart[name]), "greatest": max(columns.apart[name])}
+
+
+def _listed(table: Table, dialect: Dialect, names: tuple[str, ...]) -> str:
+    quote = dialect.identifier_preparer.quote
+    lists = ", ".join(f"CAST(%({name})s AS {table.c[name].type.compile(dialect)}[])" for name in names)
+    return f"unnest({lists}) AS listed ({', '.join(quote(name) for name in names)})"
+
+
+def _value(table: Table, dialect: Dialect, name: str) -> str:
+    return f"CAST(%({name})s AS {table.c[name].type.compile(dialect)})"
