@@ -3,9 +3,11 @@
 import asyncio
 import http.cookiejar
 import ssl
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx2
 
@@ -24,6 +26,11 @@ FIRST_BYTE_S = 10.0
 """For tokens, redirects and the header together: a cold pull-through cache answers well within, a hanging one never."""
 SILENCE_S = 10.0
 """A body that pauses longer is stalled: no healthy link is silent for so long."""
+MOST_SERVERS = 16
+"""So many servers that one address named are remembered with their connections: stores and realms are a few, and a
+hostile server could name another one each time."""
+Server = tuple[str, str, int]
+"""Scheme, host and port."""
 IDLE_S = 4.0
 """How long an unused connection is kept: below the five seconds after which common servers close theirs."""
 
@@ -54,7 +61,10 @@ class Connections:
         self._patience = patience
         self._certs = certs
         self._user_agent = user_agent
-        self._clients: dict[tuple[str, str, int], httpx2.AsyncClient] = {}
+        self._clients: dict[Server, httpx2.AsyncClient] = {}
+        """What was used last stands last."""
+        self._asked: Counter[Server] = Counter()
+        """How many requests are on their way to a server and have no answer yet."""
         self._at_home = False
         """Whether the address's own host was found on this machine itself."""
 
@@ -65,8 +75,10 @@ class Connections:
 
         Redirects are not followed. Raise ExchangeFailed where no answer comes, RegistryError for an unusable URL.
         """
-        client = await self._client(url)
+        server = origin_of(url)
+        self._asked[server] += 1
         try:
+            client = await self._client(server, url)
             request = client.build_request(method, url, headers=dict(headers), data=form)
             return await client.send(request, stream=True)
         except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.LocalProtocolError) as error:
@@ -74,13 +86,24 @@ class Connections:
         except httpx2.HTTPError as error:
             raise _failed(url, error, by=self._address.proxy if self._is_own(url) else "") from error
 
-    async def _client(self, url: str) -> httpx2.AsyncClient:
-        server = origin_of(url)
+        finally:
+            self._asked[server] -= 1
+
+    async def _client(self, server: Server, url: str) -> httpx2.AsyncClient:
         if server not in self._clients:
             made = await asyncio.to_thread(self._connect, url)
             # Another task may have made one meanwhile; theirs may be in use, this one is not yet.
             self._clients.setdefault(server, made)
-        return self._clients[server]
+            await self._let_go()
+        self._clients[server] = client = self._clients.pop(server)
+        return client
+
+    async def _let_go(self) -> None:
+        """Close what was not used for longest, where servers name ever more others."""
+        for server, client in list(self._clients.items())[:-MOST_SERVERS]:
+            if not self._asked[server] and not _is_busy(client):
+                del self._clients[server], self._asked[server]
+                await client.aclose()
 
     def _connect(self, url: str) -> httpx2.AsyncClient:
         """Make the pool for the server of *url*. Only the address itself is ever let off certificate checks."""
@@ -150,6 +173,12 @@ class Connections:
         clients, self._clients = list(self._clients.values()), {}
         for client in clients:
             await client.aclose()
+
+
+def _is_busy(client: httpx2.AsyncClient) -> bool:
+    """Tell whether an answer of *client* is still being read."""
+    transport: Any = client._transport
+    return any(not connection.is_idle() for connection in transport._pool.connections)
 
 
 def _failed(url: str, error: httpx2.HTTPError, *, by: str) -> ExchangeFailed:
