@@ -22,6 +22,8 @@ _AS_BAD_FOR_ALL = frozenset(
     {AttemptResult.TIMEOUT, AttemptResult.STALLED, AttemptResult.UNREACHABLE, AttemptResult.SLOW}
 )
 """What would happen to the next request too, and would cost its seconds once more."""
+_NEARLY = 0.25
+"""What comes with this part of the speed that would do is looked at once more before others are asked beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,14 @@ class Stretch:
         self._file.laid(count, self.size, source)
         self.size += count
 
+    @property
+    def behind(self) -> bool:
+        """Nothing is to be done with bytes that do not count yet."""
+        return False
+
+    def follow(self) -> None:
+        """Do nothing."""
+
 
 Fetcher = Callable[[Source, Stretch], Awaitable[None]]
 """Fills a stretch from a source; raises SourceFailed where it gives less."""
@@ -79,6 +89,8 @@ class Ahead:
     """Sources that are not asked ahead again."""
     _ample: bool = False
     """Whether one connection brings all that the line bears."""
+    _doubted: bool = False
+    """Whether it was looked at twice already."""
     _lent: set[int] = field(default_factory=set)
     """Further pieces that whoever has the turn asked for in one request."""
     _stopped: bool = False
@@ -98,10 +110,17 @@ class Ahead:
     def flows(self, source: Source, bytes_s: float) -> bool:
         """Take note of how fast the piece comes whose turn it is; return whether that is enough to know."""
         self._ample = bytes_s >= self.limits.ample_bytes_s
+        if self._ample:
+            self._doubted = False
+            return False
+        if bytes_s >= self.limits.ample_bytes_s * _NEARLY and not self._doubted:
+            # A connection is slow while it is young: a moment more, and it may bring all that the line bears.
+            self._doubted = True
+            return False
         # A thin line would only be cut into thinner ones, until each is below the floor.
-        if not self._ample and bytes_s >= self.limits.fast_bytes_s:
+        if bytes_s >= self.limits.fast_bytes_s:
             self.send_out(source)
-        return not self._ample
+        return True
 
     def send_out(self, source: Source) -> None:
         """Begin to fetch the next pieces from *source*, over as many connections as there may be."""

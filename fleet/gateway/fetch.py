@@ -73,7 +73,7 @@ class Fetch:
         """Fill the sink with the proved bytes; raise FetchFailed where no source gives them, OSError for a full disk."""
         self._alone = self.wanted.whole
         if self.sink.size and self.sink.size == self.wanted.size:
-            if self.sink.proved():
+            if await self.sink.proved():
                 return
             self.sink.reset()
         self._ahead = self._cut()
@@ -104,7 +104,7 @@ class Fetch:
                 self._start_anew()
             try:
                 await self._take(source)
-                if self._proved(source):
+                if await self._proved(source):
                     return True
             except SourceFailed as error:
                 self._blame(source, error.verdict)
@@ -212,12 +212,12 @@ class Fetch:
             other.name != source.name and other.name not in self._tried for other in found.sources
         )
 
-    def _proved(self, source: Source) -> bool:
+    async def _proved(self, source: Source) -> bool:
         """Tell whether the bytes are right; raise SourceFailed where *source* alone gave wrong ones.
 
         Where several gave them, nobody is to blame yet: from now on each is tried alone.
         """
-        if self.sink.proved():
+        if await self.sink.proved():
             self.means.breakers.succeeded(source.name, self.wanted.kind)
             self.means.strangers.served(source, self.wanted.reference)
             return True

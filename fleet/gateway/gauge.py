@@ -19,7 +19,7 @@ class Gauge:
     size: int
     """Where in the whole the bytes ended when it was last looked."""
     looked_at: float
-    """When that was, by the monotonic clock; at first when the request was sent."""
+    """When that was, by the monotonic clock; at first when the answer began: what a server thinks about is no speed."""
     another: Callable[[], bool]
     """Whether a source is left that could go on."""
     flowing: Callable[[float], bool] | None
@@ -44,6 +44,6 @@ class Gauge:
         if self.flowing and size - self.size >= self._step:
             enough = self.flowing((size - self.size) / max(now - self.looked_at, 0.001))
             self.flowing = None if enough else self.flowing
-            self.size, self.looked_at, self._step = size, now, self.limits.gauge_bytes
+            self.size, self.looked_at, self._step = size, now, min(2 * self._step, self.limits.gauge_bytes)
         if self._pace.too_slow(now) and self.another():
             raise failed(AttemptResult.SLOW, "it was slower than the floor")

@@ -28,13 +28,13 @@ class Limits:
     flowing_bytes: int = 512 * 1024
     """How much of a piece tells how fast it comes."""
     gauge_bytes: int = 4 * 1024 * 1024
-    """After so much more it is looked at again: the first bytes may have waited in somebody's buffer."""
+    """After so much more, at the latest, it is looked at again: the first bytes may have waited in somebody's buffer."""
     fast_bytes_s: float = 512 * 1024
     """Only what comes faster than this gets more connections: a thin line is not to be shared until each is below the
     floor."""
     ample_bytes_s: float = 80e6
     """What comes faster than this is not helped by more connections: it is the line of most hosts, or this machine."""
-    long_pieces: int = 8
+    long_pieces: int = 32
     """So many pieces are asked for at once where it comes that fast: each request costs a moment."""
     engines_layers: int = 3
     """How many layers an engine takes at a time (dockerd, max-concurrent-downloads): so many are fetched at first."""

@@ -1,21 +1,18 @@
-"""The rest of a long body, read, written and hashed in a thread: all three leave the interpreter to others meanwhile."""
+"""The rest of a long body, read and written in a thread, and hashed in another: all leave the interpreter to others meanwhile."""
 
-import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from fleet.clock import Clock
 from fleet.gateway.gauge import Gauge
+from fleet.gateway.threads import to_their_ends
 from fleet.registry.rest import Rest
 
 ROOM_BYTES = 256 * 1024
 """How much is in memory at a time."""
 GULP_S = 0.2
 """So often the event loop hears how far it is, and a pull that was given up ends."""
-
-T = TypeVar("T")
 
 
 @runtime_checkable
@@ -33,6 +30,15 @@ class Basin(Protocol):
 
     def poured(self, count: int, source: str) -> None:
         """Count bytes that were poured; raise OSError where there is no room to write that down."""
+        ...
+
+    @property
+    def behind(self) -> bool:
+        """Whether there is something to ``follow``."""
+        ...
+
+    def follow(self) -> None:
+        """Do what is still to be done with the bytes that count, which another thread may do; raise OSError."""
         ...
 
 
@@ -59,7 +65,7 @@ class Pouring:
             most = min(most, self.gauge.until_look(before))
             gulp = _Gulp(self.rest, self.basin, before, most)
             try:
-                await _to_its_end(gulp.run)
+                await to_their_ends(gulp.run, *([self.basin.follow] if self.basin.behind else []))
             finally:
                 self.basin.poured(gulp.got, self.source)
             if gulp.got:
@@ -86,18 +92,3 @@ class _Gulp:
             count = self.rest.read_into(room[: self.most - self.got], left_s)
             self.basin.pour(room[:count], self.at + self.got)
             self.got += count
-
-
-async def _to_its_end(work: Callable[[], T]) -> T:
-    """Run *work* in a thread, and wait for its end even where nobody wants it any more: it holds the file."""
-    running = asyncio.ensure_future(asyncio.to_thread(work))
-    given_up = False
-    while not running.done():
-        try:
-            await asyncio.wait({running})
-        except asyncio.CancelledError:
-            given_up = True
-    if given_up:
-        running.exception()
-        raise asyncio.CancelledError
-    return running.result()

@@ -65,11 +65,15 @@ class Taking:
                 str(self.wanted.digest),
                 headers=headers,
             ) as answer:
+                opened = means.clock.monotonic()
                 means.ledger.answered(name, answer.status)
                 wrong = of_answer(answer, offset=offset, ranged="Range" in headers, now=means.clock.now())
                 if wrong := wrong or self._misfit(answer, offset):
                     raise wrong
-                await self._read(answer, began, another, skip=offset if answer.status == 200 else 0)
+                chunks = aiter(answer.chunks())
+                chunk = await self._first(answer, chunks, began)
+                gauge = self._gauge(answer, opened, another)
+                await self._read(answer, chunk, chunks, gauge, skip=offset if answer.status == 200 else 0)
         except FleetError as error:
             patience = means.limits.patience
             patient = means.clock.monotonic() - began >= 0.9 * min(patience.first_byte_s, patience.silence_s)
@@ -107,12 +111,12 @@ class Taking:
             status=answer.status,
         )
 
-    async def _read(self, answer: Answer, began: float, another: Callable[[Source], bool], *, skip: int) -> None:
-        """Take the body's bytes, but for the first *skip*, as long as they come fast enough."""
-        end, chunks = self._end(answer), aiter(answer.chunks())
-        chunk = await self._first(answer, chunks, began)
-        gauge = self._gauge(answer, began, another) if chunk else None
-        while gauge is not None and chunk:
+    async def _read(
+        self, answer: Answer, chunk: bytes, chunks: AsyncIterator[bytes], gauge: Gauge, *, skip: int
+    ) -> None:
+        """Take the body's bytes, *chunk* and those after it, but for the first *skip*, as long as they come fast enough."""
+        end = self._end(answer)
+        while chunk:
             came = len(chunk)
             chunk, skip = chunk[skip:], max(skip - came, 0)
             if chunk and self._put(chunk, end, sized=answer.length is not None):
@@ -137,12 +141,12 @@ class Taking:
             self.means.ledger.began(name, since_ms(clock, began))
         return chunk
 
-    def _gauge(self, answer: Answer, began: float, another: Callable[[Source], bool]) -> Gauge:
+    def _gauge(self, answer: Answer, opened: float, another: Callable[[Source], bool]) -> Gauge:
         return Gauge(
             clock=self.means.clock,
             limits=self.means.limits,
             size=self.sink.size,
-            looked_at=began,
+            looked_at=opened,
             another=lambda: another(self.source),
             flowing=self.flowing if answer.status == 206 and self.until is not None else None,
         )

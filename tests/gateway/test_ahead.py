@@ -1,5 +1,6 @@
 """A large blob comes in pieces, several at a time, and each byte once, whatever a source does in the middle."""
 
+import asyncio
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,9 +10,12 @@ from typing import Any
 import pytest
 
 from fleet.clock import SystemClock
+from fleet.gateway.ahead import Ahead, Stretch
 from fleet.gateway.limits import Limits
 from fleet.gateway.server import Gateway
+from fleet.gateway.sink import SpoolFile
 from fleet.images.digest import Digest
+from fleet.mirrors.source import Endpoint, Role, Source
 from fleet.registry.proxies import Proxies
 from fleet.testing.faults import Fault
 from fleet.testing.registry import ScriptedRegistry
@@ -111,6 +115,48 @@ def test_a_line_that_one_connection_fills_is_asked_for_long_pieces(harbour: Harb
     assert LAYER in dock.blobs.values()
     assert parts(one) == [(0, PIECE), (PIECE, len(LAYER))]
     assert attempts[0].bytes == served(one)
+
+
+SOURCE = Source(endpoint=Endpoint(scheme="https", host="m.example"), role=Role.MIRROR)
+LOOKS = {
+    "one connection fills the line": ([90e6, 200e6], 0),
+    "it gets there": ([30e6, 90e6, 200e6], 0),
+    "it does not get there": ([30e6, 60e6], 2),
+    "far from it": ([19e6], 1),
+    "it had enough, and has a bad moment": ([30e6, 90e6, 70e6, 85e6], 0),
+    "a thin line": ([1000.0], 0),
+}
+"""How fast it comes, look after look, and after how many looks others are asked beside it; 0: never."""
+
+
+@pytest.mark.parametrize("case", LOOKS)
+def test_others_are_asked_beside_a_connection_that_does_not_fill_the_line(tmp_path: Path, case: str) -> None:
+    """What comes with a good part of the speed that would do is looked at twice: young connections are slow."""
+    speeds, after = LOOKS[case]
+    asked: list[int] = []
+
+    async def fetch(_: Source, stretch: Stretch) -> None:
+        asked.append(stretch.piece.start)
+
+    async def look() -> list[bool]:
+        file = SpoolFile(Digest.parse(BIG), tmp_path / "layer.part", note=lambda _: None)
+        ahead = Ahead(
+            file=file,
+            size=1 << 30,
+            fetch=fetch,
+            spare=asyncio.Semaphore(9),
+            limits=Limits(connections=2),
+            failed=lambda *_: None,
+        )
+        ahead.turn(0)
+        known = [ahead.flows(SOURCE, bytes_s) for bytes_s in speeds]
+        await asyncio.sleep(0)
+        ahead.stop()
+        file.close()
+        return known
+
+    assert asyncio.run(look()) == [number == after or case == "a thin line" for number in range(1, len(speeds) + 1)]
+    assert bool(asked) == bool(after)
 
 
 def test_a_long_piece_that_breaks_off_is_gone_on_with_at_the_next_source(harbour: Harbour) -> None:
