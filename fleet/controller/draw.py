@@ -1,28 +1,31 @@
 """How containers stand to their tags, and the plan that follows: pure, and as the agents themselves would decide."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import cache
 from itertools import groupby
-from types import MappingProxyType
+from operator import itemgetter
+from typing import Generic, TypeVar
 from uuid import UUID
 
 from fleet.errors import BadInput
-from fleet.history.containers import ContainerRow
+from fleet.history.alike import Alike, Placed
+from fleet.history.containers import ContainerLike, ContainerRow
 from fleet.history.policies import EffectivePolicy
 from fleet.history.tags import TagRow
 from fleet.images.digest import Digest
 from fleet.images.reference import Reference
 from fleet.rollouts.naming import named
-from fleet.rollouts.plan import LeftOut, PlanDocument, PlannedContainer, PlannedHost
+from fleet.rollouts.plan import Columns, LeftOut, Pin, PlanDocument
 from fleet.rollouts.selection import Selection
 from fleet.rollouts.stops import Stop, freezing, keeping
 from fleet.rollouts.trust import ResolvePolicy, WithoutOrigin
 from fleet.updates.command import Policy, Target, UpdateCommand
-from fleet.updates.labels import duration_ms, label
-from fleet.updates.order import Graph, graph
+from fleet.updates.labels import PREFIXES, duration_ms, label
+from fleet.updates.order import COMPOSE, graph
 from fleet.updates.plan import Action
 from fleet.updates.plan import plan as plan_on_host
 from fleet.updates.snapshot import ContainerState
@@ -31,6 +34,12 @@ _NOBODY = UUID(int=0)
 """Where the agent's own decision is asked for before there is a command."""
 _NO_DIGEST = Digest.of(b"")
 """Stands for a digest that is not known: no container runs it."""
+_ANY_ID = "0" * 64
+"""Stands for the engine's id of a container: nothing is decided by it."""
+_NEEDS = (*(f"{prefix}depends-on" for prefix in PREFIXES), f"{COMPOSE}depends_on")
+"""The labels by which a container needs others."""
+
+C = TypeVar("C", bound=ContainerLike)
 
 
 class Freshness(StrEnum):
@@ -45,10 +54,10 @@ class Freshness(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerStanding:
-    """One container, how it stands, and whether it may be updated."""
+class ContainerStanding(Generic[C]):
+    """One container, or all that are like it, how it stands, and whether it may be updated."""
 
-    container: ContainerRow
+    container: C
     freshness: Freshness
     old_digest: str = ""
     """What runs; empty: not known."""
@@ -61,7 +70,7 @@ class ContainerStanding:
     """Whether a plan would touch it."""
 
 
-def stand(container: ContainerRow, tag: TagRow | None) -> ContainerStanding:
+def stand(container: C, tag: TagRow | None) -> ContainerStanding[C]:
     """Return how *container* stands to *tag*, the tag that it follows (None: never checked)."""
     try:
         reference = Reference.parse(container.reference)
@@ -87,7 +96,7 @@ def stand(container: ContainerRow, tag: TagRow | None) -> ContainerStanding:
     )
 
 
-def choose(standing: ContainerStanding, selection: Selection) -> ContainerStanding:
+def choose(standing: ContainerStanding[C], selection: Selection) -> ContainerStanding[C]:
     """Return *standing*, not to be updated where its host's policy leaves it out, with the reason."""
     if not standing.updatable:
         return standing
@@ -98,8 +107,8 @@ def choose(standing: ContainerStanding, selection: Selection) -> ContainerStandi
 
 
 def trusted(
-    standing: ContainerStanding, tag: TagRow | None, resolve: ResolvePolicy, now: datetime | None
-) -> ContainerStanding:
+    standing: ContainerStanding[C], tag: TagRow | None, resolve: ResolvePolicy, now: datetime | None
+) -> ContainerStanding[C]:
     """Return *standing*, not to be updated where what is known of its tag is not believed, or not yet.
 
     Without *now* no digest is too young. The container's label cooldown-delay wins over the policy's least age.
@@ -130,7 +139,7 @@ def _rounded(wait: timedelta) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h" if minutes < 2880 else f"{minutes // 1440} d"
 
 
-def without_circles(standings: Sequence[ContainerStanding]) -> list[ContainerStanding]:
+def without_circles(standings: Sequence[ContainerStanding[ContainerRow]]) -> list[ContainerStanding[ContainerRow]]:
     """Return *standings*, those whose needs go in a circle not to be updated.
 
     Only labels are known here: a circle through a namespace of the engine's own is found by the host.
@@ -138,16 +147,28 @@ def without_circles(standings: Sequence[ContainerStanding]) -> list[ContainerSta
     on_host: dict[UUID, list[ContainerRow]] = defaultdict(list)
     for standing in standings:
         on_host[standing.container.host_id].append(standing.container)
-    graphs: dict[UUID, Graph] = {}
-    for host_id in {s.container.host_id for s in standings if s.updatable}:
-        graphs[host_id] = graph([_state(container) for container in on_host[host_id]])
-    found = []
-    for standing in standings:
-        name = standing.container.name
-        cycle = graphs[standing.container.host_id].cycle_of(name) if standing.updatable else ()
-        told = f"cannot update {name}: its needs go in a circle: {' -> '.join(cycle)}"
-        found.append(replace(standing, updatable=False, reason=told) if cycle else standing)
-    return found
+    cycles = {host_id: _cycles(rows) for host_id, rows in on_host.items()}
+    return [_unless_in_circle(s, cycles[s.container.host_id]) for s in standings]
+
+
+def _cycles(containers: Sequence[ContainerLike]) -> Mapping[str, tuple[str, ...]]:
+    """Return of one host's *containers* those whose needs go in a circle, by name, with the way round."""
+    if not any(_needs(each) for each in containers):
+        return {}
+    needs = graph([_state(each) for each in containers])
+    return {each.name: cycle for each in containers if (cycle := needs.cycle_of(each.name))}
+
+
+def _needs(container: ContainerLike) -> bool:
+    return any(name in container.labels for name in _NEEDS)
+
+
+def _unless_in_circle(standing: ContainerStanding[C], cycles: Mapping[str, tuple[str, ...]]) -> ContainerStanding[C]:
+    name = standing.container.name
+    if not standing.updatable or name not in cycles:
+        return standing
+    told = f"cannot update {name}: its needs go in a circle: {' -> '.join(cycles[name])}"
+    return replace(standing, updatable=False, reason=told)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,63 +179,154 @@ class Stopped:
     labels: Mapping[UUID, Mapping[str, str]] = field(default_factory=dict)
     """The labels of each host."""
 
-    def freeze(self, container: ContainerRow) -> Stop | None:
-        """Return the freeze that the container's host is under, None: none."""
-        return freezing(self.stops, container.host, self.labels.get(container.host_id, {}))
+    def keep(
+        self, standing: ContainerStanding[C], host: str, labels: Mapping[str, str], *, frozen: bool = True
+    ) -> ContainerStanding[C]:
+        """Return the standing of a container of *host*, not to be updated where something holds it.
 
-    def keep(self, standing: ContainerStanding, *, frozen: bool = True) -> ContainerStanding:
-        """Return *standing*, not to be updated where something holds it; a freeze counts unless *frozen* is allowed."""
+        A freeze counts unless *frozen* is allowed.
+        """
         if not self.stops or not standing.updatable:
             return standing
         c = standing.container
-        labels = self.labels.get(c.host_id, {})
-        held = keeping(self.stops, c.host, labels, c.name, c.image, standing.new_digest)
-        held = held or (None if frozen else self.freeze(c))
+        held = keeping(self.stops, host, labels, c.name, c.image, standing.new_digest)
+        held = held or (None if frozen else freezing(self.stops, host, labels))
         return replace(standing, updatable=False, reason=held.words) if held else standing
 
 
 NOTHING_STOPPED = Stopped()
 
+Standing = ContainerStanding[ContainerLike]
+"""How all containers that are alike stand."""
+_Each = list[tuple[Placed, Standing]]
+"""Containers, each with how it and all like it stand."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """A plan, with what its pins were drawn from."""
+
+    document: PlanDocument
+    likes: tuple[ContainerLike, ...]
+    """Of each pin all that the containers have in common."""
+    policies: Mapping[str, EffectivePolicy]
+    """What holds for the hosts, by its hash."""
+
 
 def draw(
-    containers: Sequence[ContainerRow],
+    alike: Alike,
     tags: Mapping[str, TagRow],
-    policies: Mapping[UUID, EffectivePolicy],
     *,
-    away: Mapping[UUID, datetime | None] = MappingProxyType({}),
-    stopped: Stopped = NOTHING_STOPPED,
+    stopped: Sequence[Stop] = (),
     frozen: bool = True,
     now: datetime | None = None,
-) -> PlanDocument:
-    """Return the plan that brings *containers* to their *tags*; *away* names silent hosts and when they were heard of.
+) -> Drawn:
+    """Return the plan that brings containers to their *tags*.
 
     What an agent would leave alone is left out here already, with the agent's own reason; so is what is *stopped*, but
     for frozen hosts where *frozen* allows them: those are warned about; and so are digests that are younger at *now*
-    than a host's policy asks for, and tags whose answer is not believed.
+    than a host's policy asks for, and tags whose answer is not believed. Those that are alike are thought through once.
     """
-    here = [c for c in containers if c.host_id in policies]
-    standings = without_circles([choose(stand(c, tags.get(c.image)), policies[c.host_id].selection) for c in here])
-    standings = [trusted(s, tags.get(s.container.image), policies[s.container.host_id].resolve, now) for s in standings]
-    standings = [stopped.keep(standing, frozen=frozen) for standing in standings]
-    chosen = [s for s in standings if s.updatable]
+    each = _stopped(alike, _judged(alike, tags, now), stopped, frozen)
+    chosen = [pair for pair in each if pair[1].updatable]
     left_out = [
-        LeftOut(host=s.container.host, container=s.container.name, reason=s.reason)
-        for s in standings
+        LeftOut(host=placed.host, container=placed.name, reason=s.reason)
+        for placed, s in each
         if not s.updatable and s.freshness is not Freshness.CURRENT
     ]
-    return PlanDocument(
-        hosts=tuple(_planned(chosen, policies)),
-        left_out=tuple(left_out),
-        warnings=(*_warnings(chosen, tags, away), *_frozen(chosen, stopped)),
+    columns, likes = _columns(alike, chosen)
+    return Drawn(
+        document=PlanDocument(
+            hosts=columns.hosts(),
+            left_out=tuple(left_out),
+            warnings=(*_warnings(alike, chosen, tags), *_frozen(alike, chosen, stopped)),
+        ),
+        likes=likes,
+        policies={home.policy.hash: home.policy for home in alike.homes},
     )
 
 
-def _unknown(container: ContainerRow, reason: str) -> ContainerStanding:
+def _judged(alike: Alike, tags: Mapping[str, TagRow], now: datetime | None) -> _Each:
+    """Return how each container stands by its tag, its policy, and the needs of its host's containers."""
+
+    @cache
+    def at_first(like: int, home: int) -> Standing:
+        container = alike.likes[like]
+        return choose(stand(container, tags.get(container.image)), alike.homes[home].policy.selection)
+
+    @cache
+    def at_last(like: int, home: int) -> Standing:
+        tag = tags.get(alike.likes[like].image)
+        return trusted(at_first(like, home), tag, alike.homes[home].policy.resolve, now)
+
+    each = [(placed, at_last(placed[4], placed[5])) for placed in alike.placed]
+    if not any(map(_needs, alike.likes)):
+        return each
+
+    @cache
+    def cycles(likes: tuple[int, ...]) -> Mapping[str, tuple[str, ...]]:
+        return _cycles([alike.likes[like] for like in likes])
+
+    found: _Each = []
+    for _, of_host in groupby(each, key=_host_of):
+        together = list(of_host)
+        round_ = cycles(tuple(placed.like for placed, _ in together))
+        found += [
+            (placed, _unless_in_circle(at_first(placed.like, placed.home), round_) if placed.name in round_ else s)
+            for placed, s in together
+        ]
+    return found
+
+
+def _host_of(pair: tuple[Placed, Standing]) -> str:
+    return pair[0].host_id
+
+
+def _stopped(alike: Alike, each: _Each, stops: Sequence[Stop], frozen: bool) -> _Each:
+    if not stops:
+        return each
+    holding = Stopped(stops=stops)
+    return [
+        (placed, holding.keep(standing, placed.host, alike.homes[placed.home].labels, frozen=frozen))
+        for placed, standing in each
+    ]
+
+
+def _columns(alike: Alike, chosen: _Each) -> tuple[Columns, tuple[ContainerLike, ...]]:
+    """Return the hosts of the plan, and of each pin what its containers have in common."""
+    columns, likes, pins = Columns(), dict[int, ContainerLike](), dict[int, int]()
+    for like, standing in {placed.like: standing for placed, standing in chosen}.items():
+        container = standing.container
+        # What is foreseen of containers is not the same where their users set other things.
+        pins[like] = columns.pin(_pin(standing), apart=(container.platform, container.own))
+        likes.setdefault(pins[like], container)
+    hashes = [home.policy.hash for home in alike.homes]
+    for host_id, of_host in groupby(chosen, key=_host_of):
+        together = [placed for placed, _ in of_host]
+        first = together[0]
+        here = tuple([pins[placed.like] for placed in together])
+        columns.add(host_id, first.host, hashes[first.home], here, [placed.id for placed in together])
+    return columns, tuple(likes.values())
+
+
+def _pin(standing: Standing) -> Pin:
+    container = standing.container
+    return Pin(
+        container=container.name,
+        image_id=container.image_id,
+        reference=container.reference,
+        image=container.image,
+        digest=standing.new_digest,
+        old_digest=standing.old_digest,
+    )
+
+
+def _unknown(container: C, reason: str) -> ContainerStanding[C]:
     old = container.digests[0] if container.digests else ""
     return ContainerStanding(container=container, freshness=Freshness.UNKNOWN, old_digest=old, reason=reason)
 
 
-def _current(container: ContainerRow, tag: TagRow) -> ContainerStanding:
+def _current(container: C, tag: TagRow) -> ContainerStanding[C]:
     """Return that it runs what the tag has; where the last check failed, that is only what it once had."""
     return ContainerStanding(
         container=container,
@@ -226,11 +338,11 @@ def _current(container: ContainerRow, tag: TagRow) -> ContainerStanding:
     )
 
 
-def _refused_by_agent(container: ContainerRow, reference: Reference, tag: TagRow | None) -> str:
+def _refused_by_agent(container: ContainerLike, reference: Reference, tag: TagRow | None) -> str:
     """Return why the agent would leave the container alone, or empty: the same decision, by the same function."""
     target = Target(
         update_id=_NOBODY,
-        container_id=container.id,
+        container_id=_ANY_ID,
         container=container.name,
         image_id=container.image_id,
         reference=reference,
@@ -242,10 +354,10 @@ def _refused_by_agent(container: ContainerRow, reference: Reference, tag: TagRow
     return step.reason if step.action is Action.SKIP else ""
 
 
-def _state(container: ContainerRow) -> ContainerState:
-    """Return *container* as its agent told of it."""
+def _state(container: ContainerLike) -> ContainerState:
+    """Return *container* as its agent told of it, but for its id."""
     return ContainerState(
-        id=container.id,
+        id=_ANY_ID,
         name=container.name,
         reference=container.reference,
         image_id=container.image_id,
@@ -256,62 +368,38 @@ def _state(container: ContainerRow) -> ContainerState:
     )
 
 
-def _planned(chosen: Iterable[ContainerStanding], policies: Mapping[UUID, EffectivePolicy]) -> Iterable[PlannedHost]:
-    ordered = sorted(chosen, key=lambda s: (s.container.host, s.container.host_id.hex, s.container.name))
-    for host_id, group in groupby(ordered, key=lambda s: s.container.host_id):
-        standings = list(group)
-        yield PlannedHost(
-            host_id=host_id,
-            host=standings[0].container.host,
-            policy=policies[host_id].hash,
-            containers=tuple(_planned_container(s) for s in standings),
-        )
-
-
-def _planned_container(standing: ContainerStanding) -> PlannedContainer:
-    container = standing.container
-    return PlannedContainer(
-        container_id=container.id,
-        container=container.name,
-        image_id=container.image_id,
-        reference=container.reference,
-        image=container.image,
-        digest=standing.new_digest,
-        old_digest=standing.old_digest,
-    )
-
-
-def _warnings(
-    chosen: Sequence[ContainerStanding], tags: Mapping[str, TagRow], away: Mapping[UUID, datetime | None]
-) -> Iterable[str]:
-    hosts = {s.container.host_id: s.container.host for s in chosen}
-    for host_id, name in sorted(hosts.items(), key=lambda pair: pair[1]):
-        if host_id in away:
-            heard = away[host_id]
-            when = f"was last heard of at {heard:%Y-%m-%d %H:%M} UTC" if heard else "was never heard of"
-            yield f"host {name} {when}: its updates wait until it is back, and expire with the rollout"
-    unwatched = [f"{s.container.host}/{s.container.name}" for s in chosen if not s.container.health]
+def _warnings(alike: Alike, chosen: _Each, tags: Mapping[str, TagRow]) -> Iterator[str]:
+    for name, heard in sorted(
+        {(p.host, alike.away[p.host_id]) for p, _ in chosen if p.host_id in alike.away}, key=_NAME
+    ):
+        when = f"was last heard of at {heard:%Y-%m-%d %H:%M} UTC" if heard else "was never heard of"
+        yield f"host {name} {when}: its updates wait until it is back, and expire with the rollout"
+    unwatched = [f"{p.host}/{p.name}" for p, s in chosen if not s.container.health]
     if unwatched:
         yield f"no HEALTHCHECK, so running without a restart has to do: {named(unwatched)}"
-    if kept := [_with_paths(s.container) for s in chosen if s.container.keeps]:
+    if kept := [_with_paths(p, s.container.keeps) for p, s in chosen if s.container.keeps]:
         yield f"keeps data, which a way back leaves as the new version made it: {named(kept)}"
-    unsure = [f"{s.container.host}/{s.container.name}" for s in chosen if s.freshness is Freshness.UNKNOWN]
+    unsure = [f"{p.host}/{p.name}" for p, s in chosen if s.freshness is Freshness.UNKNOWN]
     if unsure:
         yield f"cannot tell which digest runs now, so the host decides: {named(unsure)}"
-    for image in sorted({s.container.image for s in chosen if tags[s.container.image].reason}):
+    images = {alike.likes[like].image for like in {p.like for p, _ in chosen}}
+    for image in sorted(image for image in images if tags[image].reason):
         yield f"the last check of {image} failed, so an older answer is planned: {tags[image].reason}"
 
 
-def _with_paths(container: ContainerRow) -> str:
+_NAME = itemgetter(0)
+
+
+def _with_paths(placed: Placed, keeps: Sequence[str]) -> str:
     """Return a container with the first place where it keeps something."""
-    first, *more = container.keeps or ("",)
-    return f"{container.host}/{container.name} ({first}{f' and {len(more)} more' if more else ''})"
+    first, *more = keeps
+    return f"{placed.host}/{placed.name} ({first}{f' and {len(more)} more' if more else ''})"
 
 
-def _frozen(chosen: Sequence[ContainerStanding], stopped: Stopped) -> Iterable[str]:
+def _frozen(alike: Alike, chosen: _Each, stops: Sequence[Stop]) -> Iterable[str]:
     by_stop: dict[str, set[str]] = {}
-    for standing in chosen:
-        if stop := stopped.freeze(standing.container):
-            by_stop.setdefault(stop.words, set()).add(standing.container.host)
+    for placed, _ in chosen if stops else ():
+        if stop := freezing(stops, placed.host, alike.homes[placed.home].labels):
+            by_stop.setdefault(stop.words, set()).add(placed.host)
     for words, names in sorted(by_stop.items()):
         yield f"{words}; until then the updates wait of: {named(sorted(names))}"

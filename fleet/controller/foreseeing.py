@@ -3,63 +3,48 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import urlsplit
-from uuid import UUID
 
+from fleet.controller.draw import Drawn
 from fleet.controller.image_configs import Config, ImageConfigs, ImageOf, Unreadable
 from fleet.controller.resolving import Asking, is_low
 from fleet.controller.routes import route_of
-from fleet.history.containers import ContainerRow
+from fleet.history.containers import ContainerLike
 from fleet.history.database import Database
 from fleet.history.limits import limits
-from fleet.history.policies import EffectivePolicy
 from fleet.images.reference import Reference
 from fleet.mirrors.source import Source
-from fleet.rollouts.plan import PlanDocument, PlannedContainer
+from fleet.rollouts.plan import Pin, PlanDocument
 from fleet.updates.foresight import Foresight, foresee
 
-Rows = Mapping[tuple[UUID, str], ContainerRow]
-"""The containers by host and id."""
 
-
-def with_foresight(
-    db: Database,
-    plan: PlanDocument,
-    rows: Rows,
-    policies: Mapping[UUID, EffectivePolicy],
-    configs: ImageConfigs,
-    asking: Asking | None,
-) -> PlanDocument:
-    """Return *plan* with what will change; each image is asked for once, by the mirrors of a policy that holds for it."""
+def with_foresight(db: Database, drawn: Drawn, configs: ImageConfigs, asking: Asking | None) -> PlanDocument:
+    """Return the plan with what will change; each image is asked for once, by the mirrors of a policy that holds for it."""
+    hosts = drawn.document.hosts
     wanted: dict[ImageOf, tuple[Source, ...]] = {}
-    for host in plan.hosts:
-        for planned in host.containers:
-            row = rows[host.host_id, planned.container_id]
-            for image in filter(None, _images(planned, row)):
+    for shape in hosts.shapes:
+        for place in shape.pins:
+            pin = hosts.pins[place]
+            for image in filter(None, _images(pin, drawn.likes[place])):
                 if image not in wanted:
-                    wanted[image] = route_of(Reference.parse(planned.reference), policies[host.host_id].policy).sources
+                    held = drawn.policies[shape.policy].policy
+                    wanted[image] = route_of(Reference.parse(pin.reference), held).sources
     now = db.now()
     spent = {
         urlsplit(limit.endpoint).netloc
         for limit in limits(db)
         if limit.holds(now) and is_low(limit.remaining, limit.limit)
     }
-    return attach(plan, rows, configs.look(wanted, asking, spent=spent))
+    return attach(drawn, configs.look(wanted, asking, spent=spent))
 
 
-def attach(plan: PlanDocument, rows: Rows, known: Mapping[ImageOf, Config | Unreadable]) -> PlanDocument:
-    """Return *plan* with what will change, each thing once, where the images are *known* (pure)."""
+def attach(drawn: Drawn, known: Mapping[ImageOf, Config | Unreadable]) -> PlanDocument:
+    """Return the plan with what will change, each thing once, where the images are *known* (pure)."""
     told = _Told(known)
-    hosts = tuple(
-        replace(
-            host,
-            containers=tuple(
-                replace(each, configuration=told.place(each, rows[host.host_id, each.container_id]))
-                for each in host.containers
-            ),
-        )
-        for host in plan.hosts
+    hosts = drawn.document.hosts
+    pins = tuple(
+        replace(pin, configuration=told.place(pin, like)) for pin, like in zip(hosts.pins, drawn.likes, strict=True)
     )
-    return replace(plan, hosts=hosts, configurations=tuple(told.places))
+    return replace(drawn.document, hosts=replace(hosts, pins=pins), configurations=tuple(told.places))
 
 
 class _Told:
@@ -70,9 +55,9 @@ class _Told:
         self._by_cause: dict[object, int] = {}
         self.places: dict[Foresight, int] = {}
 
-    def place(self, planned: PlannedContainer, row: ContainerRow) -> int:
-        """Return the place of what will change in one container."""
-        cause = (*_images(planned, row), row.own)
+    def place(self, pin: Pin, like: ContainerLike) -> int:
+        """Return the place of what will change in the containers of one pin."""
+        cause = (*_images(pin, like), like.own)
         if cause not in self._by_cause:
             self._by_cause[cause] = self.places.setdefault(self._foresight(*cause), len(self.places))
         return self._by_cause[cause]
@@ -98,9 +83,9 @@ def _not_known(image: ImageOf, why: Unreadable, own: tuple[str, ...] | None) -> 
 _OWN_NOT_TOLD = "what its user set was not told by its host, and stays whatever is said here"
 
 
-def _images(planned: PlannedContainer, row: ContainerRow) -> tuple[ImageOf | None, ImageOf | None]:
+def _images(pin: Pin, like: ContainerLike) -> tuple[ImageOf | None, ImageOf | None]:
     """Return the old image and the new one; None where it is not known which that is."""
-    name = Reference.parse(planned.reference).name
-    digests = (planned.old_digest, planned.digest)
-    old, new = (ImageOf(name=name, digest=d, platform=row.platform) if d and row.platform else None for d in digests)
+    name = Reference.parse(pin.reference).name
+    digests = (pin.old_digest, pin.digest)
+    old, new = (ImageOf(name=name, digest=d, platform=like.platform) if d and like.platform else None for d in digests)
     return old, new

@@ -1,17 +1,18 @@
 """Plans of the fleet: drawn from what is known, checked first where wanted, and applied as rollouts."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from uuid import UUID
 
 from fleet.clock import Clock
 from fleet.controller.check import check as check_tags
-from fleet.controller.draw import ContainerStanding, Stopped, choose, stand, trusted, without_circles
-from fleet.controller.draw import draw as draw
+from fleet.controller.draw import ContainerStanding, Stopped, choose, draw, stand, trusted, without_circles
 from fleet.controller.foreseeing import with_foresight
 from fleet.controller.image_configs import ImageConfigs
 from fleet.controller.resolving import Asking
 from fleet.errors import NotFound
 from fleet.history import hosts, plans, policies, stops, tags
+from fleet.history.alike import alike
 from fleet.history.containers import ContainerRow, containers
 from fleet.history.database import Database
 from fleet.history.hosts import HostRow, PresentHost
@@ -19,6 +20,7 @@ from fleet.history.plans import PlanRow
 from fleet.history.refusing import check_sendable
 from fleet.rollouts.selector import Selector, is_glob
 from fleet.rollouts.spec import RolloutSpec
+from fleet.rollouts.stops import Stop
 
 WAIT_FOR_HOSTS_S = 10.0
 """How long a plan waits for hosts that were asked for a tag: a tick, the host's own request, and the way back."""
@@ -45,20 +47,8 @@ def make_plan(
     if asking is not None:
         check_tags(db, _followed(containers(db, selector)), asking=asking, wait_s=WAIT_FOR_HOSTS_S, clock=clock)
     now = db.now()
-    known = hosts.present(db)
-    rows, holding = containers(db, selector), policies.effective_policies(db)
-    document = draw(
-        rows,
-        tags.tags(db),
-        holding,
-        away={host.id: host.last_seen_at for host in known if host.silent(now)},
-        stopped=stopped_of(db, known),
-        frozen=frozen,
-        now=now,
-    )
-    if configs is not None:
-        by_id = {(row.host_id, row.id): row for row in rows}
-        document = with_foresight(db, document, by_id, holding, configs, asking)
+    drawn = draw(alike(db, selector, now), tags.tags(db), stopped=_holding(db, now), frozen=frozen, now=now)
+    document = drawn.document if configs is None else with_foresight(db, drawn, configs, asking)
     return plans.save_plan(db, selector=selector, document=document, by=by)
 
 
@@ -95,7 +85,7 @@ def update(
     return apply(db, plan.id, by=by, door=door), plan
 
 
-def outdated(db: Database, selector: Selector) -> list[ContainerStanding]:
+def outdated(db: Database, selector: Selector) -> list[ContainerStanding[ContainerRow]]:
     """Return how the containers that *selector* takes stand to their tags, by host and name; nothing is asked for."""
     check_hosts(db, selector)
     known = tags.tags(db)
@@ -105,14 +95,19 @@ def outdated(db: Database, selector: Selector) -> list[ContainerStanding]:
     standings = [choose(stand(row, known.get(row.image)), held[row.host_id].selection) for row in rows]
     now = db.now()
     standings = [trusted(s, known.get(s.container.image), held[s.container.host_id].resolve, now) for s in standings]
-    return [stopped.keep(standing) for standing in without_circles(standings)]
+    return [
+        stopped.keep(s, s.container.host, stopped.labels.get(s.container.host_id, {}))
+        for s in without_circles(standings)
+    ]
 
 
 def stopped_of(db: Database, known: Iterable[HostRow | PresentHost]) -> Stopped:
     """Return what people said shall not be updated at this moment, over the hosts that are *known*."""
-    now = db.now()
-    holding = tuple(stop for stop in stops.stops(db) if stop.holds_at(now))
-    return Stopped(stops=holding, labels={host.id: host.labels for host in known})
+    return Stopped(stops=_holding(db, db.now()), labels={host.id: host.labels for host in known})
+
+
+def _holding(db: Database, now: datetime) -> tuple[Stop, ...]:
+    return tuple(stop for stop in stops.stops(db) if stop.holds_at(now))
 
 
 def check_hosts(db: Database, selector: Selector) -> None:

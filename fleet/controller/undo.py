@@ -11,7 +11,7 @@ from fleet.history.plans import PlanRow
 from fleet.history.previous import Previous, previous
 from fleet.history.refusing import check_sendable
 from fleet.history.tags import TagRow
-from fleet.rollouts.plan import PlanDocument, PlannedContainer, PlannedHost
+from fleet.rollouts.plan import PlanDocument, PlannedContainer, PlannedHost, PlannedHosts
 from fleet.rollouts.selector import Selector
 
 
@@ -35,13 +35,15 @@ def undo_container(
     _check(row, before)
     assert before is not None
     document = PlanDocument(
-        hosts=(
-            PlannedHost(
-                host_id=found.id,
-                host=found.name,
-                policy=policies.effective_policy(db, found.id).hash,
-                containers=(_planned(row, before),),
-            ),
+        hosts=PlannedHosts.of(
+            [
+                PlannedHost(
+                    host_id=found.id,
+                    host=found.name,
+                    policy=policies.effective_policy(db, found.id).hash,
+                    containers=(_planned(row, before),),
+                )
+            ]
         )
     )
     plan = plans.save_plan(db, selector=selector, document=document, by=by)

@@ -13,13 +13,9 @@ from fleet.rollouts.selector import Selector, is_glob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerRow:
-    """One container of one host."""
+class ContainerLike:
+    """All of a container but where it runs and its id: what many hosts have in common."""
 
-    host_id: UUID
-    host: str
-    """The host's name."""
-    id: str
     name: str
     reference: str
     """As the user wrote it."""
@@ -36,6 +32,16 @@ class ContainerRow:
     """The paths of what its user set among what an image may say; None: not told."""
     keeps: tuple[str, ...] | None = None
     """The paths in it at which it may write to what outlives it; None: not told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerRow(ContainerLike):
+    """One container of one host."""
+
+    host_id: UUID
+    host: str
+    """The host's name."""
+    id: str
     first_seen_at: datetime
     seen_at: datetime
 
@@ -51,9 +57,9 @@ def containers(db: Database, selector: Selector = EVERYTHING) -> list[ContainerR
         .where(hosts.c.removed_at.is_(None))
         .order_by(hosts.c.name, table.c.name, table.c.id)
     )
-    if names := _literal(selector.hosts):
+    if names := literal_names(selector.hosts):
         query = query.where(hosts.c.name.in_(names))
-    if names := _literal(selector.containers):
+    if names := literal_names(selector.containers):
         query = query.where(table.c.name.in_(names))
     with db.reading() as connection:
         rows = connection.execute(query)
@@ -70,6 +76,6 @@ _COLUMNS = tuple(column for column in table.c if column.name != "snapshot")
 _NAMES = ("host", *(column.name for column in _COLUMNS))
 
 
-def _literal(globs: tuple[str, ...]) -> list[str]:
+def literal_names(globs: tuple[str, ...]) -> list[str]:
     """Return the names, where none of them is a glob: then the database need not return every row."""
     return [] if any(is_glob(glob) or "\0" in glob for glob in globs) else list(globs)

@@ -30,7 +30,7 @@ def late_hosts(connection: Connection, row: RowMapping) -> dict[UUID, Targets]:
     if plan is None:
         return {}
     selector = Selector.parse(plan.selector)
-    pins = {c.image: c.digest for host in PlanDocument.parse(plan.document).hosts for c in host.containers}
+    pins = {pin.image: pin.digest for pin in PlanDocument.parse(plan.document).hosts.pins}
     taken = {host.id for host in new if selector.takes_host(host.name, host.labels)}
     return _targets(connection, taken, selector, pins)
 

@@ -141,7 +141,9 @@ def read_outcomes(connection: Connection, rows: Sequence[RowMapping]) -> Iterato
 
 def _ways_back(connection: Connection, ids: Collection[UUID]) -> set[UUID]:
     """Return which of these rollouts undo another one, or bring one container back: then their plan says so throughout."""
-    planned_back = plans.c.document[("hosts", 0, "containers", 0, "back")].as_boolean()
+    planned_back = plans.c.document[("hosts", "pins", 0, "back")].as_boolean()
+    # As plans were written by earlier releases.
+    planned_back = or_(planned_back, plans.c.document[("hosts", 0, "containers", 0, "back")].as_boolean())
     query = select(rollouts.c.id).outerjoin(plans, plans.c.id == rollouts.c.plan_id)
     undone = or_(rollouts.c.way_back_of.is_not(None), planned_back)
     return set(connection.execute(query.where(rollouts.c.id.in_(ids), undone)).scalars())

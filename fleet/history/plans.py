@@ -1,6 +1,6 @@
 """Plans that were made, and how one becomes a rollout."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -9,25 +9,22 @@ from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from fleet.errors import Refused
 from fleet.history import audit
-from fleet.history.among import among
 from fleet.history.database import Database
 from fleet.history.fact_tables import rollout_events
-from fleet.history.inventory_tables import hosts
 from fleet.history.lookup import find
 from fleet.history.moves import event
 from fleet.history.numbers import next_number
+from fleet.history.planned_rows import write_hosts
 from fleet.history.rollout_tables import plans as table
-from fleet.history.rollout_tables import rollout_hosts, rollouts, waves
-from fleet.history.staleness import what_moved
+from fleet.history.rollout_tables import rollouts, waves
+from fleet.history.staleness import Homes, homes_of, what_moved
 from fleet.history.superseding import supersede
-from fleet.history.upsert import insert_rows
-from fleet.history.wave_hosts import host_row
 from fleet.ids import new_id
-from fleet.rollouts.plan import PlanDocument, PlannedHost
+from fleet.rollouts.plan import PlanDocument
 from fleet.rollouts.selector import Selector
 from fleet.rollouts.spec import RolloutSpec
 from fleet.rollouts.states import RolloutState, WaveState
-from fleet.rollouts.waves import PlacedHost, cut
+from fleet.rollouts.waves import cut_columns
 
 HOLDS_FOR = timedelta(hours=24)
 """How long a plan may be applied."""
@@ -56,17 +53,19 @@ def save_plan(db: Database, *, selector: Selector, document: PlanDocument, by: s
     """Keep a plan, so that it may be applied within 24 hours."""
     with db.writing() as connection:
         now = db.moment(connection)
-        row: dict[str, Any] = {
-            "id": new_id(),
-            "selector": selector.document(),
-            "document": document.document(),
-            "asked_by": by,
-            "created_at": now,
-            "expires_at": now + HOLDS_FOR,
-            "rollout_id": None,
-        }
-        connection.execute(insert(table).values(row))
-        return _read(find(connection, table, row["id"], what="plan"))
+        row = PlanRow(
+            id=new_id(),
+            selector=selector,
+            document=document,
+            asked_by=by,
+            created_at=now,
+            expires_at=now + HOLDS_FOR,
+            rollout_id=None,
+        )
+        values: dict[str, Any] = {each.name: getattr(row, each.name) for each in fields(row)}
+        values |= {"selector": selector.document(), "document": document.document()}
+        connection.execute(insert(table).values(values))
+        return row
 
 
 def plan(db: Database, id: UUID | str) -> PlanRow:
@@ -85,7 +84,8 @@ def apply_plan(
     with db.writing() as connection:
         row = _read(find(connection, table, id, what="plan", lock=True))
         now = db.moment(connection)
-        _check(connection, row, now)
+        homes = homes_of(connection, row.document.hosts.ids)
+        _check(connection, row, homes, now)
         rollout_id = new_id()
         number = next_number(connection)
         connection.execute(
@@ -101,7 +101,7 @@ def apply_plan(
                 created_at=now,
             )
         )
-        _waves(connection, rollout_id, row, spec or _DEFAULT, now)
+        _waves(connection, rollout_id, row, spec or _DEFAULT, homes, now)
         supersede(connection, rollout_id, now)
         connection.execute(update(table).where(table.c.id == row.id).values(rollout_id=rollout_id))
         details = {"plan": row.id.hex, "rollout": rollout_id.hex, "containers": row.document.containers}
@@ -110,7 +110,7 @@ def apply_plan(
         return rollout_id
 
 
-def _check(connection: Connection, row: PlanRow, now: datetime) -> None:
+def _check(connection: Connection, row: PlanRow, homes: Homes, now: datetime) -> None:
     if row.rollout_id is not None:
         number = connection.execute(select(rollouts.c.number).where(rollouts.c.id == row.rollout_id)).scalar()
         raise Refused(f"cannot apply this plan: it was applied already, as rollout #{number}")
@@ -118,38 +118,19 @@ def _check(connection: Connection, row: PlanRow, now: datetime) -> None:
         raise Refused("cannot apply this plan: it is older than 24 hours; make a new one with: fleet plan")
     if not row.document.containers:
         raise Refused("cannot apply this plan: there is nothing to update in it")
-    if moved := what_moved(connection, row.document):
+    if moved := what_moved(connection, row.document, homes):
         named = "; ".join(moved[:_NAMED]) + (f"; and {len(moved) - _NAMED} more" if len(moved) > _NAMED else "")
         raise Refused(f"cannot apply this plan: {named}; make a new one with: fleet plan")
 
 
-def _waves(connection: Connection, id: UUID, plan: PlanRow, spec: RolloutSpec, now: datetime) -> None:
+def _waves(connection: Connection, id: UUID, plan: PlanRow, spec: RolloutSpec, homes: Homes, now: datetime) -> None:
     """Write the waves, and the place of each host in them: the plan's id is the seed."""
-    planned = {host.host_id: host for host in plan.document.hosts if host.containers}
+    planned = plan.document.hosts.touched()
     rows = [{"rollout_id": id, "number": number, "state": WaveState.PENDING} for number in range(len(spec.waves))]
     connection.execute(insert(waves), rows)
-    query = select(hosts.c.id, hosts.c.labels).where(among(connection, hosts.c.id, planned))
-    labels: dict[UUID, dict[str, str]] = {row.id: row.labels for row in connection.execute(query)}
-    placed = [PlacedHost(host_id=key, name=host.host, labels=labels[key]) for key, host in planned.items()]
-    order = [(number, host_id) for number, ids in enumerate(cut(spec, placed, plan.id)) for host_id in ids]
-    found = [_host(id, number, place, planned[key], now) for place, (number, key) in enumerate(order)]
-    insert_rows(connection, rollout_hosts, found)
-
-
-def _host(rollout_id: UUID, wave: int, position: int, host: PlannedHost, now: datetime) -> dict[str, object]:
-    targets = [
-        {
-            "container_id": each.container_id,
-            "container": each.container,
-            "image_id": each.image_id,
-            "reference": each.reference,
-            "image": each.image,
-            "digest": each.digest,
-            "old_digest": each.old_digest,
-        }
-        for each in host.containers
-    ]
-    return host_row(rollout_id, host.host_id, wave, position, targets, now)
+    labels = [homes[host_id].labels for host_id in planned.ids]
+    cut = cut_columns(spec, [bytes.fromhex(host_id) for host_id in planned.ids], planned.names, labels, plan.id)
+    write_hosts(connection, id, planned, cut, now)
 
 
 def _read(row: RowMapping) -> PlanRow:

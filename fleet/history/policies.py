@@ -120,15 +120,28 @@ def effective_for(connection: Connection, host_ids: Iterable[UUID] | None = None
     """Return what holds for the hosts with these ids, or for all that were not removed."""
     query = select(hosts.c.id, hosts.c.labels)
     query = query.where(hosts.c.removed_at.is_(None) if host_ids is None else among(connection, hosts.c.id, host_ids))
-    rows = _rows(connection)
-    found: dict[UUID, EffectivePolicy] = {}
-    read: dict[tuple[str, ...], EffectivePolicy] = {}
-    for id, labels in connection.execute(query):
-        mine = _of_host(rows, id, labels)
-        # Many hosts have the same documents, which are read once.
+    holding = Holding(connection)
+    return {id: holding.of(id, labels) for id, labels in connection.execute(query)}
+
+
+class Holding:
+    """What holds for each host of a fleet; many have the same documents, which are read once."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Read the documents."""
+        self._rows = _rows(connection)
+        self._own = {row.subject for row in self._rows if row.kind is PolicyKind.HOST}
+        self._read: dict[tuple[str, ...], EffectivePolicy] = {}
+
+    def has_own(self, host_id: str) -> bool:
+        """Tell whether the host with this id in hex has a document of its own; otherwise its labels say all."""
+        return host_id in self._own
+
+    def of(self, host_id: UUID, labels: Mapping[str, str]) -> EffectivePolicy:
+        """Return what holds for one host."""
+        mine = _of_host(self._rows, host_id, labels)
         key = tuple(f"{row.kind} {row.subject}" for row in mine)
-        found[id] = read[key] if key in read else read.setdefault(key, _together(mine))
-    return found
+        return self._read[key] if key in self._read else self._read.setdefault(key, _together(mine))
 
 
 def effective(rows: Iterable[PolicyRow], host_id: UUID, labels: Mapping[str, str]) -> EffectivePolicy:

@@ -1,55 +1,102 @@
 """What has moved since a plan was made: a plan whose world moved is refused."""
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Column, ColumnElement, Connection, Select, select, true
 
+from fleet.history.alike import Home, hex_of, written
 from fleet.history.among import among
 from fleet.history.inventory_tables import containers, hosts, tags
-from fleet.history.policies import effective_for
-from fleet.rollouts.plan import PlanDocument, PlannedContainer, PlannedHost
+from fleet.history.policies import Holding
+from fleet.rollouts.plan import Pin, PlanDocument, PlannedHosts
+
+Homes = Mapping[str, Home]
+"""The hosts that were not removed, by their ids in hex, each with what it has in common with others."""
+
+_MANY = 5000
+"""Of more hosts than so many all of a table is read: that takes less than to find each of them."""
+
+_Container = tuple[str, str, str, str]
+"""Of a container its host's id in hex, its name, its id, and the id of the image that it runs."""
 
 
-def what_moved(connection: Connection, document: PlanDocument) -> list[str]:
-    """Return, for people, what is not any more as *document* saw it."""
-    return [*_moved_hosts(connection, document), *_moved_tags(connection, document)]
+def homes_of(connection: Connection, ids: Sequence[str]) -> Homes:
+    """Return those of the hosts with these ids (in hex) that were not removed; maybe others too."""
+    query = select(hex_of(connection, hosts.c.id), written(hosts.c.labels))
+    query = query.where(hosts.c.removed_at.is_(None), _of(connection, hosts.c.id, ids))
+    holding = Holding(connection)
+    known: dict[tuple[str, str], Home] = {}
+    found: dict[str, Home] = {}
+    for id, labels in connection.execute(query).all():
+        key = (labels, id if holding.has_own(id) else "")
+        if key not in known:
+            read = json.loads(labels)
+            known[key] = Home(labels=read, policy=holding.of(UUID(id), read))
+        found[id] = known[key]
+    return found
 
 
-def _moved_hosts(connection: Connection, document: PlanDocument) -> Iterator[str]:
-    ids = [host.host_id for host in document.hosts]
-    present = select(hosts.c.id).where(among(connection, hosts.c.id, ids), hosts.c.removed_at.is_(None))
-    there = set(connection.execute(present).scalars())
-    policies = effective_for(connection, ids)
-    query = select(containers.c.host_id, containers.c.id, containers.c.name, containers.c.image_id)
-    seen: dict[UUID, dict[str, tuple[str, str]]] = {}
-    for row in connection.execute(query.where(among(connection, containers.c.host_id, ids))):
-        seen.setdefault(row.host_id, {})[row.name] = (row.id, row.image_id)
-    for host in document.hosts:
-        if host.host_id not in there:
-            yield f"the host {host.host} was removed"
-            continue
-        if policies[host.host_id].hash != host.policy:
-            yield f"the policy of {host.host} changed"
-        yield from _moved_containers(host, seen.get(host.host_id, {}))
+def what_moved(connection: Connection, document: PlanDocument, homes: Homes) -> list[str]:
+    """Return, for people, what is not any more as *document* saw it, where the hosts are *homes* now."""
+    return [*_moved_hosts(connection, document.hosts, homes), *_moved_tags(connection, document.hosts.pins)]
 
 
-def _moved_containers(host: PlannedHost, seen: Mapping[str, tuple[str, str]]) -> Iterator[str]:
-    for each in host.containers:
-        found = seen.get(each.container)
-        if found is None:
-            yield f"{each.container} on {host.host} is gone"
-        elif found[0] != each.container_id:
-            yield f"{each.container} on {host.host} is another container now"
-        elif found[1] != each.image_id:
-            yield f"{each.container} on {host.host} runs another image now"
+def _moved_hosts(connection: Connection, planned: PlannedHosts, homes: Homes) -> Iterator[str]:
+    for id, name, place in zip(planned.ids, planned.names, planned.shape_of, strict=True):
+        home = homes.get(id)
+        if home is None:
+            yield f"the host {name} was removed"
+        elif home.policy.hash != planned.shapes[place].policy:
+            yield f"the policy of {name} changed"
+    here: list[_Container] = list(map(tuple, connection.execute(_containers(connection, planned.ids)).all()))
+    gone = set(_planned(planned)).difference(here)
+    if gone:
+        yield from _moved_containers(planned, gone, here, homes)
 
 
-def _moved_tags(connection: Connection, document: PlanDocument) -> Iterator[str]:
-    pinned: dict[str, PlannedContainer] = {
-        each.image: each for host in document.hosts for each in host.containers if not each.back
-    }
+def _planned(planned: PlannedHosts) -> list[_Container]:
+    pins = [[(planned.pins[at].container, planned.pins[at].image_id) for at in shape.pins] for shape in planned.shapes]
+    ids = iter(planned.container_ids)
+    return [
+        (host_id, name, id, image_id)
+        for host_id, place in zip(planned.ids, planned.shape_of, strict=True)
+        for (name, image_id), id in zip(pins[place], ids, strict=False)
+    ]
+
+
+def _moved_containers(
+    planned: PlannedHosts, gone: Set[_Container], here: Iterable[_Container], homes: Homes
+) -> Iterator[str]:
+    now = {(host_id, name): id for host_id, name, id, _ in here}
+    hosts = dict(zip(planned.ids, planned.names, strict=True))
+    for each in _planned(planned):
+        host_id, name, id, _ = each
+        if each in gone and host_id in homes:
+            yield f"{name} on {hosts[host_id]} {_now(now.get((host_id, name)), id)}"
+
+
+def _now(found: str | None, planned: str) -> str:
+    """Say what became of a container, where the one of its name has the id *found* now."""
+    if found is None:
+        return "is gone"
+    return "runs another image now" if found == planned else "is another container now"
+
+
+def _containers(connection: Connection, ids: Sequence[str]) -> Select[Any]:
+    c = containers.c
+    return select(hex_of(connection, c.host_id), c.name, c.id, c.image_id).where(_of(connection, c.host_id, ids))
+
+
+def _of(connection: Connection, column: Column[Any], ids: Sequence[str]) -> ColumnElement[bool]:
+    return among(connection, column, map(UUID, ids)) if len(ids) <= _MANY else true()
+
+
+def _moved_tags(connection: Connection, pins: Sequence[Pin]) -> Iterator[str]:
+    pinned = {pin.image: pin.digest for pin in pins if not pin.back}
     query = select(tags.c.image, tags.c.digest).where(tags.c.image.in_(list(pinned)), tags.c.digest != "")
     for image, digest in connection.execute(query.order_by(tags.c.image)):
-        if digest != pinned[image].digest:
+        if digest != pinned[image]:
             yield f"{image} has another digest now"

@@ -38,7 +38,7 @@ def _container(row: ContainerRow) -> Container:
     return Container.model_validate(row)
 
 
-def _freshness(standing: ContainerStanding) -> Freshness:
+def _freshness(standing: ContainerStanding[ContainerRow]) -> Freshness:
     row = standing.container
     return Freshness(
         host=row.host,

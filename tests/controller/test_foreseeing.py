@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from fleet.controller.draw import Drawn, draw
 from fleet.controller.foreseeing import attach
 from fleet.controller.image_configs import Config, ImageConfigs, ImageOf, Unreadable
 from fleet.controller.resolving import Asking
@@ -19,12 +20,12 @@ from fleet.mirrors.route import route
 from fleet.mirrors.source import Source
 from fleet.mirrors.table import MirrorTable
 from fleet.registry.credentials import NoCredentials
-from fleet.rollouts.plan import PlanDocument, PlannedContainer, PlannedHost
+from fleet.rollouts.plan import PlanDocument
 from fleet.testing.faults import Fault
 from fleet.testing.gatekeeper import Access
 from fleet.testing.images import LINUX_AMD64
 from fleet.testing.registry import ScriptedRegistry
-from tests.controller.test_drawing import NEW, OLD, container
+from tests.controller.test_drawing import HOST, IMAGE, NEW, OLD, POLICIES, alike, container, tag
 
 NOBODY = Asking(credentials=NoCredentials())
 ARM = Platform("linux", "arm64")
@@ -48,28 +49,10 @@ def on_shelf(registry: ScriptedRegistry, config: dict[str, Any], tag: str = "1",
     return ImageOf(name=f"{registry.host}/app", digest=str(digest), platform="linux/amd64")
 
 
-def plan_of(*rows: ContainerRow) -> tuple[PlanDocument, Mapping[tuple[UUID, str], ContainerRow]]:
-    """Return a plan that updates *rows*, and the rows as it wants them."""
-    planned = [
-        PlannedHost(
-            host_id=row.host_id,
-            host=row.host,
-            policy="h",
-            containers=(
-                PlannedContainer(
-                    container_id=row.id,
-                    container=row.name,
-                    image_id=row.image_id,
-                    reference=row.reference,
-                    image=row.image,
-                    digest=NEW,
-                    old_digest=row.digests[0] if row.digests else "",
-                ),
-            ),
-        )
-        for row in rows
-    ]
-    return PlanDocument(hosts=tuple(planned)), {(row.host_id, row.id): row for row in rows}
+def plan_of(*rows: ContainerRow) -> Drawn:
+    """Return the plan that brings *rows* to NEW."""
+    policies = dict.fromkeys((row.host_id for row in rows), POLICIES[HOST])
+    return draw(alike(rows, policies), {IMAGE: tag()})
 
 
 class TestImages:
@@ -149,8 +132,7 @@ class TestPlan:
 
     def test_hosts_that_are_alike_share_what_is_told(self) -> None:
         plain = [container(host=f"web-{n}", host_id=UUID(int=n), own=()) for n in range(3)]
-        plan, rows = plan_of(*plain, container(own=("Config.User",)))
-        told = attach(plan, rows, self.known)
+        told = attach(plan_of(*plain, container(host="web-7", own=("Config.User",))), self.known)
         assert [host.containers[0].configuration for host in told.hosts] == [0, 0, 0, 1]
         first, second = told.configurations
         assert first.changes == ("Config.Env.A: changed", 'Config.User: "a" -> "b"')
@@ -158,16 +140,16 @@ class TestPlan:
         assert PlanDocument.parse(told.document()) == told
 
     def test_a_host_that_does_not_tell_what_its_user_set_is_said_to_be_one(self) -> None:
-        told = attach(*plan_of(container()), self.known).configurations[0]
+        told = attach(plan_of(container()), self.known).configurations[0]
         assert len(told.changes) == 2
         assert "not told by its host" in told.unknown
 
     @pytest.mark.parametrize("changes", [{"digests": ()}, {"platform": ""}])
     def test_where_it_is_not_known_what_runs_that_is_said(self, changes: dict[str, Any]) -> None:
-        told = attach(*plan_of(container(own=("Config.User",), **changes)), self.known).configurations[0]
+        told = attach(plan_of(container(own=("Config.User",), **changes)), self.known).configurations[0]
         assert (told.changes, told.kept) == ((), ("Config.User",))
         assert told.unknown.startswith("which image it runs is not known")
 
     def test_an_image_that_cannot_be_looked_at_is_named_with_the_reason(self) -> None:
-        told = attach(*plan_of(container(own=())), {**self.known, AFTER: Unreadable("401")}).configurations[0]
+        told = attach(plan_of(container(own=())), {**self.known, AFTER: Unreadable("401")}).configurations[0]
         assert told.unknown == f"the centre cannot look at nginx@{NEW[:19]}: 401"

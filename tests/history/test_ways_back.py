@@ -8,6 +8,7 @@ from fleet.history import rollouts as people
 from fleet.history.outcome_filter import OutcomeFilter
 from fleet.history.queries import outcomes
 from fleet.history.rollout_tables import rollouts
+from fleet.rollouts.plan import PlannedHosts
 from fleet.rollouts.spec import Gate, RolloutSpec, WaveSpec
 from fleet.rollouts.states import RolloutState
 from fleet.rollouts.windows import Freeze, Window
@@ -24,7 +25,7 @@ def test_the_outcomes_of_an_undone_rollout_and_of_a_container_that_was_brought_b
     planned = plans.plan(world.db, world.plan(version="older"))
     (host,) = planned.document.hosts
     back = replace(host, containers=tuple(replace(each, back=True) for each in host.containers))
-    document = replace(planned.document, hosts=(back,))
+    document = replace(planned.document, hosts=PlannedHosts.of([back]))
     plans.apply_plan(world.db, plans.save_plan(world.db, selector=planned.selector, document=document, by="a").id, **BY)
     world.run()
     found = outcomes(world.db, OutcomeFilter()).items

@@ -34,7 +34,7 @@ from fleet.road.messages import (
     Snapshot,
     Up,
 )
-from fleet.rollouts.plan import PlanDocument, PlannedContainer, PlannedHost
+from fleet.rollouts.plan import PlanDocument, PlannedContainer, PlannedHost, PlannedHosts
 from fleet.rollouts.selector import Selector
 from fleet.rollouts.spec import RolloutSpec
 from fleet.updates.outcome import Phases, PullOutcome, Result, Tier, UpdateOutcome
@@ -238,7 +238,7 @@ class World:
                 planned.append(
                     PlannedHost(host_id=row.id, host=row.name, policy=policy[row.id].hash, containers=targets)
                 )
-        document = PlanDocument(hosts=tuple(planned))
+        document = PlanDocument(hosts=PlannedHosts.of(planned))
         return plans.save_plan(self.db, selector=Selector(), document=document, by="person:anna").id
 
     def _containers(self, host_id: UUID) -> list[dict[str, Any]]:

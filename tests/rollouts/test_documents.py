@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.errors import BadInput
-from fleet.rollouts.plan import LeftOut, PlanDocument, PlannedContainer, PlannedHost
+from fleet.rollouts.plan import LeftOut, PlanDocument, PlannedContainer, PlannedHost, PlannedHosts
 from fleet.rollouts.policy import merged, read_policy
 from fleet.rollouts.selector import Selector
 from fleet.rollouts.spec import RolloutSpec
@@ -25,7 +25,7 @@ def _plan(hosts: int = 3) -> PlanDocument:
         PlannedHost(host_id=UUID(int=n), host=f"web-{n}", policy="p", containers=(container,)) for n in range(hosts)
     )
     left = (LeftOut(host="web-9", container="db", reason="pinned by digest"),)
-    return PlanDocument(hosts=planned, left_out=left, warnings=("cannot tell",))
+    return PlanDocument(hosts=PlannedHosts.of(planned), left_out=left, warnings=("cannot tell",))
 
 
 @given(st.lists(TEXT), st.dictionaries(TEXT, TEXT), st.lists(TEXT))
