@@ -1,10 +1,11 @@
 """``fleet mirror``: which mirrors there are, and which way an image would take."""
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from fleet.cli.console import Column, clean, print_answer, print_table, working
+from fleet.cli.console import Column, clean, paint, print_answer, print_table, working
 from fleet.cli.session import Branch, Session, pass_session
 from fleet.cli.words import NOTHING, seconds, short_digest
 from fleet.rollouts.naming import named
@@ -101,16 +102,16 @@ def explain(session: Session, image: str, host: str | None) -> None:
         order = ", the fastest mirror first" if route.strategy.value == "fastest" else ""
         click.echo(f"{clean(route.host) or 'a host without mirrors of its own'}{order}:")
         for number, stop in enumerate(route.sources, start=1):
-            known = _seen(stop) if stop.looked_at else ""
-            click.echo(f"  {number} {_stop(stop)}{known}")
+            click.echo(f"  {number} {_stop(stop)}" + (f"  {_seen(stop)}" if stop.looked_at else ""))
+            if stop.state_reason:
+                click.echo(f"      {clean(stop.state_reason)}")
         for skipped in route.skipped:
             click.echo(f"  - {clean(skipped.endpoint)}  not asked: {clean(skipped.reason)}")
 
 
 def _seen(stop: "RouteStop") -> str:
     """Return what a mirror was when its host last looked."""
-    reason = f": {stop.state_reason}" if stop.state_reason else ""
-    return clean(f"  {stop.state} at {stop.looked_at:%Y-%m-%d %H:%M} UTC{reason}")
+    return clean(f"{stop.state} at {stop.looked_at:%Y-%m-%d %H:%M} UTC")
 
 
 def _stop(stop: "RouteStop") -> str:
@@ -150,7 +151,13 @@ def test(ctx: click.Context, session: Session, host: str) -> None:
             )
             for p in answer.probes
         ]
-        print_table(session, _PROBES, rows, "no mirrors were looked at")
+        # A terminal has no room for reasons in a table, which are what somebody does something by.
+        watched = sys.stdout.isatty()
+        columns = _PROBES[:-1] if watched else _PROBES
+        print_table(session, columns, [row[: len(columns)] for row in rows], "no mirrors were looked at")
+        for p in answer.probes if watched else ():
+            if p.reason:
+                click.echo(clean(f"{p.host}: {p.mirror} is {p.state.value}: {p.reason}"))
         for name in answer.unanswered:
             click.echo(f"{clean(name)} did not answer in time", err=True)
     if any(p.state.value != "ok" for p in answer.probes):
@@ -168,12 +175,12 @@ def audit(ctx: click.Context, session: Session) -> None:
         answer = client.audit_mirrors()
     if not print_answer(session, answer):
         rows = [("FAIL" if f.failed else "WARN", f.host, f.code, f.text) for f in answer.findings]
-        print_table(
-            session,
-            _FINDINGS,
-            rows,
-            f"nothing is wrong with the mirrors of {answer.hosts} host{'s'[: answer.hosts != 1]}",
-        )
+        if rows and sys.stdout.isatty():
+            for grade, host, code, text in rows:
+                click.echo(f"{paint(session, grade)} {clean(f'{host}: {code}: {text}')}")
+        else:
+            none = f"nothing is wrong with the mirrors of {answer.hosts} host{'s'[: answer.hosts != 1]}"
+            print_table(session, _FINDINGS, rows, none)
     if any(f.failed for f in answer.findings):
         ctx.exit(1)
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from fleet.history.hosts import HostRow
+from fleet.history.liars import Liar
 from fleet.history.limits import LimitRow
 from fleet.history.mirror_report import MirrorDay
 from fleet.history.probes import ProbeRow
@@ -42,6 +43,8 @@ class Facts:
     limits: Sequence[LimitRow] = ()
     mirror_days: Sequence[MirrorDay] = ()
     """How the sources did yesterday and today."""
+    liars: Sequence[Liar] = ()
+    """The sources that gave wrong bytes lately."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +56,8 @@ class Found:
     text: str
     since: datetime | None = None
     """None: not known."""
+    remedy: str = ""
+    """What to do about this one; empty: what its kind says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -123,6 +123,13 @@ CATALOGUE: tuple[Kind, ...] = (
         remedy="let it fetch anew, or shorten how long it keeps tags; bytes by digest are not touched by it",
     ),
     Kind(
+        code="mirror-wrong-bytes",
+        title="A mirror gives wrong bytes",
+        severity=Severity.ERROR,
+        look=looks.lying,
+        remedy="leave it out of the policy until it is repaired; no wrong byte got to an engine",
+    ),
+    Kind(
         code="mirror-auth-failed",
         title="A mirror refuses the host's login",
         severity=Severity.WARNING,

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from fleet.controller.condition import CENTRE, Facts, Found
 from fleet.controller.resolving import is_low
@@ -149,18 +149,61 @@ def probed(*states: ProbeState) -> Callable[[Facts], Iterable[Found]]:
         for mirror, found in by_mirror.items():
             names = sorted({probe.host for probe in found})
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            text = f"{mirror}: from {names[0]}{more}: {found[0].reason}"
-            yield Found(subject=mirror, text=text)
+            first = next(probe for probe in found if probe.host == names[0])
+            reason, _, remedy = first.reason.partition("; ")
+            text = f"{mirror}: from {names[0]}{more}: {reason}"
+            yield Found(subject=mirror, text=text, remedy=_remedy(first, remedy, facts.now))
 
     return look
 
 
+def _remedy(probe: ProbeRow, told: str, now: datetime) -> str:
+    """Return what to do about what a host found at a mirror, with the names of both; empty where the kind says it."""
+    if told:
+        return f"on {probe.host}: {told}"
+    if probe.state is ProbeState.DOWN:
+        return f"look at it from the host: fleet mirror test {probe.host}"
+    if probe.state is ProbeState.TLS and not _expired(probe, now):
+        place = f"/etc/docker/certs.d/{address_of(probe.mirror)}/ca.crt"
+        return f"on {probe.host}, put its authority at {place}, or name the file as ca in the policy"
+    return (
+        f"renew its certificate, which ended at {probe.tls_not_after:%Y-%m-%d %H:%M} UTC"
+        if _expired(probe, now)
+        else ""
+    )
+
+
+def _expired(probe: ProbeRow, now: datetime) -> bool:
+    return probe.tls_not_after is not None and probe.tls_not_after <= now
+
+
+def address_of(mirror: str) -> str:
+    """Return host and port of a mirror's endpoint, as folders of ``certs.d`` and ``docker login`` name it."""
+    return mirror.partition("://")[2].partition("/")[0]
+
+
+def lying(facts: Facts) -> Iterable[Found]:
+    """Find the sources that gave wrong bytes lately. None of them got to an engine, and their owner should know."""
+    for liar in facts.liars:
+        where = f"{liar.host} and other hosts" if liar.more_hosts else liar.host
+        text = (
+            f"{liar.mirror}: gave wrong bytes in {liar.pulls} pull{'s'[: liar.pulls != 1]} since yesterday, to {where}"
+        )
+        remedy = f"see what it gave: fleet history ls --mirror {liar.mirror}; leave it out of the policy until it is repaired"
+        yield Found(subject=liar.mirror, text=text, remedy=remedy)
+
+
 def expiring(facts: Facts) -> Iterable[Found]:
     """Find the mirrors whose certificate ends soon."""
-    ends = {p.mirror: p.tls_not_after for p in facts.probes if p.tls_not_after is not None}
+    ends = {
+        p.mirror: p.tls_not_after
+        for p in facts.probes
+        if p.tls_not_after is not None and not (p.state is ProbeState.TLS and _expired(p, facts.now))
+    }
     for mirror, until in ends.items():
         if until < facts.now + TLS_SOON:
-            yield Found(subject=mirror, text=f"the certificate of {mirror} expires at {until:%Y-%m-%d %H:%M} UTC")
+            word = "expired" if until <= facts.now else "expires"
+            yield Found(subject=mirror, text=f"the certificate of {mirror} {word} at {until:%Y-%m-%d %H:%M} UTC")
 
 
 def falling_back(facts: Facts) -> Iterable[Found]:

@@ -13,6 +13,7 @@ from fleet.controller.condition import CENTRE, Condition, Facts, Found, Kind
 from fleet.controller.condition_catalogue import CATALOGUE
 from fleet.history import hosts, limits, queries, tags
 from fleet.history.database import Database
+from fleet.history.liars import liars
 from fleet.history.mirror_report import mirror_report
 from fleet.history.pages import PageRequest
 from fleet.history.probes import latest_probes
@@ -55,6 +56,7 @@ def active(
             inbox_waiting=inbox_waiting,
             probes=latest_probes(db),
             limits=limits.limits(db),
+            liars=liars(db, now),
             mirror_days=mirror_report(db, now - timedelta(days=1)).days,
         )
     )
@@ -67,7 +69,7 @@ def _condition(kind: Kind, found: Found) -> Condition:
         severity=kind.severity,
         subject=found.subject,
         text=found.text,
-        remedy=kind.remedy,
+        remedy=found.remedy or kind.remedy,
         since=found.since,
     )
 

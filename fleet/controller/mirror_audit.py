@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from fleet.controller.routes import host_rules
 from fleet.history.hosts import HostRow
+from fleet.history.liars import Liar
 from fleet.history.probes import ProbeRow
 from fleet.mirrors.probe import ProbeState
 
@@ -35,15 +36,29 @@ class Finding:
     """Whether it must not stay so; else it is only told."""
 
 
-def audit_mirrors(hosts: Sequence[HostRow], probes: Iterable[ProbeRow]) -> list[Finding]:
+def audit_mirrors(hosts: Sequence[HostRow], probes: Iterable[ProbeRow], liars: Iterable[Liar] = ()) -> list[Finding]:
     """Return what is wrong, host by host: what each told of its files and daemon, found at its mirrors, or does otherwise."""
     found = [finding for host in hosts for finding in _told(host)]
     found += [
-        Finding(host=p.host, code=f"mirror-{p.state}", text=f"{p.mirror}: {p.reason}", failed=p.state in _NOT_BELIEVED)
+        Finding(host=p.host, code=_code(p.state), text=f"{p.mirror}: {p.reason}", failed=p.state in _NOT_BELIEVED)
         for p in probes
         if p.state is not ProbeState.OK
     ]
+    found += [
+        Finding(
+            host=liar.host,
+            code="mirror-wrong-bytes",
+            text=f"{liar.mirror}: it gave wrong bytes in {liar.pulls} pull{'s'[: liar.pulls != 1]} since yesterday",
+            failed=True,
+        )
+        for liar in liars
+    ]
     return [*found, *_different(hosts)]
+
+
+def _code(state: ProbeState) -> str:
+    """Return the code under which the doctor tells of it, too."""
+    return "mirror-auth-failed" if state is ProbeState.UNAUTHORIZED else f"mirror-{state}"
 
 
 def _told(host: HostRow) -> Iterable[Finding]:

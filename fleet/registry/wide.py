@@ -333,5 +333,7 @@ def _named(failed: type[Exception], late: type[Exception]) -> Iterator[None]:
 
 def _reason(error: OSError) -> str:
     """Return the system's words, without the numbers that asyncio puts before and after them."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}"
     known = error.errno and not isinstance(error, (ssl.SSLError, socket.gaierror))
     return os.strerror(error.errno or 0) if known else str(error)

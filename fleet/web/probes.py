@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from fleet.api.probes import AuditFinding, MirrorAudit, ProbeEntry, Probes, TestMirrors
 from fleet.controller.mirror_audit import audit_mirrors
 from fleet.history import hosts, probes
+from fleet.history.liars import liars
 from fleet.history.probes import ProbeRow
 from fleet.web.callers import Reader, Writer
 from fleet.web.centre import ThisCentre
@@ -42,7 +43,7 @@ def look_at_mirrors(centre: ThisCentre, caller: Writer, request: TestMirrors) ->
 def mirror_audit(centre: ThisCentre, _: Reader) -> MirrorAudit:
     """Tell what is wrong with how mirrors are configured and used over the fleet."""
     rows = hosts.hosts(centre.db)
-    found = audit_mirrors(rows, probes.latest_probes(centre.db))
+    found = audit_mirrors(rows, probes.latest_probes(centre.db), liars(centre.db, centre.db.now()))
     told = tuple(AuditFinding(host=f.host, code=f.code, text=f.text, failed=f.failed) for f in found)
     return MirrorAudit(findings=told, hosts=len(rows))
 

@@ -8,12 +8,13 @@ from uuid import UUID
 
 import pytest
 
-from fleet.controller.condition import Facts
+from fleet.controller.condition import Facts, Severity
 from fleet.controller.condition_catalogue import CATALOGUE
 from fleet.controller.condition_log import ConditionLog
 from fleet.controller.conditions import judge
 from fleet.controller.mirror_audit import audit_mirrors
 from fleet.history.hosts import HostRow
+from fleet.history.liars import Liar
 from fleet.history.limits import LimitRow
 from fleet.history.mirror_report import MirrorDay
 from fleet.history.probes import ProbeRow
@@ -179,6 +180,49 @@ def test_a_mirror_that_is_not_well_is_told_once_for_all_hosts(state: ProbeState,
     found = judge(Facts(now=NOON, probes=[probe(state), probe(state, "web-2")]))
     assert [condition.code for condition in found] == expected
     assert all(condition.subject == "https://m.lan" for condition in found)
+
+
+LOOKED_AT = [
+    (probe(ProbeState.DOWN), "look at it from the host: fleet mirror test web-1"),
+    (
+        probe(ProbeState.TLS, mirror="https://m.lan:5443/x"),
+        "on web-1, put its authority at /etc/docker/certs.d/m.lan:5443/ca.crt",
+    ),
+    (
+        probe(ProbeState.TLS, tls_not_after=NOON - timedelta(days=1)),
+        "renew its certificate, which ended at 2026-11-01 12:00 UTC",
+    ),
+    (probe(ProbeState.UNAUTHORIZED, reason="cannot read it: 401; log in to m.lan"), "on web-1: log in to m.lan"),
+]
+
+
+@pytest.mark.parametrize(("row", "remedy"), LOOKED_AT)
+def test_what_to_do_about_a_mirror_names_the_host_and_the_mirror(row: ProbeRow, remedy: str) -> None:
+    """And a certificate that ended is told of once, with what really helps."""
+    (found,) = judge(Facts(now=NOON, probes=[row]))
+    assert found.remedy.startswith(remedy)
+    assert "; " not in found.text, "what to do is said once"
+
+
+def test_a_certificate_that_ended_and_goes_unchecked_has_expired() -> None:
+    (found,) = judge(Facts(now=NOON, probes=[probe(ProbeState.OK, tls_not_after=NOON - timedelta(days=1))]))
+    assert (found.code, "expired at 2026-11-01" in found.text) == ("mirror-tls-expires", True)
+
+
+def test_a_mirror_that_gave_wrong_bytes_is_an_error() -> None:
+    liar = Liar(mirror="http://liar.lan", pulls=2, host="web-1", more_hosts=True)
+    (found,) = judge(Facts(now=NOON, liars=[liar]))
+    assert (found.code, found.severity, found.subject) == ("mirror-wrong-bytes", Severity.ERROR, "http://liar.lan")
+    assert "wrong bytes in 2 pulls since yesterday, to web-1 and other hosts" in found.text
+    assert "fleet history ls --mirror http://liar.lan" in found.remedy
+    (audited,) = audit_mirrors([host("web-1")], [], [liar])
+    assert (audited.host, audited.code, audited.failed) == ("web-1", "mirror-wrong-bytes", True)
+
+
+def test_the_audit_has_the_doctors_codes() -> None:
+    states = [state for state in ProbeState if state not in (ProbeState.OK, ProbeState.LIMITED)]
+    found = audit_mirrors([host("web-1")], [probe(state) for state in states])
+    assert {f.code for f in found} <= {kind.code for kind in CATALOGUE}
 
 
 def test_the_log_says_once_what_begins_and_what_ends(caplog: pytest.LogCaptureFixture) -> None:
