@@ -1,18 +1,36 @@
 """Identifiers: UUIDv7, made by the centre alone, so that sorting by id is sorting by the centre's time (RFC 9562)."""
 
-import sys
-from typing import cast
+import os
+import threading
+import time
 from uuid import UUID
 
-if sys.version_info >= (3, 14):
-    from uuid import uuid7
-else:
-    from uuid6 import uuid7
+_COUNTER_BITS = 42
+_TAIL_BYTES = 4
+_LOCK = threading.Lock()
+_last_ms = 0
+_counter = 0
 
 
 def new_id() -> UUID:
-    """Return a new UUIDv7. Only the centre may call this: a host's clock never makes the id of a fact."""
-    return UUID(int=cast(UUID, uuid7()).int)
+    """Return a new UUIDv7. Only the centre may call this: a host's clock never makes the id of a fact.
+
+    Ids of one millisecond are told apart by a counter (RFC 9562, 6.2, method 1): one that moves the time on instead would,
+    where thousands of hosts are dispatched in a second, run minutes ahead of the clock.
+    """
+    global _last_ms, _counter
+    drawn = os.urandom(_TAIL_BYTES + 6)
+    with _LOCK:
+        now_ms = time.time_ns() // 1_000_000
+        if now_ms > _last_ms:
+            # Half of the counter is left to count on.
+            _last_ms, _counter = now_ms, int.from_bytes(drawn[_TAIL_BYTES:]) & (1 << _COUNTER_BITS - 1) - 1
+        else:
+            _counter += 1
+        ms, count = _last_ms, _counter
+    high, low = count >> 30, count & (1 << 30) - 1
+    tail = int.from_bytes(drawn[:_TAIL_BYTES])
+    return UUID(int=ms << 80 | 7 << 76 | high << 64 | 0b10 << 62 | low << 32 | tail)
 
 
 def short(id: UUID) -> str:
