@@ -11,6 +11,8 @@ from fleet.mirrors.policy import registry_key
 from fleet.mirrors.source import Endpoint, MirrorRule, Provenance
 
 _FROM = frozenset({"", "all", "digest-only", "tag-only"})
+_FIRST_FORM = "registries"
+_SECOND_FORM = ("registry", "unqualified-search-registries", "credential-helpers", "short-name-mode", "aliases")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,21 +29,27 @@ class _Registry:
     """One table of ``[[registry]]``."""
 
     prefix: str
+    location: str
+    """Where it really is; the prefix where that is not told."""
     where: str
     endpoints: tuple[Endpoint, ...]
+    insecure: bool
     blocked: bool
 
 
 def read_registries_conf(files: Iterable[tuple[str, bytes]]) -> RegistriesFile:
     """Read *files* (name and content); a later one replaces what an earlier one says of the same prefix.
 
+    In one file the first counts that names a prefix.
     What is broken is told as a problem, never raised: podman refuses the whole file, and so it is here.
     """
     found: dict[str, _Registry] = {}
     problems: list[str] = []
     for where, content in files:
         try:
-            found |= {registry.prefix: registry for registry in _read(content, where)}
+            registries = _read(content, where)
+            _agree(registries)
+            found |= {registry.prefix: registry for registry in reversed(registries)}
         except BadInput as error:
             problems.append(
                 f"registries-conf-broken: cannot read {where}: {error}; correct it: podman refuses the whole file"
@@ -77,22 +85,39 @@ def _read(content: bytes, where: str) -> list[_Registry]:
         document = tomllib.loads(content.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInput(f"it is not TOML ({error})") from error
-    tables = _tables(document, "registry")
-    if tables and "registries" in document:
+    if _FIRST_FORM in document and not document.keys().isdisjoint(_SECOND_FORM):
         raise BadInput("it mixes the first and the second form of this file")
-    return [_registry(table, where) for table in tables]
+    return [_registry(table, where) for table in _tables(document, "registry")]
+
+
+def _agree(registries: Iterable[_Registry]) -> None:
+    """Raise BadInput where tables about the same place disagree on whether it is insecure or blocked."""
+    said: dict[str, tuple[bool, bool]] = {}
+    for registry in registries:
+        marks = (registry.insecure, registry.blocked)
+        if said.setdefault(registry.location, marks) != marks:
+            raise BadInput(f"{registry.location} is insecure or blocked in one table and not in another")
 
 
 def _registry(table: Mapping[str, Any], where: str) -> _Registry:
     location = _location(table, needed=not str(table.get("prefix", "")).startswith("*."))
-    prefix = str(table.get("prefix") or location).rstrip("/")
+    prefix = _without_scheme(str(table.get("prefix") or location))
+    if "pull-from-mirror" in table:
+        raise BadInput(f"pull-from-mirror of {prefix} stands outside its mirrors")
     by_digest = _flag(table, "mirror-by-digest-only")
     mirrors = [_mirror(mirror, by_digest=by_digest) for mirror in _tables(table, "mirror")]
     endpoints = [endpoint for endpoint in mirrors if endpoint is not None]
     if location and location != prefix:
         # The registry is really elsewhere: podman asks there last, and never the name itself.
         endpoints.append(_endpoint(location, insecure=_flag(table, "insecure")))
-    return _Registry(prefix=prefix, where=where, endpoints=tuple(endpoints), blocked=_flag(table, "blocked"))
+    return _Registry(
+        prefix=prefix,
+        location=location or prefix,
+        where=where,
+        endpoints=tuple(endpoints),
+        insecure=_flag(table, "insecure"),
+        blocked=_flag(table, "blocked"),
+    )
 
 
 def _mirror(table: Mapping[str, Any], *, by_digest: bool) -> Endpoint | None:
@@ -116,6 +141,10 @@ def _location(table: Mapping[str, Any], *, needed: bool = True) -> str:
     location = table.get("location", "")
     if not isinstance(location, str) or (needed and not location.strip("/")):
         raise BadInput("a registry or mirror has no location")
+    return _without_scheme(location)
+
+
+def _without_scheme(location: str) -> str:
     if "://" in location:
         raise BadInput(f"the location {location[:80]!r} has a scheme; podman takes host and path alone")
     return location.rstrip("/")

@@ -13,6 +13,8 @@ from fleet.images.digest import Digest
 from fleet.images.reference import Reference
 
 CASES = json.loads(Path(__file__).with_name("references.json").read_bytes())
+ACCEPTED: list[dict[str, Any]] = [case for cases in CASES["accepted"].values() for case in cases]
+REFUSED: list[str] = [text for texts in CASES["refused"].values() for text in texts]
 DIGEST = Digest("sha256", "f" * 64)
 
 _parts = st.from_regex(r"[a-z0-9]{1,8}((\.|_|__|-{1,3})[a-z0-9]{1,8}){0,2}", fullmatch=True)
@@ -24,7 +26,7 @@ _digests = st.none() | st.binary(max_size=4).map(Digest.of)
 _paths = st.lists(_parts, min_size=1, max_size=4).map("/".join)
 
 
-@pytest.mark.parametrize("case", CASES["accepted"], ids=lambda case: case["text"][:60])
+@pytest.mark.parametrize("case", ACCEPTED, ids=lambda case: case["text"][:60])
 def test_accepted_as_docker_accepts(case: dict[str, Any]) -> None:
     """Every part is what Docker's own parser says it is, and the familiar spelling is Docker's."""
     reference = Reference.parse(case["text"])
@@ -33,7 +35,7 @@ def test_accepted_as_docker_accepts(case: dict[str, Any]) -> None:
     assert reference.familiar == case["familiar"]
 
 
-@pytest.mark.parametrize("text", CASES["refused"], ids=lambda text: repr(text[:60]))
+@pytest.mark.parametrize("text", REFUSED, ids=lambda text: repr(text[:60]))
 def test_refused_as_docker_refuses(text: str) -> None:
     """What Docker refuses is refused, in words that begin with cannot."""
     with pytest.raises(BadInput, match=r"^cannot "):

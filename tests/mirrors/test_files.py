@@ -19,6 +19,13 @@ HERE = Path(__file__).parent
 HOSTS = json.loads((HERE / "hosts_files.json").read_text())
 REGISTRIES = json.loads((HERE / "registries_files.json").read_text())["files"]
 INSECURE = json.loads((HERE / "insecure_registries.json").read_text())
+ACCEPTED = [pair for cases in INSECURE["accepted"].values() for pair in cases.items()]
+REFUSED = [name for names in INSECURE["refused"].values() for name in names]
+BY_CASE = {"daemon_files": ["files"], "hosts_files": ["files", "folders"], "registries_files": ["files"]} | {
+    "mirror_shapes": ["shapes"],
+    "mirror_urls": ["accepted"],
+}
+"""The files whose cases name where they are from one by one, and the lists in each."""
 IMAGE = Reference.parse("registry.example/org/app:1")
 WHERE = "/etc/docker/certs.d/registry.example/hosts.toml"
 
@@ -89,18 +96,26 @@ def test_a_later_file_replaces_what_an_earlier_one_says_of_the_same_registry() -
     assert [(r.endpoint.host, r.where) for r in found.rules] == [("m.lan", "registries.conf.d/1.conf")]
 
 
-@pytest.mark.parametrize("name", INSECURE["accepted"])
-def test_an_insecure_registry_is_named_as_the_daemon_matches_it(name: str) -> None:
+@pytest.mark.parametrize(("name", "matched"), ACCEPTED)
+def test_an_insecure_registry_is_named_as_the_daemon_matches_it(name: str, matched: str) -> None:
     found = read_daemon_file(json.dumps({"insecure-registries": [name]}).encode(), "daemon.json")
-    assert list(found.insecure) == [INSECURE["accepted"][name]]
+    assert list(found.insecure) == [matched]
     assert found.problems == ()
 
 
-@pytest.mark.parametrize("name", INSECURE["refused"])
+@pytest.mark.parametrize("name", REFUSED)
 def test_what_keeps_the_daemon_from_starting_is_told(name: str) -> None:
     found = read_daemon_file(json.dumps({"insecure-registries": [name, "ok.lan"]}).encode(), "daemon.json")
     assert list(found.insecure) == ["ok.lan"]
     assert codes(found.problems) == ["daemon-insecure-unusable"]
+
+
+@pytest.mark.parametrize("file", BY_CASE)
+def test_each_case_says_where_it_is_from(file: str) -> None:
+    """By the name of a test, a page, or what was measured; and ours are called ours."""
+    document = json.loads((HERE / f"{file}.json").read_text())
+    assert document["source"]
+    assert [case for part in BY_CASE[file] for case in document[part] if not case.get("from")] == []
 
 
 @given(st.text(max_size=200))
