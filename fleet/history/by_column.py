@@ -42,8 +42,9 @@ def of_rows(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]
 def of_values(
     connection: Connection, table: Table, rows: Sequence[object], names: Sequence[str], *, apart: Sequence[str]
 ) -> Columns:
-    """Return the attributes *names* of *rows*, as :func:`of_rows` does."""
-    return _columns(connection, table, {name: list(map(attrgetter(name), rows)) for name in names}, apart)
+    """Return *names* of *rows*, of mappings their values and of others their attributes, as :func:`of_rows` does."""
+    value: Callable[[str], Callable[[Any], Any]] = itemgetter if isinstance(rows[0], dict) else attrgetter
+    return _columns(connection, table, {name: list(map(value(name), rows)) for name in names}, apart)
 
 
 def _columns(connection: Connection, table: Table, found: dict[str, list[Any]], apart: Sequence[str]) -> Columns:

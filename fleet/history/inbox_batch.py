@@ -2,11 +2,11 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, bindparam, func, select, update
+from sqlalchemy import Connection, and_, func, select, update
 
 from fleet.history.among import among
 from fleet.history.fact_tables import attempts, pulls, updates
@@ -14,14 +14,17 @@ from fleet.history.inventory_tables import hosts, rekeys
 from fleet.history.lives import LIVES, Lives, lives_of, save_lives
 from fleet.history.moves import Command, HostTry, commands_by_id, hosts_of, save_commands, save_hosts
 from fleet.history.outgoing import post_all, posted, receipts
-from fleet.history.regressing import regress
+from fleet.history.regressing import perhaps_regressed, regress
 from fleet.history.road_tables import messages as taken_messages
 from fleet.history.road_tables import progress
 from fleet.history.rollout_tables import rollouts
 from fleet.history.settling import settle
-from fleet.history.upsert import insert_new, insert_or_update
+from fleet.history.upsert import insert_new, insert_or_update, update_rows
 from fleet.road.messages import Cancel, Claim, Heartbeat, Message, Outcome, Progress, Ready, Up
 from fleet.rollouts.spec import RolloutSpec
+
+HEARD_ANEW = timedelta(seconds=10)
+"""When a host was heard of is written down again after so long: one that is updated says some words in a second."""
 
 MOST_CLAIMS = 100
 """How many commands of one heartbeat are looked at."""
@@ -39,6 +42,8 @@ class Batch:
     now: datetime
     hashes: dict[UUID, str]
     """Of those senders that are hosts of the fleet: the hash of the snapshot that the centre has."""
+    seen: dict[UUID, datetime | None]
+    """Of the same: when each was last heard of before."""
     fresh: frozenset[UUID]
     """The ids of messages that were not taken before."""
     commands: dict[UUID, Command]
@@ -74,6 +79,7 @@ class Batch:
             connection=connection,
             now=now,
             hashes={row.id: row.snapshot_hash for row in known},
+            seen={row.id: row.last_seen_at for row in known},
             rekeys={row.id: row.kid for row in known if row.kid is not None},
             lives={row.id: lives_of(row) for row in known},
             fresh=_fresh(connection, messages),
@@ -116,7 +122,8 @@ class Batch:
         save_commands(self.connection, self.commands.values())
         save_hosts(self.connection, self.tries.values())
         # An outcome may come after the snapshot that shows what became of it.
-        regress(self.connection, self.shown | {self.commands[id].host_id for id in self.settle}, self.now)
+        settled = [self.commands[id] for id in self.settle]
+        regress(self.connection, self.shown | perhaps_regressed(self.connection, settled), self.now)
         self._write_hosts()
         insert_or_update(self.connection, progress, list(self.progress.values()), ("command_id",))
         confirmed = [row for host_id, ids in self.receipts.items() for row in receipts(host_id, ids, self.now)]
@@ -133,19 +140,18 @@ class Batch:
 
     def _write_hosts(self) -> None:
         save_lives(self.connection, self.lives)
-        if self.heard:
-            these = update(hosts).where(among(self.connection, hosts.c.id, self.heard))
+        heard = [id for id in self.heard if not self._heard_just_now(id)]
+        if heard:
+            these = update(hosts).where(among(self.connection, hosts.c.id, heard))
             joined = func.coalesce(hosts.c.joined_at, self.now)
             self.connection.execute(these.values(last_seen_at=self.now, joined_at=joined))
         if self.hosts:
-            this_one = update(hosts).where(hosts.c.id == bindparam("the_host"))
-            names = next(iter(self.hosts.values()))
-            told: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
-            rows = [
-                {"the_host": id} | {f"new_{name}": value for name, value in values.items()}
-                for id, values in sorted(self.hosts.items())
-            ]
-            self.connection.execute(this_one.values(told), rows)
+            rows = [{"id": id} | values for id, values in sorted(self.hosts.items())]
+            update_rows(self.connection, hosts, rows, ("id",), [name for name in rows[0] if name != "id"])
+
+    def _heard_just_now(self, id: UUID) -> bool:
+        seen = self.seen[id]
+        return seen is not None and timedelta() <= self.now - seen < HEARD_ANEW
 
 
 def _named(message: Up) -> Iterable[UUID]:
@@ -187,7 +193,8 @@ def _fresh(connection: Connection, messages: Sequence[tuple[UUID, UUID, Up, date
 def _senders(connection: Connection, ids: Collection[UUID]) -> Sequence[Any]:
     """Return what is known of those of *ids* that are hosts of the fleet, with the new key of one that is awaited."""
     unheard = and_(rekeys.c.host_id == hosts.c.id, rekeys.c.heard_at.is_(None))
-    query = select(hosts.c.id, hosts.c.snapshot_hash, *LIVES, rekeys.c.kid).outerjoin(rekeys, unheard)
+    told = (hosts.c.id, hosts.c.snapshot_hash, hosts.c.last_seen_at, *LIVES, rekeys.c.kid)
+    query = select(*told).outerjoin(rekeys, unheard)
     return connection.execute(query.where(among(connection, hosts.c.id, ids), hosts.c.removed_at.is_(None))).all()
 
 

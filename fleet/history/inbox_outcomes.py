@@ -5,10 +5,9 @@ from uuid import UUID
 
 from fleet.history.ahead_mark import is_ahead
 from fleet.history.inbox_batch import Batch, Unusable
-from fleet.history.inbox_pulls import tagged, take_pull
+from fleet.history.inbox_pulls import names_of, take_pull
 from fleet.history.moves import Command
 from fleet.history.plain import name, prose
-from fleet.images.reference import Reference
 from fleet.road.messages import Outcome
 from fleet.rollouts.states import CommandState
 
@@ -44,7 +43,7 @@ def _target(command: Command, update_id: UUID) -> dict[str, Any] | None:
 
 def _row(batch: Batch, command: Command, target: dict[str, Any], message: Outcome) -> dict[str, Any]:
     outcome = message.outcome
-    reference = Reference.parse(target["reference"])
+    repository, image = names_of(target["reference"])
     phases = outcome.phases
     return {
         "id": outcome.update_id,
@@ -54,8 +53,8 @@ def _row(batch: Batch, command: Command, target: dict[str, Any], message: Outcom
         "pull_id": _pull_id(command, message),
         "asked_by": command.asked_by,
         "container": name(target["container"]),
-        "image": tagged(reference),
-        "repository": reference.name,
+        "image": image,
+        "repository": repository,
         "result": outcome.result,
         "reason": prose(outcome.reason),
         "old_digest": name(outcome.old_digest or target["old_digest"]),

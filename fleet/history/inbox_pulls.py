@@ -1,5 +1,6 @@
 """Pulls and their attempts, as rows of the history; a host may tell of the pulls that its orders named, and of no other."""
 
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -68,14 +69,23 @@ def _row(batch: Batch, command: Command, pull_id: UUID, seq: int, attempt: Attem
 
 def _wanted(command: Command, pull_id: UUID) -> tuple[str, str] | None:
     """Return image and digest of a pull that the command named: what the host says of them is not asked."""
+    # Texts are compared: to parse them takes longer than all else here.
+    wanted = str(pull_id)
     for key, id in command.order["pull_ids"].items():
-        if UUID(id) == pull_id:
+        if id == wanted:
             repository, digest = split_pull_key(key)
             for target in command.order["targets"]:
-                reference = Reference.parse(target["reference"])
-                if (reference.name, target["digest"]) == (repository, digest):
-                    return tagged(reference), digest
+                name, image = names_of(target["reference"])
+                if (name, target["digest"]) == (repository, digest):
+                    return image, digest
     return None
+
+
+@lru_cache(maxsize=4096)
+def names_of(reference: str) -> tuple[str, str]:
+    """Return the canonical registry/repository of a reference, and the same with its tag; many hosts run the same images."""
+    parsed = Reference.parse(reference)
+    return parsed.name, tagged(parsed)
 
 
 def tagged(reference: Reference) -> str:

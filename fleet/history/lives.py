@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, bindparam, update
+from sqlalchemy import Connection, Row
 
 from fleet.history.inventory_tables import hosts
+from fleet.history.upsert import update_rows
 
 MOST_LIVES = 8
 """How many lives of one host are remembered: so many machines that take turns are seen."""
@@ -64,10 +65,8 @@ def lives_of(row: Row[Any]) -> Lives:
 def save_lives(connection: Connection, lives: Mapping[UUID, Lives]) -> None:
     """Write back those that changed."""
     rows = [
-        {"the_host": id} | {f"new_{column}": getattr(each, name) for column, name in _COLUMNS.items()}
+        {"id": id} | {column: getattr(each, name) for column, name in _COLUMNS.items()}
         for id, each in sorted(lives.items())
         if each.touched
     ]
-    if rows:
-        values: dict[str, Any] = {column: bindparam(f"new_{column}") for column in _COLUMNS}
-        connection.execute(update(hosts).where(hosts.c.id == bindparam("the_host")).values(values), rows)
+    update_rows(connection, hosts, rows, ("id",), tuple(_COLUMNS))

@@ -128,7 +128,9 @@ def commands_by_id(
     if not ids:
         return {}
     columns: list[ColumnElement[Any]] = list(STANDING)
-    if with_orders:
+    if set(with_orders) >= set(ids):
+        columns.append(commands.c.order)
+    elif with_orders:
         columns.append(case((among(connection, commands.c.id, with_orders), commands.c.order)).label("order"))
     query = select(*columns).where(among(connection, commands.c.id, ids)).order_by(commands.c.id)
     return load_commands(connection, query.with_for_update())

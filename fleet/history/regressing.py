@@ -1,6 +1,7 @@
 """Hosts that succeeded, and whose snapshot shows that they do not run the pinned digests well any more."""
 
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from uuid import UUID
 
@@ -8,9 +9,9 @@ from sqlalchemy import Connection, select
 
 from fleet.history.among import among
 from fleet.history.inventory_tables import containers
-from fleet.history.moves import PINNED, HostTry, load_hosts, save_hosts
+from fleet.history.moves import PINNED, Command, HostTry, load_hosts, save_hosts
 from fleet.history.rollout_tables import rollout_hosts, rollouts
-from fleet.rollouts.regress import Pinned, Shown, regressed
+from fleet.rollouts.regress import Pinned, Shown, regressed, runs_badly
 from fleet.rollouts.states import HostState, RolloutState
 
 
@@ -29,6 +30,25 @@ def regress(connection: Connection, host_ids: Collection[UUID], now: datetime) -
         if why := regressed(_pins(each), shown.get(each.host_id, {})):
             each.move(HostState.REGRESSED, now, reason=why)
     save_hosts(connection, found)
+
+
+def perhaps_regressed(connection: Connection, settled: Iterable[Command]) -> set[UUID]:
+    """Return the hosts of these commands, with their orders, of whose containers anything is shown that may be a regress.
+
+    Most of them are shown as they were before: their next snapshot is yet to come.
+    """
+    old: dict[UUID, dict[str, str]] = defaultdict(dict)
+    for command in settled:
+        old[command.host_id].update((each["container"], each["container_id"]) for each in command.order["targets"])
+    if not old:
+        return set()
+    c = containers.c
+    query = select(c.host_id, c.name, c.id, c.state, c.health).where(among(connection, c.host_id, old))
+    return {
+        host_id
+        for host_id, name, id, state, health in connection.execute(query)
+        if name in old[host_id] and (id != old[host_id][name] or runs_badly(state, health))
+    }
 
 
 def _pins(host: HostTry) -> list[Pinned]:

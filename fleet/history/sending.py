@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, case, select
 
-from fleet.history.ahead_mark import FETCHED, is_ahead, sent
+from fleet.history.ahead_mark import FETCHED, MARK, is_ahead, sent
 from fleet.history.among import among
 from fleet.history.fact_tables import commands
 from fleet.history.inventory_tables import hosts
@@ -14,6 +14,7 @@ from fleet.history.moves import STANDING, WHOLE, Command, HostTry, hosts_of, loa
 from fleet.history.outgoing import post_all, posted
 from fleet.history.rollout_tables import rollouts
 from fleet.history.stopping import shut, what_stops
+from fleet.history.stops import holding, look
 from fleet.road.messages import Cancel, Down, Go, Offer, Order
 from fleet.rollouts.release import Answer, look_again
 from fleet.rollouts.spec import RolloutSpec
@@ -25,6 +26,14 @@ GRACE = timedelta(seconds=60)
 
 _OFFERED = (CommandState.PENDING, CommandState.OFFERED)
 """The states in which the message that is due is an offer."""
+_TOLD = (
+    *STANDING,
+    # The rest of an order is long, and goes into the message that it is alone.
+    case(
+        (commands.c.state.in_((CommandState.CLAIMED, CommandState.PULLING)), commands.c.order),
+        (commands.c.order[MARK].as_boolean().is_not(None), commands.c.order),
+    ).label("order"),
+)
 
 
 def due_commands(
@@ -40,9 +49,12 @@ def due_commands(
     if not looked:
         return []
     mine = commands.c.rollout_id.in_(list(looked))
-    taken = select(*WHOLE).where(*due, mine).order_by(commands.c.due_at).limit(limit)
+    # Before the commands are read: no stop may come between.
+    look(connection)
+    stops = holding(connection, now)
+    taken = select(*(WHOLE if stops else _TOLD)).where(*due, mine).order_by(commands.c.due_at).limit(limit)
     loaded = load_commands(connection, taken.with_for_update(skip_locked=True))
-    stopped = what_stops(connection, loaded.values(), now)
+    stopped = what_stops(connection, loaded.values(), stops)
     specs = {id: RolloutSpec.parse(row.spec) for id, row in looked.items()}
     holds = {id: frozenset(Hold(hold) for hold in row.holds) for id, row in looked.items()}
     answers = {

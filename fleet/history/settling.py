@@ -76,9 +76,12 @@ def _perhaps_whole(connection: Connection, commands: Sequence[Command]) -> list[
 
     To read what all targets of a host came to, for each of its outcomes, takes longer than all else that is done for it.
     """
-    last = {UUID(each.order["targets"][-1]["update_id"]): each for each in commands}
+    alone = [each for each in commands if each.targets == 1]
+    last = {UUID(each.order["targets"][-1]["update_id"]): each for each in commands if each.targets > 1}
+    if not last:
+        return alone
     query = select(updates.c.id).where(among(connection, updates.c.id, last))
-    return [last[id] for id in connection.execute(query).scalars()]
+    return alone + [last[id] for id in connection.execute(query).scalars()]
 
 
 def _results(connection: Connection, commands: Sequence[Command]) -> dict[UUID, list[Came]]:

@@ -12,7 +12,7 @@ from fleet.history.inbox_pulls import tagged
 from fleet.history.inventory_tables import hosts
 from fleet.history.moves import Command, HostTry
 from fleet.history.refusing import refusals
-from fleet.history.stops import StopRow, holding, look
+from fleet.history.stops import StopRow, holding
 from fleet.images.reference import Reference
 from fleet.rollouts.dispatching import may_go_at
 from fleet.rollouts.spec import RolloutSpec
@@ -21,12 +21,10 @@ from fleet.rollouts.stops import freezing, keeping
 from fleet.rollouts.windows import ZONE_LABEL as ZONE_LABEL
 
 
-def what_stops(connection: Connection, commands: Iterable[Command], now: datetime) -> dict[UUID, str]:
+def what_stops(connection: Connection, commands: Iterable[Command], stops: list[StopRow]) -> dict[UUID, str]:
     """Return, for each of *commands* whose host is frozen or refused, or one of whose containers is held, in words what
-    stops it.
+    stops it. Where there are *stops*, the commands have their orders.
     """
-    look(connection)
-    stops = holding(connection, now)
     commands = list(commands)
     ids = {command.host_id for command in commands}
     refused = refusals(connection, ids) if ids else {}
@@ -70,7 +68,9 @@ def without_held(
     """Return, for each host's id, what it may update of what the plan pinned for it, and what holds the rest."""
     stops = holding(connection, now)
     tries = list(tries)
-    known = _known(connection, {each.host_id for each in tries}) if stops else {}
+    if not stops:
+        return {each.host_id: (each.targets, "") for each in tries}
+    known = _known(connection, {each.host_id for each in tries})
     found = {}
     for each in tries:
         name, labels = known.get(each.host_id, ("", {}))

@@ -35,7 +35,7 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[dict[str, An
 def update_rows(
     connection: Connection, table: Table, rows: Sequence[object], key: Sequence[str], names: Sequence[str]
 ) -> None:
-    """Set the columns *names* of the rows that *key* finds, to the attributes of *rows* of the same names."""
+    """Set the columns *names* of the rows that *key* finds: *rows* are objects or dictionaries with these names."""
     if not rows:
         return
     columns = of_values(connection, table, rows, (*names, *key), apart=key[-1:])

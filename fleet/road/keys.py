@@ -1,6 +1,7 @@
 """Ed25519 keys: made where they are used, written 0600, named by their thumbprint (RFC 7638)."""
 
 import json
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,7 +29,7 @@ class PublicKey:
             raise BadInput("cannot take a private key where a public key belongs")
         return cls(_okp(fields))
 
-    @property
+    @cached_property
     def kid(self) -> str:
         """The name of this key: the thumbprint, the same for both halves."""
         return self._key.thumbprint()

@@ -45,9 +45,14 @@ def _regressed(pin: Pinned, shown: Shown | None) -> str:
         return "" if shown.id == pin.old_id else f"{pin.container} runs {_short(other)} instead of {_short(pin.digest)}"
     if not shown.digests:
         return ""
-    if shown.state in _DOWN:
-        return f"{pin.container} is {shown.state}"
-    return f"{pin.container} is unhealthy" if shown.health == "unhealthy" else ""
+    if not runs_badly(shown.state, shown.health):
+        return ""
+    return f"{pin.container} is {shown.state if shown.state in _DOWN else shown.health}"
+
+
+def runs_badly(state: str, health: str) -> bool:
+    """Tell whether a container that is shown so does not run, or not well."""
+    return state in _DOWN or health == "unhealthy"
 
 
 def _short(digest: str) -> str:
