@@ -1,7 +1,9 @@
 """One fetch per blob on this host: whoever wants a digest that is on its way waits for the same bytes."""
 
 import asyncio
+import contextlib
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -46,13 +48,16 @@ class Flights:
         self._flights: dict[Digest, Flight] = {}
         self._ending: list[tuple[Digest, asyncio.Task[None]]] = []
         """What was given up, and may have its file still open."""
+        self._closing: set[asyncio.Future[None]] = set()
+        """The closes of removed files that are under way."""
 
     def bears(self, size: int) -> bool:
         """Tell whether *size* more bytes are below the spool's cap."""
         return self._spool.bears(size)
 
-    def check(self, blobs: Sequence[Descriptor]) -> None:
+    async def check(self, blobs: Sequence[Descriptor]) -> None:
         """Raise OSError where the disk has no room for *blobs*, were all removed that nobody works on."""
+        await self.settled()
         self._spool.make_room({blob.digest: blob.size for blob in blobs}, self._flights.keys())
 
     def board(self, who: object, wanted: Wanted, means: Means) -> Flight:
@@ -75,6 +80,11 @@ class Flights:
                 del self._flights[digest]
                 self._end(flight)
         self._spool.trim({*self._flights, *(digest for digest, task in self._ending if not task.done())})
+
+    async def settled(self) -> None:
+        """Wait until the disk has back what was removed."""
+        while self._closing:
+            await asyncio.wait(self._closing)
 
     async def _fly(self, flight: Flight, wanted: Wanted, means: Means) -> None:
         try:
@@ -100,6 +110,7 @@ class Flights:
     async def _open(self, flight: Flight, wanted: Wanted, means: Means) -> SpoolFile:
         """Return the blob's file with what an earlier pull left of it, if the same sources gave that."""
         spool, digest = self._spool, flight.digest
+        await self.settled()
         spool.make_room({digest: flight.size}, self._flights.keys())
         found = route(wanted.reference, means.table, Standing(own=means.own)).sources
         left = spool.left(digest, flight.size, {source.name for source in found})
@@ -126,10 +137,13 @@ class Flights:
         file, flight.file = flight.file, None
         if file is None:
             return
-        kept = flight.kept and file.size > 0
-        try:
-            file.close()
-        except OSError:
-            kept = False
-        if not kept:
-            self._spool.remove(flight.digest)
+        if flight.kept and file.size > 0:
+            with contextlib.suppress(OSError):
+                file.close()
+                return
+        self._spool.remove(flight.digest)
+        if (removed := file.let_go()) >= 0:
+            # The disk gets its room back by this close, which takes a moment for each gigabyte; nobody need wait for it.
+            closing = asyncio.get_running_loop().run_in_executor(None, os.close, removed)
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)

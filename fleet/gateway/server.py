@@ -170,6 +170,7 @@ class Gateway:
         with contextlib.suppress(Exception):
             self._serving.result(self._limits.start_s)
         self._run(self._upstreams.aclose())
+        self._run(self._flights.settled())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(self._limits.start_s)
         self._readers.shutdown(wait=False)

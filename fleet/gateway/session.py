@@ -133,7 +133,7 @@ class Session:
         self._here = layers_here(image, flight.file.read(0, image.config.size), images)
         wanted = [b for b in image.blobs if b != image.config and b.digest not in self._here and not b.urls]
         try:
-            self.flights.check([blob for blob in wanted if blob.digest not in self._boarded])
+            await self.flights.check([blob for blob in wanted if blob.digest not in self._boarded])
         except OSError as error:
             self._fail(f"cannot pull {self.reference.familiar}: {error.strerror or error}")
             return

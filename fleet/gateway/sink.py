@@ -276,6 +276,11 @@ class SpoolFile(_Account):
             self._note(self.segments)
             self._noted = self._size
 
+    def let_go(self) -> int:
+        """Return the open file to be closed by the caller, -1 where it is closed: nothing is written down about it."""
+        file, self._file = self._file, -1
+        return file
+
     def close(self) -> None:
         """Close the file, and leave it there; raise OSError where the disk has no room for who gave its bytes."""
         if self._file >= 0:

@@ -4,13 +4,16 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fleet.clock import SystemClock
+from fleet.gateway.flights import Flight, Flights
 from fleet.gateway.server import Gateway
 from fleet.gateway.sink import NOTED_BYTES, Segment, SpoolFile
 from fleet.gateway.spool import Spool
@@ -201,6 +204,31 @@ def test_a_new_file_is_not_cut_to_nothing(tmp_path: Path, monkeypatch: pytest.Mo
         asyncio.run(file.inherit(()))
         file.close()
     assert cut == [0]
+
+
+def test_a_removed_file_is_closed_in_a_thread_and_room_is_counted_once_it_is(tmp_path: Path) -> None:
+    """Its close gives the disk its room back, which takes a moment for each gigabyte: no pull's end waits for that."""
+    go_on = threading.Event()
+
+    async def remove() -> list[bool]:
+        spool = Spool(tmp_path, cap_bytes=1 << 30)
+        flights = Flights(spool)
+        file = SpoolFile(BIG, spool.path(BIG), note=lambda segments: spool.note(BIG, segments))
+        file.append(LAYER, "https://m.example")
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1) as threads:
+            loop.set_default_executor(threads)
+            loop.run_in_executor(None, go_on.wait, 30)
+            flights._close(Flight(digest=BIG, size=len(LAYER), file=file))
+            gone = list(tmp_path.iterdir()) == []
+            checking = asyncio.create_task(flights.check([]))
+            await asyncio.sleep(0.05)
+            early = checking.done()
+            go_on.set()
+            await checking
+        return [gone, early]
+
+    assert asyncio.run(remove()) == [True, False]
 
 
 def test_what_is_above_the_cap_goes_the_oldest_first(tmp_path: Path) -> None:
