@@ -220,7 +220,7 @@ def test_a_removed_file_is_closed_in_a_thread_and_room_is_counted_once_it_is(tmp
             loop.set_default_executor(threads)
             loop.run_in_executor(None, go_on.wait, 30)
             flights._close(Flight(digest=BIG, size=len(LAYER), file=file))
-            gone = not os.listdir(tmp_path)
+            gone = not spool.path(BIG).exists()
             checking = asyncio.create_task(flights.check([]))
             await asyncio.sleep(0.05)
             early = checking.done()
