@@ -126,10 +126,11 @@ def _check(connection: Connection, row: PlanRow, homes: Homes, now: datetime) ->
 def _waves(connection: Connection, id: UUID, plan: PlanRow, spec: RolloutSpec, homes: Homes, now: datetime) -> None:
     """Write the waves, and the place of each host in them: the plan's id is the seed."""
     planned = plan.document.hosts.touched()
-    rows = [{"rollout_id": id, "number": number, "state": WaveState.PENDING} for number in range(len(spec.waves))]
-    connection.execute(insert(waves), rows)
     labels = [homes[host_id].labels for host_id in planned.ids]
     cut = cut_columns(spec, [bytes.fromhex(host_id) for host_id in planned.ids], planned.names, labels, plan.id)
+    pending = {"rollout_id": id, "state": WaveState.PENDING}
+    rows = [{**pending, "number": number, "hosts": len(taken)} for number, taken in enumerate(cut)]
+    connection.execute(insert(waves), rows)
     write_hosts(connection, id, planned, cut, now)
 
 

@@ -1,12 +1,11 @@
 """What ``advance`` is told of one rollout: its waves, their counts, and the few hosts whose turn may have come."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import takewhile
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, exists, false, func, not_, or_, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, bindparam, exists, false, func, not_, or_, select
 
 from fleet.history.caps import Cap, Sizes, caps_of, full_values, unhealthy
 from fleet.history.fact_tables import commands
@@ -18,6 +17,7 @@ from fleet.history.rollout_tables import rollout_hosts, rollouts, waves
 from fleet.history.stopping import ZONE_LABEL
 from fleet.history.stops import frozen, holding
 from fleet.history.waiting_hosts import of_wave, waiting
+from fleet.history.wave_counts import counts_of
 from fleet.rollouts.facts import Candidate, CapFacts, RolloutFacts, Superseding, WaveFacts
 from fleet.rollouts.holding import IN_A_ROW
 from fleet.rollouts.spec import LateJoiners, RolloutSpec
@@ -33,7 +33,7 @@ _LOOKED_BACK = 200
 # Made once: an alias copies all columns of its table, and each tick asks.
 _OTHER = rollout_hosts.alias("other")
 
-_COUNTS = select(rollout_hosts.c.wave, rollout_hosts.c.state, func.count().label("hosts"))
+_WAVES = select(waves).where(waves.c.rollout_id == bindparam("id")).order_by(waves.c.number)
 
 
 def facts_of(connection: Connection, row: RowMapping, now: datetime, sizes: Sizes | None = None) -> RolloutFacts:
@@ -78,12 +78,8 @@ def _with_room(row: RowMapping, spec: RolloutSpec, known: Sequence[WaveFacts]) -
 
 
 def _waves(connection: Connection, row: RowMapping, spec: RolloutSpec, now: datetime) -> tuple[WaveFacts, ...]:
-    mine = rollout_hosts.c.rollout_id == row["id"]
-    counts: dict[int, dict[HostState, int]] = defaultdict(dict)
-    for host in connection.execute(_COUNTS.where(mine).group_by(rollout_hosts.c.wave, rollout_hosts.c.state)):
-        counts[host.wave][host.state] = host.hosts
-    query = select(waves).where(waves.c.rollout_id == row["id"]).order_by(waves.c.number)
-    found = connection.execute(query).mappings().all()
+    found = connection.execute(_WAVES, {"id": row["id"]}).mappings().all()
+    counts = counts_of(connection, row["id"], found)
     live = sum(each.get(state, 0) for each in counts.values() for state in LIVE)
     most = max(spec.max_parallel - live, _LEAST_NEXT)
     return tuple(_wave(connection, row, wave, counts[wave["number"]], spec, most, now) for wave in found)

@@ -57,14 +57,17 @@ waves = Table(
     text("decided_by", "who waived or last retried it; null: nobody", nullable=True),
     text("reason", "why it ended as it did, or why it was waived; null: there is nothing to say", nullable=True),
     document("evidence", "the numbers that its gate was judged by; null: it was not judged", nullable=True),
+    number("hosts", "how many hosts it has; null: made by an earlier release, so they are counted", nullable=True),
     comment="the waves of each rollout",
 )
 
 rollout_hosts = Table(
     "rollout_hosts",
     METADATA,
-    uid("rollout_id", "which rollout", ForeignKey("rollouts.id"), primary_key=True),
-    uid("host_id", "which host", ForeignKey("hosts.id"), primary_key=True),
+    # Neither is a foreign key: rollouts and hosts are never deleted, and to look both up for each row of a large plan takes
+    # as long as to write it.
+    uid("rollout_id", "which rollout", primary_key=True),
+    uid("host_id", "which host", primary_key=True),
     number("wave", "the number of its wave"),
     number("position", "its place in the rollout's order, from 0"),
     words("state", HostState, "where it stands"),

@@ -39,7 +39,7 @@ def begin_way_back(connection: Connection, row: RowMapping, now: datetime, *, by
         )
     )
     state = WaveState.PASSED if over else WaveState.PENDING
-    connection.execute(insert(waves).values(rollout_id=id, number=0, state=state))
+    connection.execute(insert(waves).values(rollout_id=id, number=0, state=state, hosts=len(found)))
     rows = [host_row(id, host, 0, place, targets, now) for place, (host, targets) in enumerate(found.items())]
     if rows:
         connection.execute(insert(rollout_hosts), rows)

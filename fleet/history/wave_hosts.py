@@ -1,6 +1,6 @@
 """Hosts of a wave that wait, moved together: parked, back again, given up, taken elsewhere, or withdrawn."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from fleet.history.inventory_tables import hosts
 from fleet.history.late_joiners import late_hosts
 from fleet.history.moves import PINNED, HostTry, load_hosts, save_hosts
 from fleet.history.quarantine import in_quarantine
-from fleet.history.rollout_tables import rollout_hosts
+from fleet.history.rollout_tables import rollout_hosts, waves
 from fleet.history.waiting_hosts import of_wave, silent
 from fleet.rollouts.spec import RolloutSpec
 from fleet.rollouts.states import WAITING, HostState
@@ -54,7 +54,8 @@ def refill(connection: Connection, id: UUID, number: int, taken_from: int, count
     first = select(_C.host_id).where(of_wave(id, taken_from, HostState.PENDING)).order_by(_C.position).limit(count)
     ids = list(connection.execute(first).scalars())
     mine = (_C.rollout_id == id, among(connection, _C.host_id, ids))
-    connection.execute(update(rollout_hosts).where(*mine).values(wave=number))
+    moved = connection.execute(update(rollout_hosts).where(*mine).values(wave=number)).rowcount
+    _resize(connection, id, {number: moved, taken_from: -moved})
 
 
 def admit(connection: Connection, row: RowMapping, number: int, now: datetime) -> int:
@@ -65,7 +66,16 @@ def admit(connection: Connection, row: RowMapping, number: int, now: datetime) -
     rows = [host_row(row["id"], id, number, place + n, targets, now) for n, (id, targets) in enumerate(late.items(), 1)]
     if rows:
         connection.execute(insert(rollout_hosts), rows)
+        _resize(connection, row["id"], {number: len(rows)})
     return len(rows)
+
+
+def _resize(connection: Connection, id: UUID, by: Mapping[int, int]) -> None:
+    """Note how many hosts came to waves of a rollout, or went; the rollout is locked."""
+    for number, count in by.items():
+        mine = (waves.c.rollout_id == id, waves.c.number == number)
+        # What was made by an earlier release stays without a number.
+        connection.execute(update(waves).where(*mine).values(hosts=waves.c.hosts + count))
 
 
 def host_row(

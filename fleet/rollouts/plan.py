@@ -19,13 +19,11 @@ _FORBID = ConfigDict(extra="forbid")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedContainer:
-    """One container that shall run another digest."""
+class Pin:
+    """All of a planned container but its id: the same for many, since most hosts of a fleet are alike."""
 
     __pydantic_config__ = _FORBID
 
-    container_id: str
-    """The engine's 64-digit id that was seen; another one makes the plan stale."""
     container: str
     """Its name."""
     image_id: str
@@ -43,6 +41,21 @@ class PlannedContainer:
     configuration: int | None = None
     """The place in *configurations* of the plan that says what will change in its configuration; None: not looked at."""
 
+    def of(self, container_id: str) -> "PlannedContainer":
+        """Return the planned container of this id."""
+        return PlannedContainer(container_id=container_id, **{name: getattr(self, name) for name in _PINNED})
+
+
+_PINNED = tuple(each.name for each in fields(Pin))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedContainer(Pin):
+    """One container that shall run another digest."""
+
+    container_id: str
+    """The engine's 64-digit id that was seen; another one makes the plan stale."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedHost:
@@ -56,36 +69,6 @@ class PlannedHost:
     policy: str
     """The hash of the policy that held for it; another one makes the plan stale."""
     containers: tuple[PlannedContainer, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pin:
-    """All of a planned container but its id: the same for many, since most hosts of a fleet are alike."""
-
-    __pydantic_config__ = _FORBID
-
-    container: str
-    image_id: str
-    reference: str
-    image: str
-    digest: str
-    old_digest: str = ""
-    back: bool = False
-    configuration: int | None = None
-
-    def of(self, container_id: str) -> PlannedContainer:
-        """Return the planned container of this id."""
-        return PlannedContainer(
-            container_id=container_id,
-            container=self.container,
-            image_id=self.image_id,
-            reference=self.reference,
-            image=self.image,
-            digest=self.digest,
-            old_digest=self.old_digest,
-            back=self.back,
-            configuration=self.configuration,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,7 +205,7 @@ class Columns:
 
 
 def _pin(planned: PlannedContainer) -> Pin:
-    return Pin(**{each.name: getattr(planned, each.name) for each in fields(Pin)})
+    return Pin(**{name: getattr(planned, name) for name in _PINNED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,7 @@ SPEC = RolloutSpec(
     late_joiners=LateJoiners.CONVERGE,
     quarantine_after=3,
 )
-COUNTED = "GROUP BY rollout_hosts.wave, rollout_hosts.state"
+COUNTED = "FROM rollout_hosts AS counted"
 """The one question that grows: how many hosts are in which state, from an index alone."""
 
 
@@ -80,7 +80,9 @@ def test_an_idle_tick_reads_no_more_of_a_large_rollout(db: Database, clock: Held
             plans = {statement: explained(db, statement, parameters) for statement, parameters in sent}
             (counted,) = [plan for statement, plan in plans.items() if COUNTED in statement]
             # All of a small table is read faster than an index of it.
-            assert count == SMALL or _kinds(counted) <= {"Aggregate", "Sort", "Index Only Scan"}, _kinds(counted)
+            assert count == SMALL or _kinds(counted) <= {"Aggregate", "Function Scan", "Index Only Scan"}, _kinds(
+                counted
+            )
             read[count] = sum(buffers(plan) for statement, plan in plans.items() if COUNTED not in statement)
             stack.callback(_empty, db)
     assert read[LARGE] <= 1.5 * read[SMALL], read
