@@ -16,6 +16,7 @@ LIAR, GOOD = "http://liar.lan", "http://good.lan"
 def pull(order: Order, pull_id: UUID) -> PullOutcome:
     """Return a pull that a mirror gave wrong bytes to before another one served it."""
     wrong = Attempt(source=LIAR, role=Role.MIRROR, result=AttemptResult.WRONG_BYTES, failures=1)
+    dead = Attempt(source="http://dead.lan", role=Role.MIRROR, result=AttemptResult.UNREACHABLE, failures=1)
     right = Attempt(source=GOOD, role=Role.MIRROR, result=AttemptResult.SERVED, bytes=9, duration_ms=1, verified=True)
     return PullOutcome(
         pull_id=pull_id,
@@ -25,7 +26,7 @@ def pull(order: Order, pull_id: UUID) -> PullOutcome:
         tier=Tier.LOOPBACK,
         bytes=9,
         duration_ms=1,
-        attempts=(wrong, right),
+        attempts=(wrong, dead, right),
     )
 
 
