@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fleet.cli.console import Column, clean, paint, print_answer, print_table, working
+from fleet.cli.console import Column, clean, paint, print_answer, print_table, say, working
 from fleet.cli.session import Branch, Session, pass_session
-from fleet.cli.words import NOTHING, seconds, short_digest
+from fleet.cli.words import NOTHING, seconds, short_digest, size
 from fleet.rollouts.naming import named
 
 if TYPE_CHECKING:
     from fleet.api.mirrors import RouteStop
+    from fleet.api.questions import Compared
 
 _COLUMNS = (
     Column("HOST"),
@@ -192,6 +193,7 @@ def stats(session: Session, since: str) -> None:
     """Tell how each mirror did, day by day."""
     with session.client() as client:
         answer = client.mirror_days(since=since)
+        worth = client.compared().rows if answer.days and not session.json else ()
     if print_answer(session, answer):
         return
     rows = [
@@ -202,9 +204,16 @@ def stats(session: Session, since: str) -> None:
             str(d.served),
             str(d.failures),
             str(d.fallbacks),
-            str(d.bytes),
+            size(d.bytes),
             seconds(d.duration_ms),
         )
         for d in answer.days
     ]
     print_table(session, _DAYS, rows, f"nothing was pulled (--since {since})")
+    if worth:
+        say(f"of the newest pulls, {', '.join(map(_worth, worth))}; see: fleet history compared")
+
+
+def _worth(row: "Compared") -> str:
+    whom = "mirrors" if row.role.value == "mirror" else "the registries themselves"
+    return f"{row.pulls} came from {whom} ({size(row.bytes)}, {size(row.bytes_per_s)}/s)"

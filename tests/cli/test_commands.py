@@ -2,6 +2,7 @@
 
 import json
 import stat
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 
 from fleet.history import tags
 from fleet.history.probes import ask_probes
+from fleet.mirrors.attempt import Attempt, AttemptResult
 from fleet.mirrors.probe import MirrorProbe, ProbeState
+from fleet.mirrors.source import Role
 from fleet.road.join import JoinFile
 from fleet.road.messages import READS, Heartbeat, HostFacts, Probed
 from fleet.road.up import lets_in
@@ -228,6 +231,20 @@ class TestLooking:
         assert shown.code == 0, shown.err
         assert NEW in shown.out and "downtime:   0.7 s" in shown.out and "1.0 kB in" in shown.out
         assert "nothing in the history fits" in fleet("history", "--outcome", "failed").err
+
+    def test_what_mirrors_are_worth(
+        self, fleet: Fleet, centre: Centre, moved: ScriptedHost, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pulls, mirror = moved.pulls, "https://harbor.lan"
+        gave = Attempt(source=mirror, role=Role.MIRROR, result=AttemptResult.SERVED, bytes=1000, duration_ms=20)
+        monkeypatch.setattr(moved, "pulls", lambda order: tuple(replace(p, attempts=(gave,)) for p in pulls(order)))
+        assert fleet("mirror", "stats").err.strip() == "nothing was pulled (--since 30d)"
+        assert fleet("update", "web-1", "--no-check", "-d").code == 0
+        carry_out(centre, moved)
+        told = fleet("mirror", "stats")
+        assert told.err.startswith("of the newest pulls, 1 came from mirrors (")
+        assert told.err.strip().endswith("/s); see: fleet history compared")
+        assert "compared" not in fleet("mirror", "stats", "-o", "json").err
 
     def test_how_mirrors_are_asked(self, fleet: Fleet, centre: Centre, web1: ScriptedHost, tmp_path: Path) -> None:
         (tmp_path / "p.toml").write_text(
