@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
+from uuid import UUID
 
 from fleet.history.database import Database
 from fleet.history.fact_tables import FAILURES
@@ -54,9 +55,10 @@ def changes(db: Database, host: str, since: When, until: When | None = None, *, 
     """Return what changed on *host* (a name, an id or a pattern) from *since* to before *until*."""
     times = [Term(word=Word.SINCE, when=since), *([Term(word=Word.UNTIL, when=until)] if until else [])]
     found, complete = _newest(db, Query(terms=(Term(word=Word.HOST, values=(host,)), *times)), zone)
-    groups: dict[tuple[str, str], list[OutcomeRow]] = {}
+    # A name may have been that of a host which was removed: what ran there is not what ran before here.
+    groups: dict[tuple[str, str, UUID], list[OutcomeRow]] = {}
     for row in reversed(found):
-        groups.setdefault((row.host, row.container), []).append(row)
+        groups.setdefault((row.host, row.container, row.host_id), []).append(row)
     return Changes(rows=tuple(_change(rows) for _, rows in sorted(groups.items())), complete=complete)
 
 

@@ -70,7 +70,7 @@ def mirror_report(db: Database, since: datetime, until: datetime | None = None, 
         first = max(since, last - LONGEST)
         found = [day for day in _days(connection, first, last) if mirror in day.mirror]
         named = [each for each in distinct(connection, attempts.c.mirror, most=MOST_MIRRORS) if mirror in each]
-        served, looked_at = _served(connection, named[0], first) if mirror and len(named) == 1 else ((), 0)
+        served, looked_at = _served(connection, named[0], first, last) if mirror and len(named) == 1 else ((), 0)
     return MirrorReport(
         days=tuple(sorted(found, key=lambda day: (day.day, day.mirror))), served=served, looked_at=looked_at
     )
@@ -89,7 +89,7 @@ def _days(connection: Connection, first: datetime, last: datetime) -> Iterator[M
         begin = end
 
 
-def _served(connection: Connection, mirror: str, since: datetime) -> tuple[tuple[ServedHost, ...], int]:
+def _served(connection: Connection, mirror: str, first: datetime, last: datetime) -> tuple[tuple[ServedHost, ...], int]:
     a = attempts.c
     newest: Any = (
         select(a.host_id, a.bytes, a.result, a.recorded_at)
@@ -98,10 +98,10 @@ def _served(connection: Connection, mirror: str, since: datetime) -> tuple[tuple
         .limit(LOOKED_AT)
         .subquery("newest")
     )
-    n = newest.c
+    n, begin, end = newest.c, midnight(day_of(first)), midnight(day_of(last)) + timedelta(days=1)
     query = (
         select(n.host_id, func.count().label("pulls"), func.sum(n.bytes).label("bytes"))
-        .where(n.result == AttemptResult.SERVED, n.recorded_at >= since)
+        .where(n.result == AttemptResult.SERVED, n.recorded_at >= begin, n.recorded_at < end)
         .group_by(n.host_id)
     )
     rows = sorted(connection.execute(query).mappings(), key=lambda row: (-row["bytes"], row["host_id"]))

@@ -5,9 +5,10 @@ Where an index answers alone, a page reads its own rows. Where rows must be look
 one: it says how far it looked.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from fleet.errors import BadInput
 from fleet.history.fact_tables import updates
 from fleet.history.language import Query, Term, Word
 from fleet.history.pages import PageRequest, checked_limit
-from fleet.history.query_bounds import Bounds, bounds
+from fleet.history.query_bounds import closed_until, highest, lowest
 from fleet.history.query_terms import Condition, condition
 from fleet.history.query_ways import Branch, way
 
@@ -26,6 +27,8 @@ WINDOW = 5000
 SCATTERED = 200
 """How many rows of all branches are: each may lie on a page of its own, so that a cold disk, which takes about 0.2 ms for
 one, is asked for each; a page shall take 50 ms. Whoever wants a larger page waits for as many as it may hold."""
+
+_EPOCH, _MS = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,18 +41,21 @@ class Cursor:
     @classmethod
     def read(cls, text: str, now: datetime) -> "Cursor":
         """Return the cursor that *text* is, or that of a first page; raise BadInput for what is none."""
+        now = _EPOCH + (now - _EPOCH) // _MS * _MS  # as much of it as the next page is told
         if not text:
             return cls(asked=now)
         id, _, asked = text.partition("-")
         try:
-            moment = datetime.fromtimestamp(int(asked, 16) / 1000, tz=UTC) if asked else now
-            return cls(after=UUID(id), asked=moment)
-        except (ValueError, OverflowError, OSError):
+            moment = _EPOCH + int(asked, 16) * _MS if asked else now
+            if moment < _EPOCH:
+                raise ValueError(asked)
+            return cls(after=UUID(id), asked=min(moment, now))
+        except (ValueError, OverflowError):
             raise BadInput(f"cannot use {text[:80]!r} as a cursor; take `next` of the page before") from None
 
     def at(self, id: UUID) -> str:
         """Return the text of the cursor that goes on after *id*."""
-        return f"{id.hex}-{int(self.asked.timestamp() * 1000):x}"
+        return f"{id.hex}-{(self.asked - _EPOCH) // _MS:x}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +76,10 @@ def page_of(connection: Connection, query: Query, page: PageRequest, now: dateti
     if not search.rest:
         kept = _newest(connection, search, cursor.after, limit + 1)
         return _cut(kept, limit, cursor, "")
-    looked = [_look(connection, search, branch, cursor.after, limit) for branch in search.branches]
+    # Where the rows end takes longer to find than a full page: it is asked for once, and where rows lie side by side only
+    # when a page is not full soon.
+    end = cache(lambda: lowest(connection, search.since) if search.since else None)
+    looked = [_look(connection, search, branch, cursor.after, limit, end) for branch in search.branches]
     frontier = max((far for _, far in looked if far is not None), default=None)
     by_id = {row["id"]: row for rows, _ in looked for row in rows if frontier is None or row["id"] >= frontier}
     kept = [by_id[id] for id in sorted(by_id, reverse=True)]
@@ -89,7 +98,9 @@ class Search:
     """How the rows of a query are read."""
 
     branches: list[Branch]
-    bounds: Bounds
+    since: datetime | None
+    highest: UUID | None
+    """No row has a higher id; None: that is not known."""
     rest: tuple[Term, ...]
     """The terms for which rows must be looked at; none: the branches alone hold what is asked, and nothing else."""
     now: datetime
@@ -100,12 +111,17 @@ class Search:
         """Prepare; None: no row can fit."""
         since = [t.when.at(now, zone) for t in query.terms if t.word is Word.SINCE and t.when is not None]
         until = [t.when.at(now, zone) for t in query.terms if t.word is Word.UNTIL and t.when is not None]
-        between = bounds(connection, max(since, default=None), min(until, default=None))
+        begin, end = max(since, default=None), min(until, default=None)
         found = way(connection, query)
-        if between.empty or not found.branches:
+        if not found.branches or (begin is not None and end is not None and begin >= end):
             return None
+        high = None
+        if end is not None and (closed := closed_until(connection)) is not None and end <= closed:
+            high = highest(connection, end)
+            if high is None:
+                return None
         rest = tuple(term for term in query.terms if not any(term is told for told in found.told))
-        return cls(branches=found.branches, bounds=between, rest=rest, now=now, zone=zone)
+        return cls(branches=found.branches, since=begin, highest=high, rest=rest, now=now, zone=zone)
 
     def window(self, limit: int) -> int:
         """Return how many rows of one branch are looked at for a page of *limit*."""
@@ -115,13 +131,13 @@ class Search:
         """Return what is looked at row by row."""
         return [condition(columns, term, self.now, self.zone) for term in self.rest]
 
-    def below(self, branch: Branch, after: UUID | None, *selected: Any) -> Any:
-        """Select the rows of a branch below *after*, newest first."""
+    def below(self, branch: Branch, after: UUID | None, *selected: Any, low: UUID | None = None) -> Any:
+        """Select the rows of a branch below *after* and not below *low*, newest first."""
         id = updates.c.id
         limits = [
             *([id < after] if after is not None else []),
-            *([id >= self.bounds.low] if self.bounds.low is not None else []),
-            *([id <= self.bounds.high] if self.bounds.high is not None else []),
+            *([id >= low] if low is not None else []),
+            *([id <= self.highest] if self.highest is not None else []),
         ]
         return select(*(selected or (updates,))).where(*branch, *limits).order_by(id.desc())
 
@@ -139,21 +155,35 @@ def _newest(connection: Connection, search: Search, after: UUID | None, count: i
 
 
 def _look(
-    connection: Connection, search: Search, branch: Branch, after: UUID | None, limit: int
+    connection: Connection,
+    search: Search,
+    branch: Branch,
+    after: UUID | None,
+    limit: int,
+    end: Callable[[], UUID | None],
 ) -> tuple[list[RowMapping], UUID | None]:
     """Return the newest rows of one branch that fit, one more than *limit*, and how far was looked where not to the end."""
     rows: list[RowMapping] = []
     far = after
+    low = end() if branch else None
+    if branch and search.since is not None and low is None:
+        return [], None
     for count in _steps(search.window(limit), limit):
-        seen = search.below(branch, far).limit(count).subquery("seen")
+        seen = search.below(branch, far, low=low).limit(count).subquery("seen")
         query = select(seen).where(*search.fits(seen.c)).order_by(seen.c.id.desc()).limit(limit + 1 - len(rows))
         rows += connection.execute(query).mappings()
         if len(rows) > limit:
             return rows, None
         # The offset is that of the last row that was looked at, never of a page.
-        far = connection.execute(search.below(branch, far, updates.c.id).offset(count - 1).limit(1)).scalar()
+        far = connection.execute(search.below(branch, far, updates.c.id, low=low).offset(count - 1).limit(1)).scalar()
         if far is None:
             return rows, None
+        # A row written since the rows were read shifts the place: what lies beyond it is looked at again from there.
+        rows = [row for row in rows if row["id"] >= far]
+        if search.since is not None and low is None:
+            low = end()
+            if low is None or far <= low:
+                return rows, None
     return rows, far
 
 

@@ -4,7 +4,6 @@ Ids are the time at which something was asked, rows are written down when it was
 brings old ids. So the bounds are read from what was really written, day by day (``days``), and from the open days.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from uuid import UUID
 
@@ -14,28 +13,8 @@ from fleet.history.day_tables import days
 from fleet.history.fact_tables import updates
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
-    """The ids between which rows can lie, both included; None: no bound."""
-
-    low: UUID | None = None
-    high: UUID | None = None
-    empty: bool = False
-    """Nothing was written down in the time."""
-
-
-def bounds(connection: Connection, since: datetime | None, until: datetime | None) -> Bounds:
-    """Return the bounds of the updates that were written down from *since* to before *until*."""
-    if since is None and until is None:
-        return Bounds()
-    closed = closed_until(connection)
-    low = _lowest(connection, since, closed) if since is not None else None
-    if since is not None and low is None:
-        return Bounds(empty=True)
-    if until is None or closed is None or until > closed:
-        return Bounds(low=low)
-    high = _highest(connection, until)
-    return Bounds(low=low, high=high, empty=high is None)
+PART = timedelta(minutes=10)
+"""Of closed days it is known how far each part reaches, this long: a busy night writes a thousand rows in it."""
 
 
 def highest_written(connection: Connection, begin: datetime, end: datetime) -> UUID | None:
@@ -67,26 +46,28 @@ def midnight(day: str) -> datetime:
     return datetime.combine(datetime.fromisoformat(day).date(), time(), tzinfo=UTC)
 
 
-def _highest(connection: Connection, until: datetime) -> UUID | None:
-    """Return the highest id that was written down before *until*, which lies in days that are closed.
+def highest(connection: Connection, until: datetime) -> UUID | None:
+    """Return the highest id that was written down before *until*, which must lie in days that are closed; None: none was.
 
-    A busy day holds more than a page may look at: of its last day the whole hours are known, and of the last hour the rows
-    are read.
+    A busy day holds more than a page may look at: it is known how far each part of the last day reaches, and of the last
+    part the rows are read.
     """
     earlier = select(days.c.highest_id).where(days.c.day < day_of(until), days.c.highest_id.is_not(None))
     found = [connection.execute(earlier.order_by(days.c.highest_id.desc()).limit(1)).scalar()]
-    its_day = select(days.c.highest_id, days.c.hours).where(days.c.day == day_of(until))
-    for highest, hours in connection.execute(its_day):
-        if hours is None:
-            found.append(highest)
+    its_day = select(days.c.highest_id, days.c.reach).where(days.c.day == day_of(until))
+    for of_day, reach in connection.execute(its_day):
+        if reach is None:
+            found.append(of_day)
         else:
-            hour = until.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-            found += [UUID(id) for id in hours[: hour.hour] if id is not None]
-            found.append(highest_written(connection, hour, until))
+            whole = (until - midnight(day_of(until))) // PART
+            found += [UUID(id) for id in reach[:whole] if id is not None]
+            found.append(highest_written(connection, midnight(day_of(until)) + whole * PART, until))
     return max((id for id in found if id is not None), default=None)
 
 
-def _lowest(connection: Connection, since: datetime, closed: datetime | None) -> UUID | None:
+def lowest(connection: Connection, since: datetime) -> UUID | None:
+    """Return the lowest id that was written down from *since* on; None: none was. It reads all of the open days."""
+    closed = closed_until(connection)
     closed_days = (
         select(days.c.lowest_id)
         .where(days.c.day >= day_of(since), days.c.lowest_id.is_not(None))

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, select, tuple_
+from sqlalchemy import Connection, RowMapping, func, select, tuple_
 
 from fleet.errors import BadInput
 from fleet.history.database import Database
@@ -19,6 +19,9 @@ from fleet.images.reference import Reference
 LOOKED_AT = 20
 """How many of the newest updates of a container's name are looked at for the one that made it. Each that succeeds makes a
 new container, so that only failures can stand between; one that a person made since has no such update at all."""
+
+_BEHIND = "\u9fa5"
+"""A sign that every collation puts behind all that a tag may hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +100,10 @@ def _runs(wanted: str) -> Condition:
         raise BadInput(f"cannot look for {wanted[:200]!r}; give the image or the digest, not both")
     if reference.tag is not None:
         return containers.c.image == f"{reference.name}:{reference.tag}"
-    # The sign after the colon: what lies between is this repository with any tag.
-    return (containers.c.image >= f"{reference.name}:") & (containers.c.image < f"{reference.name};")
+    begins, image = f"{reference.name}:", containers.c.image
+    # The index holds them in the order of the database's own collation: most put a semicolon before a colon, and all of
+    # them this sign behind every letter. What lies between may be more than what begins so.
+    return (image >= begins) & (image < f"{begins}{_BEHIND}") & (func.substr(image, 1, len(begins)) == begins)
 
 
 def _updates(connection: Connection, ids: list[UUID]) -> dict[UUID, RowMapping]:

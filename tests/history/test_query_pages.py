@@ -11,20 +11,20 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
-from sqlalchemy import null, update
+from sqlalchemy import event, null, update
 
 from fleet.errors import BadInput
 from fleet.history import outcome_pages, queries, query_ways
 from fleet.history.database import Database
 from fleet.history.day_tables import days
 from fleet.history.days import close_days
-from fleet.history.fact_tables import FAILURES
+from fleet.history.fact_tables import FAILURES, updates
 from fleet.history.language import FAILURE, Query, Term, Word
 from fleet.history.language_parse import parse
 from fleet.history.language_times import Ago
 from fleet.history.outcome_queries import OutcomeRow
 from fleet.history.pages import PageRequest
-from fleet.history.query_bounds import bounds, closed_until
+from fleet.history.query_bounds import closed_until, highest
 from fleet.images.reference import Reference
 from fleet.updates.outcome import Result
 from tests.history.conftest import HeldClock
@@ -151,7 +151,7 @@ def test_a_time_in_a_closed_day_ends_at_the_highest_id_that_was_written_before_i
 
     def high(until: datetime) -> UUID | None:
         with db.reading() as connection:
-            return bounds(connection, None, until).high
+            return highest(connection, until)
 
     def exact(until: datetime) -> UUID | None:
         return max((id for at, id in written if at < until), default=None)
@@ -165,7 +165,7 @@ def test_a_time_in_a_closed_day_ends_at_the_highest_id_that_was_written_before_i
     assert len(moments) > 50
     assert [high(until) for until in moments] == [exact(until) for until in moments]
     with db.writing() as connection:  # as an earlier release closed them
-        connection.execute(update(days).values(hours=null()))
+        connection.execute(update(days).values(reach=null()))
     wide = [high(until) for until in moments]
     assert wide != [exact(until) for until in moments]
     assert all(
@@ -197,6 +197,39 @@ def test_no_page_loses_or_repeats_a_row_while_others_are_written(db: Database, f
     assert set(seen) - set(late) == before
 
 
+@pytest.mark.parametrize("text", ["-outcome:skipped,failed,abandoned", "host:web-* outcome:failed", "port"])
+def test_a_row_written_between_two_statements_of_a_page_ends_no_walk(
+    pg: Database, clock: HeldClock, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """Each statement of a page sees what was committed by then: what it looks at must not shift."""
+    monkeypatch.setattr(outcome_pages, "SCATTERED", 6)
+    monkeypatch.setattr(outcome_pages, "WINDOW", 40)
+    facts = write_facts(pg, ROWS, seed=7, now=clock.now())
+    query, random, late = parse(text), Random(5), 0
+
+    def write(*_: object) -> None:
+        nonlocal late
+        if late < 2 * ROWS and not writing:
+            writing.append(True)
+            clock.move(seconds=1)
+            row = {**new_update(random, facts, clock.now()), "recorded_at": clock.now()}
+            row |= {"result": Result.FAILED, "reason": "cannot use port 80", "host_id": facts.hosts["web-1"]}
+            insert_updates(pg, [row])
+            late += 1
+            writing.clear()
+
+    writing: list[bool] = []
+    before = {row["id"] for row in facts.updates if all(fits(row, term, facts, clock) for term in query.terms)}
+    event.listen(pg.engine, "after_cursor_execute", write)
+    try:
+        seen = [row.id for row in walk(pg, query, 8)]
+    finally:
+        event.remove(pg.engine, "after_cursor_execute", write)
+    assert late > 3
+    assert len(seen) == len(set(seen))
+    assert before <= set(seen)
+
+
 def test_what_is_too_much_for_indexes_is_looked_at_row_by_row(
     db: Database, facts: Facts, clock: HeldClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,9 +249,26 @@ def test_relative_times_mean_the_same_on_every_page(db: Database, facts: Facts, 
 
 
 def test_a_cursor_that_is_none_is_refused(db: Database) -> None:
-    for cursor in ("x", "0" * 31, f"{'0' * 32}-zz", f"{'0' * 32}-{'f' * 40}"):
+    for cursor in ("x", "0" * 31, f"{'0' * 32}-zz", f"{'0' * 32}-{'f' * 40}", f"{'0' * 32}--3883122cd800"):
         with pytest.raises(BadInput, match="as a cursor"):
-            queries.outcomes(db, Query(), PageRequest(cursor=cursor))
+            queries.outcomes(db, parse("since:2h"), PageRequest(cursor=cursor))
+
+
+def test_a_cursor_of_the_far_future_is_one_of_now(db: Database, facts: Facts, clock: HeldClock) -> None:
+    far = f"{'f' * 32}-e677d21fd818"
+    page = queries.outcomes(db, parse("since:9d until:today[Asia/Tokyo]"), PageRequest(cursor=far, limit=5))
+    assert page.items == queries.outcomes(db, parse("since:9d until:today[Asia/Tokyo]"), PageRequest(limit=5)).items
+
+
+def test_a_moment_of_asking_is_kept_to_the_digit_on_every_page(db: Database, facts: Facts, clock: HeldClock) -> None:
+    """PostgreSQL's clock tells microseconds: a row at the edge is in the time on each page, or on none."""
+    clock.move(microseconds=999)
+    for number, row in enumerate(facts.updates):
+        at = clock.now() - timedelta(hours=2, microseconds=400 + number % 2 * 1100)
+        with db.writing() as connection:
+            connection.execute(update(updates).where(updates.c.id == row["id"]).values(recorded_at=at))
+    found = [row.id for row in walk(db, parse("until:2h"))]
+    assert found == sorted((row["id"] for row in facts.updates[1::2]), reverse=True)
 
 
 def test_times_without_a_zone_are_those_of_whoever_asks(db: Database, facts: Facts) -> None:

@@ -1,10 +1,13 @@
 """What the history answers beyond single outcomes is what the rows say."""
 
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from fleet.errors import BadInput
 from fleet.history import days
@@ -23,7 +26,7 @@ from fleet.mirrors.source import Role
 from fleet.updates.outcome import Result
 from tests.history.conftest import HeldClock
 from tests.history.facts import MIRRORS, write_facts
-from tests.history.world import GOOD_MIRROR, World, container, digest_of, rows, snapshot
+from tests.history.world import GOOD_MIRROR, World, container, digest_of, open_world, rows, snapshot
 
 FIRST = PageRequest(limit=100)
 
@@ -64,6 +67,18 @@ def test_who_runs_a_digest_since_when_and_through_which_mirror(updated: World) -
     assert all(each.since is None and each.digest == digest_of("nginx:1.27 old") for each in old)
     assert len(who_runs(updated.db, "nginx").items) == 4 == len(who_runs(updated.db, "nginx:1.27").items)
     assert who_runs(updated.db, "nginx:1.2").items == () == who_runs(updated.db, "redis").items
+
+
+@pytest.mark.postgresql
+def test_who_runs_an_image_is_told_whatever_the_collation_of_the_database(pg: Database, tmp_path: Path) -> None:
+    """Servers are mostly made with a language's own order, in which a semicolon comes before a colon."""
+    with pg.writing() as connection:
+        for name in ("image", "id"):
+            connection.execute(text(f'ALTER TABLE containers ALTER {name} TYPE text COLLATE "en-x-icu"'))
+    with ExitStack() as stack:
+        world = open_world(pg, tmp_path, stack)
+        world.add_host("web-1", container("app"), container("extra", "nginx-extra:1"), container("x", "nginxx:1"))
+        assert [row.container for row in who_runs(pg, "nginx").items] == ["app"]
 
 
 def test_those_who_run_come_in_pages(updated: World) -> None:
