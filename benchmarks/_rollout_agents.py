@@ -1,6 +1,7 @@
 """Simulated agents over a real Redis: each has its own key, login and queue, and goes one rollout's way to its end."""
 
 import os
+import resource
 import tempfile
 import time
 from pathlib import Path
@@ -22,10 +23,14 @@ from tests.controller.centre import BY, DOOR, NEW, Centre, ScriptedHost, centre_
 IMAGE = "docker.io/library/nginx:1"
 TURNS = 400
 AT_ONCE = 500
+CONNECTIONS = 2
+"""That each agent has to the broker, up and down."""
+SPARE_FILES = 500
 
 
 def carried_to_its_end(count: int) -> str:
     """Let *count* agents take part in one rollout of three waves; return the sentence that tells of it."""
+    _allow_files(CONNECTIONS * count + SPARE_FILES)
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="fb") as folder:
         state = Path(folder)
@@ -48,6 +53,15 @@ def carried_to_its_end(count: int) -> str:
     )
 
 
+def _allow_files(count: int) -> None:
+    """Let this process, and the broker that it starts, have *count* files and connections open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < count:
+        raise SystemExit(f"cannot open {count} connections: at most {hard} are allowed here; raise ulimit -Hn")
+    if soft != resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count), hard))
+
+
 def _roll_out(centre: Centre) -> None:
     spec = RolloutSpec(
         waves=(WaveSpec(size=1, gate=Gate()), WaveSpec(size="10%", gate=Gate()), WaveSpec(gate=Gate())),
@@ -66,21 +80,21 @@ def _roll_out(centre: Centre) -> None:
             if told.state is not RolloutState.COMPLETED or told.counts != {HostState.SUCCEEDED: there}:
                 raise RuntimeError(f"the rollout ended as {told.state}: {told.counts}")
             return
-        for host in _called(centre, client):
-            _answer(host, orders)
+        for host, waiting in _called(centre, client):
+            _answer(host, waiting, orders)
     raise RuntimeError("the rollout does not end")
 
 
-def _called(centre: Centre, client: Any) -> list[ScriptedHost]:
-    """Return the hosts for which something waits: 2,000 that each wait for a word are not what is measured."""
+def _called(centre: Centre, client: Any) -> list[tuple[ScriptedHost, int]]:
+    """Return the hosts for which something waits, and how much: 2,000 that each wait for a word are not what is measured."""
     with client.pipeline(transaction=False) as asking:
         for host in centre.hosts:
             asking.llen(host_queue(host.id.hex))
-        return [host for host, waiting in zip(centre.hosts, asking.execute(), strict=True) if waiting]
+        return [(host, waiting) for host, waiting in zip(centre.hosts, asking.execute(), strict=True) if waiting]
 
 
-def _answer(host: ScriptedHost, orders: dict[ScriptedHost, Order]) -> None:
-    for opened in host.hear(0.001):
+def _answer(host: ScriptedHost, waiting: int, orders: dict[ScriptedHost, Order]) -> None:
+    for opened in host.hear(most=waiting):
         match opened.message:
             case Offer(command=command):
                 host.claim(command)

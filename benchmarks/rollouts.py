@@ -29,7 +29,7 @@ from sqlalchemy import delete, update
 
 from benchmarks._page import write_section
 from benchmarks._rollout_agents import carried_to_its_end
-from benchmarks._rollout_fleet import Said, fill, good, heard, seconds_per_host
+from benchmarks._rollout_fleet import fill, good, heard, signed
 from benchmarks.history import database
 from fleet.controller import plans
 from fleet.controller.process import keep_what_is_there
@@ -50,23 +50,35 @@ from fleet.rollouts.states import HostState
 BEGIN, END = "<!-- rollouts: written by benchmarks/rollouts.py -->", "<!-- rollouts: end -->"
 T = TypeVar("T")
 BATCH = 500
-AT_ONCE = 1000
-"""Hosts that are dispatched, and go the whole way, in one run."""
+AT_ONCE = 5000
+"""Hosts that are dispatched, and go the whole way, in one run: what was asked to be dispatched in a second."""
 DRAWN, APPLIED = "plan drawn and kept", "plan applied: the rows of its rollout"
 GATE, IDLE = "gate: the facts of a wave of nine tenths, and the verdict", "idle tick, one rollout under way"
 DISPATCH = "dispatch: decided, written, offered, marked as sent"
-SQL_ALONE, SIGNED = "claim, ready and report, SQL alone", "claim, ready and report, with signatures"
+CLAIM = "claim alone: claims taken, orders decided, offered and marked as sent; SQL alone"
+READY = "ready alone: readies with their pulls taken, gos decided and marked as sent; SQL alone"
+REPORT = "report alone: outcomes taken, hosts settled, receipts marked as sent; SQL alone"
+SQL_ALONE, SIGNED = "claim + report: the first and the third of these, SQL alone", "claim + report, with signatures"
+WHOLE, WHOLE_SIGNED = (
+    "the whole way: claim, ready and report, SQL alone",
+    "the whole way, and the offer, with signatures",
+)
 ASKED = {
     DRAWN: "3 s, with the next",
     APPLIED: "3 s, with the one before",
     GATE: "10 ms",
     IDLE: "20 ms",
     DISPATCH: "5,000 hosts/s",
+    CLAIM: "",
+    READY: "",
+    REPORT: "",
     SQL_ALONE: "2,000 hosts/s",
     SIGNED: "500 hosts/s",
+    WHOLE: "",
+    WHOLE_SIGNED: "",
 }
 """The figures, and what was asked of the largest fleet on two idle cores."""
-RATES = (DISPATCH, SQL_ALONE, SIGNED)
+RATES = (DISPATCH, CLAIM, READY, REPORT, SQL_ALONE, SIGNED, WHOLE, WHOLE_SIGNED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +92,10 @@ class Took:
     def __add__(self, other: "Took") -> "Took":
         """Return both together."""
         return Took(cpu=self.cpu + other.cpu, wall=self.wall + other.wall)
+
+    def later(self, seconds: float) -> "Took":
+        """Return the same with *seconds* of pure computing more."""
+        return Took(cpu=self.cpu + seconds, wall=self.wall + seconds)
 
     def each(self, count: int) -> "Took":
         """Return the same for one of *count*."""
@@ -187,29 +203,31 @@ def _once(road: _Road, size: int) -> dict[str, Took]:
     found[DISPATCH] = (advanced + offered).each(live)
     _, found[GATE] = _timed(db, lambda: _facts(db, id))
     _, found[IDLE] = _timed(db, lambda: _idle(db))
-    said = Said()
-    sql = _to_the_end(road, sent, said)
-    found[SQL_ALONE] = sql.each(live)
-    signatures = seconds_per_host(said)
-    signed = sql + Took(cpu=signatures * live, wall=signatures * live)
-    found[SIGNED] = signed.each(live)
-    return found
+    return found | _to_the_end(road, sent, live)
 
 
-def _to_the_end(road: _Road, sent: list[Outgoing], kept: Said) -> Took:
+def _to_the_end(road: _Road, sent: list[Outgoing], live: int) -> dict[str, Took]:
     """Offer -> claim -> order -> ready -> go -> outcome -> receipt, of every host that was dispatched.
 
-    Return what the centre took; what hosts need to find their answers is not its work. Some of it is *kept*.
+    Return what the centre took for one host; what hosts need to find their answers is not its work.
     """
-    took = Took(cpu=0, wall=0)
-    while sent:
+    offered = signed([each.message for each in sent])
+    found: dict[str, Took] = {}
+    signatures: dict[str, float] = {}
+    for step in (CLAIM, READY, REPORT):
         now = road.db.now()
         said = [good(each.host_id, up, now) for each in sent for up in heard(each.host_id, each.message, now)]
-        kept.keep([each.message for each in sent], [each.message for each in said])
         _, taken = _timed(road.db, partial(road.take, said))
         sent, sending = _timed(road.db, road.send)
-        took += taken + sending
-    return took
+        if len(said) != live or len(sent) != live:
+            raise RuntimeError(f"{len(said)} messages of {live} hosts, and {len(sent)} answers: {step}")
+        found[step] = (taken + sending).each(live)
+        signatures[step] = signed([each.message for each in said]) + signed([each.message for each in sent])
+    found[SQL_ALONE] = found[CLAIM] + found[REPORT]
+    found[SIGNED] = found[SQL_ALONE].later(signatures[CLAIM] + signatures[REPORT])
+    found[WHOLE] = found[SQL_ALONE] + found[READY]
+    found[WHOLE_SIGNED] = found[WHOLE].later(sum(signatures.values()) + offered)
+    return found
 
 
 def _advance(db: Database, id: UUID) -> None:
@@ -221,7 +239,8 @@ def _facts(db: Database, id: UUID) -> None:
     """Ask for all that a verdict is made of, and make it."""
     with db.reading() as connection:
         row = connection.execute(rollouts.select().where(rollouts.c.id == id)).mappings().one()
-        if advance(facts_of(connection, row, db.now()), db.now()):
+        now = db.moment(connection)
+        if advance(facts_of(connection, row, now), now):
             raise RuntimeError("the rollout is not at rest")
 
 
@@ -293,8 +312,9 @@ def tables(measured: Mapping[tuple[str, int], Measured], runs: int) -> Iterator[
     yield "|---|---|" + "---|" * len(sides)
     for name, asked in ASKED.items():
         yield f"| {name} | {asked} | " + " | ".join(_both(name, measured[side].figures[name]) for side in sides) + " |"
-    share = [1 - m.figures[SQL_ALONE].cpu / m.figures[SIGNED].cpu for m in measured.values()]
-    yield "| the signatures' share of the last | | " + " | ".join(f"{part:.0%}" for part in share) + " |"
+    for alone, with_them in ((SQL_ALONE, SIGNED), (WHOLE, WHOLE_SIGNED)):
+        share = [1 - m.figures[alone].cpu / m.figures[with_them].cpu for m in measured.values()]
+        yield f"| the signatures' share of: {with_them} | | " + " | ".join(f"{part:.0%}" for part in share) + " |"
     yield "| load average | | " + " | ".join(f"{m.load:.1f}" for m in measured.values()) + " |"
 
 

@@ -4,7 +4,6 @@ A row's own values are a few; most of what a batch writes is the same in each of
 anew for the driver takes longer than the database takes to write it.
 """
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +12,8 @@ from operator import attrgetter, itemgetter
 from typing import Any
 
 from sqlalchemy import JSON, Connection, Dialect, Table
+
+from fleet.history.json_text import json_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +73,4 @@ def _writer(table: Table, name: str, dialect: Dialect) -> Callable[[Any], Any] |
 
 
 def _json(value: Any) -> str | None:
-    return None if value is None else _ENCODER.encode(value)
-
-
-_ENCODER = json.JSONEncoder(separators=(",", ":"))
+    return None if value is None else json_of(value)

@@ -12,6 +12,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from fleet.clock import Clock
 from fleet.errors import BadInput, DatabaseUnreachable
+from fleet.history.json_text import json_of, of_json
 
 Dialect = Literal["sqlite", "postgresql"]
 
@@ -124,6 +125,8 @@ def _engine(url: URL) -> Engine:
             url,
             pool_pre_ping=True,
             pool_recycle=1800,
+            json_serializer=json_of,
+            json_deserializer=of_json,
             connect_args={
                 "connect_timeout": CONNECT_TIMEOUT_S,
                 "application_name": "fleet",
@@ -132,7 +135,9 @@ def _engine(url: URL) -> Engine:
                 "options": "-c TimeZone=UTC -c synchronous_commit=on",
             },
         )
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+    engine = create_engine(
+        url, json_serializer=json_of, json_deserializer=of_json, connect_args={"timeout": BUSY_TIMEOUT_S}
+    )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from uuid import UUID
 
-from sqlalchemy import Connection, case, select
+from sqlalchemy import Connection, Text, case, cast, select
 
 from fleet.history.ahead_mark import FETCHED, MARK, is_ahead, sent
 from fleet.history.among import among
 from fleet.history.fact_tables import commands
 from fleet.history.inventory_tables import hosts
+from fleet.history.json_text import of_json
 from fleet.history.moves import STANDING, WHOLE, Command, HostTry, hosts_of, load_commands, save_commands, save_hosts
 from fleet.history.outgoing import post_all, posted
 from fleet.history.rollout_tables import rollouts
@@ -137,8 +139,14 @@ def _reads(connection: Connection, of: Iterable[Command]) -> dict[UUID, Sequence
     bound = {command.host_id for command in of if command.life}
     if not bound:
         return {}
-    query = select(hosts.c.id, hosts.c.reads).where(among(connection, hosts.c.id, bound))
-    return {row.id: row.reads for row in connection.execute(query)}
+    # As text: hosts tell of the same few lists, and each is read once.
+    query = select(hosts.c.id, cast(hosts.c.reads, Text)).where(among(connection, hosts.c.id, bound))
+    return {id: _versions(text) for id, text in connection.execute(query)}
+
+
+@lru_cache(maxsize=256)
+def _versions(text: str) -> tuple[int, ...]:
+    return tuple(of_json(text))
 
 
 def _step(command: Command, host: HostTry | None, state: CommandState, now: datetime, over: datetime | None) -> None:

@@ -9,7 +9,7 @@ knows what its centre reads, and the centre is upgraded first.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import attrgetter, getitem
 from typing import Annotated, Any, ClassVar, Literal, Self
 from uuid import UUID
@@ -88,7 +88,7 @@ class Message(BaseModel):
         return written
 
     def _later(self) -> frozenset[str]:
-        return frozenset(name for name, version in self.since.items() if version > self.v)
+        return _later_than(type(self), self.v)
 
     def of_nobody(self) -> Self:
         """Return the same message in the version that every host reads."""
@@ -102,6 +102,11 @@ class Message(BaseModel):
         if "life" not in type(self).model_fields:
             return self
         return self.model_copy(update={"v": max({2, *reads} & set(READS)), "life": life})
+
+
+@lru_cache(maxsize=256)
+def _later_than(kind: type[Message], version: int) -> frozenset[str]:
+    return frozenset(name for name, since in kind.since.items() if since > version)
 
 
 def has_own_way(rule: MirrorRule) -> bool:

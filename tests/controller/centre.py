@@ -80,10 +80,16 @@ class ScriptedHost:
         """Send what is given, signed or not."""
         self._uplink.send(text)
 
-    def hear(self, seconds: float = 0.2) -> list[Opened[Down]]:
-        """Take all that waits in the queue, waiting at most *seconds* for the first, and prove it."""
+    def hear(self, seconds: float = 0.2, *, most: int | None = None) -> list[Opened[Down]]:
+        """Take all that waits in the queue, waiting at most *seconds* for the first, and prove it.
+
+        Who knows how *most* there is waits for no more: the broker looks ten times a second whose wait is over.
+        """
         heard: list[Opened[Down]] = []
-        while found := self._client.brpop([host_queue(self.id.hex)], timeout=min(0.01, seconds) if heard else seconds):
+        while most is None or len(heard) < most:
+            found = self._client.brpop([host_queue(self.id.hex)], timeout=min(0.01, seconds) if heard else seconds)
+            if not found:
+                break
             (sealed,), _, _ = json.loads(base64.b64decode(json.loads(found[1])["body"]))
             heard.append(open_down(sealed, keys=self._centre, host_id=self.id.hex, now=datetime.now(UTC)))
         return heard
