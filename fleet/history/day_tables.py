@@ -13,7 +13,7 @@ days = Table(
     number("updates", "how many updates were written down that day"),
     number("failures", "how many of them went wrong"),
     time("closed_at", "when this row was written: after the end of its day"),
-    items("hours", "as highest_id, for each hour in UTC; null: not looked at yet", nullable=True),
+    items("reach", "as highest_id, for each ten minutes from midnight on; null: not looked at yet", nullable=True),
     comment="one row a day that is over",
 )
 

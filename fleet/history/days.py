@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Integer, case, cast, func, insert, null, sele
 from fleet.history.database import Database
 from fleet.history.day_tables import days, mirror_days
 from fleet.history.fact_tables import FAILURES, attempts, updates
-from fleet.history.query_bounds import closed_until, day_of, highest_written, midnight
+from fleet.history.query_bounds import PART, closed_until, day_of, highest_written, midnight
 from fleet.mirrors.attempt import AttemptResult
 
 GRACE = timedelta(minutes=10)
@@ -22,7 +22,7 @@ def close_days(db: Database) -> int:
     closed = 0
     while _close_next(db):
         closed += 1
-    while _tell_hours(db):  # of days that an earlier release closed
+    while _tell_reach(db):  # of days that an earlier release closed
         pass
     return closed
 
@@ -36,21 +36,21 @@ def _close_next(db: Database) -> bool:
         return True
 
 
-def _tell_hours(db: Database) -> bool:
-    """Write the hours of the newest closed day that has none."""
+def _tell_reach(db: Database) -> bool:
+    """Write how far the parts of the newest closed day reach of which that is not known."""
     with db.writing() as connection:
-        without = select(days.c.day).where(days.c.hours.is_(null())).order_by(days.c.day.desc()).limit(1)
+        without = select(days.c.day).where(days.c.reach.is_(null())).order_by(days.c.day.desc()).limit(1)
         day = connection.execute(without).scalar()
         if day is None:
             return False
-        connection.execute(update(days).where(days.c.day == day).values(hours=_hours(connection, day)))
+        connection.execute(update(days).where(days.c.day == day).values(reach=_reach(connection, day)))
         return True
 
 
-def _hours(connection: Connection, day: str) -> list[str | None]:
-    """Return the highest id, as hex digits, of each hour of a day."""
-    begins = [midnight(day) + timedelta(hours=hour) for hour in range(24)]
-    found = [highest_written(connection, begin, begin + timedelta(hours=1)) for begin in begins]
+def _reach(connection: Connection, day: str) -> list[str | None]:
+    """Return the highest id, as hex digits, of each part of a day."""
+    begins = [midnight(day) + number * PART for number in range(timedelta(days=1) // PART)]
+    found = [highest_written(connection, begin, begin + PART) for begin in begins]
     return [None if id is None else id.hex for id in found]
 
 
@@ -103,7 +103,7 @@ def _close(connection: Connection, day: str, now: datetime) -> None:
         _count(of_day.c.result.in_(FAILURES)).label("failures"),
     ).select_from(of_day)
     row = connection.execute(sums).mappings().one()
-    connection.execute(insert(days), {"day": day, "closed_at": now, "hours": _hours(connection, day), **row})
+    connection.execute(insert(days), {"day": day, "closed_at": now, "reach": _reach(connection, day), **row})
     of_mirrors = connection.execute(mirror_sums(begin, end)).mappings().all()
     if of_mirrors:
         connection.execute(insert(mirror_days), [{"day": day, **each} for each in of_mirrors])

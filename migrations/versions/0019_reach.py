@@ -1,4 +1,4 @@
-"""How far the updates of each hour of a closed day reach, so that a time long ago is found without reading its whole day.
+"""How far the updates of each part of a closed day reach, so that a time long ago is found without reading its whole day.
 
 Days that were closed before get theirs when the planner next closes days; until then they are read as they were.
 """
@@ -18,14 +18,14 @@ def upgrade() -> None:
     op.add_column(
         "days",
         sa.Column(
-            "hours",
+            "reach",
             sa.JSON().with_variant(JSONB(), "postgresql"),
             nullable=True,
-            comment="as highest_id, for each hour in UTC; null: not looked at yet",
+            comment="as highest_id, for each ten minutes from midnight on; null: not looked at yet",
         ),
     )
 
 
 def downgrade() -> None:
     """Drop it."""
-    op.drop_column("days", "hours")
+    op.drop_column("days", "reach")
