@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from fleet.history.database import Database
 from fleet.history.fact_tables import attempts
@@ -26,6 +26,12 @@ class Liar:
 
 def liars(db: Database, now: datetime) -> list[Liar]:
     """Return the sources that gave wrong bytes within a day, by name."""
+    with db.reading() as connection:
+        return liars_of(connection, now)
+
+
+def liars_of(connection: Connection, now: datetime) -> list[Liar]:
+    """Return what :func:`liars` does, within a transaction."""
     a = attempts.c
     query = (
         select(a.mirror, func.count(), func.min(hosts.c.name), func.count(a.host_id.distinct()))
@@ -34,6 +40,5 @@ def liars(db: Database, now: datetime) -> list[Liar]:
         .group_by(a.mirror)
         .order_by(a.mirror)
     )
-    with db.reading() as connection:
-        rows = connection.execute(query).all()
+    rows = connection.execute(query).all()
     return [Liar(mirror=mirror, pulls=pulls, host=host, more_hosts=n > 1) for mirror, pulls, host, n in rows]

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select
 from fleet.history.among import among
 from fleet.history.database import Database
 from fleet.history.fact_tables import mirror_probes as table
+from fleet.history.liars import liars_of
 from fleet.history.policies import EffectivePolicy, effective_for
 from fleet.rollouts.policy import with_speeds
 
@@ -37,13 +38,16 @@ def measured_policies(db: Database) -> dict[UUID, EffectivePolicy]:
 
 
 def _speeds_of(connection: Connection, now: datetime, host_ids: Collection[UUID]) -> dict[UUID, dict[str, int]]:
-    """Return bytes a second by host and mirror: the lower middle of what was measured; what was not is left out."""
+    """Return bytes a second by host and mirror: the lower middle of what was measured; what was not, or lied lately, is left out."""
     query = select(table.c.host_id, table.c.mirror, table.c.bytes_per_s).where(
         among(connection, table.c.host_id, host_ids), table.c.recorded_at > now - COUNTS_FOR, table.c.bytes_per_s > 0
     )
+    # Whoever gives anything gives it fast.
+    lying = {liar.mirror for liar in liars_of(connection, now)}
     measured: dict[UUID, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for row in connection.execute(query):
-        measured[row.host_id][row.mirror].append(row.bytes_per_s)
+        if row.mirror not in lying:
+            measured[row.host_id][row.mirror].append(row.bytes_per_s)
     return {
         host_id: {mirror: median_low(values) for mirror, values in mirrors.items()}
         for host_id, mirrors in measured.items()

@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from sqlalchemy import update
+
 from fleet.history import probes
+from fleet.history.fact_tables import attempts
 from fleet.history.policies import set_policy
 from fleet.history.speeds import measured_policies
 from fleet.history.words import PolicyKind
@@ -11,6 +14,8 @@ from fleet.mirrors.probe import MirrorProbe, ProbeState
 from fleet.mirrors.table import Strategy
 from fleet.road.messages import Order, Probed
 from tests.history.conftest import HeldClock
+from tests.history.test_liars import LIAR
+from tests.history.test_liars import pull as lying_pull
 from tests.history.world import Agent, World, container
 
 SLOW, QUICK = "https://slow.lan", "https://quick.lan"
@@ -50,6 +55,24 @@ def test_what_was_never_measured_is_left_out(world: World) -> None:
     measure(world, agent, slow=None)
     (held,) = measured_policies(world.db).values()
     assert (held.policy.speeds, held.policy.strategy) == ({}, Strategy.FASTEST)
+
+
+def test_a_mirror_that_lied_lately_counts_as_not_measured(world: World, clock: HeldClock) -> None:
+    """Whoever gives anything at all gives it fast; a day later it may be repaired."""
+    policy_of(world, POLICY)
+    agent = world.add_host("web-1", container("a"))
+    agent.pulling = lying_pull
+    measure(world, agent, slow=10)
+    world.rollout()
+    world.run()
+    measure(world, agent, quick=90)
+    with world.db.writing() as connection:
+        connection.execute(update(attempts).values(mirror=QUICK).where(attempts.c.mirror == LIAR))
+    (held,) = measured_policies(world.db).values()
+    assert held.policy.speeds == {SLOW: 10}
+    clock.move(days=2)
+    (held,) = measured_policies(world.db).values()
+    assert held.policy.speeds == {SLOW: 10, QUICK: 90}
 
 
 def test_where_order_counts_nothing_is_told(world: World) -> None:
