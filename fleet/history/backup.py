@@ -18,7 +18,7 @@ _SQLITE = b"SQLite format 3\0"
 _POSTGRESQL = b"PGDMP"
 """What the files of the two kinds begin with."""
 _PAGES = 1000
-"""How many pages SQLite copies before it lets writers in."""
+"""How many pages SQLite copies at a time; between them it can be stopped."""
 
 
 def back_up(db: Database, to: Path) -> int:
@@ -50,6 +50,10 @@ def restore(db: Database, of: Path) -> None:
         raise BadInput(f"cannot restore {of}: it is no backup of Fleet's")
     if kind != db.dialect:
         raise BadInput(f"cannot restore {of}: it is a backup of {kind}, and the database is {db.dialect}")
+    if kind == "sqlite":
+        # It holds hashes of tokens and passwords; SQLite itself would let everyone read it.
+        with suppress(OSError):
+            Path(str(db.engine.url.database)).touch(mode=0o600)
     with db.reading() as connection:
         if inspect(connection).get_table_names():
             raise Refused("cannot restore: the database is not empty; restore into a new one (FLEET_DATABASE_URL)")
@@ -65,6 +69,10 @@ def restore(db: Database, of: Path) -> None:
 def _copy(source: Path, target: Path) -> None:
     try:
         with closing(sqlite3.connect(source)) as reading, closing(sqlite3.connect(target)) as writing:
+            # Of one moment: SQLite would else begin anew whenever another program has written, and never come to an end
+            # where one always writes.
+            reading.execute("BEGIN")
+            reading.execute("SELECT count(*) FROM sqlite_master").fetchone()
             reading.backup(writing, pages=_PAGES)
     except sqlite3.Error as error:
         raise FleetError(f"cannot copy {source} to {target}: {error}") from error

@@ -1,19 +1,23 @@
 """Copies and their way back, what is given up and when, what was refused, and whether all is whole."""
 
+import sqlite3
 import stat
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from sqlalchemy import func, insert, select, text
 
 from fleet.errors import BadInput, NotFound, Refused
-from fleet.history import partitions, retention, stats
+from fleet.history import audit, partitions, retention, stats
 from fleet.history.backup import back_up, restore
 from fleet.history.database import Database
 from fleet.history.fact_tables import attempts, commands, updates
+from fleet.history.fact_tables import audit as acts
 from fleet.history.garbage import garbage, one_garbage
 from fleet.history.inbox import Bad
 from fleet.history.upgrade import upgrade
@@ -51,6 +55,43 @@ def test_a_backup_brings_every_row_back(
         restore(other, file)
         assert rows(other, updates) == before
         assert [each.name for each in stats.check(other) if not each.ok and each.name != "partitions"] == ["days"]
+
+
+def test_a_backup_ends_though_others_always_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is of the moment at which it began, and goes over the file once."""
+    url, left = f"sqlite:///{tmp_path / 'fleet.db'}", list[int]()
+    upgrade(url)
+    db = Database.open(url)
+    write_facts(db, 200, seed=2, now=db.now())
+
+    def write(_status: int, remaining: int, _total: int) -> None:
+        left.append(remaining)
+        if len(left) < 300:
+            audit.record(db, by="person:anna", door="socket", action="look", subject=str(len(left)))
+
+    class Watched(sqlite3.Connection):
+        def backup(self, target: sqlite3.Connection, **_: Any) -> None:
+            super().backup(target, pages=20, progress=write)
+
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Watched))
+    back_up(db, tmp_path / "backup")
+    monkeypatch.undo()
+    assert len(left) > 5
+    assert left == sorted(left, reverse=True)
+    with closing(Database.open(f"sqlite:///{tmp_path / 'backup'}")) as copy:
+        assert len(rows(copy, updates)) == 200
+        assert "look" not in {row["action"] for row in rows(copy, acts)}
+    db.close()
+
+
+def test_only_its_owner_reads_what_was_restored(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'fleet.db'}"
+    upgrade(url)
+    with closing(Database.open(url)) as db:
+        back_up(db, tmp_path / "backup")
+    with closing(Database.open(f"sqlite:///{tmp_path / 'other.db'}")) as other:
+        restore(other, tmp_path / "backup")
+        assert {path.stat().st_mode & 0o077 for path in tmp_path.glob("other.db*")} == {0}
 
 
 def _another(url: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
