@@ -4,10 +4,9 @@ Texts come as the database holds them, and are read once for all rows that have 
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -16,12 +15,11 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Integer,
+    Row,
     Select,
     Text,
-    case,
     cast,
     func,
-    null,
     select,
     type_coerce,
 )
@@ -74,10 +72,11 @@ def alike(db: Database, selector: Selector, now: datetime) -> Alike:
     """Return the containers that *selector* takes, with what holds for their hosts, and which of those are silent at *now*."""
     with db.reading() as connection:
         reader = _Reader(Holding(connection), selector)
-        rows = connection.execute(_query(connection, selector, now)).partitions(_AT_ONCE)
-        placed = reader.read(chain.from_iterable(rows))
-        placed.sort()
-        return Alike(placed=placed, likes=reader.likes, homes=reader.homes, away=reader.away)
+        # Groups, and not rows: the database finds what is alike in a fraction of the time.
+        for group in connection.execute(_query(connection, selector)):
+            reader.read(group)
+        away = dict(map(tuple, connection.execute(_away(connection, now)).all()))
+    return Alike(placed=sorted(reader.placed), likes=reader.likes, homes=reader.homes, away=away)
 
 
 def hex_of(connection: Connection, id: Column[Any]) -> ColumnElement[str]:
@@ -95,30 +94,25 @@ def written(column: Column[Any]) -> ColumnElement[str]:
 class _Reader:
     def __init__(self, holding: Holding, selector: Selector) -> None:
         self._holding, self._selector = holding, selector
+        self.placed: list[Placed] = []
         self.likes: list[ContainerLike] = []
         self.homes: list[Home] = []
-        self.away: dict[str, datetime | None] = {}
         self._likes: dict[tuple[Any, ...], int | None] = {}
         self._homes: dict[tuple[str, str], int] = {}
 
-    def read(self, rows: Iterable[Any]) -> list[Placed]:
-        likes, homes, has_own = self._likes, self._homes, self._holding.has_own
-        wanted = self._host_filter()
-        placed: list[Placed] = []
-        for row in rows:
-            host_id, host, labels, is_silent, heard, id, *_ = row
-            common = row[_FIRST_COMMON:]
-            like = likes[common] if common in likes else self._like(common)
-            if like is None:
-                continue
-            key = (labels, host_id if has_own(host_id) else "")
-            home = homes[key] if key in homes else self._home(key, host_id)
-            if wanted is not None and not wanted(host, self.homes[home].labels):
-                continue
-            if is_silent:
-                self.away[host_id] = heard
-            placed.append(Placed(host, host_id, common[0], id, like, home))
-        return placed
+    def read(self, group: Row[Any]) -> None:
+        """Take what runs on hosts with the same labels, and is alike."""
+        labels, *lists = group[:_FIRST_COMMON]
+        common = group[_FIRST_COMMON:]
+        like = self._likes[common] if common in self._likes else self._like(common)
+        if like is None:
+            return
+        name, wanted = common[0], self._host_filter()
+        for host_id, host, id in zip(*(json.loads(each) for each in lists), strict=True):
+            key = (labels, host_id if self._holding.has_own(host_id) else "")
+            home = self._homes[key] if key in self._homes else self._home(key, host_id)
+            if wanted is None or wanted(host, self.homes[home].labels):
+                self.placed.append(Placed(host, host_id, name, id, like, home))
 
     def _host_filter(self) -> Callable[[str, Mapping[str, str]], bool] | None:
         return self._selector.takes_host if self._selector.hosts or self._selector.labels else None
@@ -155,9 +149,7 @@ _COMMON = (
     "keeps",
 )
 _JSON = ("digests", "labels", "own", "keeps")
-_FIRST_COMMON = 6
-_AT_ONCE = 5000
-"""So many rows are read at once: one by one takes half as long again."""
+_FIRST_COMMON = 4
 
 
 def _read(values: dict[str, Any]) -> ContainerLike:
@@ -167,21 +159,33 @@ def _read(values: dict[str, Any]) -> ContainerLike:
     return ContainerLike(**values | {"local_build": bool(values["local_build"])})
 
 
-def _query(connection: Connection, selector: Selector, now: datetime) -> Select[Any]:
-    away = silent(now)
-    common = [_raw(containers.c[name]) for name in _COMMON]
+def _query(connection: Connection, selector: Selector) -> Select[Any]:
+    labels, common = written(hosts.c.labels), [_raw(containers.c[name]) for name in _COMMON]
+    lists = [list_of(connection, each) for each in (hex_of(connection, hosts.c.id), hosts.c.name, containers.c.id)]
+    columns: list[ColumnElement[Any]] = [labels, *lists, *common]
     query = (
-        select(hex_of(connection, hosts.c.id), hosts.c.name, written(hosts.c.labels))
-        .add_columns(type_coerce(away, Integer()), case((away, hosts.c.last_seen_at), else_=null()))
-        .add_columns(containers.c.id, *common)
+        select(*columns)
+        .select_from(containers)
         .join(hosts, hosts.c.id == containers.c.host_id)
         .where(hosts.c.removed_at.is_(None))
+        .group_by(labels, *common)
     )
     if names := literal_names(selector.hosts):
         query = query.where(hosts.c.name.in_(names))
     if names := literal_names(selector.containers):
         query = query.where(containers.c.name.in_(names))
     return query
+
+
+def list_of(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[str]:
+    """Return all values of a group, as a JSON list."""
+    if connection.dialect.name == "postgresql":
+        return cast(func.json_agg(column), Text())
+    return func.json_group_array(column, type_=Text())
+
+
+def _away(connection: Connection, now: datetime) -> Select[Any]:
+    return select(hex_of(connection, hosts.c.id), hosts.c.last_seen_at).where(hosts.c.removed_at.is_(None), silent(now))
 
 
 def _raw(column: Column[Any]) -> ColumnElement[Any]:

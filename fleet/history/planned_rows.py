@@ -29,8 +29,6 @@ def write_hosts(
 ) -> None:
     """Write the rows of a new rollout: of each wave the *hosts* at these places, in this order."""
     rows = _rows(hosts, waves)
-    # By their ids, as most indexes have them: an index takes in half the time what comes in its order.
-    rows.sort()
     row = host_row(rollout_id, rollout_id, 0, 0, (), now)
     alike = {name: value for name, value in row.items() if name not in _OWN}
     write = _write_lists if connection.dialect.name == "postgresql" else _write_placed
@@ -38,11 +36,14 @@ def write_hosts(
 
 
 def _rows(hosts: PlannedHosts, waves: Sequence[Sequence[int]]) -> list[_Row]:
-    order = list(chain.from_iterable(waves))
-    numbers = chain.from_iterable([number] * len(wave) for number, wave in enumerate(waves))
-    targets = list(_targets(hosts))
-    ids = map(hosts.ids.__getitem__, order)
-    return list(zip(ids, numbers, count(), map(targets.__getitem__, order), strict=False))
+    """Return the rows by the hosts' ids, as most indexes have them: an index takes in half the time what comes in its order."""
+    wave_of, position_of, places = [0] * len(hosts), [0] * len(hosts), count()
+    for number, wave in enumerate(waves):
+        for at in wave:
+            wave_of[at], position_of[at] = number, next(places)
+    columns = (hosts.ids, wave_of, position_of, list(_targets(hosts)))
+    by_id = sorted(chain.from_iterable(waves), key=hosts.ids.__getitem__)
+    return list(zip(*(map(column.__getitem__, by_id) for column in columns), strict=True))
 
 
 def _targets(hosts: PlannedHosts) -> Iterator[str]:

@@ -30,6 +30,10 @@ _LEAST_NEXT = 100
 _LOOKED_BACK = 200
 """How many of the latest tries are looked at to count failures in a row."""
 
+_PINNED: dict[UUID, frozenset[tuple[str, str]]] = {}
+"""What rollouts pin, as this process read it: it never changes, and to read it of every host at each tick takes a second."""
+_REMEMBERED = 1000
+
 # Made once: an alias copies all columns of its table, and each tick asks.
 _OTHER = rollout_hosts.alias("other")
 
@@ -225,13 +229,21 @@ def _first_seen_at(connection: Connection, row: RowMapping) -> datetime | None:
     """Return when the centre first saw the youngest digest of a rollout that has not begun."""
     if row["state"] is not RolloutState.PLANNED:
         return None
-    pinned = connection.execute(
-        select(rollout_hosts.c.targets).where(rollout_hosts.c.rollout_id == row["id"])
-    ).scalars()
-    wanted = {(target["image"], target["digest"]) for targets in pinned for target in targets}
+    wanted = _pinned(connection, row["id"])
     query = select(images.c.image, images.c.digest, images.c.first_seen_at)
     seen = connection.execute(query.where(images.c.image.in_({image for image, _ in wanted})))
     return max((at for image, digest, at in seen if (image, digest) in wanted), default=None)
+
+
+def _pinned(connection: Connection, id: UUID) -> frozenset[tuple[str, str]]:
+    """Return the images and digests that a rollout pins."""
+    if id not in _PINNED:
+        if len(_PINNED) >= _REMEMBERED:
+            _PINNED.clear()
+        query = select(rollout_hosts.c.targets).where(rollout_hosts.c.rollout_id == id)
+        every = connection.execute(query).scalars()
+        _PINNED[id] = frozenset((target["image"], target["digest"]) for targets in every for target in targets)
+    return _PINNED[id]
 
 
 def _way_back(connection: Connection, id: UUID) -> RolloutState | None:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Column, ColumnElement, Connection, Select, select, true
 
-from fleet.history.alike import Home, hex_of, written
+from fleet.history.alike import Home, hex_of, list_of, written
 from fleet.history.among import among
 from fleet.history.inventory_tables import containers, hosts, tags
 from fleet.history.policies import Holding
@@ -19,23 +19,27 @@ Homes = Mapping[str, Home]
 _MANY = 5000
 """Of more hosts than so many all of a table is read: that takes less than to find each of them."""
 
-_Container = tuple[str, str, str, str]
-"""Of a container its host's id in hex, its name, its id, and the id of the image that it runs."""
+_Container = str
+"""Of a container its host's id in hex, its id, the id of the image that it runs, and its name, with a space between them.
+
+One text is read and compared in half the time of four.
+"""
 
 
 def homes_of(connection: Connection, ids: Sequence[str]) -> Homes:
     """Return those of the hosts with these ids (in hex) that were not removed; maybe others too."""
-    query = select(hex_of(connection, hosts.c.id), written(hosts.c.labels))
+    labels = written(hosts.c.labels)
+    query = select(labels, list_of(connection, hex_of(connection, hosts.c.id))).group_by(labels)
     query = query.where(hosts.c.removed_at.is_(None), _of(connection, hosts.c.id, ids))
     holding = Holding(connection)
-    known: dict[tuple[str, str], Home] = {}
     found: dict[str, Home] = {}
-    for id, labels in connection.execute(query).all():
-        key = (labels, id if holding.has_own(id) else "")
-        if key not in known:
-            read = json.loads(labels)
-            known[key] = Home(labels=read, policy=holding.of(UUID(id), read))
-        found[id] = known[key]
+    for text, listed in connection.execute(query):
+        read, together = json.loads(text), json.loads(listed)
+        own = [id for id in together if holding.has_own(id)]
+        if len(own) < len(together):
+            other = next(id for id in together if not holding.has_own(id))
+            found |= dict.fromkeys(together, Home(labels=read, policy=holding.of(UUID(other), read)))
+        found |= {id: Home(labels=read, policy=holding.of(UUID(id), read)) for id in own}
     return found
 
 
@@ -51,29 +55,29 @@ def _moved_hosts(connection: Connection, planned: PlannedHosts, homes: Homes) ->
             yield f"the host {name} was removed"
         elif home.policy.hash != planned.shapes[place].policy:
             yield f"the policy of {name} changed"
-    here: list[_Container] = list(map(tuple, connection.execute(_containers(connection, planned.ids)).all()))
+    here = connection.execute(_containers(connection, planned.ids)).scalars().all()
     gone = set(_planned(planned)).difference(here)
     if gone:
         yield from _moved_containers(planned, gone, here, homes)
 
 
 def _planned(planned: PlannedHosts) -> list[_Container]:
-    pins = [[(planned.pins[at].container, planned.pins[at].image_id) for at in shape.pins] for shape in planned.shapes]
+    pins = [[f"{planned.pins[at].image_id} {planned.pins[at].container}" for at in s.pins] for s in planned.shapes]
     ids = iter(planned.container_ids)
     return [
-        (host_id, name, id, image_id)
+        f"{host_id} {id} {pin}"
         for host_id, place in zip(planned.ids, planned.shape_of, strict=True)
-        for (name, image_id), id in zip(pins[place], ids, strict=False)
+        for pin, id in zip(pins[place], ids, strict=False)
     ]
 
 
 def _moved_containers(
     planned: PlannedHosts, gone: Set[_Container], here: Iterable[_Container], homes: Homes
 ) -> Iterator[str]:
-    now = {(host_id, name): id for host_id, name, id, _ in here}
+    now = {(host_id, name): id for host_id, id, _, name in (each.split(" ", 3) for each in here)}
     hosts = dict(zip(planned.ids, planned.names, strict=True))
     for each in _planned(planned):
-        host_id, name, id, _ = each
+        host_id, id, _, name = each.split(" ", 3)
         if each in gone and host_id in homes:
             yield f"{name} on {hosts[host_id]} {_now(now.get((host_id, name)), id)}"
 
@@ -87,7 +91,8 @@ def _now(found: str | None, planned: str) -> str:
 
 def _containers(connection: Connection, ids: Sequence[str]) -> Select[Any]:
     c = containers.c
-    return select(hex_of(connection, c.host_id), c.name, c.id, c.image_id).where(_of(connection, c.host_id, ids))
+    together = hex_of(connection, c.host_id) + " " + c.id + " " + c.image_id + " " + c.name
+    return select(together).where(_of(connection, c.host_id, ids))
 
 
 def _of(connection: Connection, column: Column[Any], ids: Sequence[str]) -> ColumnElement[bool]:

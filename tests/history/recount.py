@@ -1,6 +1,6 @@
 """The invariants of the page over SQL, recounted from raw rows, never from what the engine counted. Numbers are the page's."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -208,6 +208,9 @@ def _all_there(seen: Seen, witness: Witness) -> None:
             late = {each["host_id"] for each in seen.updates if each["rollout_id"] == row["way_back_of"]}
             planned |= late & there[id]
         hold(planned == there[id], 14, "a planned host is lost, or one more is there")
+    sizes = Counter((id, row["wave"]) for (id, _), row in seen.hosts.items())
+    for key, wave in seen.waves.items():
+        hold(wave["hosts"] == sizes[key], 13, f"a wave's size is {wave['hosts']}, and it has {sizes[key]} hosts")
 
 
 def _replay(seen: Seen) -> None:
