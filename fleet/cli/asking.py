@@ -3,7 +3,7 @@
 import re
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import click
 
@@ -20,6 +20,26 @@ class Asking(Listing):
         if terms and "--" not in args:
             args = [*(word for word in args if word not in terms), "--", *terms]
         return super().parse_args(ctx, args)
+
+
+class ThisMachine(tzinfo):
+    """The zone of this machine, in summer and in winter: what Python makes of one moment knows that moment's offset alone."""
+
+    def utcoffset(self, moment: datetime | None) -> timedelta | None:
+        """Return the offset that holds at *moment*."""
+        return moment.replace(tzinfo=None).astimezone().utcoffset() if moment is not None else None
+
+    def dst(self, _: datetime | None) -> timedelta | None:
+        """Return None: how much of the offset is summer's is not known."""
+        return None
+
+    def tzname(self, moment: datetime | None) -> str | None:
+        """Return what the system calls it."""
+        return moment.replace(tzinfo=None).astimezone().tzname() if moment is not None else None
+
+    def fromutc(self, moment: datetime) -> datetime:
+        """Return what clocks here show at an instant."""
+        return moment.replace(tzinfo=UTC).astimezone().replace(tzinfo=self)
 
 
 _TERM = re.compile(r'[a-z]+:|"|.*\s')
@@ -44,6 +64,6 @@ def understood(words: tuple[str, ...]) -> str | None:
         if sys.stderr.isatty():
             say(error.pointer)
         raise
-    now = datetime.now(UTC)
-    terms = (replace(t, when=localized(t.when, now, now.astimezone().tzinfo)) if t.when else t for t in query.terms)
+    now, here = datetime.now(UTC), ThisMachine()
+    terms = (replace(t, when=localized(t.when, now, here)) if t.when else t for t in query.terms)
     return str(replace(query, terms=tuple(terms))) or None

@@ -60,14 +60,27 @@ def _print_csv(items: Iterable["BaseModel"]) -> None:
 
 
 def _write_csv(documents: Iterable[dict[str, Any]]) -> None:
-    """Write a line of names and a line a document; lists and objects stand as JSON in their cell."""
+    """Write a line of names and a line a document; lists and objects stand as JSON in their cell.
+
+    A text that a spreadsheet would calculate gets an apostrophe before it: it may be what a host wrote.
+    """
     writer = csv.writer(sys.stdout, lineterminator="\n")
     began = False
     for document in documents:
         if not began:
             writer.writerow(document)
             began = True
-        writer.writerow([json.dumps(v) if isinstance(v, list | dict) else v for v in document.values()])
+        writer.writerow(map(_cell, document.values()))
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, list | dict):
+        return json.dumps(value)
+    return f"'{value}" if isinstance(value, str) and value.startswith(_CALCULATED) else value
+
+
+_CALCULATED = ("=", "+", "-", "@", "\t", "\r")
+"""What a formula begins with in a spreadsheet."""
 
 
 _BLOCKS = "▁▂▃▄▅▆▇█"

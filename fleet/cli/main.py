@@ -3,6 +3,8 @@
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
+from typing import TextIO
 
 import click
 
@@ -99,7 +101,14 @@ def run(args: Sequence[str] | None = None) -> int:
 
 def main() -> None:
     """Run what was typed, and exit."""
+    take_any_sign(sys.stdout)
     sys.exit(run())
+
+
+def take_any_sign(stream: TextIO | None) -> None:
+    """Let *stream* write a question mark for what its encoding has no sign for: a reason may be in any language."""
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(errors="replace")
 
 
 def _missing(error: ModuleNotFoundError) -> int:

@@ -1,5 +1,6 @@
 """What the history answers beyond single outcomes: who runs what, what changed, how mirrors did, how long it takes."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -239,7 +240,7 @@ def _say_way_back(last: "OutcomeRow") -> None:
     if not last.old_digest:
         say("what ran before the last update is not known")
     elif "undo" in COMMANDS:
-        say(f"to go back: fleet undo {last.host} {last.container}")
+        say(f"to go back: {shlex.join(['fleet', 'undo', clean(last.host), clean(last.container)])}")
     else:
         name = familiar(last.image).rpartition(":")[0] or familiar(last.image)
         say(f"before the last update ran {name}@{last.old_digest}")

@@ -7,6 +7,7 @@ enough, a minus says the contrary, and what stands without a word is text that i
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from unicodedata import combining, east_asian_width
 
 from fleet.errors import BadInput
 from fleet.history.language_times import When
@@ -15,6 +16,10 @@ FAILURE = "failure"
 """The value of ``outcome:`` that stands for every result that means that an update went wrong."""
 
 _BARE = re.compile(r'[^\s,"\-][^\s,"]*')
+
+
+_BEFORE, _AFTER = 50, 24
+"""The most signs that are shown before a mistake, and from it on."""
 
 
 class Word(StrEnum):
@@ -60,8 +65,22 @@ class BadQuery(BadInput):
 
     @property
     def pointer(self) -> str:
-        """Two lines: the query, and a mark under the mistake."""
-        return f"  {self.query}\n  {' ' * self.position}^"
+        """Two lines that fit any terminal: the query, or the part of it with the mistake, and a mark under that."""
+        before, after = map(_shown, (self.query[: self.position], self.query[self.position :]))
+        if len(before) > _BEFORE:
+            before = f"...{before[3 - _BEFORE :]}"
+        if len(after) > _AFTER:
+            after = f"{after[: _AFTER - 3]}..."
+        return f"  {before}{after}\n  {' ' * sum(map(_columns, before))}^"
+
+
+def _shown(text: str) -> str:
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
+
+
+def _columns(sign: str) -> int:
+    """Return how many columns of a terminal a sign takes."""
+    return 0 if combining(sign) else 2 if east_asian_width(sign) in "WF" else 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from fleet.api.problems import MEDIA_TYPE, Problem, make_problem, problem_of
-from fleet.errors import AuthNeeded, FleetError
-from fleet.web.callers import Forbidden
+from fleet.errors import AuthNeeded, FleetError, Refused
+from fleet.history import audit
+from fleet.web.callers import Caller, Forbidden
 
 log = logging.getLogger(__name__)
 
@@ -34,13 +35,28 @@ def describe(app: FastAPI) -> None:
             content[MEDIA_TYPE] = content.pop("application/json")
 
 
-def _expected(_request: Request, error: Exception) -> JSONResponse:
+def _expected(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, FleetError)
+    if isinstance(error, Refused | Forbidden) and request.method not in ("GET", "HEAD"):
+        _note_refused(request, error)
     problem = problem_of(error)
     if isinstance(error, Forbidden):
         problem = problem.model_copy(update={"status": 403})
     headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, AuthNeeded) and problem.status == 401 else {}
     return _answer(problem, headers)
+
+
+def _note_refused(request: Request, error: FleetError) -> None:
+    """Write down what somebody wanted to do and was refused; who proved nothing is not written down."""
+    caller = getattr(request.state, "caller", None)
+    if not isinstance(caller, Caller):
+        return
+    subject = f"{request.method} {request.url.path[:200]}"
+    why = {"why": str(error)[:500]}
+    try:
+        audit.record(request.app.state.centre.db, **caller.by(), action="refused", subject=subject, details=why)
+    except FleetError as unwritten:
+        log.error("refusal not written down", extra={"who": caller.who, "what": subject, "error": str(unwritten)})
 
 
 def _unusable(_request: Request, error: Exception) -> JSONResponse:

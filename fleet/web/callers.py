@@ -35,10 +35,12 @@ class Caller:
     """``person:NAME`` at the socket, ``token:NAME`` at the port."""
     door: Door
     scope: Scope
+    address: str = ""
+    """From where, at the port; empty: not known, or this machine."""
 
     def by(self) -> dict[str, Any]:
         """Return what acts are told, for the audit."""
-        return {"by": self.who, "door": self.door.value}
+        return {"by": self.who, "door": f"{self.door.value} {self.address}".strip()}
 
 
 def hash_of(token: str) -> str:
@@ -50,7 +52,9 @@ def identify(
     request: Request, centre: ThisCentre, bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
 ) -> Caller:
     """Return who asks; raise AuthNeeded where that is not proved."""
-    return caller_of(request, centre, bearer.credentials if bearer else None)
+    caller = caller_of(request, centre, bearer.credentials if bearer else None)
+    request.state.caller = caller  # for what is said of a refusal
+    return caller
 
 
 def caller_of(request: Request, centre: Centre, token: str | None) -> Caller:
@@ -63,7 +67,8 @@ def caller_of(request: Request, centre: Centre, token: str | None) -> Caller:
     row = token_by_hash(centre.db, hash_of(token))
     if row is None:
         raise AuthNeeded("cannot proceed with this token: it is wrong, expired or revoked; see: fleet token ls")
-    return Caller(who=f"token:{row.name}", door=door, scope=row.scope)
+    address = request.client.host if request.client else ""
+    return Caller(who=f"token:{row.name}", door=door, scope=row.scope, address=address)
 
 
 def _may(needed: Scope) -> Callable[[Caller], Caller]:

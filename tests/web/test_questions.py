@@ -49,6 +49,16 @@ def test_a_time_or_query_that_is_none_is_refused(http: TestClient, path: str) ->
     assert http.get(f"{API}/history/{path}").status_code == 422
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["changes?host=a%00", "chain?host=a&container=b%00", "who-runs?wanted=nginx&page={id}.%00", "who-runs?wanted=%00"],
+)
+def test_a_nul_is_refused_before_the_database_is_asked(http: TestClient, path: str) -> None:
+    """PostgreSQL has no text with one in it, and would break the request off."""
+    answer = http.get(f"{API}/history/{path.format(id='0' * 32)}")
+    assert (answer.status_code, "NUL" in answer.json()["detail"]) == (422, True)
+
+
 def test_the_audit_tells_who_did_what(http: TestClient, updated: ScriptedHost) -> None:
     acts = http.get(f"{API}/audit").json()["acts"]
     assert acts
