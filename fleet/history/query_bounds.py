@@ -12,7 +12,6 @@ from sqlalchemy import Connection, select
 from fleet.history.day_tables import days
 from fleet.history.fact_tables import updates
 
-
 PART = timedelta(minutes=10)
 """Of closed days it is known how far each part reaches, this long: a busy night writes a thousand rows in it."""
 
@@ -66,7 +65,7 @@ def highest(connection: Connection, until: datetime) -> UUID | None:
 
 
 def lowest(connection: Connection, since: datetime) -> UUID | None:
-    """Return the lowest id that was written down from *since* on; None: none was. It reads all of the open days."""
+    """Return the lowest id that was written down from *since* on; None: none was."""
     closed = closed_until(connection)
     closed_days = (
         select(days.c.lowest_id)
@@ -74,11 +73,12 @@ def lowest(connection: Connection, since: datetime) -> UUID | None:
         .order_by(days.c.lowest_id)
         .limit(1)
     )
-    # Materialized: PostgreSQL would otherwise hope to meet such a row soon when it reads all ids from the first on.
+    known: UUID | None = connection.execute(closed_days).scalar()
+    # Of the open days only what is lower still: mostly nothing, and in partitions of months in which they wrote little.
+    lower = [updates.c.id < known] if known is not None else []
     begins = since if closed is None else max(since, closed)
-    open_days = select(updates.c.id).where(updates.c.recorded_at >= begins).cte("open_days").prefix_with("MATERIALIZED")
-    found = [
-        connection.execute(closed_days).scalar(),
-        connection.execute(select(open_days.c.id).order_by(open_days.c.id).limit(1)).scalar(),
-    ]
-    return min((id for id in found if id is not None), default=None)
+    # Materialized: PostgreSQL would otherwise hope to meet such a row soon when it reads all ids from the first on.
+    written = select(updates.c.id).where(updates.c.recorded_at >= begins, *lower)
+    open_days = written.cte("open_days").prefix_with("MATERIALIZED")
+    found: UUID | None = connection.execute(select(open_days.c.id).order_by(open_days.c.id).limit(1)).scalar()
+    return known if found is None else found
