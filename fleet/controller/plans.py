@@ -18,6 +18,7 @@ from fleet.history.database import Database
 from fleet.history.hosts import HostRow, PresentHost
 from fleet.history.plans import PlanRow
 from fleet.history.refusing import check_sendable
+from fleet.history.uncollected import uncollected
 from fleet.rollouts.selector import Selector, is_glob
 from fleet.rollouts.spec import RolloutSpec
 from fleet.rollouts.stops import Stop
@@ -47,7 +48,8 @@ def make_plan(
     if asking is not None:
         check_tags(db, _followed(containers(db, selector)), asking=asking, wait_s=WAIT_FOR_HOSTS_S, clock=clock)
     now = db.now()
-    drawn = draw(alike(db, selector, now), tags.tags(db), stopped=_holding(db, now), frozen=frozen, now=now)
+    with uncollected():
+        drawn = draw(alike(db, selector, now), tags.tags(db), stopped=_holding(db, now), frozen=frozen, now=now)
     document = drawn.document if configs is None else with_foresight(db, drawn, configs, asking)
     return plans.save_plan(db, selector=selector, document=document, by=by)
 

@@ -19,6 +19,7 @@ from fleet.history.rollout_tables import plans as table
 from fleet.history.rollout_tables import rollouts, waves
 from fleet.history.staleness import Homes, homes_of, what_moved
 from fleet.history.superseding import supersede
+from fleet.history.uncollected import uncollected
 from fleet.ids import new_id
 from fleet.rollouts.plan import PlanDocument
 from fleet.rollouts.selector import Selector
@@ -81,7 +82,7 @@ def apply_plan(
 
     Stale means: a container's id or image changed, a host's policy changed, a tag has another digest, or 24 h passed.
     """
-    with db.writing() as connection:
+    with uncollected(), db.writing() as connection:
         row = _read(find(connection, table, id, what="plan", lock=True))
         now = db.moment(connection)
         homes = homes_of(connection, row.document.hosts.ids)
