@@ -80,7 +80,7 @@ def _copy(source: Path, target: Path) -> None:
 
 def _check_sqlite(path: Path) -> None:
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
             connection.execute("SELECT version_num FROM alembic_version").fetchone()
     except sqlite3.Error as error:
@@ -118,7 +118,9 @@ def _whole(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise FleetError(f"cannot write the backup {path}: {error.strerror or error}") from error
     finally:
-        part.unlink(missing_ok=True)
+        # SQLite leaves its journal where a disk is full.
+        for left in (part, part.with_name(f"{part.name}-journal")):
+            left.unlink(missing_ok=True)
 
 
 def _beginning(path: Path) -> bytes:

@@ -10,6 +10,7 @@ import pytest
 
 from fleet.cli import listing
 from fleet.cli.asking import ThisMachine, is_term, understood
+from fleet.cli.main import take_any_sign
 from fleet.cli.session import FORMATS
 from fleet.history import tags
 from tests.cli.conftest import Fleet
@@ -149,6 +150,14 @@ class TestForms:
     def test_everything_is_only_printed_as_it_comes(self, fleet: Fleet) -> None:
         ran = fleet("history", "ls", "--all")
         assert (ran.code, "-o jsonl" in ran.err) == (1, True)
+
+    def test_a_sign_that_the_output_cannot_hold_is_a_question_mark(self) -> None:
+        written = io.BytesIO()
+        stream = io.TextIOWrapper(written, encoding="latin-1")
+        take_any_sign(stream)
+        print("grün …", file=stream, flush=True)
+        assert written.getvalue() == "grün ?\n".encode("latin-1")
+        take_any_sign(None)
 
     def test_pictures_are_for_terminals(self, monkeypatch: pytest.MonkeyPatch) -> None:
         assert (listing.sparkline([1, 2]), listing.bar(1, 2)) == ("", "")

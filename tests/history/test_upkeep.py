@@ -12,8 +12,8 @@ import psycopg
 import pytest
 from sqlalchemy import func, insert, select, text
 
-from fleet.errors import BadInput, NotFound, Refused
-from fleet.history import audit, partitions, retention, stats
+from fleet.errors import BadInput, FleetError, NotFound, Refused
+from fleet.history import audit, backup, partitions, retention, stats
 from fleet.history.backup import back_up, restore
 from fleet.history.database import Database
 from fleet.history.fact_tables import attempts, commands, updates
@@ -82,6 +82,31 @@ def test_a_backup_ends_though_others_always_write(tmp_path: Path, monkeypatch: p
         assert len(rows(copy, updates)) == 200
         assert "look" not in {row["action"] for row in rows(copy, acts)}
     db.close()
+
+
+def test_a_backup_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite leaves its journal on a disk that is full."""
+    upgrade(f"sqlite:///{tmp_path / 'fleet.db'}")
+    (folder := tmp_path / "backups").mkdir()
+
+    def full(_source: Path, target: Path) -> None:
+        target.with_name(f"{target.name}-journal").touch()
+        raise FleetError("cannot copy: database or disk is full")
+
+    monkeypatch.setattr(backup, "_copy", full)
+    with closing(Database.open(f"sqlite:///{tmp_path / 'fleet.db'}")) as db, pytest.raises(FleetError, match="full"):
+        back_up(db, folder / "monday")
+    assert list(folder.iterdir()) == []
+
+
+def test_a_backup_may_have_any_name(tmp_path: Path) -> None:
+    upgrade(f"sqlite:///{tmp_path / 'fleet.db'}")
+    with closing(Database.open(f"sqlite:///{tmp_path / 'fleet.db'}")) as db:
+        write_facts(db, 3, seed=1, now=db.now())
+        back_up(db, tmp_path / "what? #1 100%.db")
+    with closing(Database.open(f"sqlite:///{tmp_path / 'other.db'}")) as other:
+        restore(other, tmp_path / "what? #1 100%.db")
+        assert len(rows(other, updates)) == 3
 
 
 def test_only_its_owner_reads_what_was_restored(tmp_path: Path) -> None:
