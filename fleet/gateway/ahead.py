@@ -23,7 +23,9 @@ _AS_BAD_FOR_ALL = frozenset(
 )
 """What would happen to the next request too, and would cost its seconds once more."""
 _NEARLY = 0.25
-"""What comes with this part of the speed that would do is looked at once more before others are asked beside it."""
+"""What comes with this part of the speed that would do is looked at again before others are asked beside it."""
+_DOUBTS = 2
+"""So often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +91,8 @@ class Ahead:
     """Sources that are not asked ahead again."""
     _ample: bool = False
     """Whether one connection brings all that the line bears."""
-    _doubted: bool = False
-    """Whether it was looked at twice already."""
+    _doubts: int = 0
+    """How often it was nearly so."""
     _lent: set[int] = field(default_factory=set)
     """Further pieces that whoever has the turn asked for in one request."""
     _stopped: bool = False
@@ -111,11 +113,10 @@ class Ahead:
         """Take note of how fast the piece comes whose turn it is; return whether that is enough to know."""
         self._ample = bytes_s >= self.limits.ample_bytes_s
         if self._ample:
-            self._doubted = False
             return False
-        if bytes_s >= self.limits.ample_bytes_s * _NEARLY and not self._doubted:
+        if bytes_s >= self.limits.ample_bytes_s * _NEARLY and self._doubts < _DOUBTS:
             # A connection is slow while it is young: a moment more, and it may bring all that the line bears.
-            self._doubted = True
+            self._doubts += 1
             return False
         # A thin line would only be cut into thinner ones, until each is below the floor.
         if bytes_s >= self.limits.fast_bytes_s:

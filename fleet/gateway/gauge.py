@@ -17,33 +17,37 @@ class Gauge:
     clock: Clock
     limits: Limits
     size: int
-    """Where in the whole the bytes ended when it was last looked."""
-    looked_at: float
-    """When that was, by the monotonic clock; at first when the answer began: what a server thinks about is no speed."""
+    """Where in the whole the bytes ended when the answer began."""
+    began_at: float
+    """When that was, by the monotonic clock: what a server thinks about before is no speed. Speed is that of all bytes since:
+    those of a moment may have waited in somebody's buffer."""
     another: Callable[[], bool]
     """Whether a source is left that could go on."""
     flowing: Callable[[float], bool] | None
     """Told bytes in a second until it says that it knows enough; None: nobody asks."""
     _pace: Pace = field(init=False)
     _step: int = field(init=False)
+    _look: int = field(init=False)
+    """After how many bytes it is looked at next."""
 
     def __post_init__(self) -> None:
         """Begin with the first byte."""
         limits = self.limits
         self._pace = Pace(self.clock.monotonic(), floor_bytes_s=limits.floor_bytes_s, window_s=limits.floor_window_s)
-        self._step = limits.flowing_bytes
+        self._step = self._look = limits.flowing_bytes
 
     def until_look(self, size: int) -> int:
         """Return how many bytes after *size* it is to be told at the latest."""
-        return max(self.size + self._step - size, 1) if self.flowing else self.limits.gauge_bytes
+        return max(self.size + self._look - size, 1) if self.flowing else self.limits.gauge_bytes
 
     def came(self, count: int, size: int) -> None:
         """Take note of *count* bytes, be they of use or not, after which the whole is *size*; raise SourceFailed if slow."""
         now = self.clock.monotonic()
         self._pace.add(now, count)
-        if self.flowing and size - self.size >= self._step:
-            enough = self.flowing((size - self.size) / max(now - self.looked_at, 0.001))
+        if self.flowing and size - self.size >= self._look:
+            enough = self.flowing((size - self.size) / max(now - self.began_at, 0.001))
             self.flowing = None if enough else self.flowing
-            self.size, self.looked_at, self._step = size, now, min(2 * self._step, self.limits.gauge_bytes)
+            self._step = min(2 * self._step, self.limits.gauge_bytes)
+            self._look = size - self.size + self._step
         if self._pace.too_slow(now) and self.another():
             raise failed(AttemptResult.SLOW, "it was slower than the floor")

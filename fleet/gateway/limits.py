@@ -34,7 +34,7 @@ class Limits:
     floor."""
     ample_bytes_s: float = 80e6
     """What comes faster than this is not helped by more connections: it is the line of most hosts, or this machine."""
-    long_pieces: int = 32
+    long_pieces: int = 8
     """So many pieces are asked for at once where it comes that fast: each request costs a moment."""
     engines_layers: int = 3
     """How many layers an engine takes at a time (dockerd, max-concurrent-downloads): so many are fetched at first."""

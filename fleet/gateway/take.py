@@ -146,7 +146,7 @@ class Taking:
             clock=self.means.clock,
             limits=self.means.limits,
             size=self.sink.size,
-            looked_at=opened,
+            began_at=opened,
             another=lambda: another(self.source),
             flowing=self.flowing if answer.status == 206 and self.until is not None else None,
         )

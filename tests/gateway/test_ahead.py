@@ -120,10 +120,11 @@ def test_a_line_that_one_connection_fills_is_asked_for_long_pieces(harbour: Harb
 SOURCE = Source(endpoint=Endpoint(scheme="https", host="m.example"), role=Role.MIRROR)
 LOOKS = {
     "one connection fills the line": ([90e6, 200e6], 0),
-    "it gets there": ([30e6, 90e6, 200e6], 0),
-    "it does not get there": ([30e6, 60e6], 2),
+    "it gets there": ([30e6, 70e6, 90e6, 200e6], 0),
+    "it does not get there": ([30e6, 50e6, 60e6], 3),
     "far from it": ([19e6], 1),
     "it had enough, and has a bad moment": ([30e6, 90e6, 70e6, 85e6], 0),
+    "it had enough, and has it no more": ([90e6, 70e6, 60e6, 50e6], 4),
     "a thin line": ([1000.0], 0),
 }
 """How fast it comes, look after look, and after how many looks others are asked beside it; 0: never."""
@@ -131,7 +132,7 @@ LOOKS = {
 
 @pytest.mark.parametrize("case", LOOKS)
 def test_others_are_asked_beside_a_connection_that_does_not_fill_the_line(tmp_path: Path, case: str) -> None:
-    """What comes with a good part of the speed that would do is looked at twice: young connections are slow."""
+    """What comes with a good part of the speed that would do is looked at thrice: young connections are slow."""
     speeds, after = LOOKS[case]
     asked: list[int] = []
 
