@@ -8,7 +8,7 @@ import pytest
 from fleet.history import queries
 from fleet.history.language import Query
 from fleet.history.rollout_tables import rollout_hosts, rollouts
-from fleet.road.messages import UP, Claim, Go, Order, Outcome
+from fleet.road.messages import READS, UP, VERSION, Claim, Go, Order, Outcome
 from fleet.rollouts.spec import Gate, RolloutSpec, TrySpec, WaveSpec
 from fleet.rollouts.states import FailureClass, HostState, RolloutState
 from fleet.updates.outcome import Result
@@ -77,7 +77,7 @@ def test_where_the_old_one_did_not_come_back_nothing_is_tried(world: World, agen
     assert host(world) == (HostState.FAILED, FailureClass.ENGINE, 1)
 
 
-@pytest.mark.parametrize(("reads", "version"), [((1, 2), 2), ((1, 2, 3), 3), ((1, 2, 3, 4), 3)])
+@pytest.mark.parametrize(("reads", "version"), [((1, 2), 2), ((1, 2, 3), 3), ((*READS, VERSION + 1), VERSION)])
 def test_an_order_comes_in_the_highest_version_that_both_know(
     world: World, agent: Agent, reads: tuple[int, ...], version: int
 ) -> None:
