@@ -92,7 +92,7 @@ class Ahead:
     _ample: bool = False
     """Whether one connection brings all that the line bears."""
     _doubts: int = 0
-    """How often it was nearly so."""
+    """How often it was nearly so since it was so."""
     _lent: set[int] = field(default_factory=set)
     """Further pieces that whoever has the turn asked for in one request."""
     _stopped: bool = False
@@ -113,6 +113,7 @@ class Ahead:
         """Take note of how fast the piece comes whose turn it is; return whether that is enough to know."""
         self._ample = bytes_s >= self.limits.ample_bytes_s
         if self._ample:
+            self._doubts = 0
             return False
         if bytes_s >= self.limits.ample_bytes_s * _NEARLY and self._doubts < _DOUBTS:
             # A connection is slow while it is young: a moment more, and it may bring all that the line bears.

@@ -124,6 +124,7 @@ LOOKS = {
     "it does not get there": ([30e6, 50e6, 60e6], 3),
     "far from it": ([19e6], 1),
     "it had enough, and has a bad moment": ([30e6, 90e6, 70e6, 85e6], 0),
+    "each request begins slowly": ([30e6, 50e6, 90e6, 30e6, 50e6, 90e6], 0),
     "it had enough, and has it no more": ([90e6, 70e6, 60e6, 50e6], 4),
     "a thin line": ([1000.0], 0),
 }
