@@ -19,9 +19,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import cycle
 from pathlib import Path
 from random import Random
 from typing import Any
+from uuid import UUID
 
 from benchmarks._history_facts import DAYS, MIRRORS, REASONS, Fleet, Then, fill, fleet_of
 from benchmarks._page import write_section
@@ -34,6 +36,7 @@ from fleet.history.language_parse import parse
 from fleet.history.language_times import Ago
 from fleet.history.mirror_report import mirror_report
 from fleet.history.outcome_pages import Cursor
+from fleet.history.outcome_queries import outcome
 from fleet.history.pages import PageRequest
 from fleet.history.partitions import lowest_id
 from fleet.history.stats import whole_bytes
@@ -159,6 +162,12 @@ def questions(db: Database, fleet: Fleet, random: Random) -> dict[str, Ask]:
     def digest() -> str:
         return fleet.digest(image(), random.randrange(DAYS))
 
+    def some_outcome() -> UUID:
+        at = fleet.now - timedelta(days=random.uniform(1, DAYS - 1))
+        page = PageRequest(limit=1, cursor=Cursor(asked=fleet.now).at(lowest_id(at)))
+        return queries.outcomes(db, parse(""), page).items[0].id
+
+    ends = cycle([some_outcome().hex[-8:] for _ in range(200)])
     deep = Cursor(asked=fleet.now).at(lowest_id(fleet.now - timedelta(days=DAYS * 0.9)))
 
     def and_deep(name: str, text: Callable[[], str]) -> dict[str, Ask]:
@@ -181,6 +190,7 @@ def questions(db: Database, fleet: Fleet, random: Random) -> dict[str, Ask]:
         "who runs an image": lambda: who_runs(db, image()),
         "who runs a digest": lambda: who_runs(db, fleet.digest(image(), DAYS)),
         "what changed on a host in 30 days": lambda: changes(db, host(), Ago(seconds=30 * 86400)),
+        "one outcome by the end of its id": lambda: outcome(db, next(ends)),
         "chain of a container": lambda: chain(db, host(), "app-3", PageRequest()),
         "mirrors by day, 14 days": lambda: mirror_report(db, fleet.now - timedelta(days=14)),
         "one mirror, 14 days, and whom": lambda: mirror_report(

@@ -9,6 +9,7 @@ from sqlalchemy import Index, PrimaryKeyConstraint, Table
 from sqlalchemy import text as sql
 
 from fleet.history.columns import METADATA, big, document, flag, items, number, text, time, uid, words
+from fleet.history.short_id import short_id
 from fleet.history.words import Purpose
 from fleet.mirrors.attempt import AttemptResult
 from fleet.mirrors.source import Role
@@ -151,6 +152,9 @@ updates = Table(
     comment="one row a container and command: the history proper",
     **BY_ID,
 )
+
+Index("ix_updates_short_id", short_id(updates.c.id))
+"""People give an outcome by the end of its id, among millions."""
 
 mirror_probes = Table(
     "mirror_probes",

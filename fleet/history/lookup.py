@@ -4,11 +4,12 @@ import re
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Table, Text, cast, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Table, select
 
 from fleet.errors import BadInput, NotFound
+from fleet.history.short_id import SHORT_ID_DIGITS, short_id
 
-_SHORT = re.compile(r"[0-9a-f]{8}")
+_SHORT = re.compile(rf"[0-9a-f]{{{SHORT_ID_DIGITS}}}")
 _SEEN_BY = {
     "host": "see: fleet host ls",
     "outcome": "see: fleet history",
@@ -64,7 +65,7 @@ def _conditions(table: Table, wanted: str | UUID, name: str) -> list[Any]:
     if (id := as_uuid(wanted)) is not None:
         found.append(table.c.id == id)
     if _SHORT.fullmatch(wanted):
-        found.append(cast(table.c.id, Text).like(f"%{wanted}"))
+        found.append(short_id(table.c.id) == wanted)
     return found
 
 

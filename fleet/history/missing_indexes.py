@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, Index, inspect, text
+from sqlalchemy.dialects import postgresql
 
 from fleet.clock import Clock, SystemClock
 from fleet.history.database import Database, database_errors
@@ -88,7 +89,10 @@ def _definition(index: Index, on: str = "") -> str:
     """Return ``table (columns) WHERE ...``."""
     assert index.table is not None
     where = index.dialect_options["postgresql"]["where"]
-    columns = ", ".join(f'"{column.name}"' for column in index.columns)
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    told = {"literal_binds": True, "include_table": False}
+    expressions = (each for each in index.expressions if not isinstance(each, str))  # names are bound by then
+    columns = ", ".join(str(each.compile(dialect=dialect, compile_kwargs=told)) for each in expressions)
     return f"{on or index.table.name} ({columns})" + (f" WHERE {where}" if where is not None else "")
 
 

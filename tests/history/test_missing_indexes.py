@@ -27,6 +27,7 @@ LATER = {
     "ix_updates_asked_by_id",
     "ix_updates_failures",
     "ix_updates_host_id_container_id",
+    "ix_updates_short_id",
     "ix_updates_unchanged",
 }
 """The indexes that came after the fact tables."""

@@ -18,6 +18,7 @@ from fleet.history.language_parse import parse
 from fleet.history.language_times import Ago
 from fleet.history.mirror_report import mirror_report
 from fleet.history.outcome_pages import Cursor, Search
+from fleet.history.outcome_queries import outcome
 from fleet.history.pages import PageRequest
 from fleet.history.who_runs import who_runs
 from tests.history.conftest import HeldClock
@@ -70,6 +71,7 @@ QUESTIONS: dict[str, Ask] = {
     "mirrors": lambda db, facts: mirror_report(db, facts.updates[-1]["recorded_at"] - timedelta(days=5)),
     "durations": lambda db, facts: durations.durations(db, parse("host:web-1")),
     "compared": lambda db, facts: durations.compared(db),
+    "show": lambda db, facts: outcome(db, facts.updates[-5]["id"].hex[-8:]),
 }
 
 
