@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 from fleet.controller import inventory
 from fleet.errors import BrokerUnreachable, Refused
-from fleet.history import hosts
+from fleet.history import hosts, inbox_batch
 from fleet.history.inventory_tables import host_keys
 from fleet.history.logins import logins
 from fleet.road.acl import password_hash
@@ -20,6 +20,12 @@ from fleet.road.up import lets_in
 from tests.controller.centre import BY, DOOR, Centre, ScriptedHost
 
 pytestmark = pytest.mark.redis
+
+
+@pytest.fixture(autouse=True)
+def heard_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each word that is taken be written down, so that it is seen which are."""
+    monkeypatch.setattr(inbox_batch, "HEARD_ANEW", timedelta())
 
 
 def following(centre: Centre, host: ScriptedHost) -> ScriptedHost:
