@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, or_, select
+from sqlalchemy import Connection, RowMapping, and_, case, or_, select
 
 from fleet.history.database import Database
 from fleet.history.fact_tables import attempts, pulls, updates
@@ -141,11 +141,13 @@ def read_outcomes(connection: Connection, rows: Sequence[RowMapping]) -> Iterato
 
 def _ways_back(connection: Connection, ids: Collection[UUID]) -> set[UUID]:
     """Return which of these rollouts undo another one, or bring one container back: then their plan says so throughout."""
+    # What earlier releases wrote says so in its plan alone; that of a large fleet has megabytes, and is read for nothing else.
     planned_back = plans.c.document[("hosts", "pins", 0, "back")].as_boolean()
-    # As plans were written by earlier releases.
     planned_back = or_(planned_back, plans.c.document[("hosts", 0, "containers", 0, "back")].as_boolean())
-    query = select(rollouts.c.id).outerjoin(plans, plans.c.id == rollouts.c.plan_id)
-    undone = or_(rollouts.c.way_back_of.is_not(None), planned_back)
+    query = select(rollouts.c.id).outerjoin(plans, and_(plans.c.id == rollouts.c.plan_id, rollouts.c.back.is_(None)))
+    undone = or_(
+        rollouts.c.way_back_of.is_not(None), case((rollouts.c.back.is_(None), planned_back), else_=rollouts.c.back)
+    )
     return set(connection.execute(query.where(rollouts.c.id.in_(ids), undone)).scalars())
 
 

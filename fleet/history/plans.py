@@ -100,6 +100,7 @@ def apply_plan(
                 plan_id=row.id,
                 reason=reason,
                 created_at=now,
+                back=row.document.hosts.pins[0].back,
             )
         )
         _waves(connection, rollout_id, row, spec or _DEFAULT, homes, now)

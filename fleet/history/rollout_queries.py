@@ -60,6 +60,8 @@ class RolloutRow:
     ended_at: datetime | None
     way_back_of: UUID | None = None
     """The rollout that this one undoes."""
+    back: bool | None = None
+    """Whether it brings containers back to what ran before; None: written before that was told."""
     superseded_by: UUID | None = None
     forgiven: int | None = None
     counted_from: datetime | None = None

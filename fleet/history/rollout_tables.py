@@ -26,6 +26,11 @@ rollouts = Table(
     time("started_at", "when it began to run", nullable=True),
     time("ended_at", "when it was over", nullable=True),
     uid("way_back_of", "the rollout that this one undoes; null: it undoes none", nullable=True),
+    flag(
+        "back",
+        "whether it brings containers back to what ran before; null: written before that was told, its plan says so",
+        nullable=True,
+    ),
     uid("superseded_by", "a newer rollout of the same images to the same hosts; null: none", nullable=True),
     number("forgiven", "failures over all waves that a person saw and accepted; null: none", nullable=True),
     time("counted_from", "tries that ended before this do not count as failures in a row; null: all do", nullable=True),

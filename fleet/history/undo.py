@@ -36,6 +36,7 @@ def begin_way_back(connection: Connection, row: RowMapping, now: datetime, *, by
             created_at=now,
             ended_at=now if over else None,
             way_back_of=row["id"],
+            back=True,
         )
     )
     state = WaveState.PASSED if over else WaveState.PENDING
