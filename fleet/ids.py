@@ -5,6 +5,8 @@ import threading
 import time
 from uuid import UUID
 
+SHORT_DIGITS = 8
+"""How many hex digits people call an id by."""
 _COUNTER_BITS = 42
 _TAIL_BYTES = 4
 _LOCK = threading.Lock()
@@ -39,5 +41,5 @@ def uuid7() -> UUID:
 
 
 def short(id: UUID) -> str:
-    """Return the last 8 hex digits: the first 12 are time, so that prefixes of neighbours collide."""
-    return id.hex[-8:]
+    """Return the last hex digits: the first 12 are time, so that prefixes of neighbours collide."""
+    return id.hex[-SHORT_DIGITS:]

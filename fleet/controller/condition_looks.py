@@ -9,6 +9,7 @@ from fleet.controller.resolving import is_low
 from fleet.history.logins import MUTED_FOR
 from fleet.history.probes import ProbeRow
 from fleet.mirrors.probe import ProbeState
+from fleet.rollouts.naming import named
 
 SKEW = timedelta(minutes=5)
 """How far a host's clock may be off before it is told; it decides nothing, but logs would mislead."""
@@ -148,10 +149,9 @@ def probed(*states: ProbeState) -> Callable[[Facts], Iterable[Found]]:
                 by_mirror[probe.mirror].append(probe)
         for mirror, found in by_mirror.items():
             names = sorted({probe.host for probe in found})
-            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             first = next(probe for probe in found if probe.host == names[0])
             reason, _, remedy = first.reason.partition("; ")
-            text = f"{mirror}: from {names[0]}{more}: {reason}"
+            text = f"{mirror}: from {named(names, 1)}: {reason}"
             yield Found(subject=mirror, text=text, remedy=_remedy(first, remedy, facts.now))
 
     return look

@@ -194,8 +194,6 @@ class Stopped:
         return replace(standing, updatable=False, reason=held.words) if held else standing
 
 
-NOTHING_STOPPED = Stopped()
-
 Standing = ContainerStanding[ContainerLike]
 """How all containers that are alike stand."""
 _Each = list[tuple[Placed, Standing]]

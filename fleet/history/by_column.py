@@ -53,7 +53,7 @@ def _columns(connection: Connection, table: Table, found: dict[str, list[Any]], 
     varied: dict[str, list[Any]] = {}
     count = 0
     for name, values in found.items():
-        write = _writer(table, name, connection.dialect)
+        write = writer(table, name, connection.dialect)
         count = len(values)
         # The very same object: to compare, say, two ids takes longer than to write them.
         if name not in apart and len(set(map(id, values))) == 1:
@@ -64,7 +64,7 @@ def _columns(connection: Connection, table: Table, found: dict[str, list[Any]], 
 
 
 @lru_cache(maxsize=1024)
-def _writer(table: Table, name: str, dialect: Dialect) -> Callable[[Any], Any] | None:
+def writer(table: Table, name: str, dialect: Dialect) -> Callable[[Any], Any] | None:
     """Return what makes of a value what the driver takes; None: it takes the value."""
     kind = table.c[name].type
     if isinstance(kind.dialect_impl(dialect), JSON) or isinstance(getattr(kind, "impl", None), JSON):

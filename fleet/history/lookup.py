@@ -7,9 +7,10 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, RowMapping, Table, select
 
 from fleet.errors import BadInput, NotFound
-from fleet.history.short_id import SHORT_ID_DIGITS, short_id
+from fleet.history.short_id import short_id
+from fleet.ids import SHORT_DIGITS
 
-_SHORT = re.compile(rf"[0-9a-f]{{{SHORT_ID_DIGITS}}}")
+_SHORT = re.compile(rf"[0-9a-f]{{{SHORT_DIGITS}}}")
 _SEEN_BY = {
     "host": "see: fleet host ls",
     "outcome": "see: fleet history",

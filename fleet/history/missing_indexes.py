@@ -7,6 +7,7 @@ they are built before the migrations run, partition by partition, and the migrat
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from sqlalchemy import Connection, Index, inspect, text
 from sqlalchemy.dialects import postgresql
@@ -91,7 +92,7 @@ def _definition(index: Index, on: str = "") -> str:
     where = index.dialect_options["postgresql"]["where"]
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     told = {"literal_binds": True, "include_table": False}
-    expressions = (each for each in index.expressions if not isinstance(each, str))  # names are bound by then
+    expressions: Any = index.expressions  # no mere names: its table has bound them
     columns = ", ".join(str(each.compile(dialect=dialect, compile_kwargs=told)) for each in expressions)
     return f"{on or index.table.name} ({columns})" + (f" WHERE {where}" if where is not None else "")
 

@@ -1,7 +1,7 @@
 """The rows of a rollout's hosts, made from its plan: as many as the fleet has hosts, so nothing is made of a row but itself."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from itertools import chain, count
@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Text, cast, column, insert, literal, select, text
 
+from fleet.history.by_column import writer
 from fleet.history.rollout_tables import rollout_hosts as table
 from fleet.history.wave_hosts import host_row
 from fleet.rollouts.plan import Pin, PlannedHosts
@@ -64,12 +65,8 @@ def _write_placed(connection: Connection, rows: Sequence[_Row], alike: dict[str,
     """Write on SQLite: by one statement over a table of their own, since one that is begun for each row takes twice as long."""
     connection.exec_driver_sql(f"CREATE TEMP TABLE placed ({', '.join(_OWN)})")
     connection.exec_driver_sql("INSERT INTO placed VALUES (?, ?, ?, ?)", list(rows))
-    same = []
-    for name, value in alike.items():
-        process: Callable[[object], object] | None = (
-            table.c[name].type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
-        )
-        same.append(process(value) if process else value)
+    writers = {name: writer(table, name, connection.dialect) for name in alike}
+    same = [write(value) if (write := writers[name]) else value for name, value in alike.items()]
     marks = ", ".join("?" * len(same))
     names = ", ".join((*_OWN, *alike))
     copied = f"INSERT INTO {table.name} ({names}) SELECT {', '.join(_OWN)}, {marks} FROM placed"  # noqa: S608 # our own

@@ -5,13 +5,15 @@ from datetime import datetime, tzinfo
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Text, cast, not_, or_, select
+from sqlalchemy import ColumnElement, Select, not_, or_, select
 
 from fleet.history.fact_tables import FAILURES
 from fleet.history.inventory_tables import hosts
 from fleet.history.language import FAILURE, Term, Word
 from fleet.history.lookup import as_uuid
 from fleet.history.rollout_tables import rollouts
+from fleet.history.short_id import short_id
+from fleet.ids import SHORT_DIGITS
 from fleet.images.reference import Reference
 from fleet.updates.outcome import Result
 
@@ -49,8 +51,8 @@ def rollouts_of(value: str) -> Select[Any]:
     found: list[Condition] = []
     if digits.isdigit():
         found.append(rollouts.c.number == int(digits))
-    if len(value) == 8:
-        found.append(cast(rollouts.c.id, Text).like(f"%{value}"))
+    if len(value) == SHORT_DIGITS:
+        found.append(short_id(rollouts.c.id) == value)
     return select(rollouts.c.id).where(or_(*found))
 
 

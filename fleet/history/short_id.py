@@ -6,7 +6,7 @@ from sqlalchemy import Text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
-SHORT_ID_DIGITS = 8
+from fleet.ids import SHORT_DIGITS
 
 
 class short_id(GenericFunction[str]):  # noqa: N801, as SQL functions are
@@ -19,9 +19,9 @@ class short_id(GenericFunction[str]):  # noqa: N801, as SQL functions are
 @compiles(short_id, "sqlite")
 def _sqlite(element: short_id, compiler: Any, **how: Any) -> str:
     # Ids are 32 hex digits there; SQLite uses an index of an expression where the same text stands.
-    return f"substr({compiler.process(element.clauses, **how)}, {32 - SHORT_ID_DIGITS + 1})"
+    return f"substr({compiler.process(element.clauses, **how)}, {32 - SHORT_DIGITS + 1})"
 
 
 @compiles(short_id, "postgresql")
 def _postgresql(element: short_id, compiler: Any, **how: Any) -> str:
-    return f"right({compiler.process(element.clauses, **how)}::text, {SHORT_ID_DIGITS})"
+    return f"right({compiler.process(element.clauses, **how)}::text, {SHORT_DIGITS})"
