@@ -7,7 +7,7 @@ from sqlalchemy import Connection, delete, select
 
 from fleet.history.fact_tables import commands
 from fleet.history.inventory_tables import container_digests, containers, rekeys, snapshot_parts
-from fleet.history.moves import PINNED, STANDING, load_commands, load_hosts, save_commands, save_hosts
+from fleet.history.moves import PLACE, STANDING, load_commands, load_hosts, save_commands, save_hosts
 from fleet.history.road_tables import outbox, progress
 from fleet.history.rollout_tables import rollout_hosts
 from fleet.rollouts.states import LIVE, WAITING, CommandState, HostState
@@ -23,7 +23,7 @@ def leave(connection: Connection, host_id: UUID, now: datetime) -> None:
         command.move(CommandState.CANCELLED, now, reason=_WHY)
     save_commands(connection, open_.values())
     waiting = rollout_hosts.c.state.in_((*WAITING, *LIVE))
-    tries = load_hosts(connection, select(*PINNED).where(rollout_hosts.c.host_id == host_id, waiting))
+    tries = load_hosts(connection, select(*PLACE).where(rollout_hosts.c.host_id == host_id, waiting))
     for each in tries.values():
         # Once it had the go, only the host knows what became of it.
         end = HostState.FAILED if each.state is HostState.APPLYING else HostState.SKIPPED

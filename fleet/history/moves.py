@@ -4,7 +4,7 @@ Locks are taken in one order, so that no two wait for each other: rollouts, comm
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Select, case, select
 
 from fleet.history.among import among, in_order
 from fleet.history.fact_tables import commands, rollout_events
+from fleet.history.pinned import pins_of, whole
 from fleet.history.rollout_tables import rollout_hosts
 from fleet.history.upsert import insert_rows, update_rows
 from fleet.ids import new_id
@@ -90,6 +91,8 @@ class HostTry:
     """When it moved; None: it did not."""
     targets: tuple[dict[str, Any], ...] = ()
     """Empty where they were not asked for."""
+    shape: int | None = None
+    """Which of the rollout's shapes they were made of; None: of none, or they were not asked for."""
     given: bool = False
     """Whether its command differs from that of its row."""
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -141,7 +144,7 @@ def load_commands(connection: Connection, query: Select[Any]) -> dict[UUID, Comm
     result = connection.execute(query)
     names = tuple(result.keys())
     # A mapping of each row makes its names anew, which costs as much as reading it.
-    loaded = [Command(**dict(zip(names, row, strict=True))) for row in result]
+    loaded = [Command(**dict(zip(names, row, strict=True))) for row in result.all()]
     for command in loaded:
         command.order = command.order or {}
     return {command.id: command for command in loaded}
@@ -155,7 +158,7 @@ def hosts_of(connection: Connection, of: Iterable[Command]) -> dict[tuple[UUID, 
     found: dict[tuple[UUID, UUID], HostTry] = {}
     for rollout_id in in_order(named):
         mine = (rollout_hosts.c.rollout_id == rollout_id, among(connection, rollout_hosts.c.host_id, named[rollout_id]))
-        found |= load_hosts(connection, select(*_PLACE).where(*mine))
+        found |= load_hosts(connection, select(*PLACE).where(*mine))
     return found
 
 
@@ -164,8 +167,18 @@ def load_hosts(connection: Connection, query: Select[Any]) -> dict[tuple[UUID, U
     query = query.order_by(rollout_hosts.c.rollout_id, rollout_hosts.c.host_id).with_for_update()
     result = connection.execute(query)
     names = tuple(result.keys())
-    loaded = (HostTry(**dict(zip(names, row, strict=True))) for row in result)
+    loaded = [HostTry(**dict(zip(names, row, strict=True))) for row in result.all()]
+    _make_whole(connection, [host for host in loaded if host.shape is not None])
     return {(host.rollout_id, host.host_id): host for host in loaded}
+
+
+def _make_whole(connection: Connection, shaped: Sequence[HostTry]) -> None:
+    numbers: dict[UUID, set[int]] = defaultdict(set)
+    for host in shaped:
+        numbers[host.rollout_id].add(host.shape or 0)
+    pins = {id: pins_of(connection, id, some) for id, some in numbers.items()}
+    for host in shaped:
+        host.targets = whole(pins[host.rollout_id], host.shape, host.targets)
 
 
 STANDING: tuple[ColumnElement[Any], ...] = tuple(
@@ -175,14 +188,15 @@ STANDING: tuple[ColumnElement[Any], ...] = tuple(
 """What is read of a command in order to move it; its order is long, and is read where it is asked for."""
 WHOLE: tuple[ColumnElement[Any], ...] = (*STANDING, commands.c.order)
 """The same with its order."""
-_PLACE: tuple[ColumnElement[Any], ...] = tuple(
+PLACE: tuple[ColumnElement[Any], ...] = tuple(
     rollout_hosts.c[name]
     for name in (
         *("rollout_id", "host_id", "state", "tries", "command_id", "reason", "not_before", "failure", "parked_at"),
     )
 )
-PINNED: tuple[ColumnElement[Any], ...] = (*_PLACE, rollout_hosts.c.targets)
-"""What is read of a host in a rollout in order to move it, with its targets."""
+"""What is read of a host in a rollout in order to move it."""
+PINNED: tuple[ColumnElement[Any], ...] = (*PLACE, rollout_hosts.c.shape, rollout_hosts.c.targets)
+"""The same with its targets."""
 
 _MOVED = ("state", "sent", "reason", "changed_at", "due_at", "deadline", "ended_at")
 _WAITS = ("due_at", "deadline")

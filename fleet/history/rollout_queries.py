@@ -13,6 +13,7 @@ from fleet.history.fact_tables import commands
 from fleet.history.inventory_tables import hosts
 from fleet.history.lookup import find, not_found
 from fleet.history.pages import FIRST, Page, PageRequest, page_of
+from fleet.history.pinned import pins_of, whole
 from fleet.history.road_tables import progress as progress_table
 from fleet.history.rollout_tables import rollout_hosts, waves
 from fleet.history.rollout_tables import rollouts as table
@@ -224,4 +225,8 @@ def _hosts(connection: Connection, rollout_id: UUID) -> tuple[RolloutHostRow, ..
         .where(rollout_hosts.c.rollout_id == rollout_id)
         .order_by(rollout_hosts.c.wave, rollout_hosts.c.position)
     )
-    return tuple(RolloutHostRow(**row) for row in connection.execute(query).mappings())
+    rows = [dict(row) for row in connection.execute(query).mappings()]
+    pins = pins_of(connection, rollout_id, {row["shape"] for row in rows} - {None})
+    for row in rows:
+        row["targets"] = whole(pins, row.pop("shape"), row["targets"])
+    return tuple(RolloutHostRow(**row) for row in rows)

@@ -1,6 +1,6 @@
 """The tables of what shall be done: rollouts, waves, hosts in them, schedules, plans and policies."""
 
-from sqlalchemy import ForeignKey, Index, Table
+from sqlalchemy import ForeignKey, Index, PrimaryKeyConstraint, Table
 from sqlalchemy import text as sql
 
 from fleet.history.columns import METADATA, big, document, flag, items, number, text, time, uid, words
@@ -71,12 +71,14 @@ rollout_hosts = Table(
     METADATA,
     # Neither is a foreign key: rollouts and hosts are never deleted, and to look both up for each row of a large plan takes
     # as long as to write it.
-    uid("rollout_id", "which rollout", primary_key=True),
-    uid("host_id", "which host", primary_key=True),
+    uid("rollout_id", "which rollout"),
+    uid("host_id", "which host"),
     number("wave", "the number of its wave"),
     number("position", "its place in the rollout's order, from 0"),
     words("state", HostState, "where it stands"),
-    items("targets", "what the plan pinned for it: one JSON object a container"),
+    items(
+        "targets", "what the plan pinned for it: one JSON object a container; where it has a shape, the containers' ids"
+    ),
     number("tries", "how many tries were spent"),
     uid("command_id", "the latest command; null: none yet", nullable=True),
     text("reason", "why it failed, waits again, was skipped or withdrawn"),
@@ -84,6 +86,11 @@ rollout_hosts = Table(
     time("changed_at", "when its state last changed"),
     text("failure", "whose fault the latest failed try is; null: none failed", nullable=True),
     time("parked_at", "when it was parked; null: it is not parked", nullable=True),
+    number(
+        "shape", "which of the rollout's shapes it has; null: what was pinned for it stands in targets", nullable=True
+    ),
+    # By the host first: that of the rollout begins the index of its waves.
+    PrimaryKeyConstraint("host_id", "rollout_id"),
     # The rule that two orders never meet on one host, over all rollouts, kept by the database itself.
     Index(
         "uq_rollout_hosts_live_host", "host_id", unique=True, sqlite_where=sql(IS_LIVE), postgresql_where=sql(IS_LIVE)
@@ -96,9 +103,17 @@ rollout_hosts = Table(
         sqlite_where=sql("failure IS NOT NULL"),
         postgresql_where=sql("failure IS NOT NULL"),
     ),
-    Index("ix_rollout_hosts_host", "host_id", "rollout_id"),
     Index("ix_rollout_hosts_bad", "host_id", sqlite_where=sql(_IS_BAD), postgresql_where=sql(_IS_BAD)),
     comment="the hosts of each rollout, in exactly one state each",
+)
+
+rollout_shapes = Table(
+    "rollout_shapes",
+    METADATA,
+    uid("rollout_id", "which rollout", primary_key=True),
+    number("number", "its place among the shapes of the rollout", primary_key=True),
+    items("pins", "what the plan pinned for each host of this shape: one JSON object a container, without its id"),
+    comment="what many hosts of a rollout have in common, once",
 )
 
 schedules = Table(

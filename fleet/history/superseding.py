@@ -5,10 +5,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, case, insert, select, update
 
 from fleet.history.fact_tables import rollout_events
 from fleet.history.moves import event
+from fleet.history.pinned import pins_of
 from fleet.history.rollout_tables import rollout_hosts, rollouts
 from fleet.rollouts.spec import RolloutSpec
 
@@ -28,13 +29,18 @@ def supersede(connection: Connection, id: UUID, now: datetime) -> None:
 
 
 def _overlap(connection: Connection, older: UUID, newer: UUID) -> bool:
+    """Tell whether the two bring one image to one container: by what is pinned for hosts of the same shapes at once."""
     old, new = rollout_hosts.alias("old"), rollout_hosts.alias("new")
-    query = (
-        select(old.c.targets.label("was"), new.c.targets.label("shall"))
-        .join(new, new.c.host_id == old.c.host_id)
-        .where(old.c.rollout_id == older, new.c.rollout_id == newer)
+    both = (old.c.rollout_id == older, new.c.rollout_id == newer, new.c.host_id == old.c.host_id)
+    # Targets are asked for where they are all that is known of a host.
+    was, shall = (case((c.shape.is_(None), c.targets)) for c in (old.c, new.c))
+    pairs = connection.execute(select(old.c.shape, was, new.c.shape, shall).where(*both).distinct()).all()
+    shapes_were = pins_of(connection, older, {shape for shape, *_ in pairs if shape is not None})
+    shapes_shall = pins_of(connection, newer, {shape for *_, shape, _ in pairs if shape is not None})
+    return any(
+        _images(shapes_were.get(shape_was, was)) & _images(shapes_shall.get(shape_shall, shall))
+        for shape_was, was, shape_shall, shall in pairs
     )
-    return any(_images(row.was) & _images(row.shall) for row in connection.execute(query))
 
 
 def _images(targets: Iterable[Mapping[str, Any]]) -> set[tuple[str, str]]:

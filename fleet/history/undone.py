@@ -4,11 +4,12 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, exists, select
 
 from fleet.history.among import among
 from fleet.history.fact_tables import rollout_events, updates
 from fleet.history.inventory_tables import containers, hosts
+from fleet.history.pinned import all_targets
 from fleet.history.rollout_tables import rollout_hosts, rollouts
 from fleet.rollouts.states import LIVE, WAITING, HostState
 from fleet.updates.outcome import Result
@@ -26,21 +27,19 @@ def undone(connection: Connection, rollout_id: UUID, only: Collection[UUID] | No
     ended: the outcome of a try that ran out of time may come when its host was withdrawn, or tried again.
     """
     c = rollout_hosts.c
-    touched = [c.rollout_id == rollout_id, c.state.not_in((*WAITING, *LIVE))]
+    there = exists().where(hosts.c.id == c.host_id, hosts.c.removed_at.is_(None))
+    touched = [c.state.not_in((*WAITING, *LIVE)), there]
     if only is not None:
         touched.append(among(connection, c.host_id, only))
-    there = select(c.host_id, c.targets).join(hosts, hosts.c.id == c.host_id).where(hosts.c.removed_at.is_(None))
-    rows = connection.execute(there.where(*touched).order_by(c.wave, c.position)).all()
+    pinned = all_targets(connection, rollout_id, *touched)
     updated = _updated(connection, rollout_id)
-    rows = [row for row in rows if any((row.host_id, t["container"]) in updated for t in row.targets)]
-    running = _running(connection, [row.host_id for row in rows])
+    pinned = {id: targets for id, targets in pinned.items() if any((id, t["container"]) in updated for t in targets)}
+    running = _running(connection, pinned)
     found = {}
-    for row in rows:
-        targets = [
-            _back(t, updated.get((row.host_id, t["container"])), running.get(row.host_id, {})) for t in row.targets
-        ]
-        if kept := [target for target in targets if target is not None]:
-            found[row.host_id] = kept
+    for id, targets in pinned.items():
+        back = [_back(t, updated.get((id, t["container"])), running.get(id, {})) for t in targets]
+        if kept := [target for target in back if target is not None]:
+            found[id] = kept
     return found
 
 

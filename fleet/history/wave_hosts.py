@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, func, insert, sele
 from fleet.history.among import among
 from fleet.history.inventory_tables import hosts
 from fleet.history.late_joiners import late_hosts
-from fleet.history.moves import PINNED, HostTry, load_hosts, save_hosts
+from fleet.history.moves import PLACE, HostTry, load_hosts, save_hosts
 from fleet.history.quarantine import in_quarantine
 from fleet.history.rollout_tables import rollout_hosts, waves
 from fleet.history.waiting_hosts import of_wave, silent
@@ -123,4 +123,4 @@ def _end(connection: Connection, found: Collection[HostTry], to: HostState, reas
 
 def _found(connection: Connection, *conditions: ColumnElement[bool]) -> list[HostTry]:
     known = select(hosts.c.id).where(hosts.c.id == _C.host_id, *conditions)
-    return list(load_hosts(connection, select(*PINNED).where(known.exists())).values())
+    return list(load_hosts(connection, select(*PLACE).where(known.exists())).values())

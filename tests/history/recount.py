@@ -12,7 +12,7 @@ from sqlalchemy import select
 from fleet.history.database import Database
 from fleet.history.fact_tables import commands, rollout_events, updates
 from fleet.history.inventory_tables import containers
-from fleet.history.rollout_tables import rollout_hosts, rollouts, waves
+from fleet.history.rollout_tables import rollout_hosts, rollout_shapes, rollouts, waves
 from fleet.history.tick import Outgoing
 from fleet.road.messages import Go, Offer, Order
 from fleet.rollouts.spec import RolloutSpec
@@ -22,7 +22,7 @@ from tests.rollouts.recount import hold as hold
 
 Row = dict[str, Any]
 Key = tuple[UUID, UUID]
-_TABLES = (rollouts, waves, rollout_hosts, commands, updates, rollout_events, containers)
+_TABLES = (rollouts, waves, rollout_hosts, commands, updates, rollout_events, containers, rollout_shapes)
 _CLEARED = ("passed", "waived")
 
 
@@ -44,7 +44,8 @@ class Seen:
         """Read them in one transaction."""
         with db.reading() as connection:
             found = [[dict(row) for row in connection.execute(select(table)).mappings()] for table in _TABLES]
-        all_rollouts, all_waves, all_hosts, all_commands, all_updates, all_events, all_containers = found
+        all_rollouts, all_waves, all_hosts, all_commands, all_updates, all_events, all_containers, shapes = found
+        _make_whole(all_hosts, shapes)
         return cls(
             {row["id"]: row for row in all_rollouts},
             {(row["rollout_id"], row["number"]): row for row in all_waves},
@@ -83,6 +84,15 @@ class Seen:
     def open_commands(self) -> list[Row]:
         """Return the commands that have not ended."""
         return [row for row in self.commands.values() if row["ended_at"] is None]
+
+
+def _make_whole(hosts: Sequence[Row], shapes: Sequence[Row]) -> None:
+    """Put into each host's row what its shape holds for it."""
+    pins = {(row["rollout_id"], row["number"]): row["pins"] for row in shapes}
+    for row in hosts:
+        if row["shape"] is not None:
+            mine = zip(row["targets"], pins[row["rollout_id"], row["shape"]], strict=True)
+            row["targets"] = tuple({"container_id": id, **pin} for id, pin in mine)
 
 
 @dataclass(slots=True)
