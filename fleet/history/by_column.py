@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import JSON, Connection, Dialect, Table
 
+from fleet.history.array_text import array_text
 from fleet.history.json_text import json_of
 
 
@@ -31,8 +32,8 @@ class Columns:
         return zip(*(self.apart.get(name) or repeat(self.alike[name], self.count) for name in names), strict=True)
 
     def values(self) -> dict[str, Any]:
-        """Return one value or one list a column."""
-        return self.alike | self.apart
+        """Return one value a column, or as one text what PostgreSQL reads as an array."""
+        return self.alike | {name: array_text(values) for name, values in self.apart.items()}
 
 
 def of_rows(connection: Connection, table: Table, rows: Sequence[dict[str, Any]], *, apart: Sequence[str]) -> Columns:

@@ -134,7 +134,7 @@ class Batch:
         ids = {row["pull_id"] for row in self.updates if row["pull_id"]}
         if ids:
             query = select(pulls.c.id, pulls.c.mirror).where(among(self.connection, pulls.c.id, ids))
-            served: dict[UUID, str] = {row.id: row.mirror for row in self.connection.execute(query)}
+            served: dict[UUID, str] = {row.id: row.mirror for row in self.connection.execute(query).all()}
             for row in self.updates:
                 row["mirror"] = served.get(row["pull_id"], "")
 
@@ -180,7 +180,7 @@ def _moving(messages: Sequence[tuple[UUID, UUID, Up, datetime]]) -> set[UUID]:
 def _fresh(connection: Connection, messages: Sequence[tuple[UUID, UUID, Up, datetime]]) -> frozenset[UUID]:
     """Spend the ids of *messages*, and return those that were not spent before."""
     known = among(connection, taken_messages.c.id, (id for id, _, _, _ in messages))
-    spent = set(connection.execute(select(taken_messages.c.id).where(known)).scalars())
+    spent = set(connection.execute(select(taken_messages.c.id).where(known)).scalars().all())
     rows = {
         id: {"id": id, "host_id": host_id, "received_at": received}
         for id, host_id, _, received in messages

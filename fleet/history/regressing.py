@@ -46,7 +46,7 @@ def perhaps_regressed(connection: Connection, settled: Iterable[Command]) -> set
     query = select(c.host_id, c.name, c.id, c.state, c.health).where(among(connection, c.host_id, old))
     return {
         host_id
-        for host_id, name, id, state, health in connection.execute(query)
+        for host_id, name, id, state, health in connection.execute(query).all()
         if name in old[host_id] and (id != old[host_id][name] or runs_badly(state, health))
     }
 

@@ -81,7 +81,7 @@ def _perhaps_whole(connection: Connection, commands: Sequence[Command]) -> list[
     if not last:
         return alone
     query = select(updates.c.id).where(among(connection, updates.c.id, last))
-    return alone + [last[id] for id in connection.execute(query).scalars()]
+    return alone + [last[id] for id in connection.execute(query).scalars().all()]
 
 
 def _results(connection: Connection, commands: Sequence[Command]) -> dict[UUID, list[Came]]:
@@ -96,7 +96,7 @@ def _results(connection: Connection, commands: Sequence[Command]) -> dict[UUID, 
     c = updates.c
     query = select(c.id, c.result, c.reason, c.new_digest, c.create_ms, c.interrupted, pulls.c.ok)
     query = query.outerjoin(pulls, pulls.c.id == updates.c.pull_id).order_by(updates.c.id)
-    for row in connection.execute(query.where(among(connection, updates.c.id, owner))):
+    for row in connection.execute(query.where(among(connection, updates.c.id, owner))).all():
         result, reason = _as_told(row, pinned[row.id])
         failed = failed_update(row, result)
         found[owner[row.id]].append(Came(result=result, reason=reason, failed=failed))

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Dialect, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
+from fleet.history.among import BY_NUMBER
 from fleet.history.by_column import Columns, of_rows, of_values
 
 
@@ -117,7 +118,8 @@ def _update_lists(
 
 
 def _ends(columns: Columns, name: str) -> dict[str, Any]:
-    return {"least": min(columns.apart[name]), "greatest": max(columns.apart[name])}
+    in_order = sorted(columns.apart[name], key=BY_NUMBER)
+    return {"least": in_order[0], "greatest": in_order[-1]}
 
 
 def _listed(table: Table, dialect: Dialect, names: tuple[str, ...]) -> str:
