@@ -102,12 +102,14 @@ class Fetch:
             self._tried.add(source.name)
             if self._alone:
                 self._start_anew()
+            began, before = self.means.clock.monotonic(), self.sink.size
             try:
-                await self._take(source)
+                await self._take_to_the_end(source)
                 if await self._proved(source):
                     return True
             except SourceFailed as error:
-                self._blame(source, error.verdict)
+                in_vain = self._alone or self.sink.size <= before
+                self._blame(source, error.verdict, self.means.clock.monotonic() - began if in_vain else 0.0)
             except OSError:
                 raise
             except Exception as error:
@@ -117,6 +119,14 @@ class Fetch:
                 reason = f"its answer cannot be understood ({type(error).__name__})"
                 self._blame(source, Verdict(result=AttemptResult.PROTOCOL, reason=reason))
         return False
+
+    async def _take_to_the_end(self, source: Source) -> None:
+        """Read what is missing; what goes wrong after the last byte, be it slow or without an end, is no failure."""
+        try:
+            await self._take(source)
+        except SourceFailed:
+            if self.wanted.size is None or self.sink.size != self.wanted.size:
+                raise
 
     async def _take(self, source: Source) -> None:
         """Read what is missing from *source*, piece after piece; raise SourceFailed where it gives less."""
@@ -240,11 +250,11 @@ class Fetch:
         self.means.breakers.released(source.name, self.wanted.kind)
         return True
 
-    def _blame(self, source: Source, verdict: Verdict) -> None:
-        """Take note of a failure, and of what follows from it for this source."""
-        means, name = self.means, source.name
+    def _blame(self, source: Source, verdict: Verdict, waited_s: float = 0.0) -> None:
+        """Take note of a failure, and of what follows from it for this source, for which was *waited_s* in vain."""
+        means, name, rest_s = self.means, source.name, verdict.retry_after_s
         means.ledger.failed(name, verdict)
-        means.breakers.failed(name, self.wanted.kind, verdict.result, retry_after_s=verdict.retry_after_s)
+        means.breakers.failed(name, self.wanted.kind, verdict.result, retry_after_s=rest_s, waited_s=waited_s)
         means.strangers.failed(source, self.wanted.reference, verdict.result)
         if verdict.result is AttemptResult.NOT_FOUND:
             means.breakers.missing(name, str(self.wanted.digest), verdict.reason)

@@ -63,7 +63,8 @@ class Gateway:
         self._upstreams = Upstreams(
             credentials=credentials, limits=self._limits, clock=clock, proxies=proxies, certs=certs
         )
-        self._breakers, self._strangers = Breakers(clock), Strangers(clock)
+        self._breakers = Breakers(clock, long_s=self._limits.patience.connect_s)
+        self._strangers = Strangers(clock)
         self._spare = asyncio.Semaphore(self._limits.spare_connections)
         self._via = f"1.1 fleet-{secrets.token_hex(8)}"
         self._sessions: list[Session] = []

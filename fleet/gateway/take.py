@@ -124,7 +124,7 @@ class Taking:
             gauge.came(came, self.sink.size)
             if not skip and end is not None:
                 await self._pour(answer, end, gauge)
-            chunk = await anext(chunks, b"")
+            chunk = await self._further(answer, chunks)
         if end is not None and self.sink.size < end:
             raise failed(AttemptResult.CUT, f"it ended after {self.sink.size} of {end} bytes")
 
@@ -140,6 +140,14 @@ class Taking:
         if chunk:
             self.means.ledger.began(name, since_ms(clock, began))
         return chunk
+
+    async def _further(self, answer: Answer, chunks: AsyncIterator[bytes]) -> bytes:
+        """Wait for more of the body; what is none of it, such as the head of a chunk that drips, is silence."""
+        try:
+            async with asyncio.timeout(self.means.limits.patience.silence_s):
+                return await anext(chunks, b"")
+        except TimeoutError as error:
+            raise failed(AttemptResult.STALLED, "it stopped sending bytes of the body", status=answer.status) from error
 
     def _gauge(self, answer: Answer, opened: float, another: Callable[[Source], bool]) -> Gauge:
         return Gauge(

@@ -19,6 +19,8 @@ LIAR_OPEN_S = 3600.0
 ERRORS_WINDOW_S = 60.0
 MOST_ERRORS = 3
 """So many server errors within the window open the breaker: one may be chance, three are a state."""
+LONG_S = 3.0
+"""Who lets so long be waited and then fails, whatever by, costs as much as one that is down: so long a connection may take."""
 ABSENT_S = 300.0
 """How long "not there" is believed of one digest at one endpoint."""
 
@@ -44,6 +46,7 @@ _WHY = {
     AttemptResult.RATE_LIMITED: "it asked for a rest",
     AttemptResult.SERVER_ERROR: "it answered with server errors",
 }
+_LATE = "it failed after a long time"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,10 +59,12 @@ class _Breaker:
     """How often it opened since the endpoint last did well."""
     on_trial: bool = False
     errors: list[float] = field(default_factory=list)
+    wasted: list[tuple[float, float]] = field(default_factory=list)
+    """When was waited in vain, and for how many seconds."""
 
     def told(self, now: float) -> str:
         """Return why it is open, of which the text of the failure itself would tell too much: it names another image."""
-        why = f"{_WHY[self.result]} {now - self.opened_at:.0f} s ago"
+        why = f"{_WHY.get(self.result, _LATE)} {now - self.opened_at:.0f} s ago"
         if now >= self.open_until:
             return f"not asked: {why}, and another request is trying it now"
         return f"not asked: {why}, and is left alone for {self.open_until - now:.0f} s more"
@@ -68,8 +73,8 @@ class _Breaker:
 class Breakers:
     """The breakers of all endpoints, by their names."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock, *, long_s: float = LONG_S) -> None:
+        self._clock, self._long_s = clock, long_s
         self._breakers: dict[tuple[str, Kind], _Breaker] = {}
         self._absent: dict[tuple[str, str], tuple[float, str]] = {}
 
@@ -95,23 +100,37 @@ class Breakers:
         """Close the breaker of *name*: it gave what was asked."""
         self._breakers.pop((name, kind), None)
 
-    def failed(self, name: str, kind: Kind, result: AttemptResult, *, retry_after_s: float | None = None) -> None:
-        """Take note of a failure of *name*, which opens its breakers at once or as one of several."""
-        if result in _ALIVE:
+    def failed(
+        self,
+        name: str,
+        kind: Kind,
+        result: AttemptResult,
+        *,
+        retry_after_s: float | None = None,
+        waited_s: float = 0.0,
+    ) -> None:
+        """Take note of a failure of *name*, which opens its breakers at once or as one of several.
+
+        *waited_s* is how long was waited for it in vain.
+        """
+        long = waited_s >= self._long_s
+        if result in _ALIVE and not long:
             self.succeeded(name, kind)
             return
-        for each in _CLASSES if result in _FOR_ALL else (kind,):
-            self._fail(self._breakers.setdefault((name, each), _Breaker()), result, retry_after_s)
+        for each in _CLASSES if long or result in _FOR_ALL else (kind,):
+            self._fail(self._breakers.setdefault((name, each), _Breaker()), result, retry_after_s, waited_s)
 
-    def _fail(self, breaker: _Breaker, result: AttemptResult, retry_after_s: float | None) -> None:
+    def _fail(self, breaker: _Breaker, result: AttemptResult, retry_after_s: float | None, waited_s: float) -> None:
         breaker.on_trial = False
         now = self._clock.monotonic()
+        breaker.wasted = [each for each in breaker.wasted if now - each[0] < ERRORS_WINDOW_S] + [(now, waited_s)]
         if result is AttemptResult.SERVER_ERROR:
             breaker.errors = [at for at in breaker.errors if now - at < ERRORS_WINDOW_S] + [now]
-        if result in _AT_ONCE or retry_after_s is not None or len(breaker.errors) >= MOST_ERRORS:
+        many = len(breaker.errors) >= MOST_ERRORS or sum(seconds for _, seconds in breaker.wasted) >= self._long_s
+        if result in _AT_ONCE or retry_after_s is not None or many:
             until = now + _open_s(result, breaker.opened, retry_after_s)
             breaker.opened_at, breaker.open_until, breaker.opened = now, until, breaker.opened + 1
-            breaker.result, breaker.errors = result, []
+            breaker.result, breaker.errors, breaker.wasted = result, [], []
 
     def released(self, name: str, kind: Kind) -> None:
         """Take note that the request to *name* was given up for a reason that is not its fault."""

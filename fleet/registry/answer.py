@@ -25,7 +25,12 @@ class Answer:
 
     @property
     def length(self) -> int | None:
-        """The announced size of the body in bytes, None where it is not announced."""
+        """The announced size of the body in bytes, None where it is not announced.
+
+        One that stands beside a transfer coding says nothing (RFC 9112, 6.3): the coding tells where the body ends.
+        """
+        if "transfer-encoding" in self.headers:
+            return None
         text = self.headers.get("content-length", "")
         return int(text) if text.isascii() and text.isdigit() else None
 

@@ -3,7 +3,7 @@
 import pytest
 
 from fleet.mirrors.attempt import AttemptResult
-from fleet.mirrors.breakers import ABSENT_S, ERRORS_WINDOW_S, LIAR_OPEN_S, LONGEST_OPEN_S, OPEN_S, Breakers
+from fleet.mirrors.breakers import ABSENT_S, ERRORS_WINDOW_S, LIAR_OPEN_S, LONG_S, LONGEST_OPEN_S, OPEN_S, Breakers
 from fleet.testing.clock import ManualClock
 
 AT_ONCE = ["unreachable", "timeout", "stalled", "slow", "wrong_bytes", "rate_limited"]
@@ -37,6 +37,29 @@ def test_three_server_errors_within_a_minute_open_it(breakers: Breakers, clock: 
     assert not breakers.open("blobs")
     breakers.failed("a", "blobs", AttemptResult.SERVER_ERROR)
     assert breakers.open("blobs")
+
+
+@pytest.mark.parametrize("result", [r for r in AttemptResult if r not in FOR_ALL])
+def test_whatever_fails_after_a_long_time_is_left_alone_with_everything(
+    breakers: Breakers, clock: ManualClock, result: AttemptResult
+) -> None:
+    breakers.failed("a", "blobs", result, waited_s=LONG_S)
+    assert set(breakers.open("blobs")) == set(breakers.open("manifests")) == {"a"}
+    assert " 0 s ago, and is left alone for" in breakers.open("blobs")["a"]
+
+
+def test_shorter_waits_add_up_unless_it_says_no(breakers: Breakers, clock: ManualClock) -> None:
+    """An endpoint that takes two seconds to say that something is not there is well; one that breaks off then is not."""
+    for _ in range(3):
+        breakers.failed("a", "blobs", AttemptResult.NOT_FOUND, waited_s=LONG_S * 0.6)
+    assert not breakers.open("blobs")
+    breakers.failed("a", "blobs", AttemptResult.CUT, waited_s=LONG_S * 0.6)
+    clock.advance(ERRORS_WINDOW_S)
+    breakers.failed("a", "blobs", AttemptResult.CUT, waited_s=LONG_S * 0.6)
+    assert not breakers.open("blobs")
+    breakers.failed("a", "blobs", AttemptResult.CUT, waited_s=LONG_S * 0.6)
+    assert breakers.open("blobs")
+    assert not breakers.open("manifests")
 
 
 def test_after_its_time_one_request_tries_and_the_others_wait(breakers: Breakers, clock: ManualClock) -> None:
