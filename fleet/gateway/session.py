@@ -225,10 +225,12 @@ class Session:
             kind="manifests",
             digest=digest,
             size=entry.size if entry else None,
-            cap=min(entry.size, MANIFEST_CAP_BYTES) if entry else MANIFEST_CAP_BYTES,
+            cap=MANIFEST_CAP_BYTES,
             whole=True,
         )
         try:
+            if entry is not None and entry.size > MANIFEST_CAP_BYTES:
+                raise RegistryError(f"cannot take a manifest of more than {MANIFEST_CAP_BYTES} bytes")
             await Fetch(wanted=wanted, sink=sink, means=self.means).run()
             # The content type is the word of a mirror; the document's own is proved by the digest.
             manifest = Manifest.read(sink.content, digest=digest)
