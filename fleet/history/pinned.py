@@ -1,7 +1,6 @@
 """What a plan pinned for the hosts of its rollout: once for all hosts of one shape, since most of a fleet are alike.
 
-The row of such a host holds the ids of its containers, and where the rest stands. It never changes, so a process reads each
-shape once.
+The row of such a host holds the ids of its containers, and where the rest stands.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -18,29 +17,14 @@ Targets = tuple[Target, ...]
 Pins = tuple[Mapping[str, Any], ...]
 """Targets without the ids of their containers."""
 
-_SHAPES: dict[tuple[UUID, int], Pins] = {}
-"""By rollout and number: what this process has read."""
-_REMEMBERED = 10_000
-
 _MANY = 500
 """Of more shapes than so many all of a rollout's are read."""
 
 
 def pins_of(connection: Connection, rollout_id: UUID, numbers: Collection[int]) -> dict[int, Pins]:
     """Return these shapes of a rollout."""
-    missing = [number for number in numbers if (rollout_id, number) not in _SHAPES]
-    found = {number: pins for number in numbers if (pins := _SHAPES.get((rollout_id, number))) is not None}
-    if missing:
-        read = _read(connection, rollout_id, missing)
-        if len(_SHAPES) + len(read) > _REMEMBERED:
-            _SHAPES.clear()
-        if len(read) <= _REMEMBERED:
-            _SHAPES.update({(rollout_id, number): pins for number, pins in read.items()})
-        found |= read
-    return found
-
-
-def _read(connection: Connection, rollout_id: UUID, numbers: Collection[int]) -> dict[int, Pins]:
+    if not numbers:
+        return {}
     c = rollout_shapes.c
     query = select(c.number, c.pins).where(c.rollout_id == rollout_id)
     if len(numbers) <= _MANY:
