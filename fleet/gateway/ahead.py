@@ -59,11 +59,11 @@ class Stretch:
         self.size += count
 
     @property
-    def behind(self) -> bool:
+    def follows(self) -> bool:
         """Nothing is to be done with bytes that do not count yet."""
         return False
 
-    def follow(self) -> None:
+    def follow(self, written: Callable[[int], int]) -> None:
         """Do nothing."""
 
 

@@ -1,5 +1,6 @@
 """Looks at how fast one body comes: is it below the floor, and does one connection bring all that the line bears."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -37,8 +38,9 @@ class Gauge:
         self._step = self._look = limits.flowing_bytes
 
     def until_look(self, size: int) -> int:
-        """Return how many bytes after *size* it is to be told at the latest."""
-        return max(self.size + self._look - size, 1) if self.flowing else self.limits.gauge_bytes
+        """Return how many bytes after *size* it is to be told at the latest: soon while it is young, later at any time."""
+        young = self.flowing is not None and self._step < self.limits.gauge_bytes
+        return max(self.size + self._look - size, 1) if young else sys.maxsize
 
     def came(self, count: int, size: int) -> None:
         """Take note of *count* bytes, be they of use or not, after which the whole is *size*; raise SourceFailed if slow."""

@@ -1,7 +1,10 @@
 """The rest of a long body, read and written in a thread, and hashed in another: all leave the interpreter to others meanwhile."""
 
+import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 from fleet.clock import Clock
@@ -13,6 +16,8 @@ ROOM_BYTES = 256 * 1024
 """How much is in memory at a time."""
 GULP_S = 0.2
 """So often the event loop hears how far it is, and a pull that was given up ends."""
+NEWS_BYTES = 1024 * 1024
+"""So much is written before whoever hashes hears of it: to be woken costs a moment."""
 
 
 @runtime_checkable
@@ -33,12 +38,15 @@ class Basin(Protocol):
         ...
 
     @property
-    def behind(self) -> bool:
-        """Whether there is something to ``follow``."""
+    def follows(self) -> bool:
+        """Whether ``follow`` does anything."""
         ...
 
-    def follow(self) -> None:
-        """Do what is still to be done with the bytes that count, which another thread may do; raise OSError."""
+    def follow(self, written: Callable[[int], int]) -> None:
+        """Do what is to be done with the bytes behind whoever pours, in another thread; raise OSError.
+
+        *written*, told how far this is, waits for more and returns how far there is some; no further: it is over.
+        """
         ...
 
 
@@ -65,7 +73,8 @@ class Pouring:
             most = min(most, self.gauge.until_look(before))
             gulp = _Gulp(self.rest, self.basin, before, most)
             try:
-                await to_their_ends(gulp.run, *([self.basin.follow] if self.basin.behind else []))
+                behind = [partial(self.basin.follow, gulp.written)] if self.basin.follows else []
+                await to_their_ends(gulp.run, *behind)
             finally:
                 self.basin.poured(gulp.got, self.source)
             if gulp.got:
@@ -84,11 +93,34 @@ class _Gulp:
     at: int
     most: int
     got: int = 0
+    _over: bool = False
+    _news: threading.Condition = field(default_factory=threading.Condition)
 
     def run(self) -> None:
         """Read and pour at most so many bytes, for about GULP_S seconds."""
+        try:
+            self._pour()
+        finally:
+            self._tell(over=True)
+
+    def written(self, beyond: int) -> int:
+        """Wait until much is written after *beyond*, and return where it ends; return *beyond* once all is over."""
+        with self._news:
+            self._news.wait_for(lambda: self._over or self.at + self.got >= beyond + NEWS_BYTES)
+        return beyond if self._over else self.at + self.got
+
+    def _pour(self) -> None:
         room, until = memoryview(bytearray(min(ROOM_BYTES, self.most))), time.monotonic() + GULP_S
+        told = 0
         while self.got < self.most and (left_s := until - time.monotonic()) > 0:
             count = self.rest.read_into(room[: self.most - self.got], left_s)
             self.basin.pour(room[:count], self.at + self.got)
             self.got += count
+            if self.got - told >= NEWS_BYTES:
+                told = self.got
+                self._tell()
+
+    def _tell(self, *, over: bool = False) -> None:
+        with self._news:
+            self._over = over
+            self._news.notify()

@@ -6,6 +6,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -16,8 +17,10 @@ READ_BYTES = 256 * 1024
 """How much of a file is in memory at a time."""
 FOLLOWED_BYTES = 64 * 1024 * 1024
 """How much is hashed before whoever wants an end of it is heard: a fifth of a second on a slow processor."""
+AT_ONCE_BYTES = 1024 * 1024
+"""How much is hashed before whoever follows asks whether it is over."""
 NOTED_BYTES = 4 * 1024 * 1024
-"""So often is written down who gave what; what came since is fetched again after a crash."""
+"""So often is written down who gave what, or when a reading thread tells; what came since is fetched again after a crash."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,13 +213,25 @@ class SpoolFile(_Account):
             await self._catch_up()
 
     @property
+    def follows(self) -> bool:
+        """There is something to be hashed behind whoever pours."""
+        return True
+
+    def follow(self, written: Callable[[int], int]) -> None:
+        """Hash, in a thread, what another one writes; raise OSError where it cannot be read.
+
+        *written*, told how far this is, waits for more and returns how far there is some; no further: it is over.
+        """
+        while (end := written(self._hashed)) > self._hashed:
+            self._hash(min(end, self._hashed + AT_ONCE_BYTES))
+
+    @property
     def behind(self) -> bool:
-        """Whether there is something to ``follow``."""
+        """Whether bytes that count are not hashed yet."""
         return self._hashed < self._size
 
-    def follow(self) -> None:
-        """Hash some of what counts by now, in a thread, while others write; raise OSError where it cannot be read."""
-        end, room = min(self._size, self._hashed + FOLLOWED_BYTES), memoryview(bytearray(READ_BYTES))
+    def _hash(self, end: int) -> None:
+        room = memoryview(bytearray(READ_BYTES))
         while self._hashed < end:
             count = os.preadv(self._file, [room[: end - self._hashed]], self._hashed)
             if not count:
@@ -269,7 +284,7 @@ class SpoolFile(_Account):
 
     async def _catch_up(self) -> None:
         while self.behind:
-            await to_their_ends(self.follow)
+            await to_their_ends(partial(self._hash, min(self._size, self._hashed + FOLLOWED_BYTES)))
 
     def _write_down(self) -> None:
         if self._size - self._noted >= NOTED_BYTES:

@@ -252,11 +252,15 @@ def _comes(own: socket.socket, within_s: float) -> bool:
 
 def _take_in(own: socket.socket, room: memoryview, within_s: float) -> int | None:
     """Read what has come into *room*; return how much, 0 at the end, None where nothing came in time."""
-    try:
-        return own.recv_into(room) if _comes(own, within_s) else None
-    except BlockingIOError:
-        # What was announced was thrown away: its checksum was wrong.
+    with contextlib.suppress(BlockingIOError):
+        # On a fast line there is always something.
+        return own.recv_into(room)
+    if not _comes(own, within_s):
         return None
+    with contextlib.suppress(BlockingIOError):
+        return own.recv_into(room)
+    # What was announced was thrown away: its checksum was wrong.
+    return None
 
 
 async def _connected(host: str, port: int, local_address: str | None, refuses: Refusal) -> socket.socket:

@@ -54,10 +54,34 @@ def test_however_bytes_come_all_of_them_are_hashed_in_their_order(file: SpoolFil
 
 
 def test_what_was_poured_is_hashed_while_more_is_written(file: SpoolFile) -> None:
-    pour(file, LAYER[:READ_BYTES])
-    asyncio.run(to_their_ends(file.follow, lambda: file.pour(memoryview(LAYER)[READ_BYTES:], READ_BYTES)))
+    """Whoever writes waits here until what it wrote before is hashed, which it would in vain were they done in turn."""
+    pour(file, LAYER[:1000])
+    at, told, heard = 1000, threading.Event(), threading.Event()
+    asked: list[int] = []
+
+    def write() -> None:
+        nonlocal at
+        while at < len(LAYER):
+            end = min(at + READ_BYTES, len(LAYER))
+            file.pour(memoryview(LAYER)[at:end], at)
+            at = end
+            heard.clear()
+            told.set()
+            assert heard.wait(30)
+
+    def written(beyond: int) -> int:
+        asked.append(beyond)
+        if len(asked) > 1:
+            heard.set()
+        if beyond < len(LAYER):
+            assert told.wait(30)
+            told.clear()
+        return at
+
+    asyncio.run(to_their_ends(write, lambda: file.follow(written)))
+    assert asked == [0, *range(1000 + READ_BYTES, len(LAYER), READ_BYTES), len(LAYER)]
+    file.poured(len(LAYER) - 1000, SOURCE)
     assert not file.behind
-    file.poured(len(LAYER) - READ_BYTES, SOURCE)
     assert proved(file)
 
 
