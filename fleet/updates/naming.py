@@ -102,7 +102,9 @@ def would_wait(engine: Engine, reference: Reference, attempts: Sequence[Attempt]
     Engines have no limit of time for that, and each pull would cost all of ADOPT_S.
     """
     silent = {attempt.source for attempt in attempts if attempt.result in _SILENT}
-    return reference.registry == DOCKER_HUB and any(url.rstrip("/") in silent for url in engine.facts().mirrors)
+    if not silent or reference.registry != DOCKER_HUB:
+        return False
+    return any(url.rstrip("/") in silent for url in engine.facts().mirrors)
 
 
 def take_name(engine: Engine, name: str) -> None:
