@@ -87,6 +87,11 @@ def _bracketed(host: str) -> str:
 def _proxy_url(proxy: str) -> str:
     url = proxy if "://" in proxy else f"http://{proxy}"
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https", "socks5", "socks5h") or not parts.hostname:
+    if parts.scheme.startswith("socks"):
+        raise BadInput(
+            "cannot use the proxy in HTTP_PROXY or HTTPS_PROXY: it is one for SOCKS, which Fleet does not speak; name one for"
+            " HTTP (http://host:port), or the hosts that are reached without it in NO_PROXY"
+        )
+    if parts.scheme not in ("http", "https") or not parts.hostname:
         raise BadInput("cannot use the proxy in HTTP_PROXY or HTTPS_PROXY; expected http://host:port")
     return url

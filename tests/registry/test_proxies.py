@@ -37,6 +37,14 @@ def test_the_proxy_of_a_url(case: dict[str, Any]) -> None:
     assert proxies.for_url(case["url"]) == case["proxy"]
 
 
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1", "socks5h://ann:hunter2@host:1", "SOCKS4A://host"])
+def test_a_socks_proxy_is_refused_with_what_to_do(proxy: str) -> None:
+    """Go's programs speak to the first, as their own cases have it."""
+    with pytest.raises(BadInput, match=r"cannot use the proxy .* SOCKS, .*http://host:port.* NO_PROXY") as caught:
+        Proxies(https=proxy).for_url("https://example.com/")
+    assert "hunter2" not in str(caught.value)
+
+
 @pytest.mark.parametrize("proxy", ["foo://host", "http://", "http://:8080"])
 def test_a_proxy_that_is_none_is_refused_in_words(proxy: str) -> None:
     """The setting is named, its value (which may hold a password) is not."""
