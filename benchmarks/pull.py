@@ -131,15 +131,20 @@ def _shared(host: Host, origin: Registry) -> None:
 
 @contextlib.contextmanager
 def _agent(host: Host) -> Iterator[Callable[[str, Digest, Registry], Any]]:
-    """Start a process on *host* that pulls through a gateway; give what asks it to, and returns the outcome."""
+    """Start a process on *host* that pulls through a gateway; give what asks it to, and returns the outcome.
+
+    As an agent it keeps its gateway from pull to pull, with whom it trusts: to read the system's authorities takes a moment,
+    and belongs to the first pull from a registry. The engine on the other side lives as long.
+    """
     process = host.machine.talk(sys.executable, pulls_on_host.__file__)
     assert process.stdin is not None
     assert process.stdout is not None
-    asks, answers = process.stdin, process.stdout
+    asks, answers, state = process.stdin, process.stdout, str(host.machine.folder / f"agent{next(_NUMBERS)}")
 
     def pull(reference: str, digest: Digest, registry: Registry) -> Any:
         order: dict[str, Any] = {
-            "state": str(host.machine.folder / f"agent{next(_NUMBERS)}"),
+            "state": state,
+            "kept": True,
             "insecure": [] if registry.tls else [registry.host],
             "pulls": [(reference, str(digest), [])],
         }

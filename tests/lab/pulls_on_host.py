@@ -1,9 +1,10 @@
 """Pulls by the program's own puller, as a process that is told what to do line by line: run on a machine of the lab.
 
 Each line is JSON: ``state`` (a folder), ``pulls`` (each a reference, a digest, and the mirrors of the policy), and
-``insecure`` (registries in plain http). A line has a gateway of its own, which knows nothing of the lines before. Each
-outcome is answered with one line of JSON, with the id and the digests that the engine then has under the reference's
-name. It has a password of Docker Hub, which no mirror may ever see.
+``insecure`` (registries in plain http). A line has a gateway of its own, which knows nothing of the lines before, unless
+it says ``kept``: then the lines of one state have one gateway, as those of one agent. Each outcome is answered with one
+line of JSON, with the id and the digests that the engine then has under the reference's name. It has a password of Docker
+Hub, which no mirror may ever see.
 """
 
 import json
@@ -40,13 +41,21 @@ class HubLogin:
 
 def main() -> None:
     """Do what each line says, to the last; or what the arguments after ``--once`` say."""
-    engine = connect(os.environ["DOCKER_HOST"])
+    engine, kept = connect(os.environ["DOCKER_HOST"]), dict[str, Puller]()
     for line in sys.argv[2:] or sys.stdin:
-        _pull(json.loads(line), engine)
+        asked = json.loads(line)
+        puller = kept.get(asked["state"]) or _puller(asked, engine)
+        _pull(asked, engine, puller)
+        if asked.get("kept"):
+            kept[asked["state"]] = puller
+        else:
+            puller.close()
+    for puller in kept.values():
+        puller.close()
 
 
-def _pull(asked: Any, engine: Engine) -> None:
-    """Pull, and print what came of each."""
+def _puller(asked: Any, engine: Engine) -> Puller:
+    """Begin as an agent does at its start: what that takes is no part of a pull."""
     state, insecure = Path(asked["state"]), tuple(asked.get("insecure", ()))
     state.mkdir(exist_ok=True)
     puller = Puller(
@@ -57,15 +66,18 @@ def _pull(asked: Any, engine: Engine) -> None:
         credentials=HubLogin(),
         clock=SystemClock(),
     )
-    # As an agent does at its start: what that takes is no part of a pull.
     puller.open()
+    return puller
+
+
+def _pull(asked: Any, engine: Engine, puller: Puller) -> None:
+    """Pull, and print what came of each."""
     for name, digest, mirrors in asked["pulls"]:
         reference, policy = Reference.parse(name), Policy(mirrors=parse_mirrors(mirrors))
         outcome = puller.pull(reference, Digest.parse(digest), pull_id=uuid4(), policy=policy, progress=lambda _: None)
         image = engine.image(reference.familiar) or {}
         told = {"outcome": asdict(outcome), "id": image.get("Id", ""), "digests": image.get("RepoDigests") or []}
         print(json.dumps(told, default=str), flush=True)
-    puller.close()
 
 
 if __name__ == "__main__":
