@@ -61,7 +61,7 @@ def policy(db: Database, kind: PolicyKind, subject: str = "") -> PolicyRow | Non
 def policies(db: Database) -> list[PolicyRow]:
     """Return every document, fleet first."""
     with db.reading() as connection:
-        return _rows(connection)
+        return policy_rows(connection)
 
 
 def set_policy(
@@ -94,7 +94,7 @@ def effective_policy(db: Database, host_id: UUID) -> EffectivePolicy:
     """Return what holds for one host; raises NotFound."""
     with db.reading() as connection:
         found = find(connection, hosts, host_id, what="host")
-        return effective(_rows(connection), host_id, found["labels"])
+        return effective(policy_rows(connection), host_id, found["labels"])
 
 
 def effective_policies(db: Database) -> dict[UUID, EffectivePolicy]:
@@ -121,7 +121,7 @@ def effective_for(connection: Connection, host_ids: Iterable[UUID] | None = None
     query = select(hosts.c.id, hosts.c.labels)
     query = query.where(hosts.c.removed_at.is_(None) if host_ids is None else among(connection, hosts.c.id, host_ids))
     holding = Holding(connection)
-    return {id: holding.of(id, labels) for id, labels in connection.execute(query)}
+    return {id: holding.of(id, labels) for id, labels in connection.execute(query).all()}
 
 
 class Holding:
@@ -129,7 +129,7 @@ class Holding:
 
     def __init__(self, connection: Connection) -> None:
         """Read the documents."""
-        self._rows = _rows(connection)
+        self._rows = policy_rows(connection)
         self._own = {row.subject for row in self._rows if row.kind is PolicyKind.HOST}
         self._read: dict[tuple[str, ...], EffectivePolicy] = {}
 
@@ -185,7 +185,8 @@ def _where(row: PolicyRow) -> str:
 _ORDER = {kind: place for place, kind in enumerate(PolicyKind)}
 
 
-def _rows(connection: Connection) -> list[PolicyRow]:
+def policy_rows(connection: Connection) -> list[PolicyRow]:
+    """Return every document, in the order in which later ones stand in place of earlier ones."""
     rows = [PolicyRow(**row) for row in connection.execute(select(table)).mappings()]
     return sorted(rows, key=lambda row: (_ORDER[row.kind], row.subject))
 

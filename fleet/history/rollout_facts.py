@@ -12,7 +12,7 @@ from fleet.history.fact_tables import commands
 from fleet.history.hosts import SILENT_AFTER
 from fleet.history.inventory_tables import hosts, images
 from fleet.history.late_joiners import late_hosts
-from fleet.history.pinned import pinned_images
+from fleet.history.own_windows import Admission
 from fleet.history.refusing import refused
 from fleet.history.rollout_tables import rollout_hosts, rollouts, waves
 from fleet.history.stopping import ZONE_LABEL
@@ -22,8 +22,7 @@ from fleet.history.wave_counts import counts_of
 from fleet.rollouts.facts import Candidate, CapFacts, RolloutFacts, Superseding, WaveFacts
 from fleet.rollouts.holding import IN_A_ROW
 from fleet.rollouts.spec import LateJoiners, RolloutSpec
-from fleet.rollouts.states import BAD, LIVE, WAITING, FailureClass, Hold, HostState, RolloutState, WaveState
-from fleet.rollouts.windows import HOST_ZONE
+from fleet.rollouts.states import BAD, LIVE, FailureClass, Hold, HostState, RolloutState, WaveState
 
 _LEAST_NEXT = 100
 """So many pending hosts of a wave are looked at, however few may be dispatched."""
@@ -50,7 +49,8 @@ def facts_of(connection: Connection, row: RowMapping, now: datetime, sizes: Size
     # What is only asked for in order to dispatch is left alone while nothing can be: it is of the fleet's size.
     open_ = _with_room(row, spec, known)
     caps = caps_of(connection, sizes) if open_ else []
-    candidates = _candidates(connection, row, open_, spec.max_parallel, caps, now)
+    admission = Admission(connection, row, spec)
+    candidates = _candidates(connection, row, open_, spec.max_parallel, caps, admission, now)
     infrastructure, engine = _in_a_row(connection, row)
     return RolloutFacts(
         id=id,
@@ -61,7 +61,7 @@ def facts_of(connection: Connection, row: RowMapping, now: datetime, sizes: Size
         candidates=candidates,
         holds=frozenset(Hold(hold) for hold in row["holds"]),
         caps=_met(caps, candidates),
-        zones=_zones(connection, row, spec),
+        times=admission.times(),
         dispatched_last_minute=_dispatched(connection, id, now) if candidates else 0,
         forgiven=(row["forgiven"] or 0) if failed else 0,
         late=len(late_hosts(connection, row)) if spec.late_joiners is LateJoiners.CONVERGE else 0,
@@ -131,6 +131,7 @@ def _candidates(
     open_waves: Sequence[int],
     most: int,
     caps: Sequence[Cap],
+    admission: Admission,
     now: datetime,
 ) -> tuple[Candidate, ...]:
     """Return the first pending hosts of waves that were opened, but for those that surely cannot be dispatched now."""
@@ -147,7 +148,7 @@ def _candidates(
             hosts.c.last_seen_at > now - SILENT_AFTER, ~busy, not_(frozen(holding(connection, now))), not_(refused())
         )
         .where(or_(c.not_before.is_(None), c.not_before <= now))
-        .where(or_(unhealthy(), not_(_full(caps))))
+        .where(or_(unhealthy(), not_(_full(caps))), not_(admission.shut(now)))
         .order_by(c.wave, c.position)
         .limit(most)
     )
@@ -162,6 +163,7 @@ def _candidates(
             labels=labels,
             unavailable=bool(unavailable),
             zone=labels.get(ZONE_LABEL, "UTC"),
+            windows=admission.windows_of(host_id, labels),
         )
         for host_id, wave, position, not_before, name, labels, unavailable in rows
     )
@@ -180,15 +182,6 @@ def _met(caps: Sequence[Cap], candidates: Sequence[Candidate]) -> tuple[CapFacts
         for cap in caps
         if (cap.label, cap.value) in values
     )
-
-
-def _zones(connection: Connection, row: RowMapping, spec: RolloutSpec) -> frozenset[str]:
-    if not any(window.zone == HOST_ZONE for window in spec.windows):
-        return frozenset()
-    zone = func.coalesce(hosts.c.labels[ZONE_LABEL].as_string(), "UTC")
-    query = select(zone).join(rollout_hosts, hosts.c.id == rollout_hosts.c.host_id).distinct()
-    waiting = rollout_hosts.c.state.in_((*WAITING, *LIVE))
-    return frozenset(connection.execute(query.where(rollout_hosts.c.rollout_id == row["id"], waiting)).scalars())
 
 
 def _dispatched(connection: Connection, id: UUID, now: datetime) -> int:
@@ -241,7 +234,9 @@ def _pinned(connection: Connection, id: UUID) -> frozenset[tuple[str, str]]:
     if id not in _PINNED:
         if len(_PINNED) >= _REMEMBERED:
             _PINNED.clear()
-        _PINNED[id] = pinned_images(connection, id)
+        query = select(rollout_hosts.c.targets).where(rollout_hosts.c.rollout_id == id)
+        every = connection.execute(query).scalars()
+        _PINNED[id] = frozenset((target["image"], target["digest"]) for targets in every for target in targets)
     return _PINNED[id]
 
 

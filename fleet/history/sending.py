@@ -44,7 +44,8 @@ def due_commands(
     """Move every due command on, and return those that have a message, with it; others keep off until *lease_until*."""
     due = (commands.c.ended_at.is_(None), commands.c.due_at <= now, commands.c.deadline > now)
     ids = select(commands.c.rollout_id).where(*due).distinct()
-    query = select(rollouts.c.id, rollouts.c.state, rollouts.c.holds, rollouts.c.spec).where(rollouts.c.id.in_(ids))
+    looked_at = (rollouts.c.id, rollouts.c.state, rollouts.c.holds, rollouts.c.spec, rollouts.c.way_back_of)
+    query = select(*looked_at).where(rollouts.c.id.in_(ids))
     # Shared with other senders, and against those who hold or abort a rollout meanwhile.
     locked = query.order_by(rollouts.c.id).with_for_update(read=True, skip_locked=True)
     looked = {row.id: row for row in connection.execute(locked)}
@@ -68,7 +69,8 @@ def due_commands(
         connection,
         (each for id, each in loaded.items() if answers[id] is not Answer.SEND or each.state not in _OFFERED),
     )
-    closed = shut(connection, loaded.values(), specs, now)
+    ways_back = {id for id, rollout in looked.items() if rollout.way_back_of is not None}
+    closed = shut(connection, loaded.values(), specs, now, ways_back)
     reads = _reads(connection, loaded.values())
     found: list[tuple[Command, Down]] = []
     cancels = []

@@ -1,6 +1,6 @@
 """Where stops are honoured once a plan is a rollout: before a host is dispatched, and before each of its messages."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,7 @@ from fleet.history.among import among
 from fleet.history.inbox_pulls import tagged
 from fleet.history.inventory_tables import hosts
 from fleet.history.moves import Command, HostTry
+from fleet.history.own_windows import OwnWindows
 from fleet.history.refusing import refusals
 from fleet.history.stops import StopRow, holding
 from fleet.images.reference import Reference
@@ -43,21 +44,25 @@ def what_stops(connection: Connection, commands: Iterable[Command], stops: list[
 
 
 def shut(
-    connection: Connection, commands: Iterable[Command], specs: Mapping[UUID, RolloutSpec], now: datetime
+    connection: Connection,
+    commands: Iterable[Command],
+    specs: Mapping[UUID, RolloutSpec],
+    now: datetime,
+    ways_back: Collection[UUID] = (),
 ) -> set[UUID]:
-    """Return which of *commands* wait for the go that their rollout's windows and freezes do not allow now."""
-    waiting = [
-        command
-        for command in commands
-        if command.state in (CommandState.READY, CommandState.APPLYING)
-        and (specs[command.rollout_id].windows or specs[command.rollout_id].freezes)
-    ]
-    known = _known(connection, {command.host_id for command in waiting})
+    """Return which of *commands* wait for the go that windows and freezes do not allow now: of their rollout, or windows
+    of their host's policy, which keep no way back.
+    """
+    waiting = [each for each in commands if each.state in (CommandState.READY, CommandState.APPLYING)]
+    own = OwnWindows(connection) if waiting else None
+    bound = [each for each in waiting if own or specs[each.rollout_id].windows or specs[each.rollout_id].freezes]
+    known = _known(connection, {command.host_id for command in bound})
     found = set()
-    for command in waiting:
+    for command in bound:
         name, labels = known.get(command.host_id, ("", {}))
         zone = labels.get(ZONE_LABEL, "UTC")
-        if not may_go_at(specs[command.rollout_id], name, dict(labels), zone, now):
+        mine = own.of(command.host_id, labels) if own and command.rollout_id not in ways_back else ()
+        if not may_go_at(specs[command.rollout_id], name, dict(labels), zone, now, mine):
             found.add(command.id)
     return found
 
@@ -94,4 +99,4 @@ def _known(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, tuple[str,
     if not (named := set(ids)):
         return {}
     query = select(hosts.c.id, hosts.c.name, hosts.c.labels).where(among(connection, hosts.c.id, named))
-    return {row.id: (row.name, row.labels) for row in connection.execute(query)}
+    return {row.id: (row.name, row.labels) for row in connection.execute(query).all()}

@@ -105,10 +105,11 @@ def look(connection: Connection) -> None:
 
 def frozen(stops: list[StopRow]) -> ColumnElement[bool]:
     """Return the condition, over ``hosts``, that a host is under one of *stops*."""
-    return or_(false(), *(_takes(stop.selector) for stop in stops if stop.kind is StopKind.FREEZE))
+    return or_(false(), *(takes(stop.selector) for stop in stops if stop.kind is StopKind.FREEZE))
 
 
-def _takes(selector: Selector) -> ColumnElement[bool]:
+def takes(selector: Selector) -> ColumnElement[bool]:
+    """Return the condition, over ``hosts``, that *selector* takes a host; it knows no ``[...]``."""
     names = or_(*(hosts.c.name.like(_like(glob), escape="\\") for glob in selector.hosts)) if selector.hosts else true()
     # A host without the label is not under it: false and unknown is false, where unknown alone would be neither.
     there = (hosts.c.labels[key].as_string().is_not(None) for key in selector.labels)

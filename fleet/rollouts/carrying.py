@@ -169,7 +169,7 @@ def _rearrange(
                 place.wave = number
         case AdmitLate(number=number):
             late = ledger.late.pop(row.id, [])
-            row.zones |= {machines[host_id].zone for host_id in late}
+            row.times |= {(machines[host_id].zone, ledger.windows_of(row, host_id)) for host_id in late}
             for host_id in late:
                 row.places[host_id] = Place(
                     host_id=host_id, wave=number, position=len(row.places), release=row.release, since=now
@@ -185,8 +185,9 @@ def step(ledger: Ledger, row: RolloutRow, host_id: UUID, now: datetime) -> bool:
     next_ = _NEXT.get(place.state)
     if next_ is None:
         return False
+    own = ledger.windows_of(row, host_id)
     stopped = place.state is HostState.READY and not may_go_at(
-        row.spec, machine.name, machine.labels, machine.zone, now
+        row.spec, machine.name, machine.labels, machine.zone, now, own
     )
     answer = look_again(_COMMAND[place.state], row.state, frozenset(row.holds))
     if answer is Answer.CALL_OFF:

@@ -1,11 +1,12 @@
 """The active time of a wave: while it is open, unheld, and within windows; what a deadline is measured in."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from fleet.rollouts.decisions import Decision, StartClock, StopClock
 from fleet.rollouts.facts import RolloutFacts, WaveFacts
 from fleet.rollouts.states import WaveState
-from fleet.rollouts.windows import HOST_ZONE, Times, joined
+from fleet.rollouts.windows import Times, joined
 
 
 def clock(facts: RolloutFacts, wave: WaveFacts, now: datetime) -> tuple[Decision, ...]:
@@ -33,10 +34,10 @@ def active_ms(facts: RolloutFacts, wave: WaveFacts, now: datetime) -> int:
     """
     if wave.active_since is None or now <= wave.active_since:
         return wave.active_ms
-    zones = facts.zones if any(window.zone == HOST_ZONE for window in facts.spec.windows) else frozenset({"UTC"})
+    asked = facts.times or frozenset({("UTC", ())})
     # A freeze of some hosts only does not stop the wave's time.
     all_ = tuple(freeze for freeze in facts.spec.freezes if not freeze.selector.document())
     times = Times(windows=facts.spec.windows, freezes=all_, apply_ms=facts.spec.tries.apply_timeout_ms)
-    spans = joined(span for zone in zones for span in times.spans(wave.active_since, now, zone))
+    spans = joined(span for zone, own in asked for span in replace(times, own=own).spans(wave.active_since, now, zone))
     passed = sum((end - begin for begin, end in spans), timedelta())
     return wave.active_ms + passed // timedelta(milliseconds=1)

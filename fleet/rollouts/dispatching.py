@@ -9,7 +9,7 @@ from fleet.rollouts.decisions import Dispatch
 from fleet.rollouts.facts import Candidate, RolloutFacts
 from fleet.rollouts.spec import RolloutSpec
 from fleet.rollouts.states import LIVE, WaveState
-from fleet.rollouts.windows import Times
+from fleet.rollouts.windows import Times, Window
 
 
 def dispatches(facts: RolloutFacts, now: datetime) -> tuple[Dispatch, ...]:
@@ -39,9 +39,13 @@ def times_of(spec: RolloutSpec) -> Times:
     return Times(windows=spec.windows, freezes=spec.freezes, apply_ms=spec.tries.apply_timeout_ms)
 
 
-def may_go_at(spec: RolloutSpec, name: str, labels: dict[str, str], zone: str, now: datetime) -> bool:
-    """Tell whether windows and freezes of the rollout let a recreate begin now on this host: asked before every go."""
-    return times_of(spec).for_host(name, labels).admits(now, zone)
+def may_go_at(
+    spec: RolloutSpec, name: str, labels: dict[str, str], zone: str, now: datetime, own: tuple[Window, ...] = ()
+) -> bool:
+    """Tell whether windows and freezes of the rollout, and windows of the host's *own* policy, let a recreate begin now:
+    asked before every go.
+    """
+    return times_of(spec).for_host(name, labels, own).admits(now, zone)
 
 
 def _touchable(state: WaveState) -> bool:
@@ -52,9 +56,15 @@ def _may_go(candidate: Candidate, spec: RolloutSpec, times: Times, now: datetime
     waited = candidate.not_before is None or now >= candidate.not_before
     if not candidate.reachable or candidate.busy or candidate.stopped or not waited:
         return False
-    if not spec.windows and not spec.freezes:
+    if not times.bind() and not candidate.windows:
         return True
-    # The pull may begin before a window does, but not so long before that its time runs out on the wait for the go.
-    ahead = now + timedelta(milliseconds=spec.tries.pull_timeout_ms)
-    mine = times.for_host(candidate.name, dict(candidate.labels))
-    return mine.next_admissible(now, ahead, candidate.zone) is not None
+    mine = times.for_host(candidate.name, dict(candidate.labels), candidate.windows)
+    return mine.next_admissible(now, ahead_of(spec, now), candidate.zone) is not None
+
+
+def ahead_of(spec: RolloutSpec, now: datetime) -> datetime:
+    """Return by when a recreate must be able to begin on a host that is dispatched at *now*.
+
+    The pull may begin before a window does, but not so long before that its time runs out on the wait for the go.
+    """
+    return now + timedelta(milliseconds=spec.tries.pull_timeout_ms)

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from fleet.rollouts.spec import RolloutSpec
 from fleet.rollouts.states import Hold, HostState, RolloutState, WaveState
+from fleet.rollouts.windows import Window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,8 @@ class Candidate:
     """For caps, and for the selectors of freezes."""
     zone: str = "UTC"
     """Its time zone, for windows in the host's own time."""
+    windows: tuple[Window, ...] = ()
+    """Those that its policy gives it, besides the rollout's; none: it may go at any time."""
     not_before: datetime | None = None
     """When its next try may begin; None: at once."""
 
@@ -109,8 +112,10 @@ class RolloutFacts:
     holds: frozenset[Hold] = frozenset()
     caps: tuple[CapFacts, ...] = ()
     """Those that the candidates' labels meet."""
-    zones: frozenset[str] = frozenset()
-    """The time zones of its hosts; needed only where a window is in the host's own."""
+    times: frozenset[tuple[str, tuple[Window, ...]]] = frozenset()
+    """The time zones of its hosts that are not done, each with the windows that their policies give them; needed only where
+    there are such windows, or one of the rollout's is in the host's own time.
+    """
     dispatched_last_minute: int = 0
     forgiven: int = 0
     """Failures over all waves that a person has seen and accepted."""

@@ -16,6 +16,7 @@ from fleet.rollouts.facts import Candidate, CapFacts, RolloutFacts, Superseding,
 from fleet.rollouts.spec import RolloutSpec
 from fleet.rollouts.states import LIVE, WAITING, FailureClass, Hold, HostState, RolloutState, WaveState
 from fleet.rollouts.waves import PlacedHost, cut
+from fleet.rollouts.windows import Window
 
 _MINUTE = timedelta(minutes=1)
 
@@ -28,6 +29,8 @@ class Machine:
     name: str
     labels: dict[str, str] = field(default_factory=dict)
     zone: str = "UTC"
+    windows: tuple[Window, ...] = ()
+    """Those that its policy gives it."""
     online: bool = True
     unhealthy: bool = False
     """Whether what it was last brought to does not run well."""
@@ -87,8 +90,8 @@ class RolloutRow:
     ended_at: datetime | None = None
     waves: list[WaveRow]
     places: dict[UUID, Place]
-    zones: frozenset[str] = frozenset()
-    """The zones of its hosts."""
+    times: frozenset[tuple[str, tuple[Window, ...]]] = frozenset()
+    """The zones of its hosts, each with the windows that their policies give them; those keep no way back."""
     holds: set[Hold] = field(default_factory=set)
     forgiven: int = 0
     undoes: UUID | None = None
@@ -127,10 +130,8 @@ class Ledger:
             for host_id in wave:
                 places[host_id] = Place(host_id=host_id, wave=number, position=len(places), release=release, since=now)
         waves = [WaveRow(number=number) for number in range(len(spec.waves))]
-        zones = frozenset(self.machines[host_id].zone for host_id in places)
-        row = RolloutRow(
-            id=id, spec=spec, release=release, created_at=now, waves=waves, places=places, zones=zones, undoes=undoes
-        )
+        row = RolloutRow(id=id, spec=spec, release=release, created_at=now, waves=waves, places=places, undoes=undoes)
+        row.times = frozenset((self.machines[id].zone, self.windows_of(row, id)) for id in places)
         self.rollouts[id] = row
         return row
 
@@ -142,7 +143,7 @@ class Ledger:
         for place in row.places.values():
             by_wave[place.wave].append(place)
         candidates = tuple(
-            self._candidate(place, busy)
+            self._candidate(row, place, busy)
             for number in sorted(touched)
             for place in by_wave[number]
             if place.state is HostState.PENDING
@@ -156,7 +157,7 @@ class Ledger:
             candidates=candidates,
             holds=frozenset(row.holds),
             caps=self.cap_facts(),
-            zones=row.zones,
+            times=row.times,
             dispatched_last_minute=sum(1 for _ in takewhile(lambda at: now - at < _MINUTE, reversed(row.dispatched))),
             forgiven=row.forgiven,
             late=len(self.late.get(row.id, ())),
@@ -182,7 +183,11 @@ class Ledger:
             ]
         return tuple(found)
 
-    def _candidate(self, place: Place, busy: set[UUID]) -> Candidate:
+    def windows_of(self, row: RolloutRow, host_id: UUID) -> tuple[Window, ...]:
+        """Return the windows of a host's own policy, as far as they bind a rollout: none binds a way back."""
+        return () if row.undoes is not None else self.machines[host_id].windows
+
+    def _candidate(self, row: RolloutRow, place: Place, busy: set[UUID]) -> Candidate:
         machine = self.machines[place.host_id]
         return Candidate(
             host_id=place.host_id,
@@ -194,6 +199,7 @@ class Ledger:
             name=machine.name,
             labels=machine.labels,
             zone=machine.zone,
+            windows=self.windows_of(row, place.host_id),
             not_before=place.not_before,
         )
 

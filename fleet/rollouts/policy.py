@@ -12,6 +12,8 @@ from fleet.mirrors.source import Provenance
 from fleet.mirrors.table import Strategy
 from fleet.rollouts.selection import Selection
 from fleet.rollouts.trust import read_resolve
+from fleet.rollouts.windows import Window
+from fleet.rollouts.written import read_windows
 from fleet.updates.command import GlobalMirrorsFor, LooseFiles, Policy, UpdateOrder, VerifyPolicy
 
 _DAY_MS = 24 * 3_600_000
@@ -38,6 +40,7 @@ class _Form(BaseModel):
     hooks: bool = Field(default=False, strict=True)
     select: dict[str, Any] = Field(default_factory=dict)
     resolve: dict[str, Any] = Field(default_factory=dict)
+    windows: list[Any] = Field(default_factory=list)
 
 
 def merged(documents: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -64,6 +67,7 @@ def read_policy(document: Mapping[str, Any], where: str) -> Policy:
         raise BadInput(f"cannot use {where}: {place}: {first['msg']}") from None
     Selection.parse(form.select, where)
     read_resolve({"resolve": form.resolve}, where)
+    windows_of(document, where)
     return Policy(
         mirrors=parse_mirrors(form.mirrors, provenance=Provenance.POLICY, where=where),
         global_mirrors_for=form.global_mirrors_for,
@@ -80,6 +84,14 @@ def read_policy(document: Mapping[str, Any], where: str) -> Policy:
 def selection_of(document: Mapping[str, Any], where: str = "the policy") -> Selection:
     """Return which containers *document* lets be updated; raises BadInput. It stays at the centre: orders name containers."""
     return Selection.parse(document.get("select", {}), where)
+
+
+def windows_of(document: Mapping[str, Any], where: str = "the policy") -> tuple[Window, ...]:
+    """Return in which windows *document* lets containers be recreated, none: at any time; raises BadInput.
+
+    They stay at the centre, which says when a host may go.
+    """
+    return read_windows(document.get("windows", []), where)
 
 
 def with_speeds(policy: Policy, measured: Mapping[str, int]) -> Policy:

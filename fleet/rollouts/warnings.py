@@ -10,7 +10,7 @@ from fleet.rollouts.dispatching import times_of
 from fleet.rollouts.naming import named
 from fleet.rollouts.size import rounded_up
 from fleet.rollouts.spec import RolloutSpec
-from fleet.rollouts.windows import HOST_ZONE
+from fleet.rollouts.windows import HOST_ZONE, Window
 
 LOOK_AHEAD = timedelta(days=14)
 """A rollout that can begin on a host at no instant of this time is warned about."""
@@ -23,6 +23,8 @@ class PlannedOn:
     host: str
     labels: dict[str, str] = field(default_factory=dict)
     zone: str = "UTC"
+    windows: tuple[Window, ...] = ()
+    """Those that its policy gives it."""
 
 
 def warnings(
@@ -40,23 +42,41 @@ def warnings(
 
 
 def _never(spec: RolloutSpec, hosts: Sequence[PlannedOn], now: datetime) -> list[str]:
-    if not spec.windows and not spec.freezes:
-        return []
-    times = times_of(spec)
-    in_own = any(window.zone == HOST_ZONE for window in spec.windows)
-    known: dict[object, bool] = {}
-    names = []
-    for host in hosts:
-        mine = times.for_host(host.host, host.labels)
-        key = (host.zone if in_own else "", mine.freezes)
-        looked = tuple(map(repr, key))
-        if looked not in known:
-            known[looked] = mine.next_admissible(now, now + LOOK_AHEAD, host.zone) is not None
-        if not known[looked]:
-            names.append(host.host)
+    next_ = NextTimes(spec, now)
+    names = [host.host for host in hosts if next_.binds(host) and next_.of(host) is None]
     if not names:
         return []
-    return [f"{named(names)}: no window admits it within 14 days; look at the windows, their cut-off, and the freezes"]
+    return [
+        f"{named(names)}: no window admits it within 14 days; look at the windows of the spec and of its policy, their"
+        " cut-off, and the freezes"
+    ]
+
+
+class NextTimes:
+    """When the turn of hosts may come at all, by windows and freezes: hosts that are alike are looked at once."""
+
+    def __init__(self, spec: RolloutSpec, now: datetime) -> None:
+        """Take what the rollout says, and the time."""
+        self._times = times_of(spec)
+        self._now = now
+        self._known: dict[str, datetime | None] = {}
+
+    def binds(self, host: PlannedOn) -> bool:
+        """Tell whether anything keeps this host to certain times."""
+        return self._times.bind() or bool(host.windows)
+
+    def of(self, host: PlannedOn) -> datetime | None:
+        """Return the first instant, from now on, at which a recreate may begin; None: there is none within 14 days."""
+        mine = self._times.for_host(host.host, host.labels, host.windows)
+        in_own = any(window.zone == HOST_ZONE for window in (*mine.windows, *mine.own))
+        key = repr((host.zone if in_own else "", mine.own, mine.freezes))
+        if key not in self._known:
+            self._known[key] = mine.next_admissible(self._now, self._now + LOOK_AHEAD, host.zone)
+        return self._known[key]
+
+    def missed(self, host: PlannedOn, since: datetime) -> int:
+        """Return how many times the turn of this host might have come since then, and did not."""
+        return self._times.for_host(host.host, host.labels, host.windows).missed(since, self._now, host.zone)
 
 
 def _waves(spec: RolloutSpec, hosts: Sequence[PlannedOn]) -> list[str]:

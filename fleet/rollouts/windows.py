@@ -148,16 +148,27 @@ def occurrences(window: Window, zone: str, since: datetime, until: datetime) -> 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Times:
-    """When one host may be recreated: what its rollout says of windows and freezes."""
+    """When one host may be recreated: what its rollout says of windows and freezes, and its own policy of windows."""
 
     windows: tuple[Window, ...] = ()
+    own: tuple[Window, ...] = ()
+    """The windows that the policy of the host gives it; where both have some, one of each must be open."""
     freezes: tuple[Freeze, ...] = ()
     apply_ms: int
     """How long a recreate may take; it must be over before a window is, and before a freeze begins."""
 
-    def for_host(self, name: str, labels: dict[str, str]) -> "Times":
-        """Return the same with only those freezes that mean this host."""
-        return replace(self, freezes=tuple(f for f in self.freezes if f.selector.takes_host(name, labels)))
+    def for_host(self, name: str, labels: dict[str, str], own: tuple[Window, ...] = ()) -> "Times":
+        """Return the same with only those freezes that mean this host, and with the windows of its *own* policy."""
+        return replace(self, own=own, freezes=tuple(f for f in self.freezes if f.selector.takes_host(name, labels)))
+
+    def bind(self) -> bool:
+        """Tell whether there is any time at which a recreate may not begin."""
+        return bool(self.windows or self.own or self.freezes)
+
+    def missed(self, since: datetime, until: datetime, zone: str) -> int:
+        """Return how many times in which a recreate might have begun were open since *since*, and are over at *until*."""
+        spans = self.spans(since, until + timedelta(microseconds=1), zone) if self.bind() else ()
+        return sum(end <= until for _, end in spans)
 
     def admits(self, at: datetime, zone: str) -> bool:
         """Tell whether a recreate may begin at *at* on a host in *zone*."""
@@ -170,22 +181,24 @@ class Times:
 
     def spans(self, since: datetime, until: datetime, zone: str) -> tuple[Interval, ...]:
         """Return when a recreate may begin within [since, until): disjoint, in order."""
-        open_ = self._open(since, until, zone) if self.windows else ((since, until),)
+        open_ = both(self._open(self.windows, since, until, zone), self._open(self.own, since, until, zone))
         # A recreate that is over at the very instant at which a freeze begins does not reach into it.
         fits = max(timedelta(milliseconds=self.apply_ms) - timedelta(microseconds=1), timedelta())
         shut = [(f.begins_at - fits, f.ends_at) for f in self.freezes]
-        return without(joined(open_), joined(shut))
+        return without(open_, joined(shut))
 
-    def _open(self, since: datetime, until: datetime, zone: str) -> list[Interval]:
+    def _open(self, windows: tuple[Window, ...], since: datetime, until: datetime, zone: str) -> tuple[Interval, ...]:
+        if not windows:
+            return ((since, until),)
         found = []
-        for window in self.windows:
+        for window in windows:
             cutoff = timedelta(milliseconds=self.apply_ms if window.cutoff_ms is None else window.cutoff_ms)
             for begin, end in occurrences(window, zone, since, until):
                 # The last instant at which a recreate fits is part of it.
                 last = min(end, end - cutoff + timedelta(microseconds=1))
                 if max(begin, since) < min(last, until):
                     found.append((max(begin, since), min(last, until)))
-        return found
+        return joined(found)
 
 
 def joined(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
@@ -197,6 +210,12 @@ def joined(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
         else:
             found.append((begin, end))
     return tuple(found)
+
+
+def both(some: Sequence[Interval], others: Sequence[Interval]) -> tuple[Interval, ...]:
+    """Return the instants that are in both; each is disjoint and in order."""
+    met = ((max(a[0], b[0]), min(a[1], b[1])) for a in some for b in others)
+    return tuple(sorted((begin, end) for begin, end in met if begin < end))
 
 
 def without(intervals: Sequence[Interval], cut: Sequence[Interval]) -> tuple[Interval, ...]:

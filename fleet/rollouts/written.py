@@ -34,6 +34,8 @@ _DURATION = re.compile(r"(\d{1,6})([smhdw])")
 _PERCENT = re.compile(r"(100|[0-9]{1,2})%")
 _TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 _YEAR_MS = 366 * 86_400_000
+_YEARS = range(2000, 2200)
+_NEVER_FITS = "the cut-off is longer than the window, so nothing could ever begin; make the window longer"
 
 
 def _duration(value: Any) -> int:
@@ -70,6 +72,8 @@ def _start(value: Any) -> Any:
 def _aware(at: datetime) -> datetime:
     if at.tzinfo is None:
         raise ValueError("give a time with its zone, such as 2026-12-24T00:00:00Z")
+    if at.year not in _YEARS:
+        raise ValueError(f"give a time from the year {_YEARS[0]} to {_YEARS[-1]}")
     return at
 
 
@@ -141,6 +145,9 @@ class _Window(_Form):
     tz: Annotated[str, AfterValidator(_zone)] = "UTC"
     cutoff: Wait | None = None
 
+    def value(self) -> Window:
+        return Window(days=self.days, start=self.start, duration_ms=self.duration, zone=self.tz, cutoff_ms=self.cutoff)
+
 
 class _Freeze(_Form):
     begins: Instant = Field(alias="from")
@@ -153,6 +160,10 @@ class _Freeze(_Form):
         if self.ends <= self.begins:
             raise ValueError("a freeze must end after it begins; give a later to")
         return self
+
+
+class _Windows(_Form):
+    windows: list[_Window] = Field(max_length=100)
 
 
 class _Rate(_Form):
@@ -193,6 +204,18 @@ def spec_of(document: Any, where: str = "the rollout's spec", marked: Marked | N
     return spec
 
 
+def read_windows(written: Any, where: str) -> tuple[Window, ...]:
+    """Read windows as people write them in a policy; raises BadInput that names what cannot be used."""
+    try:
+        found = tuple(each.value() for each in _Windows.model_validate({"windows": written}).windows)
+    except ValidationError as broken:
+        raise BadInput(_told(broken, where, None)) from None
+    for number, window in enumerate(found):
+        if (window.cutoff_ms or 0) > window.duration_ms:
+            raise BadInput(_at(where, None, ("windows", number), _NEVER_FITS))
+    return found
+
+
 def _value(form: _Spec) -> RolloutSpec:
     return RolloutSpec(
         waves=STAGED if form.waves is None else tuple(wave.value() for wave in form.waves),
@@ -211,10 +234,7 @@ def _value(form: _Spec) -> RolloutSpec:
         ),
         offline=OfflineSpec(park=form.offline.policy == "park", catch_up_ms=form.offline.catch_up),
         late_joiners=form.late_joiners,
-        windows=tuple(
-            Window(days=w.days, start=w.start, duration_ms=w.duration, zone=w.tz, cutoff_ms=w.cutoff)
-            for w in form.windows
-        ),
+        windows=tuple(window.value() for window in form.windows),
         freezes=tuple(
             Freeze(begins_at=f.begins, ends_at=f.ends, selector=f.selector, reason=f.reason) for f in form.freezes
         ),
@@ -239,8 +259,7 @@ def _check(spec: RolloutSpec, where: str, marked: Marked | None) -> None:
     for number, window in enumerate(spec.windows):
         cutoff = spec.tries.apply_timeout_ms if window.cutoff_ms is None else window.cutoff_ms
         if cutoff > window.duration_ms:
-            why = "the cut-off is longer than the window, so nothing could ever begin; make the window longer"
-            raise BadInput(_at(where, marked, ("windows", number), why))
+            raise BadInput(_at(where, marked, ("windows", number), _NEVER_FITS))
 
 
 def _told(broken: ValidationError, where: str, marked: Marked | None) -> str:

@@ -77,7 +77,7 @@ def test_a_plan_is_warned_about_in_sentences() -> None:
     )
     fleet = [*hosts, PlannedOn(host="c", labels={"site": "y"})]
     assert warnings(spec, hosts, NOW, [Cap(label="site", max_unavailable="25%")], fleet) == (
-        "b: no window admits it within 14 days; look at the windows, their cut-off, and the freezes",
+        "b: no window admits it within 14 days; look at the windows of the spec and of its policy, their cut-off, and the freezes",
         "wave 1 has 1 host and asks for 2 successes; it can never pass",
         "the cap site=x of 25% lets none of its 1 hosts go; give a larger one",
     )
