@@ -86,6 +86,8 @@ class PullAttempt(Part):
     duration_ms: int = 0
     resumed_at: tuple[int, ...] = ()
     verified: bool = False
+    redirected_to: tuple[str, ...] | None = None
+    """The hosts to which it sent for bytes; null: written before that was told."""
 
 
 class Pull(Part):

@@ -29,7 +29,7 @@ from fleet.cli.words import (
 from fleet.errors import BadInput
 
 if TYPE_CHECKING:
-    from fleet.api.history import HistoryQuery, OutcomeRow, Pull, Update
+    from fleet.api.history import HistoryQuery, OutcomeRow, Pull, PullAttempt, Update
     from fleet.client import Client
 
 _COLUMNS = (
@@ -230,11 +230,17 @@ def _show_pull(session: Session, pull: "Pull") -> None:
             size(a.bytes),
             seconds(a.first_byte_ms),
             f"{size(a.bytes * 1000 // a.duration_ms)}/s" if a.bytes and a.duration_ms else NOTHING,
-            a.reason or NOTHING,
+            _remarks(a),
         )
         for a in pull.attempts
     ]
     print_table(session, _ATTEMPTS, rows, "no source was asked")
+
+
+def _remarks(attempt: "PullAttempt") -> str:
+    """Return what a source failed by, and who it sent to for bytes."""
+    sent = f"sent to {', '.join(attempt.redirected_to)}" if attempt.redirected_to else ""
+    return "; ".join(filter(None, (attempt.reason, sent))) or NOTHING
 
 
 history.add_command(questions.who_runs)

@@ -6,7 +6,7 @@ from statistics import median_low
 
 from fleet.gateway.sink import Segment
 from fleet.gateway.verdict import Verdict
-from fleet.mirrors.attempt import Attempt, AttemptResult
+from fleet.mirrors.attempt import MOST_HOSTS, Attempt, AttemptResult
 from fleet.mirrors.source import Source
 
 
@@ -19,6 +19,7 @@ class _Tally:
     first_byte_ms: list[int] = field(default_factory=list)
     duration_ms: int = 0
     resumed_at: list[int] = field(default_factory=list)
+    redirected_to: list[str] = field(default_factory=list)
     bytes: int = 0
 
 
@@ -38,9 +39,12 @@ class Ledger:
         if resumed_at:
             tally.resumed_at.append(resumed_at)
 
-    def answered(self, source: str, status: int) -> None:
-        """Take note of the status that a source answered with."""
-        self._of(source).status = status
+    def answered(self, source: str, status: int, redirected_to: str = "") -> None:
+        """Take note of the status that a source answered with, or the host to which it had sent; empty: to none."""
+        tally = self._of(source)
+        tally.status = status
+        if redirected_to and redirected_to not in tally.redirected_to and len(tally.redirected_to) < MOST_HOSTS:
+            tally.redirected_to.append(redirected_to)
 
     def began(self, source: str, first_byte_ms: int) -> None:
         """Take note of the first byte of a body."""
@@ -106,6 +110,7 @@ class Ledger:
             duration_ms=tally.duration_ms,
             resumed_at=tuple(tally.resumed_at),
             verified=bool(tally.bytes),
+            redirected_to=tuple(tally.redirected_to),
         )
 
     def _of(self, source: str) -> _Tally:

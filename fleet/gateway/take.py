@@ -66,7 +66,7 @@ class Taking:
                 headers=headers,
             ) as answer:
                 opened = means.clock.monotonic()
-                means.ledger.answered(name, answer.status)
+                means.ledger.answered(name, answer.status, answer.redirected_to)
                 wrong = of_answer(answer, offset=offset, ranged="Range" in headers, now=means.clock.now())
                 if wrong := wrong or self._misfit(answer, offset):
                     raise wrong

@@ -93,6 +93,7 @@ attempts = Table(
     items("resumed_at", "offsets, in bytes, at which it took over a blob that another had begun"),
     flag("verified", "whether every byte counted had its digest proved"),
     time("recorded_at", "when the centre wrote it down"),
+    items("redirected_to", "hosts to which it sent for bytes; null: written before that was told", nullable=True),
     PrimaryKeyConstraint("pull_id", "seq"),
     Index(None, "mirror", "pull_id"),
     Index(None, "recorded_at"),

@@ -10,6 +10,7 @@ from fleet.history.moves import Command
 from fleet.history.plain import name, prose
 from fleet.history.words import Purpose
 from fleet.images.reference import Reference
+from fleet.mirrors.attempt import MOST_HOSTS
 from fleet.updates.command import split_pull_key
 from fleet.updates.outcome import Attempt, PullOutcome
 
@@ -64,6 +65,7 @@ def _row(batch: Batch, command: Command, pull_id: UUID, seq: int, attempt: Attem
         "resumed_at": attempt.resumed_at,
         "verified": attempt.verified,
         "recorded_at": batch.now,
+        "redirected_to": tuple(map(name, attempt.redirected_to[:MOST_HOSTS])),
     }
 
 

@@ -79,6 +79,8 @@ class AttemptRow:
     duration_ms: int
     resumed_at: tuple[int, ...]
     verified: bool
+    redirected_to: tuple[str, ...] | None
+    """None: written before that was told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,10 @@ class AttemptResult(StrEnum):
     """Not asked: it failed a moment ago."""
 
 
+MOST_HOSTS = 8
+"""A registry keeps its bytes in one or two stores; one that names ever more others is told of no further."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """One source tried in one pull, summed over the manifests and blobs that it was asked for."""
@@ -64,3 +68,5 @@ class Attempt:
     """Offsets at which this source took over a blob that another had begun."""
     verified: bool = False
     """Whether every byte counted in ``bytes`` had its digest proved."""
+    redirected_to: tuple[str, ...] = ()
+    """The hosts to which it sent for what it was asked for, in the order in which it named them, MOST_HOSTS at most."""

@@ -20,7 +20,7 @@ class Answer:
     url: str
     """Who answered: without query and user."""
     redirected_to: str
-    """The host that answered instead of the registry's own, empty where none did."""
+    """The host (with its port, where it is not the usual one) that answered instead of the registry's own; empty: none."""
     _response: httpx2.Response
 
     @property

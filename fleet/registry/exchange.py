@@ -10,7 +10,7 @@ from urllib.parse import urljoin
 import httpx2
 
 from fleet.errors import FleetError, RegistryError
-from fleet.registry.address import Address, Kind, origin_of
+from fleet.registry.address import Address, Kind
 from fleet.registry.answer import Answer, answer_of
 from fleet.registry.auth import Authenticator
 from fleet.registry.connections import Connections
@@ -72,9 +72,9 @@ class Exchange:
             # Whatever a server thought of that neither we nor the HTTP library did: nobody above may fall over it.
             text = f"cannot understand what {redacted(target.url(self.address))} answered ({type(error).__name__})"
             raise RegistryError(text) from error
-        host = origin_of(str(response.url))[1]
+        url = str(response.url)
+        elsewhere = "" if same_server(url, self.address.ping_url) else response.url.netloc.decode("ascii")
         try:
-            elsewhere = "" if host == origin_of(self.address.ping_url)[1] else host
             yield answer_of(response, redirected_to=elsewhere)
         finally:
             await response.aclose()

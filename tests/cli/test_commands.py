@@ -236,7 +236,14 @@ class TestLooking:
         self, fleet: Fleet, centre: Centre, moved: ScriptedHost, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         pulls, mirror = moved.pulls, "https://harbor.lan"
-        gave = Attempt(source=mirror, role=Role.MIRROR, result=AttemptResult.SERVED, bytes=1000, duration_ms=20)
+        gave = Attempt(
+            source=mirror,
+            role=Role.MIRROR,
+            result=AttemptResult.SERVED,
+            bytes=1000,
+            duration_ms=20,
+            redirected_to=("cdn.lan:5000",),
+        )
         monkeypatch.setattr(moved, "pulls", lambda order: tuple(replace(p, attempts=(gave,)) for p in pulls(order)))
         assert fleet("mirror", "stats").err.strip() == "nothing was pulled (--since 30d)"
         assert fleet("update", "web-1", "--no-check", "-d").code == 0
@@ -244,6 +251,7 @@ class TestLooking:
         told = fleet("mirror", "stats")
         assert told.err.startswith("of the newest pulls, 1 came from mirrors (")
         assert told.err.strip().endswith("/s); see: fleet history compared")
+        assert "sent to cdn.lan:5000" in fleet("history", "show", fleet("history").lines[1].split()[0]).out
         assert "compared" not in fleet("mirror", "stats", "-o", "json").err
 
     def test_how_mirrors_are_asked(self, fleet: Fleet, centre: Centre, web1: ScriptedHost, tmp_path: Path) -> None:

@@ -72,6 +72,7 @@ def test_bytes_are_fetched_from_where_a_mirror_sends(harbour: Harbour) -> None:
     _, attempts = harbour.pull()
     assert [a.result for a in attempts] == ["served", "unused", "unused"]
     assert attempts[0].bytes == served(one) + served(two)
+    assert [a.redirected_to for a in attempts] == [(two.host,), (), ()]
 
 
 def test_a_redirect_from_https_to_http_is_not_followed(harbour: Harbour, tmp_path: Path) -> None:

@@ -133,7 +133,13 @@ class Agent:
         target = next(t for t in order.targets)
         dead = Attempt(source="http://dead.lan", role=Role.MIRROR, result=AttemptResult.UNREACHABLE, failures=1)
         good = Attempt(
-            source=GOOD_MIRROR, role=Role.MIRROR, result=AttemptResult.SERVED, bytes=1000, duration_ms=10, verified=True
+            source=GOOD_MIRROR,
+            role=Role.MIRROR,
+            result=AttemptResult.SERVED,
+            bytes=1000,
+            duration_ms=10,
+            verified=True,
+            redirected_to=("cdn.lan:5000",),
         )
         return PullOutcome(
             pull_id=pull_id,
