@@ -79,7 +79,11 @@ class Planner:
         """Sign and send every message that is due; return how many there were."""
         sent = 0
         while messages := due.due_messages(self._db, self._settings.planner.batch):
-            self._ways.sender.send_many([(m.host_id, s) for m in messages if (s := self._signed(m))])
+            try:
+                self._ways.sender.send_many([(m.host_id, s) for m in messages if (s := self._signed(m))])
+            except Exception:
+                due.put_back(self._db, messages)
+                raise
             due.mark_sent(self._db, messages)
             sent += len(messages)
             if len(messages) < self._settings.planner.batch:

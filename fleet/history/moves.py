@@ -6,7 +6,8 @@ Locks are taken in one order, so that no two wait for each other: rollouts, comm
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,9 @@ from fleet.history.rollout_tables import rollout_hosts
 from fleet.history.upsert import insert_rows, update_rows
 from fleet.ids import new_id
 from fleet.rollouts.states import CommandState, HostState
+
+_MOST_DOUBLINGS = 4
+"""How often the time until a message is sent again is doubled."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,7 +43,9 @@ class Command:
     life: UUID | None = None
     """The life of the agent that claimed it, and that alone may take it; None: any."""
     sent: int = 0
-    """Of a command that moved: nothing was sent for its new state."""
+    """How often a message was sent for it in its present state; 0 too where that was not asked for."""
+    sent_at: datetime | None = None
+    """When a message is sent for it now; None: none is."""
     changed_at: datetime | None = None
     """When it moved; None: it did not."""
     ended_at: datetime | None = None
@@ -60,7 +66,7 @@ class Command:
     ) -> None:
         """Change the state; counting of what was sent begins anew."""
         self.state, self.changed_at, self.deadline, self.due_at, self.reason = state, now, deadline, due_at, reason
-        self.touched = True
+        self.sent, self.touched = 0, True
         self.ended_at = now if state.ended else None
 
     def bind(self, life: UUID | None) -> None:
@@ -71,6 +77,17 @@ class Command:
     def due(self, at: datetime | None) -> None:
         """Say when its next message is due."""
         self.due_at, self.touched = at, True
+
+    def tell(self, now: datetime, again: timedelta) -> None:
+        """Count a message that is sent now; it is due again after *again*, twice as late for each one before it."""
+        self.due(_doubled(now, again, min(self.sent, _MOST_DOUBLINGS)))
+        self.sent, self.sent_at = self.sent + 1, now
+
+
+# Once for all of a batch: what rows hold alike is written once.
+@lru_cache(maxsize=64)
+def _doubled(now: datetime, wait: timedelta, times: int) -> datetime:
+    return now + wait * 2**times
 
 
 @dataclass(slots=True, kw_only=True)
@@ -198,19 +215,22 @@ PLACE: tuple[ColumnElement[Any], ...] = tuple(
 PINNED: tuple[ColumnElement[Any], ...] = (*PLACE, rollout_hosts.c.shape, rollout_hosts.c.targets)
 """The same with its targets."""
 
-_MOVED = ("state", "sent", "reason", "changed_at", "due_at", "deadline", "ended_at")
 _WAITS = ("due_at", "deadline")
+_MOVED = ("state", "reason", "changed_at", "ended_at")
+_TOLD = ("sent_at",)
+_BOUND = ("life",)
 _HOST_MOVED = ("state", "tries", "reason", "not_before", "changed_at", "failure", "parked_at")
 
 
 def save_commands(connection: Connection, loaded: Iterable[Command]) -> None:
     """Write back the commands that were touched: of each what changed, and of all that changed alike by one statement."""
-    changed: dict[tuple[bool, bool], list[Command]] = defaultdict(list)
+    changed: dict[tuple[bool, bool, bool], list[Command]] = defaultdict(list)
     for each in loaded:
         if each.touched:
-            changed[each.changed_at is not None, each.bound].append(each)
-    for (moved, bound), some in changed.items():
-        names = (*(_MOVED if moved else _WAITS), *(("life",) if bound else ()))
+            changed[each.changed_at is not None, each.sent_at is not None, each.bound].append(each)
+    for (moved, told, bound), some in changed.items():
+        counted = ("sent",) if moved or told else ()
+        names = _WAITS + counted + _MOVED * moved + _TOLD * told + _BOUND * bound
         update_rows(connection, commands, some, ("id",), names)
 
 

@@ -1,11 +1,12 @@
 """Commands whose next message is due: each is looked at once more, and then ordered, released, or called off."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Text, case, cast, select
+from sqlalchemy import ColumnElement, Connection, Select, Text, case, cast, select
 
 from fleet.history.ahead_mark import FETCHED, MARK, is_ahead, sent
 from fleet.history.among import among
@@ -21,6 +22,13 @@ from fleet.road.messages import Cancel, Down, Go, Offer, Order
 from fleet.rollouts.release import Answer, look_again
 from fleet.rollouts.spec import RolloutSpec
 from fleet.rollouts.states import HOST_STATE, CommandState, Hold, HostState, RolloutState
+
+_AGAIN: dict[CommandState, timedelta] = {
+    CommandState.OFFERED: timedelta(seconds=60),
+    CommandState.PULLING: timedelta(seconds=120),
+    CommandState.APPLYING: timedelta(seconds=120),
+}
+"""When a message that was sent is sent again, where nothing has come back; twice as late each time."""
 
 GRACE = timedelta(seconds=60)
 """What the centre waits longer than the host does by itself, so that the host's own word about its time comes first."""
@@ -39,23 +47,23 @@ _TOLD = (
 
 
 def due_commands(
-    connection: Connection, now: datetime, lease_until: datetime, limit: int
+    connection: Connection, now: datetime, look_again_at: datetime, limit: int
 ) -> list[tuple[Command, Down]]:
-    """Move every due command on, and return those that have a message, with it; others keep off until *lease_until*."""
+    """Move every due command on, and return those that have a message, with it: it is due again when nothing comes back.
+
+    What can have none yet is due again at *look_again_at*.
+    """
     due = (commands.c.ended_at.is_(None), commands.c.due_at <= now, commands.c.deadline > now)
-    ids = select(commands.c.rollout_id).where(*due).distinct()
-    looked_at = (rollouts.c.id, rollouts.c.state, rollouts.c.holds, rollouts.c.spec, rollouts.c.way_back_of)
-    query = select(*looked_at).where(rollouts.c.id.in_(ids))
-    # Shared with other senders, and against those who hold or abort a rollout meanwhile.
-    locked = query.order_by(rollouts.c.id).with_for_update(read=True, skip_locked=True)
-    looked = {row.id: row for row in connection.execute(locked)}
+    looked = _looked_at(connection, due, limit)
     if not looked:
         return []
     mine = commands.c.rollout_id.in_(list(looked))
     # Before the commands are read: no stop may come between.
     look(connection)
     stops = holding(connection, now)
-    taken = select(*(WHOLE if stops else _TOLD)).where(*due, mine).order_by(commands.c.due_at).limit(limit)
+    taken = (
+        select(*(WHOLE if stops else _TOLD), commands.c.sent).where(*due, mine).order_by(commands.c.due_at).limit(limit)
+    )
     loaded = load_commands(connection, taken.with_for_update(skip_locked=True))
     stopped = what_stops(connection, loaded.values(), stops)
     specs = {id: RolloutSpec.parse(row.spec) for id, row in looked.items()}
@@ -84,12 +92,12 @@ def due_commands(
             cancels.append(posted(command.host_id, Cancel(command=command.id, reason=FETCHED), now))
             _call_off(command, None, rollout.state, FETCHED, now)
         elif answer is Answer.SEND and command.id in closed:
-            _wait_for_window(command, specs[command.rollout_id], now, lease_until)
+            _wait_for_window(command, specs[command.rollout_id], now, look_again_at)
         elif answer is Answer.SEND:
-            message = _send(command, host, specs[command.rollout_id], now, lease_until)
+            message = _send(command, host, specs[command.rollout_id], now)
             found.append((command, _bound(message, command, reads)))
         elif answer is Answer.WAIT:
-            command.due(lease_until)
+            command.due(look_again_at)
         else:
             if command.state is not CommandState.PENDING:
                 cancels.append(posted(command.host_id, Cancel(command=command.id, reason=why), now))
@@ -98,6 +106,24 @@ def due_commands(
     save_hosts(connection, tries.values())
     post_all(connection, cancels)
     return found
+
+
+def _looked_at(connection: Connection, due: Sequence[ColumnElement[bool]], limit: int) -> dict[UUID, Any]:
+    """Return the rollouts of the commands that are *due* first, which nobody has locked."""
+    first = select(commands.c.rollout_id).where(*due).order_by(commands.c.due_at).limit(limit)
+    ids = set(connection.execute(first).scalars().all())
+    if not ids:
+        return {}
+    # All that are due are asked only where all of the first have to wait: it takes longer, the more there are.
+    return _shared(connection, ids) or _shared(connection, select(commands.c.rollout_id).where(*due).distinct())
+
+
+def _shared(connection: Connection, ids: Collection[UUID] | Select[Any]) -> dict[UUID, Any]:
+    """Return rollouts, locked: shared with other senders, and against those who hold or abort one meanwhile."""
+    looked_at = (rollouts.c.id, rollouts.c.state, rollouts.c.holds, rollouts.c.spec, rollouts.c.way_back_of)
+    query = select(*looked_at).where(rollouts.c.id.in_(ids)).order_by(rollouts.c.id)
+    locked = query.with_for_update(read=True, skip_locked=True)
+    return {row.id: row for row in connection.execute(locked).all()}
 
 
 def call_off_now(connection: Connection, rollout_id: UUID, now: datetime) -> None:
@@ -110,7 +136,7 @@ def call_off_now(connection: Connection, rollout_id: UUID, now: datetime) -> Non
     save_commands(connection, open_.values())
 
 
-def _send(command: Command, host: HostTry | None, spec: RolloutSpec, now: datetime, lease_until: datetime) -> Down:
+def _send(command: Command, host: HostTry | None, spec: RolloutSpec, now: datetime) -> Down:
     """Move a command to the state that its message means, and return the message."""
     match command.state:
         case CommandState.PENDING | CommandState.OFFERED:
@@ -127,7 +153,8 @@ def _send(command: Command, host: HostTry | None, spec: RolloutSpec, now: dateti
                 over = now + timedelta(milliseconds=spec.tries.apply_timeout_ms) + GRACE
                 _step(command, host, CommandState.APPLYING, now, over)
             message = Go(command=command.id)
-    command.due(lease_until)
+    # With the row's move, so that no second write says that it was sent.
+    command.tell(now, _AGAIN[command.state])
     return message
 
 
@@ -143,7 +170,7 @@ def _reads(connection: Connection, of: Iterable[Command]) -> dict[UUID, Sequence
         return {}
     # As text: hosts tell of the same few lists, and each is read once.
     query = select(hosts.c.id, cast(hosts.c.reads, Text)).where(among(connection, hosts.c.id, bound))
-    return {id: _versions(text) for id, text in connection.execute(query)}
+    return {id: _versions(text) for id, text in connection.execute(query).all()}
 
 
 @lru_cache(maxsize=256)

@@ -4,10 +4,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, case, delete, func, literal, or_, select, update
+from sqlalchemy import Connection, delete, func, or_, select, update
 
 from fleet.history import advancing, expiring, sending
 from fleet.history.among import among
@@ -19,16 +18,11 @@ from fleet.road.messages import DOWN, Down
 from fleet.rollouts.states import CommandState
 
 LEASE = timedelta(seconds=30)
-"""How long who took a message has time to send it, before it is due again."""
+"""How long what could not be sent waits to be tried again; and how long who took a message that belongs to no command has
+time to send it."""
 
-_AGAIN: dict[CommandState, timedelta] = {
-    CommandState.OFFERED: timedelta(seconds=60),
-    CommandState.PULLING: timedelta(seconds=120),
-    CommandState.APPLYING: timedelta(seconds=120),
-}
-"""When a message that was sent is sent again, where nothing has come back; twice as late each time."""
 
-_MOST_DOUBLINGS = 4
+_COMMAND, _OUTBOX = "command", "outbox"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +33,7 @@ class Outgoing:
     """In hex."""
     message: Down
     token: str
-    """What :func:`mark_sent` knows it by."""
+    """What :func:`mark_sent` and :func:`put_back` know it by."""
 
 
 def active_rollouts(db: Database) -> list[UUID]:
@@ -65,17 +59,18 @@ def expire(db: Database) -> int:
 
 
 def due_messages(db: Database, limit: int = 500) -> list[Outgoing]:
-    """Return messages to send now, at most *limit*, and lease them for half a minute.
+    """Return messages to send now, at most *limit*.
 
-    Every order and every go is looked at once more: it goes out only while its rollout runs and is not held. What was
-    not marked as sent is due again after the lease, so that a crash loses nothing; each message is harmless twice.
+    Every order and every go is looked at once more: it goes out only while its rollout runs and is not held. A command's
+    message counts as sent from now on, and is due again when nothing has come back, whether it was lost in a crash or on
+    its way; any other is due again after the lease where it was not marked as sent. Each message is harmless twice.
     """
     with db.writing() as connection:
         now = db.moment(connection)
         # Commands first: calling one off may post its cancellation.
         moved = sending.due_commands(connection, now, now + LEASE, limit)
         found = [
-            Outgoing(host_id=command.host_id.hex, message=message, token=f"command {command.id.hex} {command.state}")
+            Outgoing(host_id=command.host_id.hex, message=message, token=f"{_COMMAND} {command.id.hex} {command.state}")
             for command, message in moved
         ]
         return found + _posted(connection, now, limit - len(found))
@@ -91,28 +86,34 @@ def _posted(connection: Connection, now: datetime, limit: int) -> list[Outgoing]
     taken = update(outbox).where(among(connection, outbox.c.id, (row.id for row in rows)))
     connection.execute(taken.values(leased_until=now + LEASE, sent=outbox.c.sent + 1))
     return [
-        Outgoing(host_id=row.host_id.hex, message=DOWN.validate_python(row.body), token=f"outbox {row.id.hex}")
+        Outgoing(host_id=row.host_id.hex, message=DOWN.validate_python(row.body), token=f"{_OUTBOX} {row.id.hex}")
         for row in rows
     ]
 
 
 def mark_sent(db: Database, outgoing: Sequence[Outgoing]) -> None:
-    """Write down that these were put into the queues of their hosts."""
-    tokens = [each.token.split() for each in outgoing]
-    with db.writing() as connection:
-        now = db.moment(connection)
-        if gone := [UUID(token[1]) for token in tokens if token[0] == "outbox"]:
+    """Write down that these were put into the queues of their hosts; of commands that is written already."""
+    gone = [UUID(each.token.split()[1]) for each in outgoing if each.token.startswith(_OUTBOX)]
+    if gone:
+        with db.writing() as connection:
             connection.execute(delete(outbox).where(among(connection, outbox.c.id, gone)))
-        told: dict[CommandState, list[UUID]] = defaultdict(list)
-        for token in tokens:
-            if token[0] == "command":
-                told[CommandState(token[2])].append(UUID(token[1]))
+
+
+def put_back(db: Database, outgoing: Sequence[Outgoing]) -> None:
+    """Let these be due again soon: they could not be put into the queues of their hosts."""
+    told: dict[CommandState, list[UUID]] = defaultdict(list)
+    for each in outgoing:
+        kind, id, *rest = each.token.split()
+        if kind == _COMMAND:
+            told[CommandState(*rest)].append(UUID(id))
+    with db.writing() as connection:
+        soon = db.moment(connection) + LEASE
         _lock(connection, [id for ids in told.values() for id in ids])
         c = commands.c
         for state, ids in told.items():
-            # What moved on meanwhile has a message of its own to wait for.
-            sent = update(commands).where(among(connection, c.id, ids), c.state == state)
-            connection.execute(sent.values(sent=c.sent + 1, sent_at=now, due_at=_again(state, now)))
+            # What moved on meanwhile, or is due sooner, has a message of its own to wait for.
+            waits = (among(connection, c.id, ids), c.state == state, c.due_at > soon)
+            connection.execute(update(commands).where(*waits).values(sent=c.sent - 1, due_at=soon))
 
 
 def _lock(connection: Connection, ids: Sequence[UUID]) -> None:
@@ -120,9 +121,3 @@ def _lock(connection: Connection, ids: Sequence[UUID]) -> None:
     if ids and connection.dialect.name == "postgresql":
         query = select(commands.c.id).where(among(connection, commands.c.id, ids)).order_by(commands.c.id)
         connection.execute(select(func.count()).select_from(query.with_for_update().subquery()))
-
-
-def _again(state: CommandState, now: datetime) -> ColumnElement[Any]:
-    """Return when a message that was sent now, and so many times before, is due again."""
-    doubled = [literal(now + _AGAIN[state] * 2**times, commands.c.due_at.type) for times in range(_MOST_DOUBLINGS + 1)]
-    return case(dict(enumerate(doubled[:-1])), value=commands.c.sent, else_=doubled[-1])

@@ -7,9 +7,10 @@ from uuid import UUID
 import pytest
 
 from fleet.controller import plans
-from fleet.errors import NotFound, Refused, Untrusted
+from fleet.errors import BrokerUnreachable, NotFound, Refused, Untrusted
 from fleet.history import queries, tags
 from fleet.history.containers import containers
+from fleet.history.fact_tables import commands
 from fleet.history.queries import OutcomeFilter
 from fleet.road.down import Sender
 from fleet.road.embedded import EmbeddedBroker
@@ -198,6 +199,27 @@ def test_two_planners_say_everything_once(centre: Centre, host: ScriptedHost) ->
     second.tick()
     assert host.words() == ["offer"]
     sender.close()
+
+
+def test_what_the_broker_did_not_take_is_tried_again_soon(
+    centre: Centre, host: ScriptedHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fleet.history import tick
+
+    rollout = apply(centre)
+
+    def refuse(*_: object) -> None:
+        raise BrokerUnreachable("cannot reach the broker")
+
+    with monkeypatch.context() as broken, pytest.raises(BrokerUnreachable):
+        broken.setattr(Sender, "send_many", refuse)
+        centre.planner.tick()
+    assert host.words() == []
+    with centre.db.reading() as connection:
+        (row,) = connection.execute(commands.select()).all()
+    assert row.sent == 0
+    assert row.due_at - centre.db.now() <= tick.LEASE
+    assert state(centre, rollout)[1] == {HostState.DISPATCHED: 1}
 
 
 def test_a_crash_between_sending_and_noting_says_it_again_and_harms_nothing(

@@ -1,6 +1,7 @@
 """One command from offer to receipt, by the rows that it leaves behind."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -9,7 +10,7 @@ from fleet.history.fact_tables import attempts, commands, pulls, updates
 from fleet.history.inventory_tables import hosts
 from fleet.history.queries import OutcomeFilter
 from fleet.history.road_tables import outbox
-from fleet.road.messages import Go, Offer, Order, Receipt, SendSnapshot
+from fleet.road.messages import Claim, Go, Offer, Order, Receipt, SendSnapshot
 from fleet.rollouts.spec import RolloutSpec
 from fleet.rollouts.states import CommandState, HostState, RolloutState
 from fleet.updates.outcome import Result
@@ -62,14 +63,49 @@ def test_two_containers_of_one_image_share_one_pull(world: World) -> None:
     assert len({row["pull_id"] for row in rows(world.db, updates)}) == 1
 
 
-def test_a_message_that_was_not_marked_as_sent_is_due_again_after_its_lease(world: World, clock: HeldClock) -> None:
+def test_a_message_whose_sender_died_is_due_again_as_one_that_was_lost_on_its_way(
+    world: World, clock: HeldClock
+) -> None:
     world.add_host("web-1", container("web"))
     rollout_id = world.rollout()
     tick.advance_rollout(world.db, rollout_id)
     assert [type(each.message) for each in tick.due_messages(world.db)] == [Offer]
+    clock.move(seconds=59)
     assert tick.due_messages(world.db) == []
-    clock.move(seconds=31)
+    clock.move(seconds=1)
     assert [type(each.message) for each in tick.due_messages(world.db)] == [Offer]
+
+
+def test_a_message_that_could_not_be_sent_is_due_again_soon_and_does_not_count(world: World, clock: HeldClock) -> None:
+    agent = world.add_host("web-1", container("web"))
+    rollout_id = world.rollout()
+    world.take(agent, world.heartbeat("another snapshot"))
+    tick.advance_rollout(world.db, rollout_id)
+    for _ in range(5):
+        unsent = tick.due_messages(world.db)
+        assert {type(each.message) for each in unsent} == {Offer, SendSnapshot}
+        tick.put_back(world.db, unsent)
+        clock.move(seconds=29)
+        assert tick.due_messages(world.db) == []
+        clock.move(seconds=1)
+    (offer,) = [each for each in tick.due_messages(world.db) if isinstance(each.message, Offer)]
+    clock.move(seconds=60)
+    (row,) = rows(world.db, commands)
+    assert (row["sent"], row["sent_at"], row["due_at"]) == (1, clock.at - timedelta(seconds=60), clock.at)
+    assert isinstance(offer.message, Offer)
+
+
+def test_what_moved_while_it_was_sent_is_not_put_back(world: World, clock: HeldClock) -> None:
+    agent = world.add_host("web-1", container("web"))
+    rollout_id = world.rollout()
+    tick.advance_rollout(world.db, rollout_id)
+    sent = tick.due_messages(world.db)
+    (message,) = [each.message for each in sent]
+    assert isinstance(message, Offer)
+    world.take(agent, Claim(command=message.command))
+    tick.put_back(world.db, sent)
+    (row,) = rows(world.db, commands)
+    assert (row["state"], row["due_at"]) == (CommandState.CLAIMED, clock.at)
 
 
 def test_an_offer_that_was_sent_is_repeated_more_and_more_seldom(world: World, clock: HeldClock) -> None:
