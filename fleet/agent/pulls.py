@@ -1,6 +1,6 @@
 """What a workshop asks of the pull engine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 from uuid import UUID
 
@@ -29,6 +29,7 @@ class Pulls(Protocol):
         policy: Policy,
         progress: Callable[[PullProgress], None],
         stop: Callable[[], bool],
+        containers: Sequence[str],
     ) -> PullOutcome:
         """Bring *digest* to the engine; raise EngineUnreachable alone."""
         ...

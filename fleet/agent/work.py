@@ -177,6 +177,7 @@ class Workshop:
             policy=order.policy,
             progress=lambda made: self._ways.say(_pulling(command, target.container, made)),
             stop=lambda: self._unwanted(command),
+            containers=[other.container for other in order.targets if pull_key(other) == key],
         )
         if not outcome.ok and self._unwanted(command):
             raise Stopped

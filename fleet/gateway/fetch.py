@@ -6,6 +6,7 @@ sources together are wrong, each source is tried alone, and the proved bytes the
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -14,7 +15,7 @@ from fleet.gateway.sink import Segment, Sink, SpoolFile
 from fleet.gateway.take import Taking
 from fleet.gateway.verdict import SourceFailed, Verdict, failed
 from fleet.gateway.wanted import Means, Wanted
-from fleet.mirrors.announce import TRYING_NEXT
+from fleet.mirrors.announce import PROVED, TRYING_NEXT
 from fleet.mirrors.attempt import AttemptResult
 from fleet.mirrors.route import Omission, Standing, route
 from fleet.mirrors.source import Role, Source
@@ -88,6 +89,7 @@ class Fetch:
             before, self._rest_s = self.sink.size, 0.0
             if await self._round():
                 self._settle()
+                self._tell()
                 return
             idle = 0 if self.sink.size > before and not self._alone else idle + 1
             if idle >= IDLE_ROUNDS or not self._may_go_on():
@@ -302,6 +304,14 @@ class Fetch:
         for name in sorted(lied):
             self.means.ledger.failed(name, verdict)
             self.means.breakers.failed(name, self.wanted.kind, verdict.result)
+
+    def _tell(self) -> None:
+        """Say who gave which part of what was proved: the history sums it up for the whole image."""
+        gave: Counter[str] = Counter()
+        for segment in self.sink.segments:
+            gave[segment.source] += segment.end - segment.start
+        fields = {"image": self.wanted.reference.familiar, "digest": str(self.wanted.digest), "sources": dict(gave)}
+        log.debug(PROVED, extra={**fields, "what": self.wanted.kind, "bytes": self.sink.size})
 
     def _named(self) -> str:
         kind = "the manifest" if self.wanted.kind == "manifests" else "the layer"

@@ -11,6 +11,7 @@ log = logging.getLogger(__name__)
 CONFIGURED = "Registry Mirrors:"
 PULLED = "pulled image from mirror"
 TRYING_NEXT = "mirror failed, trying next"
+PROVED = "bytes proved"
 
 
 def announce(mirrors: HostMirrors) -> None:

@@ -1,7 +1,7 @@
 """Bring one image to the engine: through the gateway where that can be, and by the engine itself where it cannot."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -90,11 +90,12 @@ class Puller:
         policy: Policy,
         progress: Callable[[PullProgress], None],
         stop: Callable[[], bool] = never,
+        containers: Sequence[str] = (),
     ) -> PullOutcome:
         """Bring *digest* of *reference* to the engine under the user's name, and return what came of it.
 
-        *platform* is the engine's own unless it is given. A failure is an outcome; EngineUnreachable alone is raised.
-        Until the new image is whole, the old one keeps its name.
+        *platform* is the engine's own unless it is given; *containers* are the names of those that it is for, for the log.
+        A failure is an outcome; EngineUnreachable alone is raised. Until the new image is whole, the old one keeps its name.
         """
         began = self._clock.monotonic()
         until = began + policy.pull_timeout_ms / 1000
@@ -130,7 +131,7 @@ class Puller:
             duration_ms=since_ms(self._clock, began),
             attempts=errand.attempts,
         )
-        _tell(reference, outcome)
+        _tell(reference, outcome, containers)
         return outcome
 
     def forget_strangers(self) -> None:
@@ -228,8 +229,9 @@ def _is_remote(engine: Engine) -> bool:
     return scheme == "tcp" and not is_loopback(host)
 
 
-def _tell(reference: Reference, outcome: PullOutcome) -> None:
+def _tell(reference: Reference, outcome: PullOutcome, containers: Sequence[str]) -> None:
     fields = {
+        "container": ", ".join(containers),
         "image": reference.familiar,
         "mirror": outcome.mirror or str(outcome.tier),
         "digest": outcome.digest,

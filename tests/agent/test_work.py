@@ -1,7 +1,7 @@
 """Work: pulled when ordered, recreated when told to go, each target with one outcome, whatever fails on the way."""
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -60,6 +60,7 @@ class Pulls:
         policy: Policy,
         progress: Callable[[PullProgress], None],
         stop: Callable[[], bool],
+        containers: Sequence[str],
     ) -> PullOutcome:
         """Bring the image, or fail, or be stopped."""
         self.engine.ping()

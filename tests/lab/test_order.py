@@ -1,6 +1,6 @@
 """On a real engine: what is needed is recreated first, who asks for it is restarted, circles are left alone, and all goes back."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -64,6 +64,7 @@ class Pulls:
         policy: Policy,
         progress: Callable[[PullProgress], None],
         stop: Callable[[], bool],
+        containers: Sequence[str],
     ) -> PullOutcome:
         """Let the reference name the image and remember its digest, as a pull does."""
         image = self.ids[reference.familiar]

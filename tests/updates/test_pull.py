@@ -75,6 +75,7 @@ class Quay:
             policy=self.policy,
             progress=self.told.append,
             stop=stop,
+            containers=("web", "web-2"),
         )
 
     def image(self) -> dict[str, Any]:
@@ -275,7 +276,7 @@ def test_a_spool_that_cannot_be_made_leaves_the_pull_to_the_engine(quay: Quay) -
 
 
 def test_the_log_names_mirrors_pulls_and_failures(quay: Quay, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG, "fleet")
     quay.one.faults.add(Fault.STATUS, kind="blobs", status=503)
     outcome = quay.pull()
     by_phrase = {record.msg: record.__dict__ for record in caplog.records}
@@ -283,7 +284,11 @@ def test_the_log_names_mirrors_pulls_and_failures(quay: Quay, caplog: pytest.Log
     failed = by_phrase["mirror failed, trying next"]
     assert (failed["mirror"], failed["reason"]) == (quay.one.url, "it answered 503")
     pulled = by_phrase["pulled image from mirror"]
-    assert (pulled["mirror"], pulled["bytes"]) == (quay.two.url, outcome.bytes)
+    assert (pulled["container"], pulled["image"]) == ("web, web-2", f"{quay.origin.host}/org/app:1")
+    assert (pulled["mirror"], pulled["bytes"], pulled["digest"]) == (quay.two.url, outcome.bytes, str(quay.digest))
+    gave = [record.__dict__["sources"] for record in caplog.records if record.msg == "bytes proved"]
+    by_source = {name: sum(each.get(name, 0) for each in gave) for each in gave for name in each}
+    assert by_source == {a.source: a.bytes for a in outcome.attempts if a.bytes}
 
 
 def test_two_images_one_after_the_other_share_the_gateway(quay: Quay) -> None:
