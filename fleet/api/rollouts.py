@@ -25,6 +25,8 @@ class RolloutHost(Part):
     """What it shall update."""
     refused: str = ""
     """Why nothing is sent to it although its turn is still to come, and what to do about it; empty where it is not so."""
+    missed_windows: int = 0
+    """How many windows in which it might have gone are over since its wave was opened; it still waits."""
     phase: str = ""
     """What it does at this moment: ``pull``, ``create``, ``stop``, ``start``, ``verify``, ``rollback``."""
     container: str = ""
@@ -97,6 +99,10 @@ class RolloutAnswer(Answer):
     spec: dict[str, Any] = Field(default_factory=dict)
     frozen: str = ""
     """The freeze that every host whose turn is still to come is under, refused ones aside, in words; empty: there is none.
+    """
+    window: str = ""
+    """When the next window opens to hosts that wait for one, and which of them missed some, in words; empty: there is nothing
+    to say of windows.
     """
     warnings: tuple[str, ...] = ()
     """What of its spec keeps hosts whose turn is still to come from ever having it, as things stand now."""

@@ -125,6 +125,8 @@ def show(session: Session, id: str) -> None:
         click.echo(f"wave {wave.number + 1}: {_painted(session, wave)}  {_about(wave)}")
     if answer.frozen:
         click.echo(clean(answer.frozen))
+    if answer.window:
+        click.echo(clean(answer.window))
     for warning in (*answer.warnings, *refusals(answer)):
         say(clean(f"warning: {warning}"))
     rows = [

@@ -102,7 +102,8 @@ def wave_line(answer: "RolloutAnswer", wave: "Wave") -> str:
 def stops(answer: "RolloutAnswer") -> list[str]:
     """Return what holds or freezes the rollout, or keeps one of its hosts from it, a line each."""
     held = [f"held: {hold.words}" for hold in answer.rollout.holds]
-    return [*held, *([answer.frozen] if answer.frozen else []), *refusals(answer)]
+    told = [each for each in (answer.frozen, answer.window) if each]
+    return [*held, *told, *refusals(answer)]
 
 
 def refusals(answer: "RolloutAnswer") -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from fleet.controller.spec_warnings import cap_of, spec_warnings
+from fleet.controller.spec_warnings import cap_of, planned_on, spec_warnings
 from fleet.errors import NotFound, Refused
 from fleet.history import caps, habits, stops
 from fleet.history.containers import containers
@@ -112,7 +112,11 @@ def _run(
     bad_image: bool,
 ) -> Rehearsal:
     ids = {each.id for each in taken}
-    hosts = simulated(list(known), begin, LONGEST, seed=asked.seed, chosen=asked.chosen)
+    own = planned_on(db)
+    hosts = [
+        replace(host, windows=own[host.id].windows if host.id in own else ())
+        for host in simulated(list(known), begin, LONGEST, seed=asked.seed, chosen=asked.chosen)
+    ]
     return rehearse(
         spec,
         [host for host in hosts if host.id in ids],

@@ -61,7 +61,14 @@ def rehearse(
 
 
 def _machine(host: Rehearsed) -> Machine:
-    return Machine(id=host.id, name=host.name, labels=host.labels, zone=host.zone, unhealthy=host.unhealthy)
+    return Machine(
+        id=host.id,
+        name=host.name,
+        labels=host.labels,
+        zone=host.zone,
+        windows=host.windows,
+        unhealthy=host.unhealthy,
+    )
 
 
 class _Stage:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from fleet.rollouts.states import FailureClass, Hold, HostState, RolloutState, WaveState
+from fleet.rollouts.windows import Window
 
 Span = tuple[datetime, datetime]
 """From an instant to the first instant after."""
@@ -18,6 +19,8 @@ class Rehearsed:
     name: str
     labels: dict[str, str] = field(default_factory=dict)
     zone: str = "UTC"
+    windows: tuple[Window, ...] = ()
+    """Those that its policy gives it."""
     pull_ms: int = 30_000
     apply_ms: int = 10_000
     away: tuple[Span, ...] = ()

@@ -19,6 +19,7 @@ from fleet.api.rollouts import (
 )
 from fleet.controller.plans import stopped_of
 from fleet.controller.spec_warnings import spec_warnings
+from fleet.controller.windows_told import windows_told
 from fleet.history import queries
 from fleet.history import rollouts as people
 from fleet.history.hosts import hosts
@@ -117,12 +118,17 @@ def _answer(centre: Centre, id: str) -> RolloutAnswer:
     doing = {row.host_id: row for row in queries.progress(centre.db, detail.rollout.id)}
     waiting = {row.host_id for row in detail.hosts if row.state in WAITING and detail.rollout.ended_at is None}
     refused = {id: why for id, why in refused_hosts(centre.db).items() if id in waiting} if waiting else {}
+    windows = windows_told(centre.db, detail)
     return RolloutAnswer(
         rollout=_rollout(detail.rollout),
         waves=tuple(Wave.model_validate(wave) for wave in detail.waves),
-        hosts=tuple(_host(row, doing.get(row.host_id), refused.get(row.host_id, "")) for row in detail.hosts),
+        hosts=tuple(
+            _host(row, doing.get(row.host_id), refused.get(row.host_id, ""), windows.missed.get(row.host_id, 0))
+            for row in detail.hosts
+        ),
         spec=detail.rollout.spec.document(),
         frozen=_frozen(centre, detail, waiting - refused.keys()),
+        window=windows.words,
         warnings=_warnings(centre, detail),
         undoes=detail.undoes,
         undone_by=detail.undone_by,
@@ -162,7 +168,7 @@ def _rollout(row: RolloutRow) -> Rollout:
     return Rollout(**(fields | {"holds": tuple(sorted(row.holds))}))
 
 
-def _host(row: RolloutHostRow, doing: ProgressRow | None, refused: str) -> RolloutHost:
+def _host(row: RolloutHostRow, doing: ProgressRow | None, refused: str, missed: int) -> RolloutHost:
     far: dict[str, Any] = {}
     if doing is not None:
         far = {name: getattr(doing, name) for name in ("phase", "container", "bytes", "total", "mirror")}
@@ -177,5 +183,6 @@ def _host(row: RolloutHostRow, doing: ProgressRow | None, refused: str) -> Rollo
         containers=tuple(str(target.get("container", "")) for target in row.targets),
         changed_at=row.changed_at,
         refused=refused,
+        missed_windows=missed,
         **far,
     )

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -78,6 +79,28 @@ def test_the_watch_of_a_frozen_rollout_ends_with_6_and_says_until_when(
     ran = fleet("rollout", "watch", "#1", "--timeout", "20s")
     assert (ran.code, "Black Friday" in ran.err) == (6, True)
     fleet("unfreeze")
+    carry_out(centre, moved)
+    assert fleet("rollout", "watch", "#1", "--timeout", "20s").code == 0
+
+
+def test_a_rollout_that_waits_for_a_window_of_a_policy_says_when_it_opens_and_goes_on(
+    fleet: Fleet, centre: Centre, moved: ScriptedHost, tmp_path: Path
+) -> None:
+    night = datetime.now(UTC) + timedelta(hours=5)
+    policy = tmp_path / "policy.toml"
+    policy.write_text(f'windows = [{{start = "{night:%H:%M}", duration = "2h"}}]\n')
+    assert fleet("policy", "apply", "-f", str(policy), "--host", "web-1").code == 0
+    fleet("update", "web-1", "--no-check", "-d")
+    centre.turn()
+    said = f"no window is open to any host that waits: the next is at {night:%Y-%m-%d %H:%M} UTC"
+    ran = fleet("rollout", "watch", "#1", "--timeout", "1s")
+    assert (ran.code, said in ran.err, said in fleet("rollout", "show", "#1").out) == (7, True, True)
+    assert not moved.hear()
+    policy.write_text(f'windows = [{{start = "{night:%H:%M}", duration = "1h", cutoff = "2h"}}]\n')
+    ran = fleet("policy", "apply", "-f", str(policy))
+    assert (ran.code, "windows.0: the cut-off is longer than the window" in ran.err) == (1, True)
+    policy.write_text("windows = []\n")
+    assert fleet("policy", "apply", "-f", str(policy), "--host", "web-1").code == 0
     carry_out(centre, moved)
     assert fleet("rollout", "watch", "#1", "--timeout", "20s").code == 0
 

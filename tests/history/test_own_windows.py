@@ -4,6 +4,8 @@ from datetime import timedelta
 
 import pytest
 
+from fleet.controller.spec_warnings import spec_warnings
+from fleet.controller.windows_told import WindowsTold, windows_told
 from fleet.errors import BadInput
 from fleet.history import hosts, policies, rollout_facts
 from fleet.history.rollout_facts import facts_of
@@ -12,7 +14,7 @@ from fleet.history.rollouts import undo_rollout
 from fleet.history.words import PolicyKind
 from fleet.rollouts import deadline
 from fleet.rollouts.selector import Selector
-from fleet.rollouts.spec import Gate, RolloutSpec, WaveSpec
+from fleet.rollouts.spec import Gate, OfflineSpec, RolloutSpec, WaveSpec
 from fleet.rollouts.states import HostState
 from fleet.rollouts.windows import Freeze, Window
 from tests.history.conftest import HeldClock
@@ -126,6 +128,42 @@ def test_only_time_in_which_a_window_of_some_host_is_open_counts_for_the_deadlin
     assert not deadline.overdue(facts, facts.waves[0], clock.now())
     clock.move(hours=3)
     assert deadline.overdue(facts, facts.waves[0], clock.now())
+
+
+def test_who_waits_is_told_when_the_next_window_opens_and_which_are_over(world: World, clock: HeldClock) -> None:
+    agents = fleet(world, 3)
+    write(world, PolicyKind.FLEET, "", NIGHT)
+    write(world, PolicyKind.HOST, "web-3", ANY_TIME)
+    id = world.rollout(spec=RolloutSpec(offline=OfflineSpec(park=True)))
+    world.run()
+    told = windows_told(world.db, detail(world, id))
+    assert told.words == "no window is open to any host that waits: the next is at 2026-11-25 22:00 UTC"
+    assert not told.missed
+    for hours in (10.1, 2.8):
+        clock.move(hours=hours)
+        world.take(agents[0], world.heartbeat())
+        world.run()
+        if hours > 3:
+            assert windows_told(world.db, detail(world, id)) == WindowsTold(), "one that is open is not missed"
+    assert named(agents) == ["web-1", "web-3"], "web-2 is silent"
+    told = windows_told(world.db, detail(world, id))
+    assert told.words == (
+        "no window is open to any host that waits: the next is at 2026-11-26 22:00 UTC; web-2 missed 1 window"
+    )
+    clock.move(hours=24)
+    assert windows_told(world.db, detail(world, id)).missed == {agents[1].id: 2}
+    clock.move(hours=22)
+    world.take(agents[1], world.heartbeat())
+    world.run()
+    assert windows_told(world.db, detail(world, id)) == WindowsTold()
+
+
+def test_a_host_that_no_window_of_its_policy_admits_is_warned_about(world: World) -> None:
+    fleet(world, 2)
+    write(world, PolicyKind.HOST, "web-1", {"windows": [{"start": "22:00", "duration": "10m"}]})
+    ids = [row.id for row in hosts.hosts(world.db)]
+    (warning,) = spec_warnings(world.db, RolloutSpec(), ids)
+    assert warning.startswith("web-1: no window admits it within 14 days")
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,19 @@ def test_nothing_is_touched_outside_of_the_windows() -> None:
     assert found.waves[0].ended_at >= BEGIN.replace(hour=22)
 
 
+def test_a_host_is_touched_only_in_the_windows_of_its_own_policy_and_brought_back_at_any_time() -> None:
+    night = (Window(start="22:00", duration_ms=6 * 3_600_000),)
+    found = _rehearse(hosts=tuple(replace(host, windows=night) for host in HOSTS))
+    assert (found.state, found.counts) == (RolloutState.COMPLETED, {HostState.SUCCEEDED: 20})
+    assert found.waves[0].ended_at is not None and found.waves[0].ended_at >= BEGIN.replace(hour=22)
+    late = tuple(replace(host, windows=night, apply_ms=14 * 60_000) for host in HOSTS)
+    spec = replace(SPEC, waves=(replace(STAGED[0], soak_ms=12 * 3_600_000), *STAGED[1:]))
+    ill = tuple(replace(host, regresses_after_ms=11 * 3_600_000) for host in late)
+    back = _rehearse(spec, ill)
+    assert back.state is RolloutState.ROLLED_BACK and back.ended_at is not None
+    assert back.ended_at < (BEGIN + DAY).replace(hour=22), "the way back waits for no night"
+
+
 def test_a_wave_waits_for_its_approval() -> None:
     spec = replace(SPEC, waves=(STAGED[0], replace(STAGED[3], approval=True)))
     waits = _rehearse(spec)
