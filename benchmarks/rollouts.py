@@ -7,7 +7,9 @@ with the machine's load beside it. --write puts the tables into their section of
 
 What is measured is what the product does: the inbox takes batches, the planner sends batches, each with its transactions, and
 hosts tell of their lives, as agents do. Processor time is that of this process and, on PostgreSQL, of all of the server's: the
-inbox has a connection of its own. What signatures take is measured on the very messages of some hosts.
+inbox has a connection of its own. What signatures take is measured on the very messages of some hosts. What statements and
+commits take is the processor time within the driver's calls and, on PostgreSQL, the server's; the rest, but for the signatures,
+is Python: messages, rows and decisions made of each other.
 """
 
 import argparse
@@ -16,7 +18,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +32,7 @@ from sqlalchemy import delete, update
 from benchmarks._page import write_section
 from benchmarks._rollout_agents import carried_to_its_end
 from benchmarks._rollout_fleet import fill, good, heard, signed
+from benchmarks._rollout_statements import Statements
 from benchmarks.history import database
 from fleet.controller import plans
 from fleet.controller.process import keep_what_is_there
@@ -63,6 +66,8 @@ WHOLE, WHOLE_SIGNED = (
     "the whole way: claim, ready and report, SQL alone",
     "the whole way, and the offer, with signatures",
 )
+DISPATCH_STATEMENTS = "of dispatch, the statements and commits alone"
+STATEMENTS = "of claim + report, the statements and commits alone"
 ASKED = {
     DRAWN: "3 s, with the next",
     APPLIED: "3 s, with the one before",
@@ -76,9 +81,11 @@ ASKED = {
     SIGNED: "500 hosts/s",
     WHOLE: "",
     WHOLE_SIGNED: "",
+    DISPATCH_STATEMENTS: "",
+    STATEMENTS: "",
 }
 """The figures, and what was asked of the largest fleet on two idle cores."""
-RATES = (DISPATCH, CLAIM, READY, REPORT, SQL_ALONE, SIGNED, WHOLE, WHOLE_SIGNED)
+RATES = (DISPATCH, CLAIM, READY, REPORT, SQL_ALONE, SIGNED, WHOLE, WHOLE_SIGNED, DISPATCH_STATEMENTS, STATEMENTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,18 +95,26 @@ class Took:
     cpu: float
     """Of processor time: of this process and, on PostgreSQL, of the server's."""
     wall: float
+    statements: float
+    """Of the processor time: within the driver, and the server's."""
 
     def __add__(self, other: "Took") -> "Took":
         """Return both together."""
-        return Took(cpu=self.cpu + other.cpu, wall=self.wall + other.wall)
+        statements = self.statements + other.statements
+        return Took(cpu=self.cpu + other.cpu, wall=self.wall + other.wall, statements=statements)
 
     def later(self, seconds: float) -> "Took":
         """Return the same with *seconds* of pure computing more."""
-        return Took(cpu=self.cpu + seconds, wall=self.wall + seconds)
+        return Took(cpu=self.cpu + seconds, wall=self.wall + seconds, statements=self.statements)
 
     def each(self, count: int) -> "Took":
         """Return the same for one of *count*."""
-        return Took(cpu=self.cpu / count, wall=self.wall / count)
+        return Took(cpu=self.cpu / count, wall=self.wall / count, statements=self.statements / count)
+
+    def sql(self) -> "Took":
+        """Return the statements and commits alone; by the clock they took their part of it, as far as that can be told."""
+        part = self.statements / self.cpu
+        return Took(cpu=self.statements, wall=self.wall * part, statements=self.statements)
 
 
 def main() -> None:
@@ -141,6 +156,7 @@ class Measured:
 def measure(db: Database, folder: Path, size: int, runs: int) -> Measured:
     """Fill *db* with *size* hosts, one container each, and return the median of each figure."""
     fill(db, size)
+    _STATEMENTS.watch(db)
     caps.set_cap(db, "site", "90%", by="bench", door="bench")
     loads = [os.getloadavg()[0]]
     found: dict[str, list[Took]] = {name: [] for name in ASKED}
@@ -151,11 +167,15 @@ def measure(db: Database, folder: Path, size: int, runs: int) -> Measured:
             for name, value in _once(road, size).items():
                 found[name].append(value)
             loads.append(os.getloadavg()[0])
-    medians = {
-        name: Took(cpu=statistics.median(t.cpu for t in took), wall=statistics.median(t.wall for t in took))
-        for name, took in found.items()
-    }
-    return Measured(figures=medians, load=statistics.median(loads))
+    return Measured(figures={name: _median(took) for name, took in found.items()}, load=statistics.median(loads))
+
+
+def _median(took: Sequence[Took]) -> Took:
+    return Took(
+        cpu=statistics.median(each.cpu for each in took),
+        wall=statistics.median(each.wall for each in took),
+        statements=statistics.median(each.statements for each in took),
+    )
 
 
 class _Road:
@@ -201,6 +221,7 @@ def _once(road: _Road, size: int) -> dict[str, Took]:
     live = _live(db, id)
     sent, offered = _timed(db, road.send)
     found[DISPATCH] = (advanced + offered).each(live)
+    found[DISPATCH_STATEMENTS] = found[DISPATCH].sql()
     _, found[GATE] = _timed(db, lambda: _facts(db, id))
     _, found[IDLE] = _timed(db, lambda: _idle(db))
     return found | _to_the_end(road, sent, live)
@@ -224,6 +245,7 @@ def _to_the_end(road: _Road, sent: list[Outgoing], live: int) -> dict[str, Took]
         found[step] = (taken + sending).each(live)
         signatures[step] = signed([each.message for each in said]) + signed([each.message for each in sent])
     found[SQL_ALONE] = found[CLAIM] + found[REPORT]
+    found[STATEMENTS] = found[SQL_ALONE].sql()
     found[SIGNED] = found[SQL_ALONE].later(signatures[CLAIM] + signatures[REPORT])
     found[WHOLE] = found[SQL_ALONE] + found[READY]
     found[WHOLE_SIGNED] = found[WHOLE].later(sum(signatures.values()) + offered)
@@ -279,14 +301,20 @@ def _clear(db: Database) -> None:
         connection.execute(update(rollouts).values(ended_at=db.moment(connection)))
 
 
+_STATEMENTS = Statements()
+
+
 def spent(db: Database) -> float:
     """Return the seconds of processor time that this process and, on PostgreSQL, all of the server's have taken."""
-    mine = time.process_time()
+    return time.process_time() + _of_the_server(db)
+
+
+def _of_the_server(db: Database) -> float:
     if db.dialect == "sqlite":
-        return mine
+        return 0.0  # it is this process
     with db.reading() as connection:
         pids = connection.exec_driver_sql("SELECT pid FROM pg_stat_activity").scalars().all()
-    return mine + sum(_taken(pid) for pid in pids)
+    return sum(_taken(pid) for pid in pids)
 
 
 def _taken(pid: int) -> float:
@@ -296,9 +324,12 @@ def _taken(pid: int) -> float:
 
 
 def _timed(db: Database, work: Callable[[], T]) -> tuple[T, Took]:
-    began, used = time.perf_counter(), spent(db)
+    server = _of_the_server(db)
+    began, used, driver = time.perf_counter(), time.process_time(), _STATEMENTS.spent
     done = work()
-    return done, Took(cpu=spent(db) - used, wall=time.perf_counter() - began)
+    wall, mine, driver = time.perf_counter() - began, time.process_time() - used, _STATEMENTS.spent - driver
+    server = _of_the_server(db) - server
+    return done, Took(cpu=mine + server, wall=wall, statements=driver + server)
 
 
 def tables(measured: Mapping[tuple[str, int], Measured], runs: int) -> Iterator[str]:
@@ -315,7 +346,17 @@ def tables(measured: Mapping[tuple[str, int], Measured], runs: int) -> Iterator[
     for alone, with_them in ((SQL_ALONE, SIGNED), (WHOLE, WHOLE_SIGNED)):
         share = [1 - m.figures[alone].cpu / m.figures[with_them].cpu for m in measured.values()]
         yield f"| the signatures' share of: {with_them} | | " + " | ".join(f"{part:.0%}" for part in share) + " |"
+    shares = [_shares(m.figures[SIGNED], m.figures[SQL_ALONE]) for m in measured.values()]
+    yield f"| {SIGNED}: statements and commits, Python, signatures | | " + " | ".join(shares) + " |"
+    shares = [_shares(m.figures[DISPATCH], m.figures[DISPATCH]) for m in measured.values()]
+    yield f"| {DISPATCH}: statements and commits, Python | | " + " | ".join(shares) + " |"
     yield "| load average | | " + " | ".join(f"{m.load:.1f}" for m in measured.values()) + " |"
+
+
+def _shares(whole: Took, unsigned: Took) -> str:
+    """Return what part of *whole* statements, Python and, where there are any, signatures are."""
+    parts = [unsigned.statements, unsigned.cpu - unsigned.statements, whole.cpu - unsigned.cpu]
+    return ", ".join(f"{part / whole.cpu:.0%}" for part in parts if part)
 
 
 def _both(name: str, took: Took) -> str:

@@ -3,7 +3,7 @@
 A parameter for each id costs more than what is done with it, and makes another statement of each length of the list.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any
 from uuid import UUID
@@ -13,11 +13,11 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
-    Text,
+    Dialect,
+    TypeDecorator,
     Uuid,
     and_,
     any_,
-    cast,
     func,
     literal,
     select,
@@ -30,13 +30,24 @@ BY_NUMBER = attrgetter("int")
 """How to sort ids: to compare two of them takes far longer."""
 
 
+class _Ids(TypeDecorator[list[UUID]]):
+    """An array of ids, written as one text. The text is the parameter itself: a cast would be done anew for each row."""
+
+    impl = ARRAY(Uuid())
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[list[UUID] | None], str]:
+        """Write it at once, and not id by id."""
+        return lambda ids: array_text(ids or ())
+
+
 def among(connection: Connection, of: Column[Any], ids: Iterable[UUID]) -> ColumnElement[bool]:
     """Return the condition that *of* is one of *ids*, however many."""
     known = in_order(ids)
     if connection.dialect.name == "postgresql":
         # Between the ends too: a list that is not known yet when the statement is planned leaves no partition out.
         ends = and_(of >= known[0], of <= known[-1]) if known else true()
-        return and_(ends, of == any_(cast(literal(array_text(known), Text), ARRAY(Uuid()))))
+        return and_(ends, of == any_(literal(known, _Ids())))
     listed = func.json_each('["' + '","'.join([f"{id.int:032x}" for id in known]) + '"]').table_valued("value")
     return of.in_(select(listed.c.value))
 

@@ -87,7 +87,7 @@ class Command:
 # Once for all of a batch: what rows hold alike is written once.
 @lru_cache(maxsize=64)
 def _doubled(now: datetime, wait: timedelta, times: int) -> datetime:
-    return now + wait * 2**times
+    return now + wait * (1 << times)
 
 
 @dataclass(slots=True, kw_only=True)
