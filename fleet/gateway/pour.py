@@ -12,7 +12,7 @@ from fleet.gateway.gauge import Gauge
 from fleet.gateway.threads import to_their_ends
 from fleet.registry.rest import Rest
 
-ROOM_BYTES = 256 * 1024
+ROOM_BYTES = 512 * 1024
 """How much is in memory at a time."""
 GULP_S = 0.2
 """So often the event loop hears how far it is, and a pull that was given up ends."""

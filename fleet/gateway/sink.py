@@ -13,7 +13,7 @@ from typing import Protocol
 from fleet.gateway.threads import to_their_ends
 from fleet.images.digest import Digest
 
-READ_BYTES = 256 * 1024
+READ_BYTES = 512 * 1024
 """How much of a file is in memory at a time."""
 FOLLOWED_BYTES = 64 * 1024 * 1024
 """How much is hashed before whoever wants an end of it is heard: a fifth of a second on a slow processor."""

@@ -21,7 +21,7 @@ from typing import Any
 
 import httpcore2
 
-PIECE_BYTES = 256 * 1024
+PIECE_BYTES = 512 * 1024
 """The most that is read at once."""
 OTHER_FAMILY_S = 0.25
 """After so long without an answer another address is tried beside it (RFC 8305)."""
