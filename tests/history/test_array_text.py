@@ -8,8 +8,10 @@ import pytest
 from sqlalchemy import ARRAY, BigInteger, Boolean, DateTime, Text, Uuid, cast, literal, select
 from sqlalchemy.dialects.postgresql import JSONB
 
+from fleet.history.among import among
 from fleet.history.array_text import array_text
 from fleet.history.database import Database
+from fleet.history.inventory_tables import hosts
 from fleet.history.json_text import json_of
 from fleet.rollouts.states import HostState
 
@@ -50,3 +52,15 @@ def test_what_no_column_holds_is_refused() -> None:
     """It would be written as something else."""
     with pytest.raises(TypeError, match="cannot write a float"):
         array_text([1.5])
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("db", ["postgresql"], indirect=True)
+def test_a_list_of_ids_is_read_once_and_not_for_each_row(db: Database) -> None:
+    """As a parameter of its own kind; a cast of a text would be done again for each row that is looked at."""
+    ids = [UUID(int=number) for number in range(3)]
+    with db.reading() as connection:
+        query = select(hosts.c.id).where(among(connection, hosts.c.id, ids))
+        written = str(query.compile(dialect=db.engine.dialect))
+        assert connection.execute(query).all() == []
+    assert "= ANY (%(param_1)s::UUID[])" in written, written
