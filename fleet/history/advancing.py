@@ -10,6 +10,7 @@ from fleet.history.caps import Sizes
 from fleet.history.carrying import carry_out
 from fleet.history.rollout_facts import facts_of
 from fleet.history.rollout_tables import rollouts
+from fleet.history.wave_moves import gather
 from fleet.rollouts.advance import advance
 from fleet.rollouts.states import WaveState
 
@@ -34,6 +35,7 @@ def advance_to_rest(connection: Connection, rollout_id: UUID, now: datetime) -> 
         facts = facts_of(connection, row, now, sizes)
         decisions = advance(facts, now)
         if not decisions:
+            gather(connection, rollout_id)
             if any(wave.prefetched and wave.state is WaveState.PENDING for wave in facts.waves):
                 pull_ahead(connection, row, now)
             return done > 0

@@ -116,6 +116,18 @@ rollout_shapes = Table(
     comment="what many hosts of a rollout have in common, once",
 )
 
+# Nobody looks for one of its rows: it has no key.
+wave_moves = Table(
+    "wave_moves",
+    METADATA,
+    uid("rollout_id", "which rollout"),
+    number("wave", "the number of the wave"),
+    words("state", HostState, "a state but pending"),
+    number("hosts", "how many hosts came into it; below zero: left it"),
+    Index(None, "rollout_id"),
+    comment="by how much the hosts of each wave in each state became more or fewer; on PostgreSQL",
+)
+
 schedules = Table(
     "schedules",
     METADATA,

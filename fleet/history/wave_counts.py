@@ -1,7 +1,9 @@
 """How many hosts of each wave are in which state, though a wave may be all of the fleet.
 
-An index alone answers it, in time that grows with the hosts. So in a large wave the state that most of its hosts are in is
-not counted: it is what the others leave of the wave's size. Where that is few, it is counted all the same.
+PostgreSQL keeps count as rows change (``fleet.history.wave_moves``). On SQLite an index alone answers it, in time that grows
+with the hosts: so in a large wave the state that most of its hosts are in is not counted, since it is what the others leave of
+the wave's size. Where that is few, it is counted all the same. A wave of an earlier release, which does not know its size, is
+counted on either.
 """
 
 import json
@@ -13,6 +15,7 @@ from uuid import UUID
 from sqlalchemy import Connection, RowMapping, bindparam, text
 
 from fleet.history.columns import Id
+from fleet.history.wave_moves import moved
 from fleet.rollouts.states import HostState
 
 Counts = dict[int, dict[HostState, int]]
@@ -44,6 +47,8 @@ _STATEMENTS = {
 
 def counts_of(connection: Connection, id: UUID, waves: Sequence[RowMapping]) -> Counts:
     """Return how many hosts of each of a rollout's *waves* are in which state."""
+    if connection.dialect.name == "postgresql":
+        return _kept(connection, id, waves)
     left_out = {
         wave["number"]: _MOST.get((id, wave["number"]), HostState.PENDING)
         for wave in waves
@@ -65,6 +70,21 @@ def counts_of(connection: Connection, id: UUID, waves: Sequence[RowMapping]) -> 
     for number, found in _counted(connection, id, few).items():
         counts[number] |= found
     _remember(id, counts)
+    return counts
+
+
+def _kept(connection: Connection, id: UUID, waves: Sequence[RowMapping]) -> Counts:
+    sizes = {wave["number"]: wave["hosts"] for wave in waves}
+    unsized = [number for number, size in sizes.items() if size is None]
+    counts = _counted(connection, id, [(number, state) for number in unsized for state in HostState])
+    if len(unsized) == len(sizes):
+        return counts
+    moves = moved(connection, id)
+    for number, size in sizes.items():
+        if size is not None:
+            others = moves.get(number, {})
+            left = size - sum(others.values())
+            counts[number] = others | ({HostState.PENDING: left} if left else {})
     return counts
 
 

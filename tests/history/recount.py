@@ -7,13 +7,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from fleet.history.database import Database
 from fleet.history.fact_tables import commands, rollout_events, updates
 from fleet.history.inventory_tables import containers
 from fleet.history.rollout_tables import rollout_hosts, rollout_shapes, rollouts, waves
 from fleet.history.tick import Outgoing
+from fleet.history.wave_counts import Counts, counts_of
 from fleet.road.messages import Go, Offer, Order
 from fleet.rollouts.spec import RolloutSpec
 from fleet.rollouts.windows import Window
@@ -38,12 +39,15 @@ class Seen:
     events: list[Row]
     shown: dict[tuple[UUID, str], Row]
     """By host and name: the containers of its latest snapshot."""
+    told: dict[UUID, Counts]
+    """By rollout: how many hosts are in which state, as the engine tells."""
 
     @classmethod
     def read(cls, db: Database) -> "Seen":
         """Read them in one transaction."""
         with db.reading() as connection:
             found = [[dict(row) for row in connection.execute(select(table)).mappings()] for table in _TABLES]
+            told = {row["id"]: _told(connection, row["id"]) for row in found[0]}
         all_rollouts, all_waves, all_hosts, all_commands, all_updates, all_events, all_containers, shapes = found
         _make_whole(all_hosts, shapes)
         return cls(
@@ -54,6 +58,7 @@ class Seen:
             sorted(all_updates, key=lambda row: row["id"]),
             sorted(all_events, key=lambda row: row["id"]),
             {(row["host_id"], row["name"]): row for row in all_containers},
+            told,
         )
 
     def live(self) -> set[UUID]:
@@ -84,6 +89,11 @@ class Seen:
     def open_commands(self) -> list[Row]:
         """Return the commands that have not ended."""
         return [row for row in self.commands.values() if row["ended_at"] is None]
+
+
+def _told(connection: Connection, id: UUID) -> Counts:
+    of_it = select(waves).where(waves.c.rollout_id == id)
+    return counts_of(connection, id, connection.execute(of_it).mappings().all())
 
 
 def _make_whole(hosts: Sequence[Row], shapes: Sequence[Row]) -> None:
@@ -221,6 +231,15 @@ def _all_there(seen: Seen, witness: Witness) -> None:
     sizes = Counter((id, row["wave"]) for (id, _), row in seen.hosts.items())
     for key, wave in seen.waves.items():
         hold(wave["hosts"] == sizes[key], 13, f"a wave's size is {wave['hosts']}, and it has {sizes[key]} hosts")
+    states = Counter((id, row["wave"], row["state"]) for (id, _), row in seen.hosts.items())
+    told = {
+        (id, number, state): hosts
+        for id, counts in seen.told.items()
+        for number, of_wave in counts.items()
+        for state, hosts in of_wave.items()
+        if hosts
+    }
+    hold(told == dict(states), 13, "hosts are not counted in the states that they are in")
 
 
 def _replay(seen: Seen) -> None:
