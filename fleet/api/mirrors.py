@@ -50,6 +50,10 @@ class RouteStop(Part):
     """What a mirror was when the host last looked at it (``ok``, ``down``, ``stale``, ...); empty: it did not lately."""
     state_reason: str = ""
     looked_at: datetime | None = None
+    digest: str = ""
+    """What it said that the tag has, where it was asked for this image; empty: it was not, or did not say."""
+    took_ms: int | None = None
+    """How long a mirror took to answer then; null: it was not asked for this image."""
     bytes_per_s: int | None = None
     """How fast it is by what the host measured, where that decides who is asked first; null: it does not, or not known."""
     auth: str = CONFIG

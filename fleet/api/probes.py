@@ -15,6 +15,8 @@ class TestMirrors(Request):
 
     host: str = ""
     """This host alone; empty: every host."""
+    image: str = Field(default="", max_length=600)
+    """What to ask mirrors of its registry for, and the registry itself; empty: of each registry an image that hosts run."""
     wait_s: float = Field(default=30.0, ge=0, le=60)
     """How long to wait for their answers, seconds."""
 

@@ -87,10 +87,22 @@ def ls(session: Session, host: str | None) -> None:
 @mirror.command("explain")
 @click.argument("image")
 @click.option("--host", metavar="NAME", help="On this host; by default on every host that runs the image.")
+@click.option(
+    "--ask",
+    is_flag=True,
+    help="Let each source be asked for IMAGE now: mirrors by the hosts, its registry by the centre.",
+)
 @pass_session
-def explain(session: Session, image: str, host: str | None) -> None:
-    """Say where IMAGE would be pulled from, in order, and why."""
+def explain(session: Session, image: str, host: str | None, ask: bool) -> None:
+    """Say where IMAGE would be pulled from, in order, why, and what each source last answered."""
+    from fleet.api.probes import TestMirrors
+
     with session.client() as client:
+        if ask:
+            with working(session, "waiting for the hosts"):
+                late = client.test_mirrors(TestMirrors(host=host or "", image=image)).unanswered
+            for name in late:
+                say(f"{clean(name)} did not answer in time")
         answer = client.explain(image, host)
     if print_answer(session, answer):
         return
@@ -111,8 +123,10 @@ def explain(session: Session, image: str, host: str | None) -> None:
 
 
 def _seen(stop: "RouteStop") -> str:
-    """Return what a mirror was when its host last looked."""
-    return clean(f"{stop.state} at {stop.looked_at:%Y-%m-%d %H:%M} UTC")
+    """Return what a source was when it was last asked, and what it said of this image, if that was what it was asked for."""
+    told = f"  {short_digest(stop.digest)}" if stop.digest else ""
+    took = f" in {stop.took_ms} ms" if stop.took_ms is not None else ""
+    return clean(f"{stop.state} at {stop.looked_at:%Y-%m-%d %H:%M} UTC{took}{told}")
 
 
 def _stop(stop: "RouteStop") -> str:

@@ -1,6 +1,6 @@
 """Looks at mirrors: hosts are asked for them, and what they found is kept as the mirrors' health history."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -51,17 +51,22 @@ class ProbeRow:
     """The best speed of those measured while looks stand for something; None: none was."""
 
 
-def ask_probes(db: Database, host_ids: Sequence[UUID], *, by: str) -> dict[UUID, UUID]:
-    """Ask these hosts to look at their mirrors; return the request's id of each."""
+def ask_probes(
+    db: Database, host_ids: Sequence[UUID], *, by: str, images: Mapping[str, str] | None = None
+) -> dict[UUID, UUID]:
+    """Ask these hosts to look at their mirrors; return the request's id of each.
+
+    *images* are those to ask for, with what their origins say; None: one of each registry.
+    """
     with db.writing() as connection:
         now = db.moment(connection)
-        images = _images(connection)
+        images = _images(connection) if images is None else images
         asked, reads = {}, _reads(connection, host_ids)
         for host_id, held in effective_for(connection, host_ids).items():
             id = asked[host_id] = new_id()
             row = {"id": id, "host_id": host_id, "asked_by": by, "asked_at": now, "answered_at": None}
             connection.execute(insert(mirror_tests).values(row))
-            probe = Probe.read_by(reads[host_id], request=id, mirrors=held.policy.mirrors, images=images)
+            probe = Probe.read_by(reads[host_id], request=id, mirrors=held.policy.mirrors, images=dict(images))
             post(connection, host_id, probe, now)
         return asked
 

@@ -15,9 +15,11 @@ from fleet.history.containers import containers
 from fleet.history.hosts import HostRow
 from fleet.history.probes import ProbeRow, latest_probes
 from fleet.history.speeds import measured_policies
+from fleet.history.tags import TagRow
 from fleet.history.tiers import last_tier
 from fleet.images.reference import Reference
 from fleet.mirrors.policy import CONFIG
+from fleet.mirrors.probe import ProbeState
 from fleet.mirrors.source import MirrorRule, Source
 from fleet.mirrors.table import Strategy
 from fleet.rollouts.selector import Selector
@@ -66,7 +68,7 @@ def explain(
         resolved_at=tag.resolved_at if tag else None,
         endpoint=tag.endpoint if tag else "",
         reason=tag.reason if tag else "it was not checked yet",
-        routes=_routes(centre, reference, _meant(centre, name, host)),
+        routes=_routes(centre, reference, _meant(centre, name, host), None if reference.digest else tag),
     )
 
 
@@ -94,9 +96,9 @@ def _meant(centre: Centre, image: str, host: str) -> list[HostRow]:
     return [row for row in rows if row.id in running] or rows
 
 
-def _routes(centre: Centre, reference: Reference, rows: list[HostRow]) -> tuple[HostRoute, ...]:
+def _routes(centre: Centre, reference: Reference, rows: list[HostRow], tag: TagRow | None) -> tuple[HostRoute, ...]:
     if not rows:
-        return (_told("", reference, Policy()),)
+        return (_told("", reference, Policy(), tag=tag),)
     holding = measured_policies(centre.db)
     looks: dict[UUID, dict[tuple[str, str], ProbeRow]] = defaultdict(dict)
     for look in latest_probes(centre.db):
@@ -105,12 +107,17 @@ def _routes(centre: Centre, reference: Reference, rows: list[HostRow]) -> tuple[
     for row in rows:
         if row.id not in holding:
             raise NotFound(f"cannot find the host {row.name}: it was just removed")
-        routes.append(_told(row.name, reference, holding[row.id].policy, row, looks[row.id]))
+        routes.append(_told(row.name, reference, holding[row.id].policy, row, looks[row.id], tag))
     return tuple(routes)
 
 
 def _told(
-    name: str, reference: Reference, policy: Policy, row: HostRow | None = None, looks: Looks | None = None
+    name: str,
+    reference: Reference,
+    policy: Policy,
+    row: HostRow | None = None,
+    looks: Looks | None = None,
+    tag: TagRow | None = None,
 ) -> HostRoute:
     route = route_of(reference, policy, row)
     skipped = [RouteSkip(endpoint=s.source.name, reason=s.reason) for s in route.skipped]
@@ -118,16 +125,18 @@ def _told(
     return HostRoute(
         host=name,
         strategy=policy.strategy,
-        sources=tuple(_stop(source, policy.speeds or {}, looks or {}) for source in route.sources),
+        sources=tuple(_stop(source, policy.speeds or {}, looks or {}, tag) for source in route.sources),
         skipped=tuple(skipped),
     )
 
 
-def _stop(source: Source, speeds: Mapping[str, int], looks: Looks) -> RouteStop:
+def _stop(source: Source, speeds: Mapping[str, int], looks: Looks, tag: TagRow | None) -> RouteStop:
     rule = source.rule
     if rule is None:
-        return RouteStop(endpoint=source.name, role=source.role)
+        return _origin(source, tag)
     look = looks.get((source.name, rule.for_registry))
+    # A look tells what the origin had said of the image that it asked for, and not which image that was.
+    same = look is not None and tag is not None and "" != look.origin_digest == tag.digest
     return RouteStop(
         endpoint=source.name,
         role=source.role,
@@ -137,7 +146,22 @@ def _stop(source: Source, speeds: Mapping[str, int], looks: Looks) -> RouteStop:
         state=look.state.value if look else "",
         state_reason=look.reason if look else "",
         looked_at=look.recorded_at if look else None,
+        digest=look.digest if look and same else "",
+        took_ms=look.duration_ms if look and same else None,
         bytes_per_s=speeds.get(source.name),
         auth=rule.endpoint.auth or CONFIG,
         proxy=rule.endpoint.proxy,
+    )
+
+
+def _origin(source: Source, tag: TagRow | None) -> RouteStop:
+    """Return the registry itself, with what it said when the tag was last checked there."""
+    # An insecure one may have been asked in plain http.
+    said = tag is not None and tag.endpoint.partition("://")[2] == source.endpoint.host and not tag.reason
+    return RouteStop(
+        endpoint=source.name,
+        role=source.role,
+        state=ProbeState.OK.value if said else "",
+        looked_at=tag.resolved_at if tag and said else None,
+        digest=tag.digest if tag and said else "",
     )

@@ -224,3 +224,18 @@ def test_durations_comparison_and_audit_tell_of_just_these_updates(scene: Scene)
     added = {act["subject"] for act in acts if act["action"] == "host add"}
     assert added == {host.name for host in scene.hosts}
     assert {(act["who"], act["door"]) for act in acts} == {("person:root", "socket")}
+
+
+def test_each_source_of_a_route_is_asked_when_somebody_wants_to_know(scene: Scene) -> None:
+    """The mirrors by the host and the registry by the centre, about the very image, with what each says of it now."""
+    newest = scene.digests["3"]
+    for host in scene.hosts:
+        asked = scene.centre.ask("mirror", "explain", f"{REPOSITORY}:stable", "--host", host.name, "--ask")
+        (route,) = asked["routes"]
+        assert [(stop["role"], stop["state"], stop["digest"]) for stop in route["sources"]] == [
+            ("mirror", "down", ""),
+            ("mirror", "ok", newest),
+            ("origin", "ok", newest),
+        ]
+        assert route["sources"][1]["took_ms"] > 0
+        assert min(stop["looked_at"] for stop in route["sources"]) > scene.ended.isoformat()

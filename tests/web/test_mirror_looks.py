@@ -7,8 +7,9 @@ from starlette.testclient import TestClient
 from fleet.api.form import PREFIX as API
 from fleet.history import probes
 from fleet.mirrors.probe import MirrorProbe, ProbeState
-from fleet.road.messages import READS, Heartbeat, HostFacts, Probed
-from tests.controller.centre import Centre, ScriptedHost
+from fleet.road.messages import READS, Heartbeat, HostFacts, Probe, Probed
+from fleet.testing.registry import ScriptedRegistry
+from tests.controller.centre import Centre, ScriptedHost, nginx
 
 
 def test_a_host_that_does_not_answer_is_named(http: TestClient, web1: ScriptedHost) -> None:
@@ -21,6 +22,42 @@ def test_a_host_that_does_not_answer_is_named(http: TestClient, web1: ScriptedHo
 def test_an_audit_counts_the_hosts(http: TestClient, web1: ScriptedHost) -> None:
     answer = http.get(f"{API}/mirrors/audit").json()
     assert (answer["findings"], answer["hosts"]) == ([], 1)
+
+
+def test_mirrors_are_asked_for_one_image_after_its_registry(
+    http: TestClient, centre: Centre, web1: ScriptedHost
+) -> None:
+    """What its registry says is what the mirrors are measured by; an image that nobody runs is none of theirs."""
+    with ScriptedRegistry() as registry:
+        image, digest = f"{registry.host}/org/app:1", str(registry.shelf.add_image("org/app", "1"))
+        mirror = {"for": registry.host, "url": "https://near.lan"}
+        http.put(f"{API}/policies", json={"kind": "fleet", "document": {"mirrors": [mirror]}})
+        web1.snapshot(nginx(reference=image))
+        centre.turn()
+        nobody = http.post(f"{API}/mirrors/test", json={"image": "ghcr.io/acme/nobody", "wait_s": 0})
+        assert (nobody.status_code, nobody.json()["detail"][:39]) == (409, "cannot ask for ghcr.io/acme/nobody:late")
+        answer = http.post(f"{API}/mirrors/test", json={"image": image, "wait_s": 0})
+        assert answer.json()["unanswered"] == ["web-1"]
+    centre.turn()
+    (probe,) = [opened.message for opened in web1.hear() if isinstance(opened.message, Probe)]
+    assert probe.images == {image: digest}
+    look = MirrorProbe(
+        mirror="https://near.lan",
+        registry=registry.host,
+        state=ProbeState.OK,
+        digest=digest,
+        origin_digest=digest,
+        duration_ms=18,
+    )
+    web1.say(Probed(request=probe.request, mirrors=(look,)))
+    centre.turn()
+
+    def said(image: str) -> list[tuple[str, str, int | None]]:
+        (route,) = http.get(f"{API}/mirrors/explain", params={"image": image, "host": "web-1"}).json()["routes"]
+        return [(stop["state"], stop["digest"], stop["took_ms"]) for stop in route["sources"]]
+
+    assert said(image) == [("ok", digest, 18), ("ok", digest, None)]
+    assert said(f"{registry.host}/org/app:2") == [("ok", "", None), ("", "", None)]
 
 
 POLICY = {
