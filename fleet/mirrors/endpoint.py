@@ -72,7 +72,8 @@ def _checked(url: str) -> SplitResult:
         raise BadInput(f"cannot use {shown!r} as a mirror: it is no URL") from error
     if parts.scheme not in _SCHEMES:
         raise BadInput(f"cannot use {shown!r} as a mirror; it must begin with http:// or https://")
-    if not parts.hostname or not port_is_number or any(c.isspace() for c in url.strip()):
+    readable = url.strip().isprintable() and not any(c.isspace() for c in url.strip())
+    if not parts.hostname or not port_is_number or not readable:
         raise BadInput(f"cannot use {shown!r} as a mirror: it names no host")
     if parts.username is not None or parts.password is not None:
         raise BadInput(

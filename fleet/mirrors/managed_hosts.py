@@ -16,7 +16,7 @@ from pathlib import Path
 from fleet.mirrors.source import MirrorRule
 from fleet.mirrors.table import MirrorTable
 from fleet.registry.address import origin_address
-from fleet.registry.tls import DOCKER_CERTS, folder_names
+from fleet.registry.tls import DOCKER_CERTS, expanded, folder_names
 
 HOSTS_FILE = "hosts.toml"
 MARKER = "# Written by Fleet's agent, which replaces and removes it. Without this line it is yours, and is left alone."
@@ -46,7 +46,7 @@ class ManagedHosts:
 
     def __init__(self, folder: Path | None = None) -> None:
         """Take the folder; None: the one of the Docker daemon that this user runs."""
-        self._folder = (folder or DOCKER_CERTS[0 if os.geteuid() == 0 else 1]).expanduser()
+        self._folder = expanded(folder or DOCKER_CERTS[0 if os.geteuid() == 0 else 1])
 
     def refusal(self, registry: str, table: MirrorTable) -> str:
         """Return why no file may be written for *registry*; empty where one may."""

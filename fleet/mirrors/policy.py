@@ -67,7 +67,7 @@ def _rule(entry: object, named: str, *, provenance: Provenance, where: str) -> M
     if not isinstance(url, str) or not isinstance(for_registry, str) or not registry_key(for_registry):
         raise BadInput(f"cannot read {named} of {where}; expected a registry as for, and a URL as url")
     registry = registry_key(for_registry)
-    if registry != GLOBAL and not is_registry(registry):
+    if (registry != GLOBAL and not is_registry(registry)) or _names_repositories(for_registry):
         raise BadInput(
             f"cannot use {for_registry[:80]!r} as for in {named} of {where}; expected a registry such as ghcr.io, or *"
         )
@@ -84,6 +84,11 @@ def _rule(entry: object, named: str, *, provenance: Provenance, where: str) -> M
         resolve=_flag(entry, "resolve", named, where),
         where=where,
     )
+
+
+def _names_repositories(name: str) -> bool:
+    """Tell whether *name* means some repositories of a registry: to take it for all of them would be more than was meant."""
+    return (name.strip().partition("://")[2] or name.strip()).partition("/")[2].strip("/") not in ("", "v1", "v2")
 
 
 def _shape(text: object, named: str, where: str) -> Shape:

@@ -82,7 +82,7 @@ def _unusable(registry: _Registry) -> str:
 
 def _read(content: bytes, where: str) -> list[_Registry]:
     try:
-        document = tomllib.loads(content.decode())
+        document = tomllib.loads(content.decode("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInput(f"it is not TOML ({error})") from error
     if _FIRST_FORM in document and not document.keys().isdisjoint(_SECOND_FORM):

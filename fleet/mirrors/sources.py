@@ -1,5 +1,6 @@
 """Which mirrors a host has of its own: Fleet's file, the files of its engines, and what the running daemon says it uses."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,14 @@ from fleet.mirrors.fleet_file import FleetFile, read_fleet_file
 from fleet.mirrors.hosts_toml import HostsFile, read_hosts_toml, registry_of
 from fleet.mirrors.managed_hosts import HOSTS_FILE, is_managed
 from fleet.mirrors.registries_conf import RegistriesFile, read_registries_conf
-from fleet.mirrors.source import MirrorRule, Provenance
-from fleet.registry.tls import DOCKER_CERTS
+from fleet.mirrors.source import Endpoint, MirrorRule, Provenance
+from fleet.registry.faults import printable
+from fleet.registry.tls import DOCKER_CERTS, expanded
 
 _ALWAYS_INSECURE = frozenset({"127.0.0.0/8", "::1/128"})
 _FLAGS = "the daemon's flags"
+_LONGEST_PROBLEM = 2000
+"""The most characters of a problem."""
 T = TypeVar("T")
 
 
@@ -91,10 +95,17 @@ def read_host_mirrors(
         problems += daemon_checks.pending(facts, daemons, seen)
         problems += [*daemon_checks.unchecked_hub(facts), *daemon_checks.asked_over_tls(facts)]
         problems += daemon_checks.unread_hosts(facts, hosts)
+    rules += podman.rules
+    usable = tuple(rule for rule in rules if _is_written(rule.endpoint))
+    problems += [
+        f"mirror-unusable: cannot use {str(rule.endpoint)!r} of {rule.where}: it has characters that nobody can read"
+        for rule in rules
+        if rule not in usable
+    ]
     return HostMirrors(
-        rules=(*rules, *podman.rules),
+        rules=usable,
         insecure=tuple(dict.fromkeys(insecure)),
-        problems=tuple(dict.fromkeys(problems)),
+        problems=tuple(dict.fromkeys(printable(problem, _LONGEST_PROBLEM) for problem in problems)),
     )
 
 
@@ -103,9 +114,26 @@ def hosts_files(folders: Sequence[Path]) -> list[tuple[Path, str]]:
 
     What this agent wrote itself is left out: it says what the policy says, and names our own gateway.
     """
-    found = [path for folder in folders for path in sorted(folder.expanduser().glob(f"*/{HOSTS_FILE}"))]
+    found = [path for folder in folders for path in sorted(expanded(folder).glob(f"*/{HOSTS_FILE}"))]
     named = [(path, registry_of(path.parent.name)) for path in found if not is_managed(path)]
     return sorted(named, key=lambda each: each[1] == "*")
+
+
+def _is_written(endpoint: Endpoint) -> bool:
+    """Tell whether *endpoint* is made of what can be printed: neither a message nor a database would take the rest."""
+    texts = (str(endpoint), endpoint.ca_file, endpoint.client_cert, endpoint.client_key)
+    return all(map(str.isprintable, texts))
+
+
+def _closed(folder: Path) -> str:
+    """Return why nobody knows which registries *folder* has files about; empty where that is known."""
+    try:
+        os.scandir(folder).close()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return f"hosts-toml-unreadable: cannot look into {folder}: {error.strerror}; let the agent's user read it"
+    return ""
 
 
 def _only_told(
@@ -119,12 +147,13 @@ def _only_told(
 
 def _daemon_files(places: Places, flags: DaemonFlags, problems: list[str]) -> list[tuple[Path, DaemonFile]]:
     paths = (Path(flags.config_file),) if flags.config_file else places.daemon_files
-    read = ((path, _read(path.expanduser(), read_daemon_file, "daemon-json-unreadable", problems)) for path in paths)
+    read = ((path, _read(expanded(path), read_daemon_file, "daemon-json-unreadable", problems)) for path in paths)
     return [(path, file) for path, file in read if file is not None]
 
 
 def _hosts_files(places: Places, problems: list[str]) -> list[tuple[Path, HostsFile]]:
     found: list[tuple[Path, HostsFile]] = []
+    problems += filter(None, map(_closed, map(expanded, places.certs_folders)))
     for path, registry in hosts_files(places.certs_folders):
 
         def read(content: bytes, where: str, registry: str = registry) -> HostsFile:
@@ -138,7 +167,7 @@ def _hosts_files(places: Places, problems: list[str]) -> list[tuple[Path, HostsF
 
 def _registries_conf(places: Places, problems: list[str]) -> RegistriesFile:
     for base in places.registries_confs:
-        path = base.expanduser()
+        path = expanded(base)
         paths = [path, *sorted(path.with_name(f"{path.name}.d").glob("*.conf"))]
         contents = [(each, _read(each, lambda b, _: b, "registries-conf-unreadable", problems)) for each in paths]
         found = [(str(each), content) for each, content in contents if content is not None]

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 from fleet.clock import Clock, SystemClock
 from fleet.errors import AuthNeeded, BadInput
 from fleet.registry.keychain import KEYCHAIN_LIMIT_S, ask
+from fleet.registry.tls import expanded
 
 HUB_KEY = "https://index.docker.io/v1/"
 """The name that Docker Hub's credentials have in ``config.json`` and in credential programs."""
@@ -150,8 +151,7 @@ class DockerConfig:
 
 def default_path() -> Path:
     """Return where the docker command looks for its configuration."""
-    folder = os.environ.get("DOCKER_CONFIG")
-    return (Path(folder) if folder else Path.home() / ".docker") / "config.json"
+    return expanded(Path(os.environ.get("DOCKER_CONFIG") or "~/.docker")) / "config.json"
 
 
 def _stamp(path: Path) -> tuple[int, ...]:

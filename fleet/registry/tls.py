@@ -34,8 +34,16 @@ def client_context(
     _load(context, [ca_file] if ca_file else [])
     for folder in certs:
         for name in folder_names(host):
-            _load_docker(context, folder.expanduser() / name)
+            _load_docker(context, expanded(folder) / name)
     return _showing(context, client)
+
+
+def expanded(path: Path) -> Path:
+    """Return *path* with ``~`` as this user's home; for a user who has none, a place that is not there."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return Path("/nonexistent", *path.parts[1:])
 
 
 def folder_names(host: str) -> tuple[str, ...]:

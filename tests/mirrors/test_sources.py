@@ -1,7 +1,7 @@
 """A host's own mirrors are read from all places, and what is wrong there is told in words."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -288,6 +288,34 @@ def test_an_unreadable_file_is_told(tmp_path: Path) -> None:
         "hosts-toml-unreadable",
         "registries-conf-unreadable",
     ]
+
+
+def test_a_folder_that_nobody_may_look_into_is_told(tmp_path: Path) -> None:
+    """Else its mirrors would vanish without a word."""
+    (tmp_path / "certs.d").symlink_to(tmp_path / "certs.d")
+    (told,) = hosts(tmp_path, None).problems
+    assert told.startswith(f"hosts-toml-unreadable: cannot look into {tmp_path / 'certs.d'}: ")
+
+
+def test_what_cannot_be_printed_is_no_mirror_and_no_word(tmp_path: Path) -> None:
+    """Neither a message nor a database takes it."""
+    (tmp_path / "mirrors.json").write_text('{"\\ud800": 1, "registry-mirrors": ["http://\\ud800.lan", "http://m.lan"]}')
+    (tmp_path / "certs.d" / "a.lan").mkdir(parents=True)
+    (tmp_path / "certs.d" / "a.lan" / "hosts.toml").write_text('[host."https://m.lan"]\nca = "ca\\u0000.pem"')
+    found = hosts(tmp_path, None)
+    assert [(r.endpoint.host, r.provenance) for r in found.rules] == [("m.lan", Provenance.FLEET_FILE)]
+    assert codes(found) == ["fleet-file-broken", "mirror-unusable", "mirror-unusable"]
+    assert all(problem.isprintable() for problem in found.problems)
+
+
+def test_a_user_without_a_home_reads_what_is_not_in_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere(path: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    (tmp_path / "mirrors.json").write_text('{"registry-mirrors": ["http://m.lan"]}')
+    monkeypatch.setattr(Path, "expanduser", nowhere)
+    found = read_host_mirrors(None, places=replace(Places(), fleet_file=tmp_path / "mirrors.json"))
+    assert [r.endpoint.host for r in found.rules if r.provenance is Provenance.FLEET_FILE] == ["m.lan"]
 
 
 @pytest.mark.parametrize(
