@@ -158,6 +158,7 @@ class Puller:
         self.open()
         if self._way is None or self._way.stale(self._clock):
             self._try()
+        errand.own = self._way.platform if self._way else ""
         if self._gateway is None or self._way is None or self._way.tier is Tier.DAEMON:
             by_engine(errand, self._credentials)
         else:

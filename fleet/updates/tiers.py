@@ -35,6 +35,8 @@ class Way:
     """Why it is not a better one; begins with "cannot"."""
     found_at: float = 0.0
     """By the monotonic clock."""
+    platform: str = ""
+    """The engine's own, as ``linux/amd64``; empty where it was not asked."""
 
     def stale(self, clock: Clock) -> bool:
         """Tell whether it is time to try again."""
@@ -47,7 +49,7 @@ def find_way(engine: Engine, gateway: Gateway, clock: Clock, hosts: ManagedHosts
     Where *hosts* may be written, the way by a ``hosts.toml`` is tried first.
     """
     facts = engine.facts()
-    why = ""
+    platform, why = f"{facts.os}/{facts.architecture}", ""
     if hosts is not None and facts.containerd_store:
         with gateway.canary(facts.os, facts.architecture) as canary:
             door = Door(host=gateway.host, user=USER, secret=canary.secret)
@@ -58,13 +60,13 @@ def find_way(engine: Engine, gateway: Gateway, clock: Clock, hosts: ManagedHosts
             except OSError as error:
                 why = f"cannot write hosts.toml: {error.strerror}"
         if not why:
-            return Way(tier=Tier.NATIVE, found_at=clock.monotonic())
+            return Way(tier=Tier.NATIVE, found_at=clock.monotonic(), platform=platform)
         log.warning("engine does not ask by hosts.toml", extra={"reason": why})
     with gateway.canary(facts.os, facts.architecture) as canary:
         name = f"{gateway.host}/{CANARY_HOST}/{REPOSITORY}@{canary.digest}"
         why = _asks(engine, name, {"username": USER, "password": canary.secret}, canary, clock)
     if not why:
-        return Way(tier=Tier.LOOPBACK, found_at=clock.monotonic())
+        return Way(tier=Tier.LOOPBACK, found_at=clock.monotonic(), platform=platform)
     return own_way(
         f"cannot serve this engine from {gateway.host}: {why}; does it run on this host's network? until then it pulls"
         " by itself, and which mirror serves is not known",

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from fleet.engine.protocol import Engine, EngineFacts, Inspect
-from fleet.errors import EngineError, EngineUnreachable, Refused
+from fleet.errors import EngineError, EngineUnreachable, FleetError, Refused
 from fleet.gateway.server import Gateway
 from fleet.gateway.session import USER, Session
 from fleet.images.digest import Digest
@@ -51,6 +51,8 @@ class Errand:
     policy: Policy
     watch: Callable[[Callable[[], PullProgress]], Watch]
     """Makes the patience of this pull, given what tells how far it is."""
+    own: str = ""
+    """The engine's own platform as it was when its way was found; empty: it is asked."""
     tier: Tier = Tier.LOOPBACK
     image_id: str = ""
     bytes: int = 0
@@ -71,8 +73,10 @@ class Errand:
 
     def wanted_platform(self) -> Platform:
         """Return the platform that is wanted."""
-        facts = self.facts()
-        return self.platform or Platform.parse(f"{facts.os}/{facts.architecture}")
+        if self.platform is not None:
+            return self.platform
+        facts = None if self.own else self.facts()
+        return Platform.parse(f"{facts.os}/{facts.architecture}" if facts else self.own)
 
     def _fits(self, image: Inspect) -> bool:
         """Tell whether *image* is built for the platform: one digest of an index names an image for each of them."""
@@ -172,7 +176,6 @@ def _serve(errand: Errand, gateway: Gateway, session: Session, name: str, *, sho
     engine, watch = errand.engine, errand.watch(lambda: _progress(session))
     # On its way while the engine tells of itself; what it fails by is met again below.
     gateway.submit(session.manifest(errand.digest))
-    facts = errand.facts()
     prepared = gateway.submit(session.prepare(errand.wanted_platform()))
     images = chains(engine)
     watch.wait(lambda s: bool(futures.wait([prepared], s).done), lambda reason: gateway.abort(session, reason))
@@ -185,6 +188,12 @@ def _serve(errand: Errand, gateway: Gateway, session: Session, name: str, *, sho
         gateway.abort(session, reason, told=not watch.stop())
         pull.stop()
 
+    try:
+        # It takes an old engine as long as all before this, and nothing needs the answer earlier.
+        classic = not errand.facts().containerd_store
+    except FleetError:
+        pull.stop()
+        raise
     watch.wait(pull.ended, give_up, doomed=lambda: session.failure)
     if pull.error is not None:
         raise _reason(pull.error, session, gateway)
@@ -192,7 +201,7 @@ def _serve(errand: Errand, gateway: Gateway, session: Session, name: str, *, sho
     if image is None or image["Id"] not in {str(errand.digest), *session.config_digests()}:
         raise Refused(f"cannot trust the engine's image for {errand.reference.familiar}: it is not {errand.digest}")
     errand.take_over(image)
-    if not facts.containerd_store and not would_wait(engine, errand.reference, session.attempts()):
+    if classic and not would_wait(engine, errand.reference, session.attempts()):
         adopt(engine, errand.reference, errand.digest, platform=platform)
 
 
