@@ -76,7 +76,12 @@ def rows_of(
 def _blank(policy: Policy, spec: RolloutSpec) -> dict[str, Any]:
     """Return an order for nobody, as it is written, with all that the orders under one policy hold alike."""
     tries = spec.tries
-    timed = with_times(policy, pull_timeout_ms=tries.pull_timeout_ms, apply_timeout_ms=tries.apply_timeout_ms)
+    timed = with_times(
+        policy,
+        pull_timeout_ms=tries.pull_timeout_ms,
+        apply_timeout_ms=tries.apply_timeout_ms,
+        min_healthy_ms=tries.min_healthy_ms,
+    )
     return Order.of(UpdateCommand(id=new_id(), targets=(), policy=timed, pull_ids={})).model_dump(mode="json")
 
 

@@ -47,7 +47,7 @@ def expire_due(connection: Connection, now: datetime) -> int:
 
 
 def _give_turn_back(command: Command, host: HostTry, spec: RolloutSpec, now: datetime) -> None:
-    expiry = after_expiry(command.state, host.tries, spec.tries, now)
+    expiry = after_expiry(command.state, host.tries, spec.tries, now, host.host_id)
     host.tries += 1 if expiry.spent else 0
     host.not_before = expiry.not_before
     if expiry.spent:

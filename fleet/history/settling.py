@@ -65,7 +65,7 @@ def _end(host: HostTry, results: Sequence[Came], state: HostState, spec: TrySpec
     failure = worst([failure_of(each.failed) for each in results if verdict([each.result]) is HostState.FAILED])
     host.failure = failure.value
     if host.state.live and tried_again(failure, host.tries, spec):
-        host.not_before = now + backoff(host.tries, spec)
+        host.not_before = now + backoff(host.tries, spec, host.host_id)
         host.move(HostState.PENDING, now, reason=reason)
     else:
         host.move(state, now, reason=reason)

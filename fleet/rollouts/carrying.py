@@ -217,7 +217,7 @@ def end_try(ledger: Ledger, row: RolloutRow, host_id: UUID, now: datetime, failu
     )
     machine.unhealthy = machine.unhealthy or (applied and failure is FailureClass.RELEASE)
     if again:
-        place.not_before = now + backoff(place.tries, row.spec.tries)
+        place.not_before = now + backoff(place.tries, row.spec.tries, place.host_id)
         _move(place, HostState.PENDING, now, f"{failure} failure")
     else:
         _move(place, HostState.FAILED, now, f"{failure} failure")

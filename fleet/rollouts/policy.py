@@ -99,6 +99,11 @@ def with_speeds(policy: Policy, measured: Mapping[str, int]) -> Policy:
     return policy if policy.speeds is None else replace(policy, speeds=dict(measured))
 
 
-def with_times(policy: Policy, *, pull_timeout_ms: int, apply_timeout_ms: int) -> Policy:
+def with_times(
+    policy: Policy, *, pull_timeout_ms: int, apply_timeout_ms: int, min_healthy_ms: int | None = None
+) -> Policy:
     """Return *policy* with the times that a rollout gives each try."""
-    return replace(policy, pull_timeout_ms=pull_timeout_ms, apply_timeout_ms=apply_timeout_ms)
+    timed = replace(policy, pull_timeout_ms=pull_timeout_ms, apply_timeout_ms=apply_timeout_ms)
+    if min_healthy_ms is None:
+        return timed
+    return replace(timed, verify=replace(policy.verify, settle_ms=min_healthy_ms))

@@ -22,9 +22,9 @@ MINUTE_MS = 60_000
 DAY_MS = 24 * 60 * MINUTE_MS
 _FORBID = ConfigDict(extra="forbid")
 
-Positive = Annotated[int, Field(gt=0, le=2**31 - 1)]
-Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
-Percent = Annotated[int, Field(ge=0, le=100)]
+Positive = Annotated[int, Field(strict=True, gt=0, le=2**31 - 1)]
+Count = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
+Percent = Annotated[int, Field(strict=True, ge=0, le=100)]
 Milliseconds = Annotated[int, Field(gt=0, le=366 * DAY_MS)]
 Wait = Annotated[int, Field(ge=0, le=366 * DAY_MS)]
 
@@ -125,7 +125,9 @@ class TrySpec:
     max: Positive = 2
     """How many orders one host gets at most."""
     backoff_ms: Milliseconds = MINUTE_MS
-    """The wait before the second try; it doubles with each one after."""
+    """The wait before the second try; it doubles with each one after, and each host waits up to a quarter more."""
+    min_healthy_ms: Wait | None = None
+    """How long a new container without HEALTHCHECK must run without a restart; None: as the host's policy says."""
     retry_on: tuple[FailureClass, ...] = ()
     """Failures after which a host is tried again by itself, besides a pull that ran out of time."""
 

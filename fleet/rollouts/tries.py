@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
+from uuid import UUID
 
 from fleet.rollouts.spec import TrySpec
 from fleet.rollouts.states import CommandState, HostState
@@ -23,8 +25,8 @@ class Expiry:
 _UNHEARD = (CommandState.PENDING, CommandState.OFFERED, CommandState.CLAIMED)
 
 
-def after_expiry(state: CommandState, tries: int, spec: TrySpec, now: datetime) -> Expiry:
-    """Return what follows when a command in *state* passes its deadline at *now*; *tries* were spent before it.
+def after_expiry(state: CommandState, tries: int, spec: TrySpec, now: datetime, host: UUID) -> Expiry:
+    """Return what follows when a command of *host* in *state* passes its deadline at *now*; *tries* were spent before it.
 
     Until the go no container was touched, so the host may be tried again; after it, only the host knows how far it
     came, so the try failed, and the host's late outcome corrects that where it comes.
@@ -42,11 +44,16 @@ def after_expiry(state: CommandState, tries: int, spec: TrySpec, now: datetime) 
     return Expiry(
         state=HostState.PENDING,
         spent=True,
-        not_before=now + backoff(tries + 1, spec),
+        not_before=now + backoff(tries + 1, spec, host),
         reason="cannot finish the pull in time",
     )
 
 
-def backoff(tries: int, spec: TrySpec) -> timedelta:
-    """Return the wait after the *tries*-th spent try: doubled each time, at most 256-fold."""
-    return timedelta(milliseconds=spec.backoff_ms * 2 ** min(tries - 1, 8))
+def backoff(tries: int, spec: TrySpec, host: UUID) -> timedelta:
+    """Return the wait of *host* after its *tries*-th spent try: doubled each time, at most 256-fold, and up to a quarter more.
+
+    What failed on many at once is so not tried on all of them at once again. The same for the same host and try.
+    """
+    whole = spec.backoff_ms * 2 ** min(tries - 1, 8)
+    chance = int.from_bytes(sha256(host.bytes + bytes([min(tries, 255)])).digest()[:4]) % 1000
+    return timedelta(milliseconds=whole + whole * chance // 4000)

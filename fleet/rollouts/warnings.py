@@ -90,6 +90,9 @@ def _waves(spec: RolloutSpec, hosts: Sequence[PlannedOn]) -> list[str]:
                 f"wave {number + 1} has {size} host{'s'[: size != 1]} and asks for {least} successes; it can never pass"
             )
         left -= size
+        if wave.selector is not None and not any(wave.selector.takes_host(each.host, each.labels) for each in hosts):
+            instead = "; hosts of later waves take their place" if least else ""
+            found.append(f"wave {number + 1} takes no host of the plan{instead}; look at its selector")
     return found
 
 

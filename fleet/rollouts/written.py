@@ -1,14 +1,14 @@
 """The spec of a rollout as people write it: durations such as ``10m``, sizes such as ``10%``, times of day."""
 
-import difflib
 import re
+from dataclasses import fields
 from datetime import datetime
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from fleet.errors import BadInput
-from fleet.rollouts.marked import Marked, Path, read
+from fleet.rollouts.marked import Marked, read
 from fleet.rollouts.selector import Selector
 from fleet.rollouts.size import Size
 from fleet.rollouts.spec import (
@@ -28,6 +28,7 @@ from fleet.rollouts.spec import (
 )
 from fleet.rollouts.states import FailureClass
 from fleet.rollouts.windows import DAYS, HOST_ZONE, Day, Freeze, Window, zone_named
+from fleet.rollouts.written_errors import at, told
 
 _UNITS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000}
 _DURATION = re.compile(r"(\d{1,6})([smhdw])")
@@ -130,6 +131,7 @@ class _Try(_Form):
     apply_timeout: Duration = TrySpec().apply_timeout_ms
     max: Positive = TrySpec().max
     backoff: Duration = TrySpec().backoff_ms
+    min_healthy_time: Wait | None = None
     retry_on: tuple[FailureClass, ...] = (FailureClass.INFRASTRUCTURE, FailureClass.TIMEOUT)
 
 
@@ -198,7 +200,7 @@ def spec_of(document: Any, where: str = "the rollout's spec", marked: Marked | N
     try:
         form = _Spec.model_validate(document)
     except ValidationError as broken:
-        raise BadInput(_told(broken, where, marked)) from None
+        raise BadInput(told(broken, where, marked, _FIELDS_AT)) from None
     spec = _value(form)
     _check(spec, where, marked)
     return spec
@@ -209,10 +211,10 @@ def read_windows(written: Any, where: str) -> tuple[Window, ...]:
     try:
         found = tuple(each.value() for each in _Windows.model_validate({"windows": written}).windows)
     except ValidationError as broken:
-        raise BadInput(_told(broken, where, None)) from None
+        raise BadInput(told(broken, where, None, _FIELDS_AT)) from None
     for number, window in enumerate(found):
         if (window.cutoff_ms or 0) > window.duration_ms:
-            raise BadInput(_at(where, None, ("windows", number), _NEVER_FITS))
+            raise BadInput(at(where, None, ("windows", number), _NEVER_FITS))
     return found
 
 
@@ -226,6 +228,7 @@ def _value(form: _Spec) -> RolloutSpec:
             apply_timeout_ms=form.tries.apply_timeout,
             max=form.tries.max,
             backoff_ms=form.tries.backoff,
+            min_healthy_ms=form.tries.min_healthy_time,
             retry_on=form.tries.retry_on,
         ),
         budget=Budget(
@@ -251,41 +254,32 @@ def _check(spec: RolloutSpec, where: str, marked: Marked | None) -> None:
     """Refuse what is well-formed and makes no sense; raises BadInput."""
     last = len(spec.waves) - 1
     if spec.waves[last].size != "rest" or spec.waves[last].selector is not None:
-        raise BadInput(_at(where, marked, ("waves", last), "the last wave must take what is left; give it size: rest"))
+        raise BadInput(at(where, marked, ("waves", last), "the last wave must take what is left; give it size: rest"))
     for number, wave in enumerate(spec.waves):
         if wave.size == "rest" and wave.selector is None and number < last:
             why = "hosts after this wave are none; leave out the waves after it, or give it a size"
-            raise BadInput(_at(where, marked, ("waves", number, "size"), why))
+            raise BadInput(at(where, marked, ("waves", number, "size"), why))
     for number, window in enumerate(spec.windows):
         cutoff = spec.tries.apply_timeout_ms if window.cutoff_ms is None else window.cutoff_ms
         if cutoff > window.duration_ms:
-            raise BadInput(_at(where, marked, ("windows", number), _NEVER_FITS))
+            raise BadInput(at(where, marked, ("windows", number), _NEVER_FITS))
 
 
-def _told(broken: ValidationError, where: str, marked: Marked | None) -> str:
-    first = broken.errors(include_url=False, include_input=False)[0]
-    path: Path = tuple(first["loc"])
-    if first["type"] == "extra_forbidden":
-        return _at(where, marked, path, f"there is no such field{_meant(path)}")
-    if first["type"] == "missing":
-        return _at(where, marked, path, "this field is missing; give it")
-    return _at(where, marked, path, first["msg"].removeprefix("Value error, "))
+def _names(form: type[BaseModel]) -> list[str]:
+    return sorted(field.alias or name for name, field in form.model_fields.items())
 
 
-def _meant(path: Path) -> str:
-    known = sorted(_FIELDS)
-    near = difflib.get_close_matches(str(path[-1]), known, n=1)
-    return f"; did you mean {near[0]}?" if near else "; see docs/rollout-spec.md"
-
-
-def _at(where: str, marked: Marked | None, path: Path, why: str) -> str:
-    line = marked.line(path) if marked is not None else None
-    named = ".".join(str(part) for part in path if part != "") or "the document"
-    return f"cannot use {where}: {f'line {line}, ' if line else ''}{named}: {why}"
-
-
-_FIELDS = {
-    field.alias or name
-    for form in (_Spec, _Wave, _Budget, _FailFast, _Try, _Offline, _Window, _Freeze, _Rate)
-    for name, field in form.model_fields.items()
+_SELECTOR = sorted(each.name for each in fields(Selector))
+_FIELDS_AT = {
+    (): _names(_Spec),
+    ("waves",): _names(_Wave),
+    ("waves", "selector"): _SELECTOR,
+    ("budget",): _names(_Budget),
+    ("budget", "fail_fast"): _names(_FailFast),
+    ("try",): _names(_Try),
+    ("offline",): _names(_Offline),
+    ("windows",): _names(_Window),
+    ("freezes",): _names(_Freeze),
+    ("freezes", "selector"): _SELECTOR,
+    ("rate",): _names(_Rate),
 }

@@ -41,7 +41,7 @@ def test_a_pull_out_of_time_is_tried_again_after_a_wait_and_then_failed(world: W
     world.take(agent, world.heartbeat())
     assert [type(each.message) for each in world.tick()] == [Cancel]
     assert (_host(world).state, _host(world).tries) == (HostState.PENDING, 1)
-    clock.move(seconds=61)
+    clock.move(seconds=76)
     world.until(Order)
     clock.move(minutes=62)
     world.tick()
@@ -77,7 +77,7 @@ def test_a_late_outcome_says_nothing_about_a_later_try(world: World, clock: Held
     clock.move(minutes=62)
     world.take(agent, world.heartbeat())
     world.tick()
-    clock.move(seconds=61)
+    clock.move(seconds=76)
     assert [type(each.message) for each in world.tick()] == [Offer]
     world.take(agent, agent.outcome(order, order.targets[0].update_id, Result.FAILED))
     assert _host(world).state is HostState.DISPATCHED

@@ -367,3 +367,11 @@ def test_five_hosts_in_a_row_without_bytes_are_an_outage_and_hold_the_rollout(wo
     people.release_rollout(world.db, id, hold=Hold.MIRROR_OUTAGE, **BY)
     world.run(30)
     assert detail(world, id).rollout.counts == {HostState.FAILED: 5, HostState.SUCCEEDED: 2}
+
+
+def test_an_order_holds_the_times_that_the_spec_asks_for(world: World) -> None:
+    (agent,) = fleet(world, 1)
+    world.rollout(spec=RolloutSpec(tries=TrySpec(apply_timeout_ms=77_000, min_healthy_ms=33_000)))
+    world.run()
+    (order,) = agent.orders.values()
+    assert (order.policy.apply_timeout_ms, order.policy.verify.settle_ms) == (77_000, 33_000)

@@ -23,7 +23,7 @@ from fleet.rollouts.advance import (
 from fleet.rollouts.release import Answer, look_again
 from fleet.rollouts.spec import RolloutSpec, TrySpec
 from fleet.rollouts.states import LIVE, CommandState, Hold, HostState, RolloutState, WaveState
-from fleet.rollouts.tries import after_expiry
+from fleet.rollouts.tries import after_expiry, backoff
 from fleet.rollouts.verdict import settled, verdict
 from fleet.updates.outcome import Result
 
@@ -147,6 +147,17 @@ def test_a_host_succeeded_only_where_nothing_went_wrong(results: list[Result]) -
     assert (found is HostState.SKIPPED) == (set(results) == {Result.SKIPPED})
 
 
+@given(st.uuids(), st.integers(1, 12))
+def test_each_host_waits_a_little_longer_than_asked_for_the_same_each_time(host: UUID, tries: int) -> None:
+    spec = TrySpec(backoff_ms=60_000)
+    whole = timedelta(minutes=2 ** min(tries - 1, 8))
+    assert whole <= backoff(tries, spec, host) == backoff(tries, spec, host) < whole * 1.25
+
+
+def test_hosts_that_failed_together_are_not_tried_together() -> None:
+    assert len({backoff(1, TrySpec(backoff_ms=60_000), UUID(int=n)) for n in range(100)}) > 90
+
+
 _VERDICTS = st.sampled_from([HostState.SUCCEEDED, HostState.FAILED, HostState.SKIPPED])
 
 
@@ -162,7 +173,7 @@ def test_what_ended_well_stays_so(host: HostState, command: CommandState, found:
 
 @given(st.sampled_from([each for each in CommandState if not each.ended]), st.integers(0, 5), st.integers(1, 4))
 def test_every_expiry_gives_another_turn_or_an_end(state: CommandState, tries: int, most: int) -> None:
-    found = after_expiry(state, tries, TrySpec(max=most), NOW)
+    found = after_expiry(state, tries, TrySpec(max=most), NOW, UUID(int=1))
     assert found.state in (HostState.PENDING, HostState.FAILED)
     if found.state is HostState.PENDING and found.spent:
         assert tries + 1 < most

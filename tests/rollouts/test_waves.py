@@ -83,6 +83,16 @@ def test_a_plan_is_warned_about_in_sentences() -> None:
     )
 
 
+def test_a_wave_whose_selector_takes_nobody_is_warned_about() -> None:
+    hosts = [PlannedOn(host="a", labels={"site": "x"}), PlannedOn(host="b")]
+    waves = (WaveSpec(selector=Selector(labels={"site": "y"}), gate=Gate()), WaveSpec())
+    assert warnings(RolloutSpec(waves=waves), hosts, NOW) == (
+        "wave 1 takes no host of the plan; hosts of later waves take their place; look at its selector",
+    )
+    there = (WaveSpec(selector=Selector(labels={"site": "x"}), gate=Gate()), WaveSpec())
+    assert warnings(RolloutSpec(waves=there), hosts, NOW) == ()
+
+
 def test_a_plan_that_is_well_has_no_warnings() -> None:
     host = PlannedOn(host="a")
     freeze = Freeze(begins_at=NOW, ends_at=NOW + timedelta(days=13))

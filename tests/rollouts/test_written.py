@@ -26,7 +26,7 @@ waves:
     size: 50%
   - size: rest
 budget: {max_failed_total: 3, fail_fast: {min_executed: 4, failed_pct: 75}}
-try: {max: 3, backoff: 90s, retry_on: [infrastructure]}
+try: {max: 3, backoff: 90s, min_healthy_time: 30s, retry_on: [infrastructure]}
 offline: {policy: wait, catch_up: 7d}
 late_joiners: exclude
 windows:
@@ -51,7 +51,7 @@ def test_a_whole_spec_is_read_and_kept_as_it_was_meant() -> None:
     assert (spec.waves[1].approval, spec.waves[1].deadline_ms) == (True, 6 * 60 * MINUTE_MS)
     assert spec.on_failure_of(0) is OnFailure.HOLD
     assert spec.on_failure_of(2) is OnFailure.ROLLBACK
-    assert spec.tries.retry_on == (FailureClass.INFRASTRUCTURE,)
+    assert (spec.tries.retry_on, spec.tries.min_healthy_ms) == ((FailureClass.INFRASTRUCTURE,), 30_000)
     assert (spec.offline.park, spec.offline.catch_up_ms) == (False, 7 * DAY_MS)
     assert spec.late_joiners is LateJoiners.EXCLUDE
     assert (spec.windows[0].start, spec.windows[0].days) == ("22:00", (Day.MON, Day.FRI))
@@ -81,9 +81,9 @@ def test_a_spec_of_the_first_version_is_still_read_and_means_what_it_meant() -> 
     ("before", "after", "said"),
     [
         ("soak: 30m", "soak: 30", r"line 4, waves\.1\.soak: give a duration such as"),
-        ("soak: 30m", "soack: 30m", r"line 4, waves\.1\.soack: there is no such field; did you mean soak\?"),
+        ("soak: 30m", "soack: 30m", r"line 4, waves\.1\.soack: there is no such field here; did you mean soak\?"),
         ("size: 10%", "size: 130%", r"line 3, waves\.1\.size: give a number of hosts"),
-        ("success_pct: 90", "success_pct: 900", r"line 5, waves\.1\.success_pct: .* less than or equal to 100"),
+        ("success_pct: 90", "success_pct: 900", r"line 5, waves\.1\.success_pct: give at most 100"),
         ("approval: true", "approval: maybe", r"line 7, waves\.1\.approval: "),
         ("size: rest", "size: 3", r"line 11, waves\.3: the last wave must take what is left; give it size: rest"),
         ("    size: 50%\n", "", r""),
@@ -99,6 +99,21 @@ def test_a_spec_of_the_first_version_is_still_read_and_means_what_it_meant() -> 
         ("try: {max: 3", "try: {max: 3, max: 4", r"line 13: 'max' stands there twice"),
         ("stratify_by: [site]", "stratify_by: [site", r"line 24: "),
         ("expires: 14d", "expires: !!python/name:os.system 14d", r""),
+        ("expires: 14d", "expires: 400d", r"line 26, expires: give at most 366d"),
+        ("expires: 14d", "max_parallel: true", r"line 26, max_parallel: give a whole number, without quotes"),
+        ("expires: 14d", "max_parallel: .nan", r"line 26, max_parallel: give a whole number"),
+        ("expires: 14d", "max_parallel: 99999999999999999999", r"line 26, max_parallel: give a whole number"),
+        ("backoff: 90s", "backoff: 0s", r"line 13, try\.backoff: give more than 0s"),
+        ("success_pct: 90", "success_pct: true", r"line 5, waves\.1\.success_pct: give a whole number"),
+        ("stratify_by: [site]", "stratify_by: site", r"line 23, stratify_by: give a list, such as"),
+        ("2026-12-24T00:00:00Z", "0001-01-01T00:00:00Z", r"line 22, freezes\.0\.from: give a time from the year 2000"),
+        ("2026-12-24T00:00:00Z", "1e99", r"line 22, freezes\.0\.from: give a time with its zone"),
+        (
+            "expires: 14d",
+            "selector: {hosts: [a]}",
+            r"line 26, selector: there is no such field here; it belongs elsewhere",
+        ),
+        ("offline: {policy", "offline: {polcy", r"line 14, offline\.polcy: .*; did you mean policy\?"),
     ],
 )
 def test_each_error_names_the_line_the_field_and_what_to_do(before: str, after: str, said: str) -> None:
