@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from fleet.clock import SystemClock
+from fleet.engine.protocol import EngineFacts
 from fleet.errors import EngineError, EngineUnreachable
 from fleet.images.digest import Digest
 from fleet.images.reference import Reference
@@ -113,6 +114,23 @@ def test_it_tells_who_gave_every_byte(quay: Quay) -> None:
 def test_the_digest_is_remembered_for_stores_that_forget_it(quay: Quay) -> None:
     outcome = quay.pull()
     assert quay.known.get(outcome.image_id, quay.reference.name) == quay.digest
+
+
+def test_no_byte_waits_for_what_the_engine_tells_of_itself(quay: Quay, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Old ones think about it for as long as a small layer takes; its platform was told when its way was found."""
+    quay.puller.open()
+    facts, seen = quay.engine.facts, []
+
+    def thinking() -> EngineFacts:
+        until = time.monotonic() + 30
+        while not any(entry.kind == "blobs" for entry in quay.one.log) and time.monotonic() < until:
+            time.sleep(0.01)
+        seen.append(any(entry.kind == "blobs" for entry in quay.one.log))
+        return facts()
+
+    monkeypatch.setattr(quay.engine, "facts", thinking)
+    assert quay.pull().ok
+    assert seen == [True]
 
 
 def test_an_image_that_is_there_costs_no_request(quay: Quay) -> None:
