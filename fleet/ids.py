@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from uuid import UUID
+from uuid import UUID, SafeUUID
 
 SHORT_DIGITS = 8
 """How many hex digits people call an id by."""
@@ -37,7 +37,18 @@ def uuid7() -> UUID:
         ms, count = _last_ms, _counter
     high, low = count >> 30, count & (1 << 30) - 1
     tail = int.from_bytes(drawn[:_TAIL_BYTES])
-    return UUID(int=ms << 80 | 7 << 76 | high << 64 | 0b10 << 62 | low << 32 | tail)
+    return of_number(ms << 80 | 7 << 76 | high << 64 | 0b10 << 62 | low << 32 | tail)
+
+
+def of_number(number: int) -> UUID:
+    """Return the UUID of a number below 2**128 that is known to be one.
+
+    A third of the time that its own constructor takes, which looks for six other ways to be called; a row holds some.
+    """
+    made: UUID = object.__new__(UUID)
+    object.__setattr__(made, "int", number)
+    object.__setattr__(made, "is_safe", SafeUUID.unknown)
+    return made
 
 
 def short(id: UUID) -> str:

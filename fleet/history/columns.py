@@ -22,6 +22,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from fleet.ids import of_number
+
 METADATA = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -143,7 +145,7 @@ class Id(Uuid[UUID]):
 
 @lru_cache(maxsize=8192)
 def _uuid_of_text(value: str | None) -> UUID | None:
-    return None if value is None else UUID(value)
+    return None if value is None else of_number(int(value, 16))
 
 
 def uid(name: str, comment: str, *constraints: Any, nullable: bool = False, primary_key: bool = False) -> Column[Any]:

@@ -24,6 +24,10 @@ CONNECT_TIMEOUT_S = 10
 _CACHE_KIB = 65_536
 """How much memory a connection to SQLite may take for pages, once it needs it."""
 
+_CHECKPOINT_PAGES = 16_384
+"""After so many pages of the log (64 MiB) SQLite writes them into its file. A batch of the inbox that touches hosts all over
+a large fleet writes thousands, so that its own default of a thousand wrote the same pages again at each commit."""
+
 _READ = "fleet_read"
 _NO_DATABASE = "file is not a database"
 """What SQLite says of another program's file, or of one that was cut off at its beginning."""
@@ -149,7 +153,8 @@ def _prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
     # LIKE would otherwise find Anna where anna is asked for, which PostgreSQL does not.
     # With the two megabytes that it takes by itself, the pages of a large plan's rows are written several times over.
     cache = f"cache_size=-{_CACHE_KIB}"
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "case_sensitive_like=ON", cache):
+    log = f"wal_autocheckpoint={_CHECKPOINT_PAGES}"
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "case_sensitive_like=ON", cache, log):
         connection.execute(f"PRAGMA {pragma}")
 
 

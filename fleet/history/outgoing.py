@@ -30,7 +30,10 @@ def posted(host_id: UUID, message: Message, now: datetime) -> dict[str, Any]:
             id = uuid5(host_id, "send-snapshot")
         case _:
             id = new_id()
-    body = message.model_dump(mode="json")
+    return _row(id, host_id, message.model_dump(mode="json"), now)
+
+
+def _row(id: UUID, host_id: UUID, body: dict[str, Any], now: datetime) -> dict[str, Any]:
     return {"id": id, "host_id": host_id, "body": body, "sent": 0, "created_at": now, "leased_until": None}
 
 
@@ -43,6 +46,10 @@ def receipts(host_id: UUID, ids: list[UUID], now: datetime) -> list[dict[str, An
     """Return rows of ``outbox`` that confirm *ids*, as few as can be."""
     ids = list(dict.fromkeys(ids))
     return [
-        posted(host_id, Receipt(ids=tuple(ids[begin : begin + RECEIPT_IDS])), now)
+        _row(new_id(), host_id, {**_RECEIPT, "ids": [str(id) for id in ids[begin : begin + RECEIPT_IDS]]}, now)
         for begin in range(0, len(ids), RECEIPT_IDS)
     ]
+
+
+_RECEIPT = Receipt(ids=()).model_dump(mode="json")
+"""A receipt as it is written, but for what it confirms: to make a message for each takes ten times as long."""
