@@ -13,6 +13,7 @@ from fleet.history.hosts import SILENT_AFTER
 from fleet.history.inventory_tables import hosts, images
 from fleet.history.late_joiners import late_hosts
 from fleet.history.own_windows import Admission
+from fleet.history.pinned import pinned_images
 from fleet.history.refusing import refused
 from fleet.history.rollout_tables import rollout_hosts, rollouts, waves
 from fleet.history.stopping import ZONE_LABEL
@@ -234,9 +235,7 @@ def _pinned(connection: Connection, id: UUID) -> frozenset[tuple[str, str]]:
     if id not in _PINNED:
         if len(_PINNED) >= _REMEMBERED:
             _PINNED.clear()
-        query = select(rollout_hosts.c.targets).where(rollout_hosts.c.rollout_id == id)
-        every = connection.execute(query).scalars()
-        _PINNED[id] = frozenset((target["image"], target["digest"]) for targets in every for target in targets)
+        _PINNED[id] = pinned_images(connection, id)
     return _PINNED[id]
 
 
