@@ -14,6 +14,7 @@ from tests.lab.engines import Generation
 from tests.lab.images import Recipe
 from tests.lab.lab import DOCKER_HUB, Host, Lab
 from tests.lab.machines import eventually
+from tests.lab.named_site import Site
 from tests.lab.registries import DockerRegistry
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(1800)]
@@ -71,13 +72,15 @@ def project(lab: Lab, origin: DockerRegistry) -> Iterator[Project]:
     for name in ("fleet", "migrations"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(debian.wheels(ROOT / "requirements.image.lock"), folder / "dist/wheels")
-    (folder / "docker").mkdir()
+    for name in ("docker", "etc"):
+        (folder / name).mkdir()
     said = {
         "BASE_IMAGE": debian.BASE,
         "POSTGRES_IMAGE": debian.POSTGRES,
         "REDIS_IMAGE": debian.REDIS,
         "FLEET_HOST": host.address,
         "FLEET_DOCKER_CONFIG": "./docker",
+        "FLEET_ETC": "./etc",
     }
     (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in said.items()))
     # The agent's container has this machine's names but not its bundle of authorities; certs.d it reads as Docker does.
@@ -181,6 +184,38 @@ def test_an_update_goes_all_the_way(joined: Project, origin: DockerRegistry) -> 
     assert (told["update"]["result"], told["update"]["new_digest"]) == ("updated", str(new))
     assert "registry-1.docker.io" in told["pull"]["mirror"]
     assert {service: joined.inspect(service)["Id"] for service in LONG_RUNNING} == before
+
+
+def test_the_agent_reads_the_logins_and_proxies_that_a_policy_names(
+    joined: Project, lab: Lab, origin: DockerRegistry
+) -> None:
+    """They are root's alone on the machine. The history says which mirror gave every byte, as that mirror's own log does."""
+    site = Site.start(lab, "compose")
+    joined.host.machine.write(f"/etc/docker/certs.d/{site.vault.host}/ca.crt", lab.ca.read_text())
+
+    def write(path: str, text: str) -> None:
+        file = joined.folder / "etc" / path
+        file.parent.mkdir(parents=True)
+        file.touch(mode=0o600)
+        file.write_text(text)
+
+    site.introduce(write)
+    origin.push("acme/vaulted", "stable", Recipe(version="1", shares="vaulted-1"))
+    joined.host.docker("run", "--detach", "--name", "vaulted", "acme/vaulted:stable")
+    eventually("the inventory", lambda: joined.ask("ps", "--container", "vaulted")["containers"], within_s=90)
+    new = origin.push("acme/vaulted", "stable", Recipe(version="2", layers_mib=(0.5,), shares="vaulted-2"))
+    policy = ["exec", "-T", "controller", "fleet", "policy", "apply", "--host", "here", "-f", "-"]
+    joined.compose(*policy, input=json.dumps({"mirrors": site.policy()}))
+    joined.fleet("update", "here", "vaulted", "--timeout", "3m")
+    joined.fleet("policy", "rm", "--host", "here")
+    (row,) = joined.ask("history", "ls", f"digest:{new}")["outcomes"]
+    told = joined.ask("history", "show", row["id"])
+    assert (told["update"]["result"], told["pull"]["mirror"]) == ("updated", site.vault.url)
+    by_mirror = {each["mirror"]: (each["result"], each["bytes"]) for each in told["pull"]["attempts"]}
+    assert by_mirror[site.vault.url] == ("served", site.sent("acme/vaulted"))
+    assert by_mirror[site.greedy.url] == ("unauthorized", 0)
+    assert told["pull"]["bytes"] == site.sent("acme/vaulted") > 500_000
+    site.check_secrets()
 
 
 def test_a_second_up_keeps_everything(joined: Project) -> None:
