@@ -50,7 +50,8 @@ def facts_of(connection: Connection, row: RowMapping, now: datetime, sizes: Size
     # What is only asked for in order to dispatch is left alone while nothing can be: it is of the fleet's size.
     open_ = _with_room(row, spec, known)
     caps = caps_of(connection, sizes) if open_ else []
-    admission = Admission(connection, row, spec)
+    timed = open_ or any(wave.active_since is not None for wave in known)
+    admission = Admission(connection, row, spec) if timed else None
     candidates = _candidates(connection, row, open_, spec.max_parallel, caps, admission, now)
     infrastructure, engine = _in_a_row(connection, row)
     return RolloutFacts(
@@ -62,7 +63,7 @@ def facts_of(connection: Connection, row: RowMapping, now: datetime, sizes: Size
         candidates=candidates,
         holds=frozenset(Hold(hold) for hold in row["holds"]),
         caps=_met(caps, candidates),
-        times=admission.times(),
+        times=admission.times() if admission is not None else frozenset(),
         dispatched_last_minute=_dispatched(connection, id, now) if candidates else 0,
         forgiven=(row["forgiven"] or 0) if failed else 0,
         late=len(late_hosts(connection, row)) if spec.late_joiners is LateJoiners.CONVERGE else 0,
@@ -132,11 +133,11 @@ def _candidates(
     open_waves: Sequence[int],
     most: int,
     caps: Sequence[Cap],
-    admission: Admission,
+    admission: Admission | None,
     now: datetime,
 ) -> tuple[Candidate, ...]:
     """Return the first pending hosts of waves that were opened, but for those that surely cannot be dispatched now."""
-    if not open_waves:
+    if not open_waves or admission is None:
         return ()
     c = rollout_hosts.c
     busy = exists().where(and_(_OTHER.c.host_id == c.host_id, _OTHER.c.state.in_(LIVE)))

@@ -67,6 +67,10 @@ SPECS = (
 PLAIN, SOAKING, CAREFUL, LENIENT, IN_WINDOWS, UNFORGIVING = SPECS
 
 
+_CHANGES_NOTHING = ("SELECT", "BEGIN", "SAVEPOINT", "RELEASE")
+"""How statements begin that change no row; what a crash takes back, the statements before it have told of."""
+
+
 class CrashError(Exception):
     """The process died."""
 
@@ -413,7 +417,8 @@ class Machine(RuleBasedStateMachine):
         again = [tick.advance_rollout(db, id) for id in tick.active_rollouts(db)]
         hold(not any(again), 10, "a second tick decides something")
         sent = tick.due_messages(db)
-        hold(not tick.due_messages(db), 11, "what one planner has in hand is due for another as well")
+        if sent:
+            hold(not tick.due_messages(db), 11, "what one planner has in hand is due for another as well")
         if marks:
             tick.mark_sent(db, sent)
         after, now = self.look(), self._ground.clock.now()
@@ -428,7 +433,7 @@ class Machine(RuleBasedStateMachine):
         return self._seen
 
     def _forget(self, statement: str) -> None:
-        if not statement.lstrip().upper().startswith("SELECT"):
+        if not statement.lstrip().upper().startswith(_CHANGES_NOTHING):
             self._seen = None
 
     def _send(self, sent: list[tick.Outgoing], fates: list[str]) -> None:
