@@ -1,13 +1,13 @@
 """How containers stand to their tags, and the plan that follows: pure, and as the agents themselves would decide."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Generic, TypeVar
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from fleet.history.policies import EffectivePolicy
 from fleet.history.tags import TagRow
 from fleet.images.digest import Digest
 from fleet.images.reference import Reference
-from fleet.rollouts.naming import named
+from fleet.rollouts.naming import FEW, named
 from fleet.rollouts.plan import Columns, LeftOut, Pin, PlanDocument
 from fleet.rollouts.selection import Selection
 from fleet.rollouts.stops import Stop, freezing, keeping
@@ -299,12 +299,19 @@ def _columns(alike: Alike, chosen: _Each) -> tuple[Columns, tuple[ContainerLike,
         pins[like] = columns.pin(_pin(standing), apart=(container.platform, container.own))
         likes.setdefault(pins[like], container)
     hashes = [home.policy.hash for home in alike.homes]
-    for host_id, of_host in groupby(chosen, key=_host_of):
-        together = [placed for placed, _ in of_host]
-        first = together[0]
-        here = tuple([pins[placed.like] for placed in together])
-        columns.add(host_id, first.host, hashes[first.home], here, [placed.id for placed in together])
+    shapes: dict[tuple[int, tuple[int, ...]], int] = {}
+    for host_id, of_host in groupby(map(_PLACED, chosen), key=_HOST_ID):
+        # Columns of what runs on the host: nothing else is done for each of 100,000.
+        names, _, _, ids, here, homes = zip(*of_host, strict=True)
+        shape = shapes.get((homes[0], here))
+        if shape is None:
+            shape = columns.shape(hashes[homes[0]], tuple(pins[like] for like in here))
+            shapes[homes[0], here] = shape
+        columns.add_of(shape, host_id, names[0], ids)
     return columns, tuple(likes.values())
+
+
+_PLACED, _HOST_ID = itemgetter(0), attrgetter("host_id")
 
 
 def _pin(standing: Standing) -> Pin:
@@ -372,26 +379,34 @@ def _warnings(alike: Alike, chosen: _Each, tags: Mapping[str, TagRow]) -> Iterat
     ):
         when = f"was last heard of at {heard:%Y-%m-%d %H:%M} UTC" if heard else "was never heard of"
         yield f"host {name} {when}: its updates wait until it is back, and expire with the rollout"
-    unwatched = [f"{p.host}/{p.name}" for p, s in chosen if not s.container.health]
-    if unwatched:
-        yield f"no HEALTHCHECK, so running without a restart has to do: {named(unwatched)}"
-    if kept := [_with_paths(p, s.container.keeps) for p, s in chosen if s.container.keeps]:
-        yield f"keeps data, which a way back leaves as the new version made it: {named(kept)}"
+    likes = set(map(_LIKE, map(_PLACED, chosen)))
+    if unwatched := {like for like in likes if not alike.likes[like].health}:
+        yield f"no HEALTHCHECK, so running without a restart has to do: {_named(chosen, unwatched)}"
+    if kept := {like for like in likes if alike.likes[like].keeps}:
+        paths = {like: _first_of(alike.likes[like].keeps) for like in kept}
+        yield f"keeps data, which a way back leaves as the new version made it: {_named(chosen, kept, paths)}"
     unsure = [f"{p.host}/{p.name}" for p, s in chosen if s.freshness is Freshness.UNKNOWN]
     if unsure:
         yield f"cannot tell which digest runs now, so the host decides: {named(unsure)}"
-    images = {alike.likes[like].image for like in {p.like for p, _ in chosen}}
+    images = {alike.likes[like].image for like in likes}
     for image in sorted(image for image in images if tags[image].reason):
         yield f"the last check of {image} failed, so an older answer is planned: {tags[image].reason}"
 
 
-_NAME = itemgetter(0)
+_NAME, _LIKE = itemgetter(0), attrgetter("like")
 
 
-def _with_paths(placed: Placed, keeps: Sequence[str]) -> str:
-    """Return a container with the first place where it keeps something."""
+def _named(chosen: _Each, likes: Container[int], more: Mapping[int, str] | None = None) -> str:
+    """Return the first few of the containers that are like these, and how many others there are; with *more* of each."""
+    found = [placed for placed, _ in chosen if placed.like in likes]
+    told = more or {}
+    return named([f"{p.host}/{p.name}{told.get(p.like, '')}" for p in found[:FEW]], count=len(found))
+
+
+def _first_of(keeps: Sequence[str]) -> str:
+    """Return the first place where a container keeps something."""
     first, *more = keeps
-    return f"{placed.host}/{placed.name} ({first}{f' and {len(more)} more' if more else ''})"
+    return f" ({first}{f' and {len(more)} more' if more else ''})"
 
 
 def _frozen(alike: Alike, chosen: _Each, stops: Sequence[Stop]) -> Iterable[str]:

@@ -72,6 +72,9 @@ def alike(db: Database, selector: Selector, now: datetime) -> Alike:
     """Return the containers that *selector* takes, with what holds for their hosts, and which of those are silent at *now*."""
     with db.reading() as connection:
         reader = _Reader(Holding(connection), selector)
+        if db.dialect == "postgresql":
+            # It takes each row for a group of its own, and would rather sort them all.
+            connection.exec_driver_sql("SET LOCAL enable_sort = off")
         # Groups, and not rows: the database finds what is alike in a fraction of the time.
         for group in connection.execute(_query(connection, selector)):
             reader.read(group)

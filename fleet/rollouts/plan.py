@@ -187,9 +187,17 @@ class Columns:
 
     def add(self, id: str, name: str, policy: str, pins: tuple[int, ...], container_ids: Sequence[str]) -> None:
         """Take one host: its id in hex, the places of its containers' pins, and the containers' ids in the same order."""
+        self.add_of(self.shape(policy, pins), id, name, container_ids)
+
+    def shape(self, policy: str, pins: tuple[int, ...]) -> int:
+        """Return the place of the shape of hosts under a policy of this hash, with these pins."""
+        return self._shapes.setdefault((policy, pins), len(self._shapes))
+
+    def add_of(self, shape: int, id: str, name: str, container_ids: Iterable[str]) -> None:
+        """Take one host of the shape at this place: its id in hex, and the ids of its containers in the order of the pins."""
         self._ids.append(id)
         self._names.append(name)
-        self._shape_of.append(self._shapes.setdefault((policy, pins), len(self._shapes)))
+        self._shape_of.append(shape)
         self._container_ids += container_ids
 
     def hosts(self) -> PlannedHosts:
