@@ -29,11 +29,14 @@ def may_ask(endpoint_url: str, url: str) -> bool:
     """Tell whether a server at *endpoint_url* may send this client to *url*.
 
     Never from https to http, never to other schemes, and from elsewhere never to this machine or its link-local
-    neighbours, where cloud machines find their metadata.
+    neighbours, where cloud machines find their metadata. Nor with a user in the URL, who would be shown there in our name
+    (RFC 9110, 4.2.4).
     """
     scheme, host, _ = origin_of(url)
     ours, own_host, _ = origin_of(endpoint_url)
     if not host or scheme not in ("http", "https") or (ours == "https" and scheme == "http"):
+        return False
+    if urlsplit(url).username is not None:
         return False
     return host == own_host or is_loopback(own_host) or not is_private_to_machine(host)
 
@@ -46,7 +49,7 @@ def may_see_credentials(endpoint_url: str, realm: str, trusted: Collection[str] 
     """
     scheme, host, _ = origin_of(realm)
     ours, own_host, _ = origin_of(endpoint_url)
-    if urlsplit(realm).username is not None or not may_ask(endpoint_url, realm):
+    if not may_ask(endpoint_url, realm):
         return False
     if scheme == "http":
         return ours == "http" and host == own_host

@@ -273,7 +273,7 @@ def test_servers_that_name_ever_more_others_fill_no_memory() -> None:
         for name in range(3 * MOST_SERVERS):
             registry.faults.add(Fault.REDIRECT, location=f"http://127.0.0.{name + 2}:{registry.port}", times=1)
             async with client.open("GET", "blobs", "org/app", DIGEST) as answer:
-                assert answer.redirected_to == f"127.0.0.{name + 2}"
+                assert answer.redirected_to == f"127.0.0.{name + 2}:{registry.port}"
                 await answer.read(1 << 20)
         return len(client._connections._clients)
 

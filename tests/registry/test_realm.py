@@ -53,6 +53,8 @@ def test_who_sees_credentials(endpoint: str, realm: str, trusted: tuple[str, ...
         (HUB, "https://10.0.0.7/x", True),
         (HUB, "ftp://h/x", False),
         (HUB, "file:///etc/passwd", False),
+        (HUB, "https://admin:admin@10.0.0.1/reboot", False),
+        (HUB, "https://registry-1.docker.io@10.0.0.1/x", False),
         (HUB, "https://", False),
         (HUB, "https://[::1/x", False),
         ("http://reg.lan/v2/", "https://reg.lan/x", True),
