@@ -21,6 +21,7 @@ from fleet.images.platform import Platform
 from fleet.images.reference import Reference
 from fleet.mirrors.attempt import Attempt
 from fleet.mirrors.route import Standing, route
+from fleet.registry.faults import printable, redacted
 from fleet.registry.image_config import CONFIG_CAP_BYTES
 from fleet.registry.manifest import MANIFEST_CAP_BYTES, Descriptor, Manifest
 
@@ -186,6 +187,22 @@ class Session:
     def config_digests(self) -> frozenset[str]:
         """Return the configurations of the images seen: classic image stores name an image by its own."""
         return frozenset(str(m.config.digest) for m in self._held() if m.config is not None)
+
+    def elsewhere(self) -> str:
+        """Return what the engine fetched past us, from where the image itself says; empty: nothing.
+
+        containerd asks the ``urls`` of a layer before any registry.
+        """
+        spared = self._asked_for | (self._here or frozenset())
+        layers = self._main.blobs if self._main is not None else ()
+        past = [layer for layer in layers if layer.urls and layer.digest not in spared]
+        hosts = sorted({redacted(url).partition("://")[2].partition("/")[0] for layer in past for url in layer.urls})
+        size = sum(layer.size for layer in past)
+        return (
+            f"{size} bytes came from {printable(', '.join(hosts))}, as the image says, and not by mirrors"
+            if past
+            else ""
+        )
 
     def attempts(self) -> tuple[Attempt, ...]:
         """Return what each source of the route did, in the route's order."""

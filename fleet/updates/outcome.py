@@ -53,6 +53,7 @@ class PullOutcome:
     image_id: str = ""
     """The engine's id of the image, where the pull succeeded."""
     reason: str = ""
+    """Why it failed; of one that succeeded, what else is to be told."""
     bytes: int = 0
     duration_ms: int = 0
     attempts: tuple[Attempt, ...] = ()

@@ -126,7 +126,7 @@ class Puller:
             ok=not reason,
             tier=errand.tier,
             image_id="" if reason else errand.image_id,
-            reason=reason,
+            reason=reason or errand.remark,
             bytes=errand.bytes,
             duration_ms=since_ms(self._clock, began),
             attempts=errand.attempts,

@@ -57,6 +57,8 @@ class Errand:
     image_id: str = ""
     bytes: int = 0
     attempts: tuple[Attempt, ...] = ()
+    remark: str = ""
+    """What is to be told of a pull that succeeded."""
     _facts: EngineFacts | None = None
 
     def present(self) -> Inspect | None:
@@ -201,6 +203,7 @@ def _serve(errand: Errand, gateway: Gateway, session: Session, name: str, *, sho
     if image is None or image["Id"] not in {str(errand.digest), *session.config_digests()}:
         raise Refused(f"cannot trust the engine's image for {errand.reference.familiar}: it is not {errand.digest}")
     errand.take_over(image)
+    errand.remark = session.elsewhere()
     if classic and not would_wait(engine, errand.reference, session.attempts()):
         adopt(engine, errand.reference, errand.digest, platform=platform)
 

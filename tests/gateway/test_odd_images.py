@@ -103,3 +103,20 @@ def test_a_name_and_a_tag_of_the_greatest_length(harbour: Harbour) -> None:
     dock.pull(session.name, str(harbour.digest))
     assert LAYER in dock.blobs.values()
     assert len(session.name) <= 240
+
+
+def test_what_an_engine_fetched_past_the_gateway_is_told(harbour: Harbour) -> None:
+    """A layer with ``urls`` may come from there: it is not fetched ahead, and who does not ask for it here had it from there."""
+    config, urls = b"{}", ["https://ann:hunter2@cdn.lan/layer?signed=hunter2", "https://cdn.lan/again"]
+    away = b"a layer that the image says is elsewhere"
+    layers = [descriptor(LAYER), descriptor(away, urls=urls)]
+    put(harbour, {"config": descriptor(config), "layers": layers}, config, LAYER, away)
+    session, dock = harbour.open()
+    harbour.gateway.submit(session.prepare(AMD64)).result(60)
+    harbour.gateway.submit(session.prefetch([])).result(60)
+    for blob in (config, LAYER):
+        dock.get(f"/v2/{session.name}/blobs/{Digest.of(blob)}", str(Digest.of(blob)))
+    assert session.elsewhere() == f"{len(away)} bytes came from cdn.lan, as the image says, and not by mirrors"
+    assert str(Digest.of(away)) not in {entry.tail for entry in harbour.mirrors[0].log}
+    dock.get(f"/v2/{session.name}/blobs/{Digest.of(away)}", str(Digest.of(away)))
+    assert session.elsewhere() == ""
