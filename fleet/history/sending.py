@@ -54,17 +54,18 @@ def due_commands(
     What can have none yet is due again at *look_again_at*.
     """
     due = (commands.c.ended_at.is_(None), commands.c.due_at <= now, commands.c.deadline > now)
-    looked = _looked_at(connection, due, limit)
-    if not looked:
+    first = _first(connection, due, limit)
+    if not first:
         return []
-    mine = commands.c.rollout_id.in_(list(looked))
     # Before the commands are read: no stop may come between.
     look(connection)
     stops = holding(connection, now)
-    taken = (
-        select(*(WHOLE if stops else _TOLD), commands.c.sent).where(*due, mine).order_by(commands.c.due_at).limit(limit)
-    )
-    loaded = load_commands(connection, taken.with_for_update(skip_locked=True))
+    told = select(*(WHOLE if stops else _TOLD), commands.c.sent).where(*due)
+    looked, loaded = _in_hand(connection, told, first)
+    if not loaded:
+        looked, loaded = _in_hand_of_the_rest(connection, told, due, limit)
+    if not loaded:
+        return []
     stopped = what_stops(connection, loaded.values(), stops)
     specs = {id: RolloutSpec.parse(row.spec) for id, row in looked.items()}
     holds = {id: frozenset(Hold(hold) for hold in row.holds) for id, row in looked.items()}
@@ -108,14 +109,32 @@ def due_commands(
     return found
 
 
-def _looked_at(connection: Connection, due: Sequence[ColumnElement[bool]], limit: int) -> dict[UUID, Any]:
-    """Return the rollouts of the commands that are *due* first, which nobody has locked."""
-    first = select(commands.c.rollout_id).where(*due).order_by(commands.c.due_at).limit(limit)
-    ids = set(connection.execute(first).scalars().all())
-    if not ids:
-        return {}
-    # All that are due are asked only where all of the first have to wait: it takes longer, the more there are.
-    return _shared(connection, ids) or _shared(connection, select(commands.c.rollout_id).where(*due).distinct())
+def _first(connection: Connection, due: Sequence[ColumnElement[bool]], limit: int) -> dict[UUID, UUID]:
+    """Return the commands that are *due* first, each with its rollout; another sender may have them in hand."""
+    query = select(commands.c.id, commands.c.rollout_id).where(*due).order_by(commands.c.due_at).limit(limit)
+    return {row.id: row.rollout_id for row in connection.execute(query).all()}
+
+
+_InHand = tuple[dict[UUID, Any], dict[UUID, Command]]
+"""Rollouts and commands, locked."""
+
+
+def _in_hand(connection: Connection, told: Select[Any], first: Mapping[UUID, UUID]) -> _InHand:
+    """Take those of the *first* commands that nobody else has: by their ids, since what is sorted and counted out would carry
+    all orders along.
+    """
+    looked = _shared(connection, set(first.values()))
+    mine = told.where(commands.c.rollout_id.in_(list(looked)), among(connection, commands.c.id, first))
+    return looked, load_commands(connection, mine.order_by(commands.c.id).with_for_update(skip_locked=True))
+
+
+def _in_hand_of_the_rest(
+    connection: Connection, told: Select[Any], due: Sequence[ColumnElement[bool]], limit: int
+) -> _InHand:
+    """Take what is behind the first of what is *due*, all of which others have."""
+    looked = _shared(connection, select(commands.c.rollout_id).where(*due).distinct())
+    mine = told.where(commands.c.rollout_id.in_(list(looked))).order_by(commands.c.due_at).limit(limit)
+    return looked, load_commands(connection, mine.with_for_update(skip_locked=True))
 
 
 def _shared(connection: Connection, ids: Collection[UUID] | Select[Any]) -> dict[UUID, Any]:

@@ -92,7 +92,7 @@ class Message(BaseModel):
 
     def of_nobody(self) -> Self:
         """Return the same message in the version that every host reads."""
-        return self.model_copy(update={"v": 1})
+        return self if self.v == 1 else self.model_copy(update={"v": 1})
 
     def of_life(self, life: UUID, reads: Collection[int] = ()) -> Self:
         """Return the same message bound to *life*, in the highest version of those that its reader *reads*.

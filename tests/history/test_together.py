@@ -7,12 +7,15 @@ from functools import partial
 from pathlib import Path
 from uuid import UUID
 
+import pytest
+from sqlalchemy import Table, select
+
 from fleet.errors import DatabaseUnreachable, Refused
 from fleet.history import inbox, plans, queries, schedules, tags, tick
 from fleet.history.database import Database
 from fleet.history.fact_tables import commands, updates
 from fleet.history.inbox import Good
-from fleet.history.rollout_tables import rollout_hosts
+from fleet.history.rollout_tables import rollout_hosts, rollouts
 from fleet.history.tick import Outgoing
 from fleet.history.words import ScheduleAction
 from fleet.road.messages import Order
@@ -180,3 +183,20 @@ def test_rollouts_made_at_once_have_numbers_of_their_own(world: World) -> None:
     _at_once(*[partial(_apply, world, id) for id in ids])
     assert sorted(row.number for row in queries.rollouts(world.db).items) == [1, 2, 3, 4]
     assert tick.active_rollouts(world.db)
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("db", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("held", [commands, rollouts])
+def test_a_planner_finds_work_behind_what_another_has_in_hand(world: World, held: Table) -> None:
+    """The first of what is due may be locked by somebody: itself, or its rollout."""
+    for name in ("web-1", "web-2"):
+        world.add_host(name, container("web"))
+        world.rollout(name)
+    world.advance_all()
+    first, second = rows(world.db, commands)
+    id = first["id"] if held is commands else first["rollout_id"]
+    with world.db.writing() as other:
+        other.execute(select(held).where(held.c.id == id).with_for_update())
+        (found,) = tick.due_messages(world.db, limit=1)
+    assert found.host_id == second["host_id"].hex
