@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from sqlalchemy import select
 from fleet.agent.identity import OWN, Identity
 from fleet.clock import SystemClock
 from fleet.controller import inventory, plans
-from fleet.history import hosts, queries, tags
+from fleet.history import hosts, inbox_batch, queries, tags
 from fleet.history.database import Database
 from fleet.history.fact_tables import commands
 from fleet.history.inventory_tables import host_keys, rekeys
@@ -99,8 +100,10 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path, short: Path, broker: EmbeddedBroker) -> Iterator[Place]:
+def place(tmp_path: Path, short: Path, broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     """Begin with a host that was added, and no agent."""
+    # Each heartbeat is written down, so that another one need not be waited for ten seconds.
+    monkeypatch.setattr(inbox_batch, "HEARD_ANEW", timedelta())
     url = f"sqlite:///{tmp_path / 'fleet.db'}"
     upgrade(url)
     db = Database.open(url)
