@@ -87,14 +87,17 @@ def _blank(policy: Policy, spec: RolloutSpec) -> dict[str, Any]:
 
 def _foreign(connection: Connection, host_ids: Sequence[UUID]) -> dict[str, str]:
     """Return container id -> platform for the containers that these hosts only emulate."""
-    own = hosts.c.os + "/" + hosts.c.architecture
-    other = (hosts.c.architecture != "", containers.c.platform != "", containers.c.platform != own)
-    query = select(containers.c.id, containers.c.platform).join(hosts, hosts.c.id == containers.c.host_id)
-    rows = connection.execute(
-        query.where(
-            among(connection, containers.c.host_id, host_ids), *other, ~containers.c.platform.startswith(own + "/")
-        )
-    )
+    c = containers.c
+    kinds = select(hosts.c.os, hosts.c.architecture).where(among(connection, hosts.c.id, host_ids)).distinct()
+    known = connection.execute(kinds).all()
+    query = select(c.id, c.platform).where(among(connection, c.host_id, host_ids), c.platform != "")
+    if len(known) == 1 and known[0].architecture:
+        # As nearly always: to look up the host of each container takes several times as long.
+        own: Any = f"{known[0].os}/{known[0].architecture}"
+    else:
+        query = query.join(hosts, hosts.c.id == c.host_id).where(hosts.c.architecture != "")
+        own = hosts.c.os + "/" + hosts.c.architecture
+    rows = connection.execute(query.where(c.platform != own, ~c.platform.startswith(own + "/")))
     return {row.id: row.platform for row in rows}
 
 

@@ -18,7 +18,7 @@ from fleet.history.regressing import perhaps_regressed, regress
 from fleet.history.road_tables import messages as taken_messages
 from fleet.history.road_tables import progress
 from fleet.history.rollout_tables import rollouts
-from fleet.history.settling import settle
+from fleet.history.settling import Told, settle, told_by
 from fleet.history.upsert import insert_new, insert_or_update, update_rows
 from fleet.road.messages import Cancel, Claim, Heartbeat, Message, Outcome, Progress, Ready, Up
 from fleet.rollouts.spec import RolloutSpec
@@ -116,9 +116,8 @@ class Batch:
         """Write everything; rows that are there already stay as they are."""
         insert_new(self.connection, pulls, self.pulls, ("id",))
         insert_new(self.connection, attempts, self.attempts, ("pull_id", "seq"))
-        self._name_mirrors()
-        insert_new(self.connection, updates, self.updates, ("id",))
-        settle(self.connection, [self.commands[id] for id in self.settle], self.tries, self.specs, self.now)
+        written = self._write_updates()
+        settle(self.connection, [self.commands[id] for id in self.settle], self.tries, self.specs, self.now, written)
         save_commands(self.connection, self.commands.values())
         save_hosts(self.connection, self.tries.values())
         # An outcome may come after the snapshot that shows what became of it.
@@ -129,14 +128,19 @@ class Batch:
         confirmed = [row for host_id, ids in self.receipts.items() for row in receipts(host_id, ids, self.now)]
         post_all(self.connection, [*self.outbox, *confirmed])
 
-    def _name_mirrors(self) -> None:
-        """Give each update the mirror of its pull, which may have come with an earlier message."""
+    def _write_updates(self) -> dict[UUID, Told]:
+        """Write the updates, each with the mirror of its pull, which may have come with an earlier message.
+
+        Return what their rows tell, where none of them was there before.
+        """
         ids = {row["pull_id"] for row in self.updates if row["pull_id"]}
-        if ids:
-            query = select(pulls.c.id, pulls.c.mirror).where(among(self.connection, pulls.c.id, ids))
-            served: dict[UUID, str] = {row.id: row.mirror for row in self.connection.execute(query).all()}
-            for row in self.updates:
-                row["mirror"] = served.get(row["pull_id"], "")
+        query = select(pulls.c.id, pulls.c.mirror, pulls.c.ok).where(among(self.connection, pulls.c.id, ids))
+        made = {row.id: row for row in self.connection.execute(query).all()} if ids else {}
+        for row in self.updates:
+            row["mirror"] = made[row["pull_id"]].mirror if row["pull_id"] in made else ""
+        if insert_new(self.connection, updates, self.updates, ("id",)) < len(self.updates):
+            return {}
+        return {row["id"]: told_by(row, getattr(made.get(row["pull_id"]), "ok", None)) for row in self.updates}
 
     def _write_hosts(self) -> None:
         save_lives(self.connection, self.lives)

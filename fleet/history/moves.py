@@ -54,6 +54,8 @@ class Command:
     """Whether it differs from its row."""
     bound: bool = False
     """Whether its life differs from that of its row."""
+    timed: bool = False
+    """Whether its deadline does."""
 
     def move(
         self,
@@ -65,7 +67,8 @@ class Command:
         reason: str = "",
     ) -> None:
         """Change the state; counting of what was sent begins anew."""
-        self.state, self.changed_at, self.deadline, self.due_at, self.reason = state, now, deadline, due_at, reason
+        self.state, self.changed_at, self.due_at, self.reason = state, now, due_at, reason
+        self.until(deadline)
         self.sent, self.touched = 0, True
         self.ended_at = now if state.ended else None
 
@@ -73,6 +76,11 @@ class Command:
         """Let *life* alone take it from now on; None changes nothing."""
         if life is not None and life != self.life:
             self.life, self.touched, self.bound = life, True, True
+
+    def until(self, deadline: datetime | None) -> None:
+        """Say when its state is over."""
+        if deadline != self.deadline:
+            self.deadline, self.touched, self.timed = deadline, True, True
 
     def due(self, at: datetime | None) -> None:
         """Say when its next message is due."""
@@ -215,7 +223,8 @@ PLACE: tuple[ColumnElement[Any], ...] = tuple(
 PINNED: tuple[ColumnElement[Any], ...] = (*PLACE, rollout_hosts.c.shape, rollout_hosts.c.targets)
 """The same with its targets."""
 
-_WAITS = ("due_at", "deadline")
+_WAITS = ("due_at",)
+_TIMED = ("deadline",)
 _MOVED = ("state", "reason", "changed_at", "ended_at")
 _TOLD = ("sent_at",)
 _BOUND = ("life",)
@@ -224,13 +233,13 @@ _HOST_MOVED = ("state", "tries", "reason", "not_before", "changed_at", "failure"
 
 def save_commands(connection: Connection, loaded: Iterable[Command]) -> None:
     """Write back the commands that were touched: of each what changed, and of all that changed alike by one statement."""
-    changed: dict[tuple[bool, bool, bool], list[Command]] = defaultdict(list)
+    changed: dict[tuple[bool, bool, bool, bool], list[Command]] = defaultdict(list)
     for each in loaded:
         if each.touched:
-            changed[each.changed_at is not None, each.sent_at is not None, each.bound].append(each)
-    for (moved, told, bound), some in changed.items():
+            changed[each.changed_at is not None, each.sent_at is not None, each.timed, each.bound].append(each)
+    for (moved, told, timed, bound), some in changed.items():
         counted = ("sent",) if moved or told else ()
-        names = _WAITS + counted + _MOVED * moved + _TOLD * told + _BOUND * bound
+        names = _WAITS + counted + _MOVED * moved + _TOLD * told + _TIMED * timed + _BOUND * bound
         update_rows(connection, commands, some, ("id",), names)
 
 

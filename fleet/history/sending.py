@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Select, Text, case, cast, select
+from sqlalchemy import ColumnElement, Connection, Select, Text, and_, case, cast, select
 
 from fleet.history.ahead_mark import FETCHED, MARK, is_ahead, sent
 from fleet.history.among import among
@@ -38,10 +38,13 @@ _OFFERED = (CommandState.PENDING, CommandState.OFFERED)
 """The states in which the message that is due is an offer."""
 _TOLD = (
     *STANDING,
-    # The rest of an order is long, and goes into the message that it is alone.
+    # An order is long, and goes into the message that it is alone; of who is ready it is asked what it was wanted for.
     case(
         (commands.c.state.in_((CommandState.CLAIMED, CommandState.PULLING)), commands.c.order),
-        (commands.c.order[MARK].as_boolean().is_not(None), commands.c.order),
+        (
+            and_(commands.c.state == CommandState.READY, commands.c.order[MARK].as_boolean().is_not(None)),
+            commands.c.order,
+        ),
     ).label("order"),
 )
 
@@ -206,7 +209,7 @@ def _step(command: Command, host: HostTry | None, state: CommandState, now: date
 def _wait_for_window(command: Command, spec: RolloutSpec, now: datetime, look_again_at: datetime) -> None:
     """Let the host keep its bytes and wait: that no window is open costs it neither its turn nor a try."""
     if command.state is CommandState.READY:
-        command.deadline = now + timedelta(milliseconds=spec.tries.pull_timeout_ms)
+        command.until(now + timedelta(milliseconds=spec.tries.pull_timeout_ms))
     command.due(look_again_at)
 
 

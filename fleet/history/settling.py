@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
-from fleet.history.among import among
+from fleet.history.among import among, in_order
 from fleet.history.fact_tables import pulls, updates
 from fleet.history.moves import Command, HostTry
 from fleet.rollouts.failures import Failed, failure_of, tried_again, worst
@@ -28,18 +28,32 @@ class Came:
     failed: Failed
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What the row of an outcome tells, with the ``ok`` of its pull."""
+
+    id: UUID
+    result: Result
+    reason: str
+    new_digest: str
+    create_ms: int | None
+    interrupted: bool | None
+    ok: bool | None
+
+
 def settle(
     connection: Connection,
     commands: Sequence[Command],
     tries: Mapping[tuple[UUID, UUID], HostTry],
     specs: Mapping[UUID, RolloutSpec],
     now: datetime,
+    written: Mapping[UUID, Told],
 ) -> None:
     """Move the commands that have all of their outcomes, and their hosts; the rows of the outcomes decide.
 
-    *specs* are those of the commands' rollouts.
+    *specs* are those of the commands' rollouts; *written* are the rows that this transaction has just made.
     """
-    found = _results(connection, _perhaps_whole(connection, commands))
+    found = _results(connection, _perhaps_whole(connection, commands), written)
     for command in commands:
         results = found.get(command.id, ())
         if len(results) < command.targets:
@@ -84,23 +98,47 @@ def _perhaps_whole(connection: Connection, commands: Sequence[Command]) -> list[
     return alone + [last[id] for id in connection.execute(query).scalars().all()]
 
 
-def _results(connection: Connection, commands: Sequence[Command]) -> dict[UUID, list[Came]]:
+def _results(
+    connection: Connection, commands: Sequence[Command], written: Mapping[UUID, Told]
+) -> dict[UUID, list[Came]]:
     """Return, for each command, what stands in the history for its targets."""
-    if not commands:
-        return {}
-    targets = [(UUID(target["update_id"]), each.id, target) for each in commands for target in each.order["targets"]]
-    owner = {update_id: command_id for update_id, command_id, _ in targets}
-    pinned = {update_id: target["digest"] for update_id, _, target in targets}
-    found: dict[UUID, list[Came]] = {each.id: [] for each in commands}
+    pinned = {each.id: {UUID(t["update_id"]): t["digest"] for t in each.order["targets"]} for each in commands}
     # By the ids that the orders name, since an index on anything else would be searched in every partition.
+    missing = [id for named in pinned.values() for id in named if id not in written]
+    told = {**written, **_read(connection, missing)}
+    return {
+        command_id: [_came(told[id], named[id]) for id in in_order(named) if id in told]
+        for command_id, named in pinned.items()
+    }
+
+
+def _read(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Told]:
+    """Return what the rows of outcomes with these ids tell."""
+    if not ids:
+        return {}
     c = updates.c
     query = select(c.id, c.result, c.reason, c.new_digest, c.create_ms, c.interrupted, pulls.c.ok)
-    query = query.outerjoin(pulls, pulls.c.id == updates.c.pull_id).order_by(updates.c.id)
-    for row in connection.execute(query.where(among(connection, updates.c.id, owner))).all():
-        result, reason = _as_told(row, pinned[row.id])
-        failed = failed_update(row, result)
-        found[owner[row.id]].append(Came(result=result, reason=reason, failed=failed))
-    return found
+    query = query.outerjoin(pulls, pulls.c.id == updates.c.pull_id)
+    rows = connection.execute(query.where(among(connection, updates.c.id, ids))).mappings().all()
+    return {row["id"]: Told(**row) for row in rows}
+
+
+def _came(told: Told, pinned: str) -> Came:
+    result, reason = _as_told(told, pinned)
+    return Came(result=result, reason=reason, failed=failed_update(told, result))
+
+
+def told_by(row: Mapping[str, Any], ok: bool | None) -> Told:
+    """Return what a row of ``updates`` tells, whose pull is *ok*."""
+    return Told(
+        id=row["id"],
+        result=row["result"],
+        reason=row["reason"],
+        new_digest=row["new_digest"],
+        create_ms=row["create_ms"],
+        interrupted=row["interrupted"],
+        ok=ok,
+    )
 
 
 def failed_update(row: Any, result: Result) -> Failed:
@@ -109,7 +147,7 @@ def failed_update(row: Any, result: Result) -> Failed:
     return Failed(result=result, pulled=row.ok, created=created, interrupted=cut_off)
 
 
-def _as_told(row: Any, pinned: str) -> tuple[Result, str]:
+def _as_told(row: Told, pinned: str) -> tuple[Result, str]:
     """Return what an outcome counts as: a success of another digest than the pinned one is none."""
     if verdict([row.result]) is HostState.SUCCEEDED and row.new_digest != pinned:
         return Result.FAILED, f"cannot count it as a success: the host tells of {row.new_digest}, and not of {pinned}"

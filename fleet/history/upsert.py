@@ -19,18 +19,20 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[dict[str, A
     insert_new(connection, table, rows, ())
 
 
-def insert_new(connection: Connection, table: Table, rows: Sequence[dict[str, Any]], key: Sequence[str]) -> None:
-    """Insert *rows*, which all hold the same columns; one whose *key* is there already is left as it is (empty: none is)."""
+def insert_new(connection: Connection, table: Table, rows: Sequence[dict[str, Any]], key: Sequence[str]) -> int:
+    """Insert *rows*, which all hold the same columns; one whose *key* is there already is left as it is (empty: none is).
+
+    Return how many were not there.
+    """
     if not rows:
-        return
+        return 0
     columns = of_rows(connection, table, rows, apart=[next(iter(table.primary_key.columns)).name])
     if connection.dialect.name == "postgresql":
         alike, apart = tuple(columns.alike), tuple(columns.apart)
         written = _insert_lists(table, connection.dialect, alike, apart, tuple(key))
-        connection.exec_driver_sql(written, columns.values())
-    else:
-        written, names = _insert_each(table, tuple(rows[0]), tuple(key))
-        connection.exec_driver_sql(written, list(columns.rows(names)))
+        return connection.exec_driver_sql(written, columns.values()).rowcount
+    written, names = _insert_each(table, tuple(rows[0]), tuple(key))
+    return connection.exec_driver_sql(written, list(columns.rows(names))).rowcount
 
 
 def update_rows(

@@ -49,6 +49,23 @@ def test_an_outcome_asks_for_none_of_its_hosts_others_until_the_last_one_came(wo
     assert [row["state"] for row in rows(world.db, rollout_hosts)] == [HostState.SUCCEEDED]
 
 
+def test_of_an_outcome_that_is_told_twice_the_first_decides(world: World) -> None:
+    """Whatever else comes with it: what stands in the history is never written again."""
+    agent = world.add_host("web-1", container("web"), container("api"))
+    world.rollout()
+    world.until(Go)
+    (order,) = agent.orders.values()
+    first, second = (each.update_id for each in order.targets)
+    world.take(agent, agent.outcome(order, first, Result.UPDATED))
+    again = [agent.outcome(order, id, result) for id in (first, second) for result in (Result.UPDATED, Result.FAILED)]
+    world.take(agent, *again)
+    assert {row["id"]: row["result"] for row in rows(world.db, updates)} == {
+        first: Result.UPDATED,
+        second: Result.UPDATED,
+    }
+    assert [row["state"] for row in rows(world.db, rollout_hosts)] == [HostState.SUCCEEDED]
+
+
 def test_an_older_rollout_is_over_in_the_tick_in_which_the_newer_begins(world: World) -> None:
     world.add_host("web-1", container("web"))
     gated = RolloutSpec(waves=(WaveSpec(gate=Gate()),))
