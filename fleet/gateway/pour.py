@@ -16,7 +16,7 @@ ROOM_BYTES = 512 * 1024
 """How much is in memory at a time."""
 GULP_S = 0.2
 """So often the event loop hears how far it is, and a pull that was given up ends."""
-NEWS_BYTES = 1024 * 1024
+NEWS_BYTES = 4 * 1024 * 1024
 """So much is written before whoever hashes hears of it: to be woken costs a moment."""
 
 

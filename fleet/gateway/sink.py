@@ -17,7 +17,7 @@ READ_BYTES = 512 * 1024
 """How much of a file is in memory at a time."""
 FOLLOWED_BYTES = 64 * 1024 * 1024
 """How much is hashed before whoever wants an end of it is heard: a fifth of a second on a slow processor."""
-AT_ONCE_BYTES = 1024 * 1024
+AT_ONCE_BYTES = 4 * 1024 * 1024
 """How much is hashed before whoever follows asks whether it is over."""
 NOTED_BYTES = 4 * 1024 * 1024
 """So often is written down who gave what, or when a reading thread tells; what came since is fetched again after a crash."""

@@ -16,6 +16,7 @@ from fleet.registry.faults import ExchangeFailed, Failure
 from fleet.registry.rest import Rest
 
 LONG = 4 * NEWS_BYTES + 1000
+_MEBIBYTE = 1024 * 1024
 
 
 class Cistern:
@@ -120,5 +121,5 @@ def test_a_young_connection_is_looked_at_soon_and_an_old_one_when_its_thread_com
         looks.append(cistern.size)
         return False
 
-    asyncio.run(pouring(Body(30 * NEWS_BYTES), cistern, flowing=flowing).run(30 * NEWS_BYTES))
-    assert looks == [NEWS_BYTES // 2, 3 * NEWS_BYTES // 2, 7 * NEWS_BYTES // 2, 30 * NEWS_BYTES]
+    asyncio.run(pouring(Body(30 * _MEBIBYTE), cistern, flowing=flowing).run(30 * _MEBIBYTE))
+    assert looks == [_MEBIBYTE // 2, 3 * _MEBIBYTE // 2, 7 * _MEBIBYTE // 2, 30 * _MEBIBYTE]
