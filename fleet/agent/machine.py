@@ -111,7 +111,7 @@ def ready(entry: CommandEntry) -> Ready:
     """Return what a command in the state READY has to say."""
     needed = {pull_key(target) for target in _targets(entry)}
     pulls = tuple(pull for key, pull in entry.pulls.items() if pull.ok and key in needed)
-    return Ready(command=entry.id, pulls=pulls)
+    return Ready.read_in(entry.version, command=entry.id, pulls=pulls)
 
 
 def untouched(target: Target, result: Result, reason: str = "", *, pull: PullOutcome | None = None) -> UpdateOutcome:

@@ -1,4 +1,4 @@
-"""The messages between centre and host, versions 1 to 4. The only words that either side says.
+"""The messages between centre and host, versions 1 to 5. The only words that either side says.
 
 Down (centre to host): Offer, Order, Go, Cancel, Resolve, Probe, Receipt, SendSnapshot. Up (host to centre): Claim, Ready,
 Outcome, Resolved, Probed, Progress, Heartbeat, Snapshot, and since version 2 Rekey. A field is added only with a version;
@@ -35,12 +35,14 @@ from fleet.updates.command import Policy, Target, UpdateCommand
 from fleet.updates.outcome import PullOutcome, UpdateOutcome
 from fleet.updates.snapshot import ContainerState
 
-VERSION = 4
+VERSION = 5
 """The highest version of messages that this program writes, to whom reads it; without that it writes version 1."""
 
 OWN_WAYS_SINCE = 4
 """The version that brought logins and proxies of single mirrors, and an order of theirs by speed."""
 _OWN_WAYS = ("auth", "proxy")
+REDIRECTS_SINCE = 5
+"""The version that brought the hosts to which a source sent for bytes."""
 
 READS = tuple(range(1, VERSION + 1))
 """The versions that this program reads."""
@@ -63,7 +65,10 @@ class Message(BaseModel):
     rules_at: ClassVar[str] = ""
     """The field with mirror rules, in the same words; empty: there is none."""
 
-    v: Literal[1, 2, 3, 4] = 1
+    pulls_at: ClassVar[str] = ""
+    """The field with a pull or several; empty: there is none."""
+
+    v: Literal[1, 2, 3, 4, 5] = 1
     traceparent: str = ""
 
     @model_validator(mode="after")
@@ -85,6 +90,11 @@ class Message(BaseModel):
             holder = reduce(getitem, parts, written)
             # A snapshot grows without a version.
             holder[field] = _rules_in(VERSION if isinstance(self, Snapshot) else self.v, holder[field])
+        if self.pulls_at and self.v < REDIRECTS_SINCE:
+            pulls = written[self.pulls_at] or ()
+            for pull in (pulls,) if isinstance(pulls, dict) else pulls:
+                for attempt in pull["attempts"]:
+                    attempt.pop("redirected_to", None)
         return written
 
     def _later(self) -> frozenset[str]:
@@ -112,6 +122,11 @@ def _later_than(kind: type[Message], version: int) -> frozenset[str]:
 def has_own_way(rule: MirrorRule) -> bool:
     """Tell whether a mirror is asked with a login or by a proxy of its own."""
     return bool(rule.endpoint.auth or rule.endpoint.proxy)
+
+
+def _redirected(pull: PullOutcome) -> bool:
+    """Tell whether a source of *pull* sent elsewhere for bytes."""
+    return any(attempt.redirected_to for attempt in pull.attempts)
 
 
 def _rules_in(version: int, rules: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -288,6 +303,7 @@ class Ready(Message):
     """All bytes of the command are in the engine and proved; no container was touched yet."""
 
     since = {"life": 2}
+    pulls_at = "pulls"
 
     kind: Literal["ready"] = "ready"
     life: UUID | None = None
@@ -295,11 +311,22 @@ class Ready(Message):
     command: UUID
     pulls: tuple[PullOutcome, ...]
 
+    @classmethod
+    def read_in(cls, version: int, *, command: UUID, pulls: tuple[PullOutcome, ...]) -> Self:
+        """Return one for a reader of *version*: earlier ones are not told to whom a source sent for bytes."""
+        new = version >= REDIRECTS_SINCE and any(map(_redirected, pulls))
+        return cls(command=command, pulls=pulls, v=REDIRECTS_SINCE if new else 1)
+
+    def of_life(self, life: UUID, reads: Collection[int] = ()) -> Self:
+        """Return the same message bound to *life*, in a version no lower than its own."""
+        return super().of_life(life, (self.v, *reads))
+
 
 class Outcome(Message):
     """What came of one target; sent as it happens, and again until the receipt."""
 
     since = {"outcome.interrupted": 3}
+    pulls_at = "pull"
 
     kind: Literal["outcome"] = "outcome"
     command: UUID
@@ -311,12 +338,19 @@ class Outcome(Message):
 
     @classmethod
     def read_in(cls, version: int, **fields: Any) -> Self:
-        """Return one for a reader of *version*: of an update that was interrupted, earlier ones are told the rest."""
+        """Return one for a reader of *version*, in the lowest that says all that there is to say.
+
+        Earlier ones are told the rest: of an update that was interrupted, or of a source that sent elsewhere for bytes.
+        """
         told: UpdateOutcome = fields["outcome"]
-        if not told.interrupted:
-            return cls(**fields)
-        new = version >= cls.since["outcome.interrupted"]
-        return cls(**fields, v=3) if new else cls(**(fields | {"outcome": replace(told, interrupted=False)}))
+        pull: PullOutcome | None = fields.get("pull")
+        if told.interrupted and version < cls.since["outcome.interrupted"]:
+            fields |= {"outcome": replace(told, interrupted=False)}
+        elif pull is not None and _redirected(pull) and version >= REDIRECTS_SINCE:
+            fields |= {"v": REDIRECTS_SINCE}
+        elif told.interrupted:
+            fields |= {"v": cls.since["outcome.interrupted"]}
+        return cls(**fields)
 
 
 class Resolved(Message):
@@ -356,7 +390,7 @@ class Rekey(Message):
     """This host made a key and a password of its own: from the first message that the new key signs, they alone hold."""
 
     kind: Literal["rekey"] = "rekey"
-    v: Literal[1, 2, 3, 4] = 2
+    v: Literal[1, 2, 3, 4, 5] = 2
     public_key: Annotated[str, StringConstraints(max_length=1000)]
     """The JWK of the new key's public half."""
     password_sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]

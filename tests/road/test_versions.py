@@ -1,6 +1,7 @@
 """Messages of several versions: what an earlier one had not is never written as it, and never read as it."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -8,7 +9,9 @@ from uuid import uuid4
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from fleet.mirrors.attempt import Attempt, AttemptResult
 from fleet.mirrors.policy import parse_mirrors
+from fleet.mirrors.source import Role
 from fleet.road.messages import (
     DOWN,
     UP,
@@ -26,7 +29,7 @@ from fleet.road.messages import (
     Snapshot,
 )
 from fleet.updates.command import Policy, UpdateCommand
-from fleet.updates.outcome import Result, UpdateOutcome
+from fleet.updates.outcome import PullOutcome, Result, Tier, UpdateOutcome
 
 LIFE = uuid4()
 BOUND: list[Message] = [
@@ -102,7 +105,7 @@ class TestInterrupted:
 
 class TestOrders:
     @pytest.mark.parametrize(
-        ("reads", "version"), [((), 2), ((1,), 2), ((1, 2), 2), ((1, 2, 3), 3), ((1, 2, 3, 4, 5), 4)]
+        ("reads", "version"), [((), 2), ((1,), 2), ((1, 2), 2), ((1, 2, 3), 3), (range(1, VERSION + 2), VERSION)]
     )
     def test_they_are_in_the_highest_version_that_both_know(self, reads: tuple[int, ...], version: int) -> None:
         assert Go(command=uuid4()).of_life(LIFE, reads).v == version
@@ -128,10 +131,10 @@ class TestOwnWays:
     def test_an_order_keeps_them_and_tells_who_reads_them(self) -> None:
         kept = ordered(POLICY)
         assert kept.policy == POLICY
-        for reads in ((1, 2, 3, 4), (1, 2, 3, 4, 5)):
+        for reads, version in (((1, 2, 3, 4), 4), ((1, 2, 3, 4, 5, 6), 5)):
             told = DOWN.validate_json(kept.of_life(LIFE, reads).model_dump_json())
             assert isinstance(told, Order)
-            assert (told.v, told.policy) == (4, POLICY)
+            assert (told.v, told.policy) == (version, POLICY)
 
     @pytest.mark.parametrize("reads", [(), (1,), (1, 2), (1, 2, 3)])
     def test_an_earlier_agent_is_told_of_no_mirror_that_it_would_ask_otherwise(self, reads: tuple[int, ...]) -> None:
@@ -164,6 +167,47 @@ class TestOwnWays:
         assert not {"auth", "proxy"} & set(first["endpoint"])
         assert second["endpoint"]["proxy"] == "site"
         assert UP.validate_json(snapshot.model_dump_json()) == snapshot
+
+
+SENT_ON = PullOutcome(
+    pull_id=uuid4(),
+    reference="docker.io/library/nginx:1",
+    digest="sha256:" + "a" * 64,
+    ok=True,
+    tier=Tier.LOOPBACK,
+    attempts=(Attempt(source="http://a", role=Role.MIRROR, result=AttemptResult.SERVED, redirected_to=("cdn.lan",)),),
+)
+"""A pull whose source sent to another host for bytes."""
+
+
+class TestRedirects:
+    """To whom a source sent for bytes is of version 5."""
+
+    @pytest.mark.parametrize("version", [1, 2, 3, 4, 5])
+    def test_a_centre_is_told_where_it_reads_of_it(self, version: int) -> None:
+        told = Ready.read_in(version, command=uuid4(), pulls=(SENT_ON,)).of_life(LIFE)
+        (attempt,) = json.loads(told.model_dump_json())["pulls"][0]["attempts"]
+        assert attempt.get("redirected_to") == (["cdn.lan"] if version == 5 else None)
+        assert told.v == (5 if version == 5 else 2)
+        back = UP.validate_json(told.model_dump_json())
+        assert isinstance(back, Ready)
+        assert (back == told) is (version == 5)
+
+    @pytest.mark.parametrize("version", [1, 2, 3, 4, 5])
+    @pytest.mark.parametrize("interrupted", [False, True])
+    def test_an_outcome_says_it_beside_all_else(self, version: int, interrupted: bool) -> None:
+        came = UpdateOutcome(update_id=uuid4(), container="web", result=Result.FAILED, interrupted=interrupted)
+        told = Outcome.read_in(version, command=uuid4(), outcome=came, pull=SENT_ON, finished_at=datetime.now(UTC))
+        written = json.loads(told.model_dump_json())
+        assert written["pull"]["attempts"][0].get("redirected_to") == (["cdn.lan"] if version == 5 else None)
+        assert written["outcome"].get("interrupted", False) is (interrupted and version >= 3)
+        assert UP.validate_json(json.dumps(written)).v <= version
+
+    def test_where_no_source_sent_on_any_centre_reads_it(self) -> None:
+        plain = replace(SENT_ON, attempts=tuple(replace(each, redirected_to=()) for each in SENT_ON.attempts))
+        told = Ready.read_in(5, command=uuid4(), pulls=(plain,))
+        assert "redirected_to" not in told.model_dump_json()
+        assert UP.validate_json(told.model_dump_json()) == told
 
 
 def test_what_is_bound_to_nobody_stays_as_it_is() -> None:
