@@ -45,13 +45,22 @@ def rate_limit(headers: Mapping[str, str]) -> RateLimit | None:
 
 
 def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Return the seconds for which ``Retry-After`` (seconds or an HTTP date, RFC 9110) asks; None where it does not."""
+    """Return the seconds for which ``Retry-After`` (seconds or an HTTP date, RFC 9110) asks; None where it does not.
+
+    A date is counted from the answer's own ``Date``, where it has one, and not from *now*: this machine's clock may be off.
+    """
     text = headers.get("retry-after", "").strip()
     if re.fullmatch(r"[0-9]{1,9}", text):
         return min(float(text), LONGEST_WAIT_S)
+    until = _date(text)
+    if until is None:
+        return None
+    return min(max((until - (_date(headers.get("date", "")) or now)).total_seconds(), 0.0), LONGEST_WAIT_S)
+
+
+def _date(text: str) -> datetime | None:
     try:
-        until = parsedate_to_datetime(text)
+        found = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
         return None
-    until = until if until.tzinfo else until.replace(tzinfo=UTC)
-    return min(max((until - now).total_seconds(), 0.0), LONGEST_WAIT_S)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

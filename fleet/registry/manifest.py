@@ -127,8 +127,8 @@ def _list(items: object) -> Sequence[Any]:
 
 def _descriptor(item: Mapping[str, Any]) -> Descriptor:
     size = int(item["size"])
-    if size < 0:
-        raise ValueError("negative size")
+    if not 0 <= size < 2**63:
+        raise ValueError("no size that can be")
     platform = _platform(item.get("platform"))
     annotations = item.get("annotations") or {}
     about = annotations.get("vnd.docker.reference.type") == "attestation-manifest"

@@ -90,6 +90,7 @@ ANSWERS = {
     "an end of 1e999": body(index(f'{{"digest": "{DIGEST}", "size": 1e999}}')),
     "a size of -1": body(index(f'{{"digest": "{DIGEST}", "size": -1}}')),
     "a digest that is a path": body(index('{"digest": "sha256:../../../etc/passwd", "size": 1}')),
+    "a size of 2**63": body(index(f'{{"digest": "{DIGEST}", "size": {2**63}}}')),
     "a digest that is a number": body(index('{"digest": 5, "size": 1}')),
     "a type that is a list": body(b'{"mediaType": [], "manifests": {}}'),
     "a manifest that is too deep": body(b"[" * 200_000),

@@ -56,3 +56,13 @@ def test_retry_after_is_judged_by_the_clock_that_is_handed_in() -> None:
     """The same date is nearer a minute later."""
     header = {"retry-after": "Mon, 02 Nov 2026 12:01:30 GMT"}
     assert retry_after_s(header, START + timedelta(seconds=60)) == 30.0
+
+
+@pytest.mark.parametrize(
+    ("date", "seconds"),
+    [("Mon, 02 Nov 2026 12:01:00 GMT", 30.0), ("Sun, 01 Nov 2026 12:01:30 GMT", LONGEST_WAIT_S), ("soon", 90.0)],
+)
+def test_a_date_is_counted_from_the_servers_own(date: str, seconds: float) -> None:
+    """A clock that is an hour behind would wait for an hour more."""
+    header = {"retry-after": "Mon, 02 Nov 2026 12:01:30 GMT", "date": date}
+    assert retry_after_s(header, START) == seconds
