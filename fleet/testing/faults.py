@@ -24,6 +24,8 @@ class Fault(StrEnum):
     """The answer is an error [status, retry_after]."""
     STALL = "stall"
     """The body stops and the connection stays [at]."""
+    DRIP = "drip"
+    """After some bytes the size of the next chunk comes, one digit a second, and never ends [at]."""
     PAUSE = "pause"
     """The body waits until the test says go [at]."""
     CUT = "cut"

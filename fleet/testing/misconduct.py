@@ -75,7 +75,7 @@ class Delivery:
         self._entry = entry
         self._head_only = head_only
         self._pause, self._go = pause, go
-        self._unsized = bool(struck.keys() & {Fault.CHUNKED, Fault.ENDLESS})
+        self._unsized = bool(struck.keys() & {Fault.CHUNKED, Fault.ENDLESS, Fault.DRIP})
 
     async def begins(self) -> bool:
         """Wait as the faults say; return False where no answer is to come."""
@@ -111,6 +111,12 @@ class Delivery:
         if (rule := self._struck.get(Fault.STALL)) and len(body) > rule.at:
             await self._piece(body[: rule.at])
             await asyncio.sleep(_NEVER_S)
+        if (rule := self._struck.get(Fault.DRIP)) and len(body) > rule.at:
+            await self._piece(body[: rule.at])
+            while True:
+                self._writer.write(b"0")
+                await self._writer.drain()
+                await asyncio.sleep(1)
         if rule := self._struck.get(Fault.PAUSE):
             await self._piece(body[: rule.at])
             await self._wait()

@@ -20,6 +20,11 @@ TRIED = {
     "manifest: hangs": f"{_FAULTS}[hangs on manifests]",
     "blob: hangs": f"{_FAULTS}[hangs on blobs]",
     "blob: stalls in the middle": f"{_FAULTS}[stalls in a blob]",
+    "blob: the size of a chunk drips": f"{_FAULTS}[drips the size of a chunk]",
+    "404, after eight seconds each": ("test_rude_mirrors.test_a_mirror_that_fails_after_a_long_time_costs_it_once"),
+    "blob: 502, after eight seconds each": (
+        "test_rude_mirrors.test_a_mirror_that_fails_after_a_long_time_costs_it_once"
+    ),
     "blob: slower than the floor": f"{_FAULTS}[is slow]",
     "blob: cut in the middle, once": f"{_FAULTS}[cuts one blob once]",
     "blob: cut in the middle, always": f"{_FAULTS}[cuts every blob]",

@@ -1,4 +1,4 @@
-"""The ways in which a mirror does wrong, as the fault matrix tries them: 50, each with what must come of it."""
+"""The ways in which a mirror does wrong, as the fault matrix tries them: 53, each with what must come of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -33,7 +33,7 @@ class Place(StrEnum):
     """No mirror: the registry that the reference names does wrong, and no source is left."""
 
 
-_WAITED_FOR = frozenset({"hang", "stall", "slow"})
+_WAITED_FOR = frozenset({"hang", "stall", "slow", "drip", "delay"})
 
 
 class Ending(StrEnum):
@@ -93,6 +93,11 @@ def _statuses(kind: str) -> list[Case]:
     ]
 
 
+def _late_blobs(status: int) -> tuple[Mapping[str, Any], ...]:
+    """Return what a cache does whose own upstream is away: what it has not it finds out after long, each time."""
+    return (*_rule("delay", "blobs", seconds=8.0), *_rule("status", "blobs", status=status))
+
+
 def _alone(name: str, rules: tuple[Mapping[str, Any], ...]) -> Case:
     return Case(
         name=f"no other source, and {name}",
@@ -113,6 +118,9 @@ CASES = [
     Case(name="manifest: hangs", rules=_rule("hang", "manifests")),
     Case(name="blob: hangs", rules=_rule("hang", "blobs")),
     Case(name="blob: stalls in the middle", rules=_rule("stall", "blobs", at=300_000), logged=False),
+    Case(name="blob: the size of a chunk drips", rules=_rule("drip", "blobs", at=300_000), logged=False),
+    Case(name="404, after eight seconds each", rules=(*_rule("delay", seconds=8.0), *_rule("status", status=404))),
+    Case(name="blob: 502, after eight seconds each", rules=_late_blobs(502)),
     Case(name="blob: slower than the floor", rules=_rule("slow", "blobs", rate=20_000), logged=False),
     Case(name="blob: cut in the middle, once", rules=_rule("cut", "blobs", at=300_000, times=1)),
     Case(name="blob: cut in the middle, always", rules=_rule("cut", "blobs", at=300_000)),

@@ -196,7 +196,10 @@ def page(rows: Mapping[Generation, Sequence[Row]], commit: str, *, at: datetime,
 
 
 def replaced(text: str, rows: Mapping[Generation, Sequence[Row]], commit: str) -> str:
-    """Return the page *text* with *rows* in place of those of the same cases, and *commit* beside each (pure)."""
+    """Return the page *text* with *rows* in place of those of the same cases, and *commit* beside each (pure).
+
+    A case that the page does not have yet stands at the end of its table.
+    """
     sections, named = text.split("## "), {str(generation): measured for generation, measured in rows.items()}
     for number, section in enumerate(sections):
         generation, _, rest = section.partition("\n")
@@ -204,6 +207,8 @@ def replaced(text: str, rows: Mapping[Generation, Sequence[Row]], commit: str) -
         lines = [
             next((new for begin, new in fresh.items() if line.startswith(begin)), line) for line in rest.split("\n")
         ]
+        last = max((at for at, line in enumerate(lines) if line.startswith("| ")), default=-1) + 1
+        lines[last:last] = [new for new in fresh.values() if new not in lines]
         table = [line for line in lines if line.startswith("| ") and not line.startswith(f"| {_COLUMNS[0]} |")]
         holding = sum(line.rstrip(" |").rpartition("| ")[2].startswith("yes") for line in table)
         lines = [f"{holding} of {len(table)} rows hold." if line.endswith(" rows hold.") else line for line in lines]

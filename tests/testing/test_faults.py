@@ -64,6 +64,16 @@ def stops(registry: ScriptedRegistry, fetch: Fetch, image: Digest) -> None:
     assert (got.status, got.body, got.broken) == (200, LAYER[:1000], "stalled")
 
 
+def drips(registry: ScriptedRegistry, fetch: Fetch, image: Digest) -> None:
+    """The body up to the byte, and then a chunk's size that comes on and on, so that the line is never silent."""
+    with socket.create_connection(("127.0.0.1", registry.port), timeout=60) as line:
+        line.sendall(f"GET {BLOB} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        came = b""
+        while not came.endswith(b"\r\n00"):
+            came += line.recv(65536)
+    assert LAYER[:1000] + b"\r\n00" in came
+
+
 def waits_for_the_word(registry: ScriptedRegistry, fetch: Fetch, image: Digest) -> None:
     """The test hears when the byte is reached, and says when the rest may come."""
     answers: list[Got] = []
@@ -204,6 +214,7 @@ PROOFS: dict[Fault, tuple[Proof, dict[str, object]]] = {
     Fault.DELAY: (late, {"seconds": 0.2}),
     Fault.STATUS: (an_error, {"status": 503, "retry_after": "9"}),
     Fault.STALL: (stops, {"at": 1000}),
+    Fault.DRIP: (drips, {"at": 1000}),
     Fault.PAUSE: (waits_for_the_word, {"at": 1000}),
     Fault.CUT: (ends_early, {"at": 1000}),
     Fault.ZERO_BYTES: (no_byte, {"at": 1000}),
