@@ -27,6 +27,9 @@ _FORBID = ConfigDict(extra="forbid")
 _DAY = timedelta(days=1)
 _DAY_MS = 86_400_000
 
+_FIRST = datetime(1, 1, 2, tzinfo=UTC)
+"""Before it a zone's offset would lead out of the calendar."""
+
 Interval = tuple[datetime, datetime]
 """From the first instant to the first one after it, both in UTC."""
 
@@ -184,7 +187,8 @@ class Times:
         open_ = both(self._open(self.windows, since, until, zone), self._open(self.own, since, until, zone))
         # A recreate that is over at the very instant at which a freeze begins does not reach into it.
         fits = max(timedelta(milliseconds=self.apply_ms) - timedelta(microseconds=1), timedelta())
-        shut = [(f.begins_at - fits, f.ends_at) for f in self.freezes]
+        # Times at the end of the calendar have nothing before them.
+        shut = [(max(f.begins_at, _FIRST + fits) - fits, f.ends_at) for f in self.freezes]
         return without(open_, joined(shut))
 
     def _open(self, windows: tuple[Window, ...], since: datetime, until: datetime, zone: str) -> tuple[Interval, ...]:

@@ -202,7 +202,7 @@ def spec_of(document: Any, where: str = "the rollout's spec", marked: Marked | N
     except ValidationError as broken:
         raise BadInput(told(broken, where, marked, _FIELDS_AT)) from None
     spec = _value(form)
-    _check(spec, where, marked)
+    check_spec(spec, where, marked)
     return spec
 
 
@@ -250,8 +250,8 @@ def _value(form: _Spec) -> RolloutSpec:
     )
 
 
-def _check(spec: RolloutSpec, where: str, marked: Marked | None) -> None:
-    """Refuse what is well-formed and makes no sense; raises BadInput."""
+def check_spec(spec: RolloutSpec, where: str, marked: Marked | None = None) -> None:
+    """Refuse what is well-formed and makes no sense, in whatever form it came; raises BadInput."""
     last = len(spec.waves) - 1
     if spec.waves[last].size != "rest" or spec.waves[last].selector is not None:
         raise BadInput(at(where, marked, ("waves", last), "the last wave must take what is left; give it size: rest"))
@@ -263,6 +263,16 @@ def _check(spec: RolloutSpec, where: str, marked: Marked | None) -> None:
         cutoff = spec.tries.apply_timeout_ms if window.cutoff_ms is None else window.cutoff_ms
         if cutoff > window.duration_ms:
             raise BadInput(at(where, marked, ("windows", number), _NEVER_FITS))
+        try:
+            _zone(window.zone)
+        except ValueError as error:
+            raise BadInput(at(where, marked, ("windows", number, "zone"), str(error))) from None
+    for number, freeze in enumerate(spec.freezes):
+        try:
+            for instant in (freeze.begins_at, freeze.ends_at):
+                _aware(instant)
+        except ValueError as error:
+            raise BadInput(at(where, marked, ("freezes", number), str(error))) from None
 
 
 def _names(form: type[BaseModel]) -> list[str]:

@@ -8,7 +8,7 @@ from fleet.api.selectors import Selector as Asked
 from fleet.errors import BadInput
 from fleet.rollouts.selector import Selector
 from fleet.rollouts.spec import RolloutSpec
-from fleet.rollouts.written import read_spec
+from fleet.rollouts.written import check_spec, read_spec
 
 Patterns = Annotated[tuple[str, ...], Query(max_length=1000)]
 
@@ -30,7 +30,11 @@ def spec_of(spec: dict[str, Any] | None, text: str | None, name: str) -> Rollout
         raise BadInput("cannot take both spec and spec_text; give one of them")
     if text is not None:
         return read_spec(text, name)
-    return None if spec is None else RolloutSpec.parse(spec)
+    if spec is None:
+        return None
+    found = RolloutSpec.parse(spec)
+    check_spec(found, "the rollout's spec")
+    return found
 
 
 def selector_of(asked: Asked) -> Selector:

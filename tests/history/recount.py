@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select
 from fleet.history.database import Database
 from fleet.history.fact_tables import commands, rollout_events, updates
 from fleet.history.inventory_tables import containers
+from fleet.history.inventory_tables import hosts as inventory
 from fleet.history.rollout_tables import rollout_hosts, rollout_shapes, rollouts, waves
 from fleet.history.tick import Outgoing
 from fleet.history.wave_counts import Counts, counts_of
@@ -23,7 +24,7 @@ from tests.rollouts.recount import hold as hold
 
 Row = dict[str, Any]
 Key = tuple[UUID, UUID]
-_TABLES = (rollouts, waves, rollout_hosts, commands, updates, rollout_events, containers, rollout_shapes)
+_TABLES = (rollouts, waves, rollout_hosts, commands, updates, rollout_events, containers, rollout_shapes, inventory)
 _CLEARED = ("passed", "waived")
 
 
@@ -41,6 +42,8 @@ class Seen:
     """By host and name: the containers of its latest snapshot."""
     told: dict[UUID, Counts]
     """By rollout: how many hosts are in which state, as the engine tells."""
+    heard: dict[UUID, datetime | None]
+    """By host: when it was last heard of, as it is written."""
 
     @classmethod
     def read(cls, db: Database) -> "Seen":
@@ -48,7 +51,7 @@ class Seen:
         with db.reading() as connection:
             found = [[dict(row) for row in connection.execute(select(table)).mappings()] for table in _TABLES]
             told = {row["id"]: _told(connection, row["id"]) for row in found[0]}
-        all_rollouts, all_waves, all_hosts, all_commands, all_updates, all_events, all_containers, shapes = found
+        all_rollouts, all_waves, all_hosts, all_commands, all_updates, all_events, all_containers, shapes, known = found
         _make_whole(all_hosts, shapes)
         return cls(
             {row["id"]: row for row in all_rollouts},
@@ -59,6 +62,7 @@ class Seen:
             sorted(all_events, key=lambda row: row["id"]),
             {(row["host_id"], row["name"]): row for row in all_containers},
             told,
+            {row["id"]: row["last_seen_at"] for row in known},
         )
 
     def live(self) -> set[UUID]:
@@ -120,12 +124,21 @@ class Witness:
     frozen: bool = False
     ran: dict[UUID, str] = field(default_factory=dict)
     """By update: the digest that its host was really brought to."""
+    honest: set[UUID] = field(default_factory=set)
+    """The updates that went well, and of which their hosts said so and nothing but the truth."""
+    newest: dict[UUID, int] = field(default_factory=dict)
+    """By host: the number of the newest rollout that it was brought to, since its last way back."""
+    began: datetime | None = None
+    """When the example began; None: times are not looked at."""
+    now: datetime | None = None
 
 
 def rows(seen: Seen, witness: Witness) -> None:
     """Judge the rows as they stand."""
     _one_live_try(seen)
+    _times(seen, witness)
     _pins(seen, witness)
+    _blame(seen, witness)
     _what_runs(seen)
     _waves(seen, witness)
     _ended(seen, witness)
@@ -140,6 +153,37 @@ def _one_live_try(seen: Seen) -> None:
         host = seen.hosts[command["rollout_id"], command["host_id"]]
         hold(host["command_id"] == command["id"], 1, "an open command is not the latest of its host")
         hold(host["state"].value in LIVE, 1, f"a command is {command['state']}, and its host is {host['state']}")
+
+
+def _times(seen: Seen, witness: Witness) -> None:
+    """Judge every time that something is decided by: all of them are the centre's, whatever clocks of hosts say."""
+    if witness.began is None or witness.now is None:
+        return
+    told = [*seen.heard.values()]
+    told += [row[name] for row in seen.commands.values() for name in ("created_at", "changed_at", "ended_at")]
+    told += [row[name] for row in seen.hosts.values() for name in ("changed_at", "parked_at")]
+    told += [row["recorded_at"] for row in seen.updates]
+    for at in told:
+        hold(at is None or witness.began <= at <= witness.now, 17, f"something was at {at}, and now is {witness.now}")
+
+
+def _blame(seen: Seen, witness: Witness) -> None:
+    """Judge failures: whatever mirrors did meanwhile, a host of which all went well has not failed."""
+    for row in seen.hosts.values():
+        command = seen.commands.get(row["command_id"]) if row["state"] == "failed" else None
+        if command is not None and command["state"] == "done":
+            mine = [each["id"] for each in seen.updates if each["command_id"] == row["command_id"]]
+            hold(not witness.honest.issuperset(mine), 23, "a host failed of which every update went well")
+
+
+def brought(witness: Witness, host_id: UUID, rollout: Row) -> None:
+    """Judge that a host was brought to what a rollout pinned: never to an older one, but by a way back."""
+    if rollout["way_back_of"] is not None:
+        witness.newest.pop(host_id, None)
+        return
+    newest = witness.newest.get(host_id, 0)
+    hold(rollout["number"] >= newest, 18, f"a host falls from rollout {newest} to {rollout['number']}")
+    witness.newest[host_id] = rollout["number"]
 
 
 def _pins(seen: Seen, witness: Witness) -> None:

@@ -7,7 +7,7 @@ and come back; people do whatever they may. The numbers of what must hold all th
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import wraps
 from itertools import count
 from pathlib import Path
@@ -42,6 +42,8 @@ from tests.history.world import BY, Agent, World, container, digest_of, open_wor
 BEGIN = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 HOSTS = 5
 RACK_CAP = 2
+CLOCKS_OFF = (timedelta(), timedelta(days=400), timedelta(days=-400))
+"""How wrong the hosts' own clocks are, one after the other."""
 GATE = Gate(success_pct=60, tolerance_pct=40)
 WINDOWS = tuple(
     Window(start=start, duration_ms=3 * 3_600_000, cutoff_ms=20 * 60_000)
@@ -124,7 +126,7 @@ class Machine(RuleBasedStateMachine):
         self.road: list[Good] = []
         self.silent: set[UUID] = set()
         self.version = 0
-        self.witness = Witness(cap=RACK_CAP)
+        self.witness = Witness(cap=RACK_CAP, began=BEGIN, now=BEGIN)
         self.liars: set[UUID] = set()
         """Hosts that say that updates went well, and tell of another digest than the pinned one."""
         self.shams: set[UUID] = set()
@@ -141,6 +143,8 @@ class Machine(RuleBasedStateMachine):
     def begin(self, spec: RolloutSpec) -> None:
         """Add the hosts, and a cap that counts all of them together; and a first rollout, without which nothing happens."""
         self._settle_down()
+        for n, agent in enumerate(self.world.agents.values()):
+            agent.clock_off = CLOCKS_OFF[n % len(CLOCKS_OFF)]
         self.plan(self.first or spec)
 
     def _settle_down(self) -> None:
@@ -344,7 +348,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def the_rows_are_right(self) -> None:
         """Recount everything, and look that no host was recreated twice for one update (12)."""
-        recount.rows(self.look(), self.witness)
+        self._recount()
         for agent in self.world.agents.values():
             hold(len(agent.recreated) == len(set(agent.recreated)), 12, "an update was carried out twice")
 
@@ -376,8 +380,7 @@ class Machine(RuleBasedStateMachine):
             self._send(self._tick(), ["once"])
             self.world.take_all(self.road)
             self.road = []
-            seen = self.look()
-            recount.rows(seen, self.witness)
+            seen = self._recount()
             for id in active:
                 if seen.rollouts[id]["holds"]:
                     self._answer(id, seen.failed(id))
@@ -426,6 +429,12 @@ class Machine(RuleBasedStateMachine):
         recount.sent(after, sent, self.witness)
         return sent
 
+    def _recount(self) -> Seen:
+        self.witness.now = self._ground.clock.now()
+        seen = self.look()
+        recount.rows(seen, self.witness)
+        return seen
+
     def look(self) -> Seen:
         """Return all rows as they are; read again only where one may have changed."""
         if self._seen is None:
@@ -453,11 +462,17 @@ class Machine(RuleBasedStateMachine):
         """Return what a host says, which may be a lie; what it really runs is remembered."""
         if not isinstance(up, Outcome):
             return up
+        good = up.outcome.result is Result.UPDATED
+        if good and up.outcome.update_id not in self.witness.ran:
+            seen = self.look()
+            recount.brought(self.witness, agent.id, seen.rollouts[seen.commands[up.command]["rollout_id"]])
         if agent.id in self.liars:
             other = replace(up.outcome, new_digest=digest_of("another"))
             up = up.model_copy(update={"outcome": other})
             agent.outcomes[up.outcome.update_id] = up
-        if up.outcome.result is Result.UPDATED:
+        elif good:
+            self.witness.honest.add(up.outcome.update_id)
+        if good:
             self.witness.ran.setdefault(up.outcome.update_id, up.outcome.new_digest)
         return up
 
@@ -475,7 +490,8 @@ class Machine(RuleBasedStateMachine):
             if agent.id not in silent:
                 said += [self.world.good(agent, outcome) for outcome in agent.outcomes.values() if outcomes]
                 held = [id for id in agent.orders if id not in agent.cancelled]
-                said.append(self.world.good(agent, self.world.heartbeat(claims=held[-1:], ready=held[-1:])))
+                beat = self.world.heartbeat(claims=held[-1:], ready=held[-1:], clock_off=agent.clock_off)
+                said.append(self.world.good(agent, beat))
         if said:
             self.world.take_all(said)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypedDict
@@ -91,7 +91,9 @@ class Agent:
     result: Result = Result.UPDATED
     orders: dict[UUID, Order] = field(default_factory=dict)
     recreated: list[UUID] = field(default_factory=list)
-    """Updates that it carried out, each once however often the go came."""
+    """Updates that it carried out, each once however often the go came: it keeps a journal of them."""
+    clock_off: timedelta = timedelta()
+    """By how much its own clock is wrong, which it tells in good faith."""
     outcomes: dict[UUID, Outcome] = field(default_factory=dict)
     """Those that wait for their receipt."""
     cancelled: set[UUID] = field(default_factory=set)
@@ -175,7 +177,8 @@ class Agent:
             phases=Phases(pull_ms=12, stop_ms=3),
             downtime_ms=5,
         )
-        return Outcome(command=order.command, outcome=came, finished_at=datetime(2026, 11, 25, tzinfo=UTC))
+        finished_at = datetime(2026, 11, 25, tzinfo=UTC) + self.clock_off
+        return Outcome(command=order.command, outcome=came, finished_at=finished_at)
 
 
 @dataclass(slots=True)
@@ -197,14 +200,21 @@ class World:
             self.take(agent, snapshot(*containers), self.heartbeat(snapshot(*containers).hash))
         return agent
 
-    def heartbeat(self, hash: str = "", *, claims: Iterable[UUID] = (), ready: Iterable[UUID] = ()) -> Heartbeat:
+    def heartbeat(
+        self,
+        hash: str = "",
+        *,
+        claims: Iterable[UUID] = (),
+        ready: Iterable[UUID] = (),
+        clock_off: timedelta = timedelta(),
+    ) -> Heartbeat:
         """Return a heartbeat."""
         return Heartbeat(
             facts=HostFacts(agent_version="0.1.0", os="linux", architecture="amd64"),
             snapshot_hash=hash,
             claims=tuple(claims),
             ready=tuple(ready),
-            host_time=self.db.now(),
+            host_time=self.db.now() + clock_off,
         )
 
     def good(self, agent: Agent, message: Up) -> Good:

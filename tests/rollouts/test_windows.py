@@ -102,6 +102,13 @@ def test_a_freeze_shuts_from_where_a_recreate_would_reach_into_it() -> None:
     assert times.admits(NOON + DAY, "UTC")
 
 
+def test_a_freeze_since_the_beginning_of_the_calendar_shuts_and_breaks_nothing() -> None:
+    ever = Freeze(begins_at=datetime(1, 1, 1, tzinfo=UTC), ends_at=NOON + DAY)
+    times = Times(freezes=(ever,), apply_ms=MINUTES_15)
+    assert not times.admits(NOON, "UTC")
+    assert times.next_admissible(NOON, NOON + 14 * DAY, "UTC") == NOON + DAY
+
+
 def test_a_freeze_of_some_hosts_leaves_the_others_alone() -> None:
     freeze = Freeze(begins_at=NOON, ends_at=NOON + DAY, selector=Selector(labels={"site": "a"}))
     times = Times(freezes=(freeze,), apply_ms=0)

@@ -93,6 +93,27 @@ class TestUpdates:
         assert target["route"] == ["https://harbor.lan", "https://registry-1.docker.io"]
         assert plan["rollout_id"] is None
 
+    @pytest.mark.parametrize(
+        ("spec", "said"),
+        [
+            ({"waves": [{"size": 1}]}, "waves.0: the last wave must take what is left"),
+            ({"windows": [{"start": "22:00", "duration_ms": 60_000}]}, "windows.0: the cut-off is longer"),
+            (
+                {"windows": [{"start": "22:00", "duration_ms": 7_200_000, "zone": "Mars/Olympus"}]},
+                "windows.0.zone: give a time zone",
+            ),
+            (
+                {"freezes": [{"begins_at": "0001-01-01T00:00:00Z", "ends_at": "2027-01-01T00:00:00Z"}]},
+                "freezes.0: give a time from the year 2000",
+            ),
+        ],
+    )
+    def test_a_spec_that_comes_as_a_document_is_judged_like_one_that_was_written(
+        self, http: TestClient, spec: dict[str, object], said: str
+    ) -> None:
+        answer = http.post(f"{API}/plans", json={"check": False, "spec": spec})
+        assert (answer.status_code, said in answer.json()["detail"]) == (422, True), answer.json()
+
     def test_a_plan_says_what_will_change_in_the_configuration(self, http: TestClient, centre: Centre) -> None:
         with ScriptedRegistry() as registry:
             old = registry.shelf.add_image("app", "1", config={"User": "a", "Env": ["KEY=hunter2"], "Cmd": ["x"]})
