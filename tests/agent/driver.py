@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from fleet.agent import agent as agent_module
-from fleet.agent import rekeying
+from fleet.agent import rekeying, speaker
 from fleet.agent.agent import Agent, Tools
 from fleet.agent.facts import Facts
 from fleet.agent.identity import Identity
@@ -67,7 +67,8 @@ def _dying(step: Callable[..., Any], name: str, die: Callable[[str], None]) -> C
 
 
 def main(join: str, state: str, engine: str, death: str) -> int:
-    """Be an agent until SIGTERM."""
+    """Be an agent until SIGTERM; a login that is refused is told soon."""
+    speaker.REFUSED_S = 3.0
     logs.set_up("agent")
     fatal = Path(death)
 

@@ -19,12 +19,13 @@ from sqlalchemy import select
 from fleet.agent.identity import OWN, Identity
 from fleet.clock import SystemClock
 from fleet.controller import inventory, plans
-from fleet.history import hosts, inbox_batch, queries, tags
+from fleet.history import hosts, inbox_batch, policies, queries, tags
 from fleet.history.database import Database
 from fleet.history.fact_tables import commands
 from fleet.history.inventory_tables import host_keys, rekeys
 from fleet.history.queries import OutcomeFilter
 from fleet.history.upgrade import upgrade
+from fleet.history.words import PolicyKind
 from fleet.images.digest import Digest
 from fleet.road.acl import password_hash
 from fleet.road.embedded import EmbeddedBroker
@@ -254,6 +255,7 @@ def outdated(place: Place) -> str:
 def test_what_is_ordered_after_it_is_done_once_also_by_the_agent_that_follows(place: Place, death: str) -> None:
     """Order and go are for the agent that claimed; where that is killed, they are for the next one."""
     db, new = place.centre.db, outdated(place)
+    policies.set_policy(db, PolicyKind.FLEET, "", {"verify": {"settle_ms": 300}}, by=BY, door=DOOR)
     first = place.start()
     place.wait("its own key", place.settled)
     tags.record_resolved(db, "docker.io/library/web:1", new, "https://registry-1.docker.io")
