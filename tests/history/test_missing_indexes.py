@@ -8,7 +8,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 from alembic import command
-from sqlalchemy import insert, text
+from sqlalchemy import Connection, column, insert, inspect, table, text
 
 from fleet.errors import DatabaseUnreachable
 from fleet.history import missing_indexes
@@ -49,7 +49,15 @@ def earlier(postgres: Postgres) -> Iterator[Database]:
 
 def _write(db: Database) -> None:
     with db.writing() as connection:
-        connection.execute(insert(attempts), [_row(attempts) | {"pull_id": new_id()}])
+        _write_one(connection)
+
+
+def _write_one(connection: Connection) -> None:
+    """Write a fact as the earlier program did, which knew fewer columns."""
+    had = {each["name"] for each in inspect(connection).get_columns(attempts.name)}
+    row = {name: value for name, value in _row(attempts).items() if name in had}
+    written = table(attempts.name, *(column(name, attempts.c[name].type) for name in row))
+    connection.execute(insert(written), [row | {"pull_id": new_id()}])
 
 
 def _url(db: Database) -> str:
@@ -88,7 +96,7 @@ def test_writers_go_on_while_an_index_is_built(earlier: Database) -> None:
         _await_build(looker)
         with earlier.writing() as connection:
             connection.exec_driver_sql("SET LOCAL lock_timeout = '2s'")
-            connection.execute(insert(attempts), [_row(attempts) | {"pull_id": new_id()}])
+            _write_one(connection)
         assert not upgrading.done()
         reader.rollback()
         upgrading.result(timeout=60)
