@@ -2,7 +2,7 @@
 
 from pydantic import TypeAdapter, ValidationError
 
-from fleet.history.hosts import HostRow
+from fleet.history.hosts import HostRow, OwnMirrors
 from fleet.images.reference import Reference
 from fleet.mirrors.route import Route, route
 from fleet.mirrors.source import MirrorRule
@@ -13,7 +13,7 @@ from fleet.updates.command import Policy
 _RULES: TypeAdapter[tuple[MirrorRule, ...]] = TypeAdapter(tuple[MirrorRule, ...])
 
 
-def host_rules(host: HostRow) -> tuple[MirrorRule, ...]:
+def host_rules(host: HostRow | OwnMirrors) -> tuple[MirrorRule, ...]:
     """Return the mirror rules that *host* has of its own; none where it never told."""
     try:
         return _RULES.validate_python(host.mirrors)
@@ -21,14 +21,14 @@ def host_rules(host: HostRow) -> tuple[MirrorRule, ...]:
         return ()  # of a version that had other rules: nothing is claimed about them
 
 
-def untold_rules(policy: Policy, host: HostRow | None) -> tuple[MirrorRule, ...]:
+def untold_rules(policy: Policy, host: HostRow | OwnMirrors | None) -> tuple[MirrorRule, ...]:
     """Return the mirrors of *policy* of which *host* is not told: its agent could not ask them as they say."""
     if host is None or not host.reads or OWN_WAYS_SINCE in host.reads:
         return ()
     return tuple(rule for rule in policy.mirrors if has_own_way(rule))
 
 
-def table_of(policy: Policy, host: HostRow | None = None) -> MirrorTable:
+def table_of(policy: Policy, host: HostRow | OwnMirrors | None = None) -> MirrorTable:
     """Return the mirrors that hold for *host* under *policy*."""
     untold = untold_rules(policy, host)
     return MirrorTable.of(
@@ -39,11 +39,11 @@ def table_of(policy: Policy, host: HostRow | None = None) -> MirrorTable:
     )
 
 
-def route_of(reference: Reference, policy: Policy, host: HostRow | None = None) -> Route:
+def route_of(reference: Reference, policy: Policy, host: HostRow | OwnMirrors | None = None) -> Route:
     """Return the sources that *host* would try, in order; how they stand at this moment only the host knows."""
     return route(reference, table_of(policy, host))
 
 
-def route_words(reference: Reference, policy: Policy, host: HostRow | None = None) -> tuple[str, ...]:
+def route_words(reference: Reference, policy: Policy, host: HostRow | OwnMirrors | None = None) -> tuple[str, ...]:
     """Return the names of the sources, in order."""
     return tuple(source.name for source in route_of(reference, policy, host).sources)

@@ -1,11 +1,12 @@
 """What people should know of a rollout's spec, over the hosts and caps that the centre knows now."""
 
 from collections.abc import Collection
+from operator import attrgetter
 from uuid import UUID
 
 from fleet.history.caps import CapRow, caps
 from fleet.history.database import Database
-from fleet.history.hosts import HostRow, hosts
+from fleet.history.hosts import PresentHost, present
 from fleet.history.own_windows import OwnWindows
 from fleet.history.stopping import ZONE_LABEL
 from fleet.rollouts.caps import Cap
@@ -29,9 +30,9 @@ def planned_on(db: Database) -> dict[UUID, PlannedOn]:
     """Return every host as deciding knows it, with the windows that its policy gives it."""
     with db.reading() as connection:
         own = OwnWindows(connection)
-    return {row.id: _planned(row, own) for row in hosts(db)}
+    return {row.id: _planned(row, own) for row in sorted(present(db), key=attrgetter("name"))}
 
 
-def _planned(row: HostRow, own: OwnWindows) -> PlannedOn:
+def _planned(row: PresentHost, own: OwnWindows) -> PlannedOn:
     windows = own.of(row.id, row.labels)
     return PlannedOn(host=row.name, labels=row.labels, zone=row.labels.get(ZONE_LABEL, "UTC"), windows=windows)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, Text, cast, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from fleet.errors import BadInput, Refused
@@ -15,6 +15,7 @@ from fleet.history import audit
 from fleet.history.database import Database
 from fleet.history.inventory_tables import host_keys
 from fleet.history.inventory_tables import hosts as table
+from fleet.history.json_text import of_json
 from fleet.history.keys import replace_keys
 from fleet.history.leaving import leave
 from fleet.history.lookup import as_uuid, find, not_found
@@ -42,6 +43,15 @@ class PresentHost:
     def silent(self, now: datetime) -> bool:
         """Tell whether nothing was heard of it for a while, or never."""
         return _silent(self.last_seen_at, now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnMirrors:
+    """Of one host, or of many alike, what decides beside its policy where it pulls from."""
+
+    mirrors: tuple[dict[str, Any], ...]
+    """As in :class:`HostRow`."""
+    reads: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +170,20 @@ def present(db: Database) -> list[PresentHost]:
             PresentHost(id=id, name=name, labels=labels, last_seen_at=seen)
             for id, name, labels, seen in connection.execute(query)
         ]
+
+
+def own_mirrors(db: Database) -> dict[UUID, OwnMirrors]:
+    """Return by host what mirrors it told of, of every host that was not removed: one and the same for those alike."""
+    query = select(table.c.id, cast(table.c.mirrors, Text), cast(table.c.reads, Text)).where(_PRESENT)
+    read: dict[tuple[str, str], OwnMirrors] = {}
+    found = {}
+    with db.reading() as connection:
+        for id, mirrors, reads in connection.execute(query):
+            if (mirrors, reads) not in read:
+                own = OwnMirrors(mirrors=tuple(of_json(mirrors)), reads=tuple(of_json(reads)))
+                read[mirrors, reads] = own
+            found[id] = read[mirrors, reads]
+    return found
 
 
 def rejoin_host(

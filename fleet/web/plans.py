@@ -1,5 +1,6 @@
 """The routes of plans and orders."""
 
+from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -21,15 +22,14 @@ from fleet.controller import plans
 from fleet.controller.routes import route_words
 from fleet.controller.spec_warnings import spec_warnings
 from fleet.controller.undo import undo_container
-from fleet.history import hosts
-from fleet.history.hosts import HostRow
+from fleet.history.database import Database
+from fleet.history.hosts import own_mirrors
 from fleet.history.plans import PlanRow
 from fleet.history.plans import plan as find_plan
-from fleet.history.policies import EffectivePolicy
 from fleet.history.refusing import refused_hosts
 from fleet.history.speeds import measured_policies
 from fleet.images.reference import Reference
-from fleet.rollouts.plan import PlannedContainer, PlannedHost
+from fleet.rollouts.plan import Pin, PlannedHosts
 from fleet.rollouts.spec import RolloutSpec
 from fleet.web.callers import Reader, Writer
 from fleet.web.centre import Centre, ThisCentre
@@ -84,9 +84,8 @@ def _ordered(centre: Centre, plan_id: UUID, rollout_id: UUID | None, spec: Rollo
 
 def _plan(centre: Centre, row: PlanRow, spec: RolloutSpec | None = None) -> Plan:
     """Return the plan as the API tells it, with what *spec* would run into; None: one wave, without a gate."""
-    known = {host.id: host for host in hosts.hosts(centre.db)}
-    holding = measured_policies(centre.db)
-    ids = [host.host_id for host in row.document.hosts]
+    planned = row.document.hosts
+    ids = [UUID(id) for id in planned.ids]
     refused = refused_hosts(centre.db)
     return Plan(
         id=row.id,
@@ -94,7 +93,7 @@ def _plan(centre: Centre, row: PlanRow, spec: RolloutSpec | None = None) -> Plan
         created_at=row.created_at,
         expires_at=row.expires_at,
         rollout_id=row.rollout_id,
-        hosts=tuple(_host(host, known.get(host.host_id), holding.get(host.host_id)) for host in row.document.hosts),
+        hosts=tuple(_hosts(planned, ids, _Routes(centre.db))),
         skipped=tuple(
             PlanSkip(host=left.host, container=left.container, reason=left.reason) for left in row.document.left_out
         ),
@@ -107,24 +106,43 @@ def _plan(centre: Centre, row: PlanRow, spec: RolloutSpec | None = None) -> Plan
     )
 
 
-def _host(planned: PlannedHost, row: HostRow | None, policy: EffectivePolicy | None) -> PlanHost:
-    return PlanHost(
-        host=planned.host,
-        host_id=planned.host_id,
-        targets=tuple(_target(container, row, policy) for container in planned.containers),
-    )
+def _hosts(planned: PlannedHosts, ids: Sequence[UUID], routes: "_Routes") -> Iterator[PlanHost]:
+    for id, name, (shape, container_ids) in zip(ids, planned.names, planned.containers_of(), strict=True):
+        pinned = zip((planned.pins[pin] for pin in shape.pins), container_ids, strict=True)
+        targets = tuple(_target(pin, each, routes.words(id, pin.reference)) for pin, each in pinned)
+        yield PlanHost(host=name, host_id=id, targets=targets)
 
 
-def _target(planned: PlannedContainer, row: HostRow | None, policy: EffectivePolicy | None) -> PlanTarget:
-    route = route_words(Reference.parse(planned.reference), policy.policy, row) if row and policy else ()
+def _target(pin: Pin, container_id: str, route: tuple[str, ...]) -> PlanTarget:
     return PlanTarget(
-        container=planned.container,
-        container_id=planned.container_id,
-        image=planned.image,
-        reference=planned.reference,
-        image_id=planned.image_id,
-        old_digest=planned.old_digest,
-        new_digest=planned.digest,
+        container=pin.container,
+        container_id=container_id,
+        image=pin.image,
+        reference=pin.reference,
+        image_id=pin.image_id,
+        old_digest=pin.old_digest,
+        new_digest=pin.digest,
         route=route,
-        configuration=planned.configuration,
+        configuration=pin.configuration,
     )
+
+
+class _Routes:
+    """Where hosts would pull from: thought through once for all whose policy and own mirrors are the same."""
+
+    def __init__(self, db: Database) -> None:
+        """Read what decides it."""
+        self._own = own_mirrors(db)
+        self._holding = measured_policies(db)
+        self._words: dict[tuple[str, int, int], tuple[str, ...]] = {}
+
+    def words(self, host_id: UUID, reference: str) -> tuple[str, ...]:
+        """Return the names of the sources, in order; none where nothing is known of the host any more."""
+        own, holding = self._own.get(host_id), self._holding.get(host_id)
+        if own is None or holding is None:
+            return ()
+        # The very objects: both are made once for hosts alike, and live as long as this does.
+        key = (reference, id(holding.policy), id(own))
+        if key not in self._words:
+            self._words[key] = route_words(Reference.parse(reference), holding.policy, own)
+        return self._words[key]
