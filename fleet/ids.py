@@ -10,6 +10,8 @@ SHORT_DIGITS = 8
 _COUNTER_BITS = 42
 _TAIL_BYTES = 4
 _LOCK = threading.Lock()
+_UNKNOWN = SafeUUID.unknown
+"""Kept: to ask an enum for a member takes longer than all else that is done to make a UUID."""
 _last_ms = 0
 _counter = 0
 
@@ -47,7 +49,7 @@ def of_number(number: int) -> UUID:
     """
     made: UUID = object.__new__(UUID)
     object.__setattr__(made, "int", number)
-    object.__setattr__(made, "is_safe", SafeUUID.unknown)
+    object.__setattr__(made, "is_safe", _UNKNOWN)
     return made
 
 
