@@ -136,7 +136,6 @@ updates = Table(
         "interrupted", "whether the agent ended in the middle of it; null: written before that was told", nullable=True
     ),
     Index(None, "host_id", "id"),
-    Index(None, "command_id"),
     Index(None, "rollout_id", "id"),
     Index(None, "repository", "id"),
     Index(None, "new_digest", "id"),

@@ -1,6 +1,6 @@
 """The tables of the road and the doors: messages in and out, progress, and API tokens."""
 
-from sqlalchemy import Column, ForeignKey, Index, LargeBinary, Table
+from sqlalchemy import Column, Index, LargeBinary, Table
 
 from fleet.history.columns import METADATA, big, document, number, text, time, uid, words
 from fleet.history.words import Scope
@@ -32,12 +32,13 @@ outbox = Table(
     "outbox",
     METADATA,
     uid("id", "UUIDv7, or made of what it tells where to tell that twice at once is idle", primary_key=True),
-    uid("host_id", "whom it is for", ForeignKey("hosts.id")),
+    # No foreign key: hosts are never deleted, and to look each up takes as long as to write its row.
+    uid("host_id", "whom it is for"),
     document("body", "the message, before it is signed"),
     number("sent", "how often its sending was begun"),
     time("created_at", "when it was written, with the change that it tells of"),
     time("leased_until", "until when a sender that has begun keeps others away", nullable=True),
-    Index(None, "leased_until"),
+    Index(None, "created_at"),
     comment="messages to hosts that are not the doorbell, order or go of a command; a row is gone once it was sent",
 )
 
