@@ -143,6 +143,8 @@ class ComparedAnswer(Answer):
 
     rows: tuple[Compared, ...]
     looked_at: int
+    failed: int = 0
+    """How many of the newest pulls no source could serve."""
 
 
 class Act(Part):

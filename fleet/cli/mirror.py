@@ -12,7 +12,7 @@ from fleet.rollouts.naming import named
 
 if TYPE_CHECKING:
     from fleet.api.mirrors import RouteStop
-    from fleet.api.questions import Compared
+    from fleet.api.questions import Compared, ComparedAnswer
 
 _COLUMNS = (
     Column("HOST"),
@@ -207,7 +207,7 @@ def stats(session: Session, since: str) -> None:
     """Tell how each mirror did, day by day."""
     with session.client() as client:
         answer = client.mirror_days(since=since)
-        worth = client.compared().rows if answer.days and not session.json else ()
+        compared = client.compared() if answer.days and not session.json else None
     if print_answer(session, answer):
         return
     rows = [
@@ -224,10 +224,21 @@ def stats(session: Session, since: str) -> None:
         for d in answer.days
     ]
     print_table(session, _DAYS, rows, f"nothing was pulled (--since {since})")
-    if worth:
-        say(f"of the newest pulls, {', '.join(map(_worth, worth))}; see: fleet history compared")
+    if compared is not None and compared.rows:
+        say(f"of the newest pulls, {_worth_of_all(compared)}; see: fleet history compared")
+
+
+def _worth_of_all(compared: "ComparedAnswer") -> str:
+    """Return what mirrors were worth: how pulls did with and without them, what failed, what the registries were spared."""
+    words = [*map(_worth, compared.rows), f"{compared.failed} failed"]
+    spared = sum(row.bytes for row in compared.rows if row.role.value == "mirror")
+    if spared:
+        words.append(
+            f"and the registries were spared {size(spared)} of {size(sum(row.bytes for row in compared.rows))}"
+        )
+    return ", ".join(words)
 
 
 def _worth(row: "Compared") -> str:
     whom = "mirrors" if row.role.value == "mirror" else "the registries themselves"
-    return f"{row.pulls} came from {whom} ({size(row.bytes)}, {size(row.bytes_per_s)}/s)"
+    return f"{row.pulls} came from {whom} ({size(row.bytes)}, {seconds(row.p50_ms)} in the middle, {size(row.bytes_per_s)}/s)"

@@ -63,6 +63,8 @@ class Compared:
 
     rows: tuple[ComparedRow, ...]
     looked_at: int
+    failed: int
+    """Of as many pulls in all, those that no source could serve."""
 
 
 def durations(db: Database, query: Query, *, zone: tzinfo = UTC) -> Durations:
@@ -80,7 +82,8 @@ def compared(db: Database) -> Compared:
     p, a = pulls.c, attempts.c
     newest = select(p.id, p.mirror, p.bytes, p.duration_ms, p.ok).order_by(p.id.desc()).limit(LOOKED_AT)
     with db.reading() as connection:
-        looked_at = [row for row in connection.execute(newest) if row.ok]
+        found = connection.execute(newest).all()
+        looked_at = [row for row in found if row.ok]
         # By their ids, and not by a join: every partition of the attempts would be searched for it.
         served = select(a.pull_id, a.mirror, a.role).where(
             a.pull_id.in_([row.id for row in looked_at]), a.result == AttemptResult.SERVED
@@ -91,6 +94,7 @@ def compared(db: Database) -> Compared:
     return Compared(
         rows=tuple(_compared(role, group) for role, group in groups.items() if group),
         looked_at=sum(map(len, groups.values())),
+        failed=len(found) - len(looked_at),
     )
 
 

@@ -90,7 +90,8 @@ def show_durations(
 def show_compared(centre: ThisCentre, _: Reader) -> api.ComparedAnswer:
     """Compare the newest pulls that a mirror served with those that the origin served."""
     found = durations.compared(centre.db)
-    return api.ComparedAnswer(rows=_parts(api.Compared, found.rows), looked_at=found.looked_at)
+    rows = _parts(api.Compared, found.rows)
+    return api.ComparedAnswer(rows=rows, looked_at=found.looked_at, failed=found.failed)
 
 
 def _parts(kind: Any, rows: Any) -> tuple[Any, ...]:

@@ -26,6 +26,7 @@ from fleet.road.down import Sender
 from fleet.road.envelope import CENTRE, Opened, open_down, seal
 from fleet.road.keys import PublicKey, SigningKey
 from fleet.road.messages import (
+    VERSION,
     Claim,
     Down,
     Heartbeat,
@@ -121,7 +122,7 @@ class ScriptedHost:
 
     def ready(self, order: Order) -> None:
         """Say that the bytes are there."""
-        self.say(Ready(command=order.command, pulls=self.pulls(order)))
+        self.say(Ready.read_in(VERSION, command=order.command, pulls=self.pulls(order)))
 
     def pulls(self, order: Order, *, ok: bool = True) -> tuple[PullOutcome, ...]:
         """Return the pulls of an order, as if they had been made."""

@@ -7,14 +7,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from fleet.errors import BadInput
 from fleet.history import days
 from fleet.history.changes import chain, changes
 from fleet.history.database import Database
 from fleet.history.durations import compared, durations, percentile
-from fleet.history.fact_tables import FAILURES, attempts, updates
+from fleet.history.fact_tables import FAILURES, attempts, pulls, updates
 from fleet.history.language import Query
 from fleet.history.language_parse import parse
 from fleet.history.language_times import Ago
@@ -174,9 +174,13 @@ def test_pulls_of_mirrors_stand_beside_those_of_the_origin(db: Database, clock: 
     write_facts(db, 80, seed=9, now=clock.now())
     served = [row for row in rows(db, attempts) if row["result"] == AttemptResult.SERVED]
     told = {row.role: row for row in compared(db).rows}
+    assert compared(db).failed == 0
     for role in Role:
         assert told[role].pulls == len([row for row in served if row["role"] == role])
         assert told[role].bytes == sum(row["bytes"] for row in served if row["role"] == role)
+    with db.writing() as connection:
+        count = connection.execute(update(pulls).values(ok=False)).rowcount
+    assert (compared(db).rows, compared(db).failed) == ((), count)
 
 
 def test_percentiles_are_values_that_were_seen() -> None:
