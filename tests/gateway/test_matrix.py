@@ -20,7 +20,7 @@ TRIED = {
     "manifest: hangs": f"{_FAULTS}[hangs on manifests]",
     "blob: hangs": f"{_FAULTS}[hangs on blobs]",
     "blob: stalls in the middle": f"{_FAULTS}[stalls in a blob]",
-    "blob: the size of a chunk drips": f"{_FAULTS}[drips the size of a chunk]",
+    "blob: the size of a chunk drips": "test_rude_mirrors.test_bytes_that_are_none_of_the_body_are_silence",
     "404, after eight seconds each": ("test_rude_mirrors.test_a_mirror_that_fails_after_a_long_time_costs_it_once"),
     "blob: 502, after eight seconds each": (
         "test_rude_mirrors.test_a_mirror_that_fails_after_a_long_time_costs_it_once"
