@@ -1,7 +1,7 @@
 """What a schedule does when it is due: look, or tell, or look, plan and apply; and when it is due next."""
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from fleet.clock import Clock
 from fleet.controller import plans
@@ -54,8 +54,22 @@ def due_times(cron: str, zone: str, due_at: datetime, now: datetime) -> list[dat
         while len(times) < MOST_MISSED and (following := next_run(cron, zone, times[-1])) <= now:
             times.append(following)
     except BadInput:
-        pass  # it never fires again
+        return times  # it never fires again
+    if len(times) == MOST_MISSED:
+        # More are not counted; but which one is the last decides whether a run may still begin.
+        times[-1] = max(times[-1], _latest(cron, zone, now) or times[-1])
     return times
+
+
+def _latest(cron: str, zone: str, now: datetime) -> datetime | None:
+    """Return the last time up to *now* at which a run was due, where one was within a year."""
+    for back in (timedelta(minutes=1), timedelta(hours=1), timedelta(days=1), timedelta(days=31), timedelta(days=366)):
+        at = next_run(cron, zone, now - back)
+        if at <= now:
+            while (following := next_run(cron, zone, at)) <= now:
+                at = following
+            return at
+    return None
 
 
 def _result(db: Database, schedule: ScheduleRow, asking: Asking, clock: Clock | None) -> str:

@@ -36,7 +36,7 @@ _VERDICTS = (Hold.GATE_FAILED, Hold.INCONCLUSIVE)
 
 def pause(facts: RolloutFacts, now: datetime, reason: str) -> tuple[Decision, ...]:
     """Send nothing new until a person resumes it."""
-    _open(facts, "pause")
+    _going(facts, "pause")
     stopped = tuple(
         StopClock(number=wave.number, active_ms=deadline.active_ms(facts, wave, now))
         for wave in facts.waves
@@ -47,7 +47,7 @@ def pause(facts: RolloutFacts, now: datetime, reason: str) -> tuple[Decision, ..
 
 def lift(facts: RolloutFacts, hold: Hold, reason: str = "") -> tuple[Decision, ...]:
     """Take one hold away, and no other. Lifting the budget's accepts the failures so far; one more holds again."""
-    _open(facts, "resume")
+    _going(facts, "resume")
     if hold not in facts.holds:
         raise Refused(f"cannot lift the hold {hold}: the rollout is not held by it")
     if hold in _ANSWERS:
@@ -58,7 +58,7 @@ def lift(facts: RolloutFacts, hold: Hold, reason: str = "") -> tuple[Decision, .
 
 def approve(facts: RolloutFacts, number: int) -> tuple[Decision, ...]:
     """Approve a wave, also before its turn comes."""
-    _open(facts, "approve a wave of")
+    _going(facts, "approve a wave of")
     wave = _wave(facts, number)
     if wave.state is not WaveState.PENDING:
         raise Refused(f"cannot approve wave {number + 1}: it is {wave.state}")
@@ -101,6 +101,13 @@ def _open(facts: RolloutFacts, what: str) -> None:
         raise Refused(f"cannot {what} the rollout: it is {facts.state}")
 
 
+def _going(facts: RolloutFacts, what: str) -> None:
+    """Raise Refused also for a rollout that is being ended: it sends nothing new, whatever is answered."""
+    _open(facts, what)
+    if facts.state in (RolloutState.ABORTING, RolloutState.ROLLING_BACK):
+        raise Refused(f"cannot {what} the rollout: it is {facts.state.words}")
+
+
 def _wave(facts: RolloutFacts, number: int) -> WaveFacts:
     if not 0 <= number < len(facts.waves):
         raise Refused(f"cannot find wave {number + 1}: the rollout has {len(facts.waves)}")
@@ -111,7 +118,7 @@ def _stuck(facts: RolloutFacts, number: int, what: str) -> WaveFacts:
     """Return the wave, where it keeps the rollout from going on; raises Refused otherwise."""
     wave = _wave(facts, number)
     if facts.state is not RolloutState.RUNNING:
-        raise Refused(f"cannot {what} wave {number + 1}: the rollout is {facts.state}")
+        raise Refused(f"cannot {what} wave {number + 1}: the rollout is {facts.state.words}")
     undecided = wave.state in (WaveState.OPEN, WaveState.SOAKING) and Hold.INCONCLUSIVE in facts.holds
     if current(facts) != wave or not (wave.state is WaveState.FAILED or undecided):
         raise Refused(f"cannot {what} wave {number + 1}: it is {wave.state}, and neither failed nor inconclusive")

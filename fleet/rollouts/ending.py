@@ -51,10 +51,11 @@ def finish(facts: RolloutFacts) -> tuple[Decision, ...]:
     if facts.count(*WAITING, *LIVE):
         return ()
     bad = facts.count(*BAD, HostState.CANCELLED)
-    return (Finish(state=RolloutState.COMPLETED_WITH_FAILURES if bad else RolloutState.COMPLETED),)
+    end = RolloutState.COMPLETED_WITH_FAILURES if bad else RolloutState.COMPLETED
+    return (*_end_waves(facts, "no host of it was left to go"), Finish(state=end))
 
 
-def _end_waves(facts: RolloutFacts) -> tuple[Decision, ...]:
+def _end_waves(facts: RolloutFacts, reason: str = "the rollout ended first") -> tuple[Decision, ...]:
     evidence_of = failed_total(facts)
     return tuple(
         end_ungated(facts, wave)
@@ -64,7 +65,7 @@ def _end_waves(facts: RolloutFacts) -> tuple[Decision, ...]:
             number=wave.number,
             state=WaveState.FAILED,
             evidence=tally(wave).evidence(evidence_of),
-            reason="the rollout ended first",
+            reason=reason,
         )
         for wave in facts.waves
         if not wave.state.ended

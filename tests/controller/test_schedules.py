@@ -242,6 +242,15 @@ def test_a_run_that_is_too_late_is_missed(centre: Centre, monkeypatch: pytest.Mo
     assert row.last_result.startswith("missed: it was due at ")
 
 
+def test_after_more_missed_runs_than_are_counted_the_last_one_still_decides() -> None:
+    now = datetime(2026, 11, 27, 5, 30, 20, tzinfo=UTC)
+    times = running.due_times("* * * * *", "UTC", now.replace(second=0) - timedelta(days=10), now)
+    assert (len(times), times[-1]) == (running.MOST_MISSED, now.replace(second=0))
+    assert running.due_times("0 4 * * *", "UTC", now - timedelta(days=3), now)[-1] == now.replace(
+        hour=4, minute=0, second=0
+    )
+
+
 def test_a_schedule_that_tells_keeps_a_plan_and_updates_nothing(centre: Centre, two: list[ScriptedHost]) -> None:
     check(centre.db, asking=ASKING)
     schedule(centre, ScheduleAction.TELL)

@@ -244,6 +244,30 @@ def test_a_rollout_that_rolls_back_ends_with_its_way_back() -> None:
         actions.roll_back(_facts({F: 1}, is_way_back=True), "no")
 
 
+def test_where_no_host_is_left_every_wave_ends_with_the_rollout() -> None:
+    gone = {HostState.SKIPPED: 1}
+    *ended, last = advance(_facts(gone, last=replace(LAST, counts={})), NOW)
+    assert [(each.number, each.state, each.reason) for each in ended if isinstance(each, EndWave)] == [
+        (0, WaveState.FAILED, "no host of it was left to go"),
+        (1, WaveState.FAILED, "no host of it was left to go"),
+    ]
+    assert last == Finish(state=RolloutState.COMPLETED)
+
+
+@pytest.mark.parametrize("state", [RolloutState.ABORTING, RolloutState.ROLLING_BACK])
+def test_nobody_is_told_that_a_rollout_goes_on_that_is_being_ended(state: RolloutState) -> None:
+    facts = _facts({S: 1}, state=state, holds=frozenset({Hold.USER}))
+    for act in (
+        lambda: actions.approve(facts, 1),
+        lambda: actions.pause(facts, NOW, "wait"),
+        lambda: actions.lift(facts, Hold.USER),
+        lambda: actions.waive(facts, 0, "all the same"),
+        lambda: actions.retry(facts, 0),
+    ):
+        with pytest.raises(Refused, match=f"the rollout.* is {state.words}"):
+            act()
+
+
 def test_a_release_that_is_too_young_does_not_begin() -> None:
     spec = replace(SPEC, min_release_age_ms=HOUR_MS)
     facts = _facts({P: 1}, spec, state=RolloutState.PLANNED, first_seen_at=NOW - timedelta(minutes=30))
