@@ -1,6 +1,6 @@
 """One step of a rollout at a time: what each hold, deadline, soak, cap and answer of a person comes to."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -257,13 +257,14 @@ def test_where_no_host_is_left_every_wave_ends_with_the_rollout() -> None:
 @pytest.mark.parametrize("state", [RolloutState.ABORTING, RolloutState.ROLLING_BACK])
 def test_nobody_is_told_that_a_rollout_goes_on_that_is_being_ended(state: RolloutState) -> None:
     facts = _facts({S: 1}, state=state, holds=frozenset({Hold.USER}))
-    for act in (
+    acts: tuple[Callable[[], object], ...] = (
         lambda: actions.approve(facts, 1),
         lambda: actions.pause(facts, NOW, "wait"),
         lambda: actions.lift(facts, Hold.USER),
         lambda: actions.waive(facts, 0, "all the same"),
         lambda: actions.retry(facts, 0),
-    ):
+    )
+    for act in acts:
         with pytest.raises(Refused, match=f"the rollout.* is {state.words}"):
             act()
 
