@@ -4,9 +4,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
-from fleet.controller.spec_warnings import planned_on
+from fleet.controller.spec_warnings import own_windows, planned_on
 from fleet.history.database import Database
 from fleet.history.rollout_queries import RolloutDetail, RolloutHostRow
+from fleet.rollouts.dispatching import times_of
 from fleet.rollouts.naming import named
 from fleet.rollouts.states import WAITING, HostState
 from fleet.rollouts.warnings import NextTimes, PlannedOn
@@ -28,7 +29,8 @@ def windows_told(db: Database, detail: RolloutDetail) -> WindowsTold:
         return WindowsTold()
     opened = {wave.number: wave.opened_at for wave in detail.waves if wave.opened_at is not None}
     waiting = [h for h in detail.hosts if h.state in (*WAITING, HostState.READY) and (h.wave in opened or not opened)]
-    if not waiting:
+    # Every host of the fleet is read only where something keeps one of them to certain times.
+    if not waiting or not (times_of(detail.rollout.spec).bind() or own_windows(db)):
         return WindowsTold()
     now = db.now()
     next_, known = NextTimes(detail.rollout.spec, now), planned_on(db)

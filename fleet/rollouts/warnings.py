@@ -1,7 +1,7 @@
 """What a person should know of a spec before a rollout is begun: each warning is a sentence, and none of them stops it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -9,8 +9,8 @@ from fleet.rollouts.caps import Cap, never_met
 from fleet.rollouts.dispatching import times_of
 from fleet.rollouts.naming import named
 from fleet.rollouts.size import rounded_up
-from fleet.rollouts.spec import RolloutSpec
-from fleet.rollouts.windows import HOST_ZONE, Window
+from fleet.rollouts.spec import RolloutSpec, WaveSpec
+from fleet.rollouts.windows import HOST_ZONE, Times, Window
 
 LOOK_AHEAD = timedelta(days=14)
 """A rollout that can begin on a host at no instant of this time is warned about."""
@@ -33,12 +33,17 @@ def warnings(
     now: datetime,
     caps: Iterable[Cap] = (),
     fleet: Sequence[PlannedOn] = (),
+    planned: Sequence[PlannedOn] = (),
+    over: Container[int] = (),
 ) -> tuple[str, ...]:
-    """Return the warnings about *spec* over *hosts*; *fleet* is every host there is, which percentages of caps are of.
+    """Return the warnings about *spec* over *hosts*, whose turn is still to come.
+
+    *fleet* is every host there is, which percentages of caps are of; *planned* are all hosts of the plan, where some had
+    their turn; *over* are the numbers of its waves that ended: of these nothing is warned any more.
 
     What is worth a warning whatever the spec says, the plan itself tells.
     """
-    return (*_never(spec, hosts, now), *_waves(spec, hosts), *_caps(caps, hosts, fleet or hosts))
+    return (*_never(spec, hosts, now), *_waves(spec, planned or hosts, over), *_caps(caps, hosts, fleet or hosts))
 
 
 def _never(spec: RolloutSpec, hosts: Sequence[PlannedOn], now: datetime) -> list[str]:
@@ -59,7 +64,8 @@ class NextTimes:
         """Take what the rollout says, and the time."""
         self._times = times_of(spec)
         self._now = now
-        self._known: dict[str, datetime | None] = {}
+        self._next: dict[str, datetime | None] = {}
+        self._missed: dict[tuple[str, datetime], int] = {}
 
     def binds(self, host: PlannedOn) -> bool:
         """Tell whether anything keeps this host to certain times."""
@@ -67,33 +73,44 @@ class NextTimes:
 
     def of(self, host: PlannedOn) -> datetime | None:
         """Return the first instant, from now on, at which a recreate may begin; None: there is none within 14 days."""
-        mine = self._times.for_host(host.host, host.labels, host.windows)
-        in_own = any(window.zone == HOST_ZONE for window in (*mine.windows, *mine.own))
-        key = repr((host.zone if in_own else "", mine.own, mine.freezes))
-        if key not in self._known:
-            self._known[key] = mine.next_admissible(self._now, self._now + LOOK_AHEAD, host.zone)
-        return self._known[key]
+        mine, key = self._times_of(host)
+        if key not in self._next:
+            self._next[key] = mine.next_admissible(self._now, self._now + LOOK_AHEAD, host.zone)
+        return self._next[key]
 
     def missed(self, host: PlannedOn, since: datetime) -> int:
         """Return how many times the turn of this host might have come since then, and did not."""
-        return self._times.for_host(host.host, host.labels, host.windows).missed(since, self._now, host.zone)
+        mine, key = self._times_of(host)
+        if (key, since) not in self._missed:
+            self._missed[key, since] = mine.missed(since, self._now, host.zone)
+        return self._missed[key, since]
+
+    def _times_of(self, host: PlannedOn) -> tuple[Times, str]:
+        """Return what binds a host, and what is the same for all that are bound alike."""
+        mine = self._times.for_host(host.host, host.labels, host.windows)
+        in_own = any(window.zone == HOST_ZONE for window in (*mine.windows, *mine.own))
+        return mine, repr((host.zone if in_own else "", mine.own, mine.freezes))
 
 
-def _waves(spec: RolloutSpec, hosts: Sequence[PlannedOn]) -> list[str]:
-    found, left = [], len(hosts)
+def _waves(spec: RolloutSpec, hosts: Sequence[PlannedOn], over: Container[int]) -> list[str]:
+    found: list[str] = []
+    left = len(hosts)
     for number, wave in enumerate(spec.waves):
         # How many hosts a selector takes is not known by their number alone.
         size = rounded_up(wave.size, len(hosts), left) if wave.selector is None else 0
-        least = wave.gate.min_successes if wave.gate is not None else 0
-        if wave.selector is None and size and size < least:
-            found.append(
-                f"wave {number + 1} has {size} host{'s'[: size != 1]} and asks for {least} successes; it can never pass"
-            )
+        if number not in over:
+            found += _of_wave(number, wave, size, hosts)
         left -= size
-        if wave.selector is not None and not any(wave.selector.takes_host(each.host, each.labels) for each in hosts):
-            instead = "; hosts of later waves take their place" if least else ""
-            found.append(f"wave {number + 1} takes no host of the plan{instead}; look at its selector")
     return found
+
+
+def _of_wave(number: int, wave: WaveSpec, size: int, hosts: Sequence[PlannedOn]) -> Iterator[str]:
+    least = wave.gate.min_successes if wave.gate is not None else 0
+    if wave.selector is None and size and size < least:
+        yield f"wave {number + 1} has {size} host{'s'[: size != 1]} and asks for {least} successes; it can never pass"
+    if wave.selector is not None and not any(wave.selector.takes_host(each.host, each.labels) for each in hosts):
+        instead = "; hosts of later waves take their place" if least else ""
+        yield f"wave {number + 1} takes no host of the plan{instead}; look at its selector"
 
 
 def _caps(caps: Iterable[Cap], hosts: Sequence[PlannedOn], fleet: Sequence[PlannedOn]) -> tuple[str, ...]:

@@ -141,7 +141,9 @@ def _warnings(centre: Centre, detail: RolloutDetail) -> tuple[str, ...]:
     waiting = [row.host_id for row in detail.hosts if row.state in WAITING]
     if not waiting or detail.rollout.state not in (RolloutState.PLANNED, RolloutState.RUNNING):
         return ()
-    return spec_warnings(centre.db, detail.rollout.spec, waiting)
+    planned = [row.host_id for row in detail.hosts]
+    over = {wave.number for wave in detail.waves if wave.state.ended}
+    return spec_warnings(centre.db, detail.rollout.spec, waiting, planned=planned, over=over)
 
 
 def _not_brought_back(centre: Centre, detail: RolloutDetail) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from fleet.history import caps, tags
 from fleet.road.messages import Go, Offer, Order
 from fleet.updates.outcome import Result
 from tests.cli.conftest import Fleet
-from tests.controller.centre import NEW, Centre, ScriptedHost
+from tests.controller.centre import NEW, Centre, ScriptedHost, nginx
 from tests.web.test_routes import IMAGE, carry_out
 
 pytestmark = [pytest.mark.redis, pytest.mark.usefixtures("served")]
@@ -81,6 +81,24 @@ def test_the_watch_of_a_frozen_rollout_ends_with_6_and_says_until_when(
     fleet("unfreeze")
     carry_out(centre, moved)
     assert fleet("rollout", "watch", "#1", "--timeout", "20s").code == 0
+
+
+def test_nobody_is_warned_of_a_wave_that_is_over(
+    fleet: Fleet, centre: Centre, moved: ScriptedHost, tmp_path: Path
+) -> None:
+    """The canary was all that its wave's selector takes, and waits no more; another host does."""
+    other = centre.add_host("web-2")
+    other.snapshot(nginx())
+    centre.turn()
+    spec = tmp_path / "spec.yaml"
+    spec.write_text("waves: [{size: rest, selector: {hosts: [web-1]}}, {size: rest, approval: true}]\n")
+    fleet("rollout", "start", "--no-check", "--spec", str(spec), "-d")
+    carry_out(centre, moved)
+    told = json.loads(fleet("rollout", "show", "#1", "-o", "json").out)
+    assert [wave["state"] for wave in told["waves"]] == ["passed", "pending"]
+    assert [host["state"] for host in told["hosts"]] == ["succeeded", "pending"]
+    assert told["warnings"] == []
+    other.close()
 
 
 def test_a_rollout_that_waits_for_a_window_of_a_policy_says_when_it_opens_and_goes_on(

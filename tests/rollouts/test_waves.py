@@ -12,9 +12,9 @@ from fleet.rollouts.caps import Cap
 from fleet.rollouts.selector import Selector
 from fleet.rollouts.size import Size, rounded_down, rounded_up
 from fleet.rollouts.spec import Gate, RolloutSpec, WaveSpec
-from fleet.rollouts.warnings import PlannedOn, warnings
+from fleet.rollouts.warnings import NextTimes, PlannedOn, warnings
 from fleet.rollouts.waves import PlacedHost, cut, in_order
-from fleet.rollouts.windows import Freeze, Window
+from fleet.rollouts.windows import Freeze, Times, Window
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 
@@ -91,6 +91,37 @@ def test_a_wave_whose_selector_takes_nobody_is_warned_about() -> None:
     )
     there = (WaveSpec(selector=Selector(labels={"site": "x"}), gate=Gate()), WaveSpec())
     assert warnings(RolloutSpec(waves=there), hosts, NOW) == ()
+
+
+def test_waves_that_ended_and_hosts_that_had_their_turn_are_no_reason_to_warn() -> None:
+    """Whoever looks while the last wave goes is told nothing of a first one that passed."""
+    canary, *others = (PlannedOn(host=name, labels={"role": name}) for name in ("canary", "a", "b", "c"))
+    gate = Gate(min_successes=3)
+    waves = (WaveSpec(selector=Selector(labels={"role": "canary"})), WaveSpec(size=3, gate=gate), WaveSpec())
+    spec = RolloutSpec(waves=waves)
+    assert warnings(spec, others, NOW, planned=[canary, *others]) == ()
+    without = [each for each in others if each.host != "c"]
+    assert len(warnings(spec, without, NOW, planned=without)) == 2
+    assert warnings(spec, without, NOW, planned=without, over={0, 1}) == ()
+
+
+def test_hosts_that_are_bound_alike_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There may be a hundred thousand that wait for a window, and each look takes a while."""
+    looks: list[datetime] = []
+    missed = Times.missed
+
+    def counted(times: Times, since: datetime, until: datetime, zone: str) -> int:
+        looks.append(since)
+        return missed(times, since, until, zone)
+
+    monkeypatch.setattr(Times, "missed", counted)
+    night = (Window(start="22:00", duration_ms=3 * 3_600_000, zone="host"),)
+    times = NextTimes(RolloutSpec(), NOW)
+    hosts = [PlannedOn(host=f"web-{n}", zone=zone, windows=night) for n in range(50) for zone in ("UTC", "Asia/Tokyo")]
+    yesterday, before = NOW - timedelta(days=1), NOW - timedelta(days=2)
+    assert {times.missed(host, yesterday) for host in hosts} == {1}
+    assert {times.missed(host, before) for host in hosts} == {2}
+    assert sorted(looks) == [before, before, yesterday, yesterday]
 
 
 def test_a_plan_that_is_well_has_no_warnings() -> None:
