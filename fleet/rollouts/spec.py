@@ -25,8 +25,8 @@ _FORBID = ConfigDict(extra="forbid")
 Positive = Annotated[int, Field(strict=True, gt=0, le=2**31 - 1)]
 Count = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
 Percent = Annotated[int, Field(strict=True, ge=0, le=100)]
-Milliseconds = Annotated[int, Field(gt=0, le=366 * DAY_MS)]
-Wait = Annotated[int, Field(ge=0, le=366 * DAY_MS)]
+Milliseconds = Annotated[int, Field(strict=True, gt=0, le=366 * DAY_MS)]
+Wait = Annotated[int, Field(strict=True, ge=0, le=366 * DAY_MS)]
 
 
 class OnFailure(StrEnum):
@@ -95,7 +95,7 @@ class FailFast:
 
     min_executed: Positive = 5
     """So many hosts must have ended before it judges."""
-    failed_pct: Annotated[int, Field(ge=1, le=100)] = 50
+    failed_pct: Annotated[int, Field(strict=True, ge=1, le=100)] = 50
     """Where so many of those failed, the gate fails."""
 
 
@@ -190,6 +190,9 @@ class RolloutSpec:
     def document(self) -> dict[str, Any]:
         """Return the spec as JSON holds it; :meth:`parse` reads it back."""
         written: dict[str, Any] = _ADAPTER.dump_python(self, mode="json")
+        if self.tries.min_healthy_ms is None:
+            # An earlier release that still runs refuses what it does not know, and sends nothing beside it.
+            del written["tries"]["min_healthy_ms"]
         return written
 
     def on_failure_of(self, number: int) -> OnFailure:

@@ -59,11 +59,11 @@ class Window:
     """The local dates on which it starts, by their day of the week."""
     start: Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
     """Wall-clock time, such as 22:00."""
-    duration_ms: Annotated[int, Field(gt=0, le=7 * _DAY_MS)]
+    duration_ms: Annotated[int, Field(strict=True, gt=0, le=7 * _DAY_MS)]
     """Elapsed time, whatever clocks do meanwhile."""
     zone: str = "UTC"
     """A name such as Europe/Berlin, or host."""
-    cutoff_ms: Annotated[int, Field(ge=0, le=7 * _DAY_MS)] | None = None
+    cutoff_ms: Annotated[int, Field(strict=True, ge=0, le=7 * _DAY_MS)] | None = None
     """How long before its end nothing is begun any more; None: as long as a recreate may take."""
 
 

@@ -117,7 +117,7 @@ class _Wave(_Form):
 
 class _FailFast(_Form):
     min_executed: Positive = FailFast().min_executed
-    failed_pct: Annotated[int, Field(ge=1, le=100)] = FailFast().failed_pct
+    failed_pct: Annotated[int, Field(strict=True, ge=1, le=100)] = FailFast().failed_pct
 
 
 class _Budget(_Form):

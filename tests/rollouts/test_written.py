@@ -104,6 +104,7 @@ def test_a_spec_of_the_first_version_is_still_read_and_means_what_it_meant() -> 
         ("expires: 14d", "max_parallel: .nan", r"line 26, max_parallel: give a whole number"),
         ("expires: 14d", "max_parallel: 99999999999999999999", r"line 26, max_parallel: give a whole number"),
         ("backoff: 90s", "backoff: 0s", r"line 13, try\.backoff: give more than 0s"),
+        ("failed_pct: 75", "failed_pct: true", r"line 12, budget\.fail_fast\.failed_pct: give a whole number"),
         ("success_pct: 90", "success_pct: true", r"line 5, waves\.1\.success_pct: give a whole number"),
         ("stratify_by: [site]", "stratify_by: site", r"line 23, stratify_by: give a list, such as"),
         ("2026-12-24T00:00:00Z", "0001-01-01T00:00:00Z", r"line 22, freezes\.0\.from: give a time from the year 2000"),

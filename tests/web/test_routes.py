@@ -96,6 +96,8 @@ class TestUpdates:
     @pytest.mark.parametrize(
         ("spec", "said"),
         [
+            ({"budget": {"fail_fast": {"failed_pct": True}}}, "budget.fail_fast.failed_pct: "),
+            ({"windows": [{"start": "22:00", "duration_ms": "7200000"}]}, "windows.0.duration_ms: "),
             ({"waves": [{"size": 1}]}, "waves.0: the last wave must take what is left"),
             ({"windows": [{"start": "22:00", "duration_ms": 60_000}]}, "windows.0: the cut-off is longer"),
             (
