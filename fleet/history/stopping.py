@@ -14,6 +14,7 @@ from fleet.history.moves import Command, HostTry
 from fleet.history.own_windows import OwnWindows
 from fleet.history.refusing import refusals
 from fleet.history.stops import StopRow, holding
+from fleet.history.superseding import ANY, overtaken
 from fleet.images.reference import Reference
 from fleet.rollouts.dispatching import may_go_at
 from fleet.rollouts.spec import RolloutSpec
@@ -70,19 +71,36 @@ def shut(
 def without_held(
     connection: Connection, tries: Iterable[HostTry], now: datetime
 ) -> dict[UUID, tuple[tuple[dict[str, Any], ...], str]]:
-    """Return, for each host's id, what it may update of what the plan pinned for it, and what holds the rest."""
+    """Return, for each host's id, what it may update of what the plan pinned for it, and what holds the rest.
+
+    The hosts are of one rollout. Held is what people hold, and what a newer rollout has updated meanwhile.
+    """
     stops = holding(connection, now)
     tries = list(tries)
-    if not stops:
+    newer = overtaken(connection, tries[0].rollout_id, [each.host_id for each in tries]) if tries else {}
+    if not stops and not newer:
         return {each.host_id: (each.targets, "") for each in tries}
-    known = _known(connection, {each.host_id for each in tries})
+    known = _known(connection, {each.host_id for each in tries}) if stops else {}
     found = {}
     for each in tries:
         name, labels = known.get(each.host_id, ("", {}))
-        held = [_keeps(stops, name, labels, target) for target in each.targets]
-        free = tuple(target for target, stop in zip(each.targets, held, strict=True) if stop is None)
-        found[each.host_id] = (free, next((stop.words for stop in held if stop), ""))
+        held = [
+            _overtaken(newer.get(each.host_id, {}), target) or _held(stops, name, labels, target)
+            for target in each.targets
+        ]
+        free = tuple(target for target, why in zip(each.targets, held, strict=True) if not why)
+        found[each.host_id] = (free, next(filter(None, held), ""))
     return found
+
+
+def _overtaken(newer: Mapping[str, int], target: Mapping[str, Any]) -> str:
+    number = newer.get(target["container"], newer.get(ANY))
+    return f"rollout #{number}, which is newer, has been at {target['container']} already" if number else ""
+
+
+def _held(stops: list[StopRow], host: str, labels: Mapping[str, str], target: Mapping[str, Any]) -> str:
+    stop = _keeps(stops, host, labels, target)
+    return stop.words if stop else ""
 
 
 def _keeps(stops: list[StopRow], host: str, labels: Mapping[str, str], target: Mapping[str, Any]) -> StopRow | None:
