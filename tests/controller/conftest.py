@@ -5,7 +5,9 @@ import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
+import psycopg
 import pytest
 
 from fleet.history.database import Database
@@ -13,6 +15,7 @@ from fleet.history.upgrade import upgrade
 from fleet.road.embedded import EmbeddedBroker
 from tests import needs
 from tests.controller.centre import Centre, centre_of
+from tests.history.conftest import Postgres
 
 START = datetime(2026, 11, 2, 12, tzinfo=UTC)
 
@@ -73,3 +76,19 @@ def centre(db: Database, broker: EmbeddedBroker, tmp_path: Path) -> Iterator[Cen
     """Begin a centre over real queues."""
     with centre_of(db, broker.address, tmp_path) as centre:
         yield centre
+
+
+@pytest.fixture
+def postgres() -> Iterator[Postgres]:
+    """Start a private PostgreSQL, which the test may stop."""
+    bin_dir = needs.postgresql()
+    directory = Path(f"/tmp/fleet-pg-{uuid4().hex[:8]}")
+    directory.mkdir(mode=0o755)
+    server = Postgres(bin_dir, directory)
+    server.create("fleet")
+    with psycopg.connect(f"host={directory} user=postgres dbname=postgres", autocommit=True) as connection:
+        # Other tests do without, to be quick; here what was committed must outlive a crash, as it does elsewhere.
+        connection.execute("ALTER DATABASE fleet SET synchronous_commit = on")
+    yield server
+    server.stop()
+    shutil.rmtree(directory)

@@ -1,8 +1,7 @@
 """A PostgreSQL that stops in the middle: the inbox waits, and loses nothing."""
 
 import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
@@ -15,28 +14,11 @@ from fleet.history.database import Database
 from fleet.road.embedded import EmbeddedBroker
 from fleet.road.messages import Claim
 from fleet.road.up import InboxReader
-from tests import needs
 from tests.controller.centre import enrol
 from tests.controller.processes import running, wait_until
 from tests.history.conftest import Postgres
 
 pytestmark = [pytest.mark.redis, pytest.mark.postgresql]
-
-
-@pytest.fixture
-def postgres() -> Iterator[Postgres]:
-    """Start a private PostgreSQL, which the test may stop."""
-    bin_dir = needs.postgresql()
-    directory = Path(f"/tmp/fleet-pg-{uuid4().hex[:8]}")
-    directory.mkdir(mode=0o755)
-    server = Postgres(bin_dir, directory)
-    server.create("fleet")
-    with psycopg.connect(f"host={directory} user=postgres dbname=postgres", autocommit=True) as connection:
-        # Other tests do without, to be quick; here what was committed must outlive a crash, as it does elsewhere.
-        connection.execute("ALTER DATABASE fleet SET synchronous_commit = on")
-    yield server
-    server.stop()
-    shutil.rmtree(directory)
 
 
 def test_the_inbox_outlives_a_database_that_stops_and_loses_nothing(

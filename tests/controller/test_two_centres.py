@@ -2,11 +2,10 @@
 
 import os
 import random
-import shutil
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,6 @@ from fleet.road.messages import Cancel, Go, Offer, Order, Outcome, Receipt
 from fleet.rollouts.selector import Selector
 from fleet.rollouts.spec import Gate, RolloutSpec, TrySpec, WaveSpec
 from fleet.rollouts.states import FailureClass, RolloutState
-from tests import needs
 from tests.controller.centre import BY, DOOR, NEW, ScriptedHost, enrol, nginx
 from tests.controller.processes import running
 from tests.history.conftest import Postgres
@@ -41,19 +39,6 @@ SPEC = RolloutSpec(
     waves=(WaveSpec(size=1, gate=GATE, soak_ms=1000), WaveSpec(size=3, gate=GATE, soak_ms=1000), WaveSpec(gate=GATE)),
     tries=TrySpec(max=3, backoff_ms=1000, retry_on=(FailureClass.INFRASTRUCTURE,)),
 )
-
-
-@pytest.fixture
-def postgres() -> Iterator[Postgres]:
-    """Start a private PostgreSQL."""
-    bin_dir = needs.postgresql()
-    directory = Path(f"/tmp/fleet-pg-{uuid4().hex[:8]}")
-    directory.mkdir(mode=0o755)
-    server = Postgres(bin_dir, directory)
-    server.create("fleet")
-    yield server
-    server.stop()
-    shutil.rmtree(directory)
 
 
 @dataclass
