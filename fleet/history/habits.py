@@ -13,10 +13,10 @@ from fleet.history.fact_tables import FAILURES, pulls, rollout_events, updates
 from fleet.history.hosts import SILENT_AFTER
 from fleet.history.inventory_tables import hosts
 from fleet.history.settling import failed_update
-from fleet.history.stopping import ZONE_LABEL
 from fleet.rollouts.failures import failure_of
 from fleet.rollouts.habits import HostHabits
 from fleet.rollouts.states import HostState
+from fleet.rollouts.windows import ZONE_LABEL
 from fleet.updates.outcome import Result
 
 LOOKED_AT = 20_000

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from fleet.history.inventory_tables import hosts
-from fleet.history.policies import PolicyRow, policy_rows
+from fleet.history.policies import PolicyRow, is_for, policy_rows
 from fleet.history.rollout_tables import rollout_hosts
 from fleet.history.stops import takes
 from fleet.history.words import PolicyKind
@@ -52,7 +52,7 @@ class OwnWindows:
 
     def of(self, host_id: UUID, labels: Mapping[str, str]) -> tuple[Window, ...]:
         """Return those of one host."""
-        found = (windows for row, windows in reversed(self._documents) if _is_for(row, host_id, labels))
+        found = (windows for row, windows in reversed(self._documents) if is_for(row, host_id, labels))
         return next(found, ())
 
     def at(self, place: int) -> tuple[Window, ...]:
@@ -116,6 +116,7 @@ def _lasts(freeze: Freeze, now: datetime, until: datetime) -> bool:
 
 
 def _for(row: PolicyRow) -> ColumnElement[bool]:
+    """Return the same as :func:`is_for`, as a condition over ``hosts``."""
     match row.kind:
         case PolicyKind.FLEET:
             return not_(false())
@@ -124,12 +125,3 @@ def _for(row: PolicyRow) -> ColumnElement[bool]:
             return func.coalesce(hosts.c.labels[name].as_string() == value, False)
         case PolicyKind.HOST:
             return hosts.c.id == UUID(row.subject)
-
-
-def _is_for(row: PolicyRow, host_id: UUID, labels: Mapping[str, str]) -> bool:
-    name, _, value = row.subject.partition("=")
-    return {
-        PolicyKind.FLEET: True,
-        PolicyKind.LABEL: labels.get(name) == value,
-        PolicyKind.HOST: row.subject == host_id.hex,
-    }[row.kind]

@@ -150,8 +150,7 @@ def effective(rows: Iterable[PolicyRow], host_id: UUID, labels: Mapping[str, str
 
 
 def _of_host(rows: Iterable[PolicyRow], host_id: UUID, labels: Mapping[str, str]) -> list[PolicyRow]:
-    mine = {f"{name}={value}" for name, value in labels.items()}
-    return [row for row in rows if _applies(row, host_id, mine)]
+    return [row for row in rows if is_for(row, host_id, labels)]
 
 
 def _together(rows: Iterable[PolicyRow]) -> EffectivePolicy:
@@ -168,12 +167,14 @@ def _together(rows: Iterable[PolicyRow]) -> EffectivePolicy:
     )
 
 
-def _applies(row: PolicyRow, host_id: UUID, labels: set[str]) -> bool:
+def is_for(row: PolicyRow, host_id: UUID, labels: Mapping[str, str]) -> bool:
+    """Tell whether a document is for a host with these labels."""
     match row.kind:
         case PolicyKind.FLEET:
             return True
         case PolicyKind.LABEL:
-            return row.subject in labels
+            name, _, value = row.subject.partition("=")
+            return labels.get(name) == value
         case PolicyKind.HOST:
             return row.subject == host_id.hex
 

@@ -16,7 +16,6 @@ from fleet.history.own_windows import Admission
 from fleet.history.pinned import pinned_images
 from fleet.history.refusing import refused
 from fleet.history.rollout_tables import rollout_hosts, rollouts, waves
-from fleet.history.stopping import ZONE_LABEL
 from fleet.history.stops import frozen, holding
 from fleet.history.waiting_hosts import of_wave, waiting
 from fleet.history.wave_counts import counts_of
@@ -24,6 +23,7 @@ from fleet.rollouts.facts import Candidate, CapFacts, RolloutFacts, Superseding,
 from fleet.rollouts.holding import IN_A_ROW
 from fleet.rollouts.spec import LateJoiners, RolloutSpec
 from fleet.rollouts.states import BAD, LIVE, FailureClass, Hold, HostState, RolloutState, WaveState
+from fleet.rollouts.windows import ZONE_LABEL
 
 _LEAST_NEXT = 100
 """So many pending hosts of a wave are looked at, however few may be dispatched."""

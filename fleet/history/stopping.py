@@ -20,7 +20,7 @@ from fleet.rollouts.dispatching import may_go_at
 from fleet.rollouts.spec import RolloutSpec
 from fleet.rollouts.states import CommandState
 from fleet.rollouts.stops import freezing, keeping
-from fleet.rollouts.windows import ZONE_LABEL as ZONE_LABEL
+from fleet.rollouts.windows import ZONE_LABEL
 
 
 def what_stops(connection: Connection, commands: Iterable[Command], stops: list[StopRow]) -> dict[UUID, str]:
