@@ -184,9 +184,11 @@ class _Road:
     def __init__(self, db: Database, lock: inbox.InboxLock) -> None:
         self.db, self.lock = db, lock
 
-    def send(self) -> list[Outgoing]:
-        """Take what is due and mark it as sent."""
-        found: list[Outgoing] = []
+    def send(self, handed: Sequence[Outgoing] = ()) -> list[Outgoing]:
+        """Mark what was *handed* over with its commit as sent, and take what is due and mark it so."""
+        found = list(handed)
+        for start in range(0, len(found), BATCH):
+            tick.mark_sent(self.db, found[start : start + BATCH])
         while some := tick.due_messages(self.db, BATCH):
             tick.mark_sent(self.db, some)
             found += some
@@ -217,9 +219,9 @@ def _once(road: _Road, size: int) -> dict[str, Took]:
     )
     id, found[APPLIED] = _timed(db, lambda: apply_plan(db, plan.id, by="bench", door="bench", spec=spec))
     _skip_the_first_wave(db, id)
-    _, advanced = _timed(db, lambda: _advance(db, id))
+    offers, advanced = _timed(db, lambda: _advance(db, id))
     live = _live(db, id)
-    sent, offered = _timed(db, road.send)
+    sent, offered = _timed(db, partial(road.send, offers))
     found[DISPATCH] = (advanced + offered).each(live)
     found[DISPATCH_STATEMENTS] = found[DISPATCH].sql()
     _, found[GATE] = _timed(db, lambda: _facts(db, id))
@@ -252,9 +254,11 @@ def _to_the_end(road: _Road, sent: list[Outgoing], live: int) -> dict[str, Took]
     return found
 
 
-def _advance(db: Database, id: UUID) -> None:
-    if not tick.advance_rollout(db, id):
+def _advance(db: Database, id: UUID) -> Sequence[Outgoing]:
+    advanced = tick.advance_rollout(db, id)
+    if not advanced.changed:
         raise RuntimeError("the rollout does nothing")
+    return advanced.offers
 
 
 def _facts(db: Database, id: UUID) -> None:
@@ -270,7 +274,7 @@ def _idle(db: Database) -> None:
     """Do all of a tick's SQL where nothing is to be done."""
     tick.expire(db)
     for id in tick.active_rollouts(db):
-        if tick.advance_rollout(db, id):
+        if tick.advance_rollout(db, id).changed:
             raise RuntimeError("the rollout is not at rest")
     if tick.due_messages(db):
         raise RuntimeError("messages are due")

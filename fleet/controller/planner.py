@@ -4,7 +4,7 @@ A tick is safe to be lost, late, repeated, or run twice at once: SQL says what i
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
@@ -68,10 +68,7 @@ class Planner:
         """Do all that is due now; raise BrokerUnreachable or DatabaseUnreachable, and the next tick makes it good."""
         self._begin_schedules()
         due.expire(self._db)
-        self._advance_all()
-        self._ways.reconciler.reconcile_where_new()
-        self._ways.reconciler.let_in_changed()
-        self._ways.gate.look()
+        self._advance_and_offer()
         self.send_due()
         pulse.beat(self._settings.state_dir)
 
@@ -80,15 +77,18 @@ class Planner:
         sent = 0
         while messages := due.due_messages(self._db, self._settings.planner.batch):
             try:
-                self._ways.sender.send_many([(m.host_id, s) for m in messages if (s := self._signed(m))])
+                self._send(messages)
             except Exception:
                 due.put_back(self._db, messages)
                 raise
-            due.mark_sent(self._db, messages)
             sent += len(messages)
             if len(messages) < self._settings.planner.batch:
                 break
         return sent
+
+    def _send(self, messages: Sequence[Outgoing]) -> None:
+        self._ways.sender.send_many([(m.host_id, s) for m in messages if (s := self._signed(m))])
+        due.mark_sent(self._db, messages)
 
     def check(self) -> None:
         """Let the tags be asked for whose time has come."""
@@ -132,16 +132,37 @@ class Planner:
                 # One schedule that cannot be understood must not keep all others waiting.
                 log.exception("schedule cannot be run", extra={"schedule": each.schedule.name})
 
-    def _advance_all(self) -> None:
-        """Bring all rollouts to rest: what one does may be what another waits for, such as that a newer one begins."""
+    def _advance_and_offer(self) -> None:
+        """Bring all rollouts to rest, and send the offers to hosts that were dispatched, a batch at a time."""
+        offers: list[Outgoing] = []
+        try:
+            self._advance_all(offers)
+            self._ways.reconciler.reconcile_where_new()
+            self._ways.reconciler.let_in_changed()
+            self._ways.gate.look()
+            while batch := offers[: self._settings.planner.batch]:
+                self._send(batch)
+                del offers[: len(batch)]
+        except Exception:
+            # They count as sent since they were committed.
+            due.put_back(self._db, offers)
+            raise
+
+    def _advance_all(self, offers: list[Outgoing]) -> None:
+        """Bring all rollouts to rest: what one does may be what another waits for, such as that a newer one begins.
+
+        What is to be sent is added to *offers* as soon as it is committed, so that nothing is lost where another fails.
+        """
         for _ in range(_MOST_PASSES):
-            changed = [self._advance(rollout_id) for rollout_id in due.active_rollouts(self._db)]
+            changed = [self._advance(rollout_id, offers) for rollout_id in due.active_rollouts(self._db)]
             if not any(changed):
                 return
 
-    def _advance(self, rollout_id: UUID) -> bool:
+    def _advance(self, rollout_id: UUID, offers: list[Outgoing]) -> bool:
         try:
-            return due.advance_rollout(self._db, rollout_id)
+            advanced = due.advance_rollout(self._db, rollout_id)
+            offers += advanced.offers
+            return advanced.changed
         except Unreachable:
             raise
         except Exception:

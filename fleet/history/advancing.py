@@ -1,6 +1,6 @@
 """One rollout, brought to where it can do nothing more now: facts are read, ``advance`` decides, rows follow."""
 
-from datetime import datetime
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, select, text
@@ -8,11 +8,14 @@ from sqlalchemy import Connection, RowMapping, select, text
 from fleet.history.ahead import pull_ahead
 from fleet.history.caps import Sizes
 from fleet.history.carrying import carry_out
+from fleet.history.database import Database
+from fleet.history.dispatch import Offered
 from fleet.history.rollout_facts import facts_of
 from fleet.history.rollout_tables import rollouts
+from fleet.history.stops import look
 from fleet.history.wave_moves import gather
 from fleet.rollouts.advance import advance
-from fleet.rollouts.states import WaveState
+from fleet.rollouts.states import RolloutState, WaveState
 
 _ONE_AT_A_TIME = 0x666C65657464
 """The key of the advisory lock of whoever dispatches on PostgreSQL: two rollouts never want one host at once, and no
@@ -23,14 +26,28 @@ _MOST_ROUNDS = 1000
 """More than any rollout needs to come to rest: its waves, some times over, and its beginning and end."""
 
 
-def advance_to_rest(connection: Connection, rollout_id: UUID, now: datetime) -> bool:
-    """Carry decisions out until there are none; tell whether there was any. False where another planner is at it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rest:
+    """How a rollout came to rest."""
+
+    changed: bool
+    """Whether there was anything to decide."""
+    offered: tuple[Offered, ...] = ()
+    """Whose offers are to be sent once it is committed."""
+
+
+def advance_to_rest(db: Database, connection: Connection, rollout_id: UUID) -> Rest:
+    """Carry decisions out until there are none. Nothing is changed where another planner is at it."""
     one_at_a_time(connection)
+    # Before any row is locked, and before it is asked what time it is: offers are made here, and no stop may come between.
+    look(connection)
+    now = db.moment(connection)
     query = select(rollouts).where(rollouts.c.id == rollout_id).with_for_update(skip_locked=True)
     row: RowMapping | None = connection.execute(query).mappings().one_or_none()
     if row is None:
-        return False
+        return Rest(changed=False)
     sizes: Sizes = {}
+    offered: tuple[Offered, ...] = ()
     for done in range(_MOST_ROUNDS):
         facts = facts_of(connection, row, now, sizes)
         decisions = advance(facts, now)
@@ -38,8 +55,10 @@ def advance_to_rest(connection: Connection, rollout_id: UUID, now: datetime) -> 
             gather(connection, rollout_id)
             if any(wave.prefetched and wave.state is WaveState.PENDING for wave in facts.waves):
                 pull_ahead(connection, row, now)
-            return done > 0
-        carry_out(connection, row, decisions, now)
+            goes_on = facts.state is RolloutState.RUNNING and not facts.holds
+            # What was held or ended since has its commands called off by who sends what is due.
+            return Rest(changed=done > 0, offered=offered if goes_on else ())
+        offered += carry_out(connection, row, decisions, now)
         row = connection.execute(query).mappings().one()
     raise RuntimeError(f"rollout {rollout_id} does not come to rest")
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, RowMapping, exists, func, insert, not_, selec
 
 from fleet.history.ahead_mark import MARK, is_ahead
 from fleet.history.among import among
-from fleet.history.dispatch import rows_of
+from fleet.history.dispatch import rows_of, to_be_offered
 from fleet.history.fact_tables import commands
 from fleet.history.hosts import SILENT_AFTER
 from fleet.history.inventory_tables import hosts
@@ -40,7 +40,7 @@ def pull_ahead(connection: Connection, row: RowMapping, now: datetime) -> None:
     if free < 1:
         return
     tries = load_hosts(connection, _next(connection, row["id"], number, free, now))
-    found = rows_of(connection, row, spec, tries.values(), now)
+    found = rows_of(connection, row, spec, tries.values(), now, to_be_offered(now))
     for each in found:
         each["order"] = {**each["order"], MARK: True}
     if found:

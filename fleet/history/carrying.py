@@ -9,7 +9,7 @@ from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from fleet.history import wave_hosts
 from fleet.history.ahead import call_off_ahead
-from fleet.history.dispatch import dispatch
+from fleet.history.dispatch import Offered, dispatch
 from fleet.history.fact_tables import rollout_events
 from fleet.history.moves import event
 from fleet.history.rollout_tables import rollouts, waves
@@ -54,15 +54,15 @@ _OUTAGES = (Hold.MIRROR_OUTAGE, Hold.ENGINE_ERROR)
 
 def carry_out(
     connection: Connection, row: RowMapping, decisions: Sequence[Decision], now: datetime, *, by: str = BY_ITSELF
-) -> None:
-    """Carry *decisions* about the rollout in *row*, which is locked, out in their order."""
+) -> tuple[Offered, ...]:
+    """Carry *decisions* about the rollout in *row*, which is locked, out in their order; return whose offers are to be sent."""
     dispatched: list[UUID] = []
     for decision in decisions:
         if isinstance(decision, Dispatch):
             dispatched.append(decision.host_id)
         else:
             _Carrier(connection, row, now, by).carry(decision)
-    dispatch(connection, row, dispatched, now)
+    return dispatch(connection, row, dispatched, now)
 
 
 class _Carrier:

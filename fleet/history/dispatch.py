@@ -1,6 +1,10 @@
-"""Write a command for each host whose turn has come: with ids of its updates and pulls, pinned digests and policy."""
+"""Write a command for each host whose turn has come: with ids of its updates and pulls, pinned digests and policy.
+
+It is written as it stands once it was offered, since nothing can come between: whoever commits it has its offer to send.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -14,6 +18,7 @@ from fleet.history.inventory_tables import containers, hosts
 from fleet.history.moves import PINNED, HostTry, load_hosts, save_hosts
 from fleet.history.policies import effective_for
 from fleet.history.rollout_tables import rollout_hosts
+from fleet.history.sending import AGAIN
 from fleet.history.speeds import measured_for
 from fleet.history.stopping import without_held
 from fleet.history.upsert import insert_rows
@@ -28,17 +33,29 @@ from fleet.rollouts.states import CommandState, HostState
 from fleet.updates.command import Policy, Target, UpdateCommand, pull_key
 
 
-def dispatch(connection: Connection, rollout: RowMapping, host_ids: Sequence[UUID], now: datetime) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offered:
+    """A command that was written as offered, and whose offer is to be sent once that is committed."""
+
+    command: UUID
+    host_id: UUID
+
+
+def dispatch(
+    connection: Connection, rollout: RowMapping, host_ids: Sequence[UUID], now: datetime
+) -> tuple[Offered, ...]:
     """Write the commands of these hosts of one rollout, and move the hosts on; all of them must be pending.
 
-    Containers that people hold, snooze or skip are left out; a host of which nothing is left is skipped.
+    Containers that people hold, snooze or skip are left out; a host of which nothing is left is skipped. The rollout must be
+    locked, and stops looked at (:func:`fleet.history.stops.look`). Each offer counts as sent: it is due again where nothing
+    comes back.
     """
     if not host_ids:
-        return
+        return ()
     spec = RolloutSpec.parse(rollout["spec"])
     mine = (rollout_hosts.c.rollout_id == rollout["id"], among(connection, rollout_hosts.c.host_id, host_ids))
     tries = load_hosts(connection, select(*PINNED).where(*mine))
-    rows = rows_of(connection, rollout, spec, tries.values(), now)
+    rows = rows_of(connection, rollout, spec, tries.values(), now, _offered(now))
     ids = {row["host_id"]: row["id"] for row in rows}
     for host in tries.values():
         if host.host_id not in ids:
@@ -50,12 +67,29 @@ def dispatch(connection: Connection, rollout: RowMapping, host_ids: Sequence[UUI
         host.move(HostState.DISPATCHED, now)
     insert_rows(connection, commands, rows)
     save_hosts(connection, tries.values())
+    return tuple(Offered(command=command, host_id=host_id) for host_id, command in ids.items())
+
+
+def to_be_offered(now: datetime) -> dict[str, Any]:
+    """Return how a command stands that is offered by who sends what is due."""
+    return {"state": CommandState.PENDING, "sent": 0, "sent_at": None, "due_at": now}
+
+
+def _offered(now: datetime) -> dict[str, Any]:
+    return {"state": CommandState.OFFERED, "sent": 1, "sent_at": now, "due_at": now + AGAIN[CommandState.OFFERED]}
 
 
 def rows_of(
-    connection: Connection, rollout: RowMapping, spec: RolloutSpec, tries: Collection[HostTry], now: datetime
+    connection: Connection,
+    rollout: RowMapping,
+    spec: RolloutSpec,
+    tries: Collection[HostTry],
+    now: datetime,
+    standing: dict[str, Any],
 ) -> list[dict[str, Any]]:
-    """Return the rows of the commands of these hosts; none for a host of which every container is held."""
+    """Return the rows of the commands of these hosts, which stand as *standing* says; none for a host of which every
+    container is held.
+    """
     host_ids = [host.host_id for host in tries]
     policies = measured_for(connection, now, effective_for(connection, host_ids))
     foreign = _foreign(connection, host_ids)
@@ -69,7 +103,8 @@ def rows_of(
             policy = policies[host.host_id].policy
             if id(policy) not in blank:
                 blank[id(policy)] = _blank(policy, spec)
-            found.append(_row(rollout, host, _order(targets, blank[id(policy)], foreign), now, deadline))
+            order = _order(targets, blank[id(policy)], foreign)
+            found.append(_row(rollout, host, order, now, deadline) | standing)
     return found
 
 
@@ -157,15 +192,11 @@ def _row(
         "host_id": host.host_id,
         "rollout_id": rollout["id"],
         "asked_by": rollout["asked_by"],
-        "state": CommandState.PENDING,
         "order": order,
         "targets": len(order["targets"]),
-        "sent": 0,
         "reason": "",
         "created_at": now,
         "changed_at": now,
-        "sent_at": None,
-        "due_at": now,
         "deadline": deadline,
         "ended_at": None,
     }

@@ -23,7 +23,7 @@ from fleet.rollouts.release import Answer, look_again
 from fleet.rollouts.spec import RolloutSpec
 from fleet.rollouts.states import HOST_STATE, CommandState, Hold, HostState, RolloutState
 
-_AGAIN: dict[CommandState, timedelta] = {
+AGAIN: dict[CommandState, timedelta] = {
     CommandState.OFFERED: timedelta(seconds=60),
     CommandState.PULLING: timedelta(seconds=120),
     CommandState.APPLYING: timedelta(seconds=120),
@@ -176,7 +176,7 @@ def _send(command: Command, host: HostTry | None, spec: RolloutSpec, now: dateti
                 _step(command, host, CommandState.APPLYING, now, over)
             message = Go(command=command.id)
     # With the row's move, so that no second write says that it was sent.
-    command.tell(now, _AGAIN[command.state])
+    command.tell(now, AGAIN[command.state])
     return message
 
 

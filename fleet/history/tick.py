@@ -14,7 +14,7 @@ from fleet.history.database import Database
 from fleet.history.fact_tables import commands
 from fleet.history.road_tables import outbox
 from fleet.history.rollout_tables import rollouts
-from fleet.road.messages import DOWN, Down
+from fleet.road.messages import DOWN, Down, Offer
 from fleet.rollouts.states import CommandState
 
 LEASE = timedelta(seconds=30)
@@ -36,6 +36,15 @@ class Outgoing:
     """What :func:`mark_sent` and :func:`put_back` know it by."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advanced:
+    """What became of a rollout at a tick."""
+
+    changed: bool
+    offers: tuple[Outgoing, ...]
+    """What is to be sent now to the hosts that were dispatched."""
+
+
 def active_rollouts(db: Database) -> list[UUID]:
     """Return the rollouts that have not ended, oldest first."""
     query = select(rollouts.c.id).where(rollouts.c.ended_at.is_(None)).order_by(rollouts.c.id)
@@ -43,13 +52,23 @@ def active_rollouts(db: Database) -> list[UUID]:
         return list(connection.execute(query).scalars())
 
 
-def advance_rollout(db: Database, rollout_id: UUID) -> bool:
-    """Carry out what the rollout does next, until there is nothing more now; tell whether anything changed.
+def advance_rollout(db: Database, rollout_id: UUID) -> Advanced:
+    """Carry out what the rollout does next, until there is nothing more now; nothing where another planner is at it.
 
-    One transaction. False also where another planner is at it.
+    One transaction, with which the offers to hosts that were dispatched count as sent, as :func:`due_messages` says.
     """
     with db.writing() as connection:
-        return advancing.advance_to_rest(connection, rollout_id, db.moment(connection))
+        rest = advancing.advance_to_rest(db, connection, rollout_id)
+    offers = [
+        Outgoing(
+            host_id=each.host_id.hex,
+            # Any agent of the host may claim it.
+            message=Offer(command=each.command).of_nobody(),
+            token=_token(each.command, CommandState.OFFERED),
+        )
+        for each in rest.offered
+    ]
+    return Advanced(changed=rest.changed, offers=tuple(offers))
 
 
 def expire(db: Database) -> int:
@@ -70,10 +89,14 @@ def due_messages(db: Database, limit: int = 500) -> list[Outgoing]:
         # Commands first: calling one off may post its cancellation.
         moved = sending.due_commands(connection, now, now + LEASE, limit)
         found = [
-            Outgoing(host_id=command.host_id.hex, message=message, token=f"{_COMMAND} {command.id.hex} {command.state}")
+            Outgoing(host_id=command.host_id.hex, message=message, token=_token(command.id, command.state))
             for command, message in moved
         ]
         return found + _posted(connection, now, limit - len(found))
+
+
+def _token(command: UUID, state: CommandState) -> str:
+    return f"{_COMMAND} {command.hex} {state}"
 
 
 def _posted(connection: Connection, now: datetime, limit: int) -> list[Outgoing]:
@@ -101,6 +124,8 @@ def mark_sent(db: Database, outgoing: Sequence[Outgoing]) -> None:
 
 def put_back(db: Database, outgoing: Sequence[Outgoing]) -> None:
     """Let these be due again soon: they could not be put into the queues of their hosts."""
+    if not outgoing:
+        return
     told: dict[CommandState, list[UUID]] = defaultdict(list)
     for each in outgoing:
         kind, id, *rest = each.token.split()

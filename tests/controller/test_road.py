@@ -1,6 +1,6 @@
 """The whole road, spoken by the tests on both ends: offer, claim, order, ready, go, outcome, receipt."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -220,6 +220,52 @@ def test_what_the_broker_did_not_take_is_tried_again_soon(
     assert row.sent == 0
     assert row.due_at - centre.db.now() <= tick.LEASE
     assert state(centre, rollout)[1] == {HostState.DISPATCHED: 1}
+
+
+def test_offers_go_in_batches_and_those_that_did_not_go_are_tried_again_soon(
+    centre: Centre, host: ScriptedHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fleet.history import tick
+
+    for each in (centre.add_host("web-2"), centre.add_host("web-3")):
+        each.snapshot(nginx())
+    centre.turn()
+    apply(centre)
+    one = centre.settings.planner.model_copy(update={"batch": 1})
+    gone: list[list[str]] = []
+
+    def once(_: Sender, messages: Sequence[tuple[str, str]]) -> None:
+        if gone:
+            raise BrokerUnreachable("cannot reach the broker")
+        gone.append([to for to, _ in messages])
+
+    with monkeypatch.context() as broken, pytest.raises(BrokerUnreachable):
+        broken.setattr(centre.planner, "_settings", centre.settings.model_copy(update={"planner": one}))
+        broken.setattr(Sender, "send_many", once)
+        centre.planner.tick()
+    with centre.db.reading() as connection:
+        told = {row.host_id.hex: row for row in connection.execute(commands.select())}
+    assert len(gone) == len(gone[0]) == 1
+    assert len(told) == 3
+    assert {to for to, row in told.items() if row.sent == 1} == set(gone[0])
+    assert {to for to, row in told.items() if row.due_at - centre.db.now() <= tick.LEASE} == set(told) - set(gone[0])
+
+
+def test_an_offer_is_tried_again_soon_where_the_tick_ends_before_it_was_sent(
+    centre: Centre, host: ScriptedHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply(centre)
+
+    def refuse(*_: object) -> None:
+        raise BrokerUnreachable("cannot reach the broker")
+
+    with monkeypatch.context() as broken, pytest.raises(BrokerUnreachable):
+        broken.setattr(centre.reconciler, "let_in_changed", refuse)
+        centre.planner.tick()
+    assert host.words() == []
+    with centre.db.reading() as connection:
+        (row,) = connection.execute(commands.select()).all()
+    assert row.sent == 0
 
 
 def test_a_crash_between_sending_and_noting_says_it_again_and_harms_nothing(

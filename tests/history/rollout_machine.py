@@ -416,10 +416,10 @@ class Machine(RuleBasedStateMachine):
         db = self.world.db
         before = self.look()
         tick.expire(db)
-        self.world.advance_all()
+        offers = self.world.advance_all()
         again = [tick.advance_rollout(db, id) for id in tick.active_rollouts(db)]
-        hold(not any(again), 10, "a second tick decides something")
-        sent = tick.due_messages(db)
+        hold(not any(each.changed or each.offers for each in again), 10, "a second tick decides something")
+        sent = offers + tick.due_messages(db)
         if sent:
             hold(not tick.due_messages(db), 11, "what one planner has in hand is due for another as well")
         if marks:

@@ -140,9 +140,10 @@ def test_what_pulls_ahead_when_its_wave_is_opened_is_called_off_and_ordered_anew
         world.deliver([each for each in sent if not (isinstance(each.message, Order) and each.host_id in second)])
     assert [row["state"].value for row in rows(world.db, commands) if row["ended_at"] is None] == ["pulling"] * 3
     clock.move(minutes=11)
-    world.advance_all()
+    offers = world.advance_all()
     # Else two commands would pull the same at once, and the first would wait for a go that never comes.
-    assert [row["state"].value for row in rows(world.db, commands) if row["ended_at"] is None] == ["pending"] * 3
+    assert [row["state"].value for row in rows(world.db, commands) if row["ended_at"] is None] == ["offered"] * 3
+    world.deliver(offers)
     world.run(30)
     assert _detail(world, id).rollout.state is RolloutState.COMPLETED
     assert [len(agent.recreated) for agent in world.agents.values()] == [1] * 6

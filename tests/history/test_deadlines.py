@@ -116,11 +116,16 @@ def test_a_claim_is_answered_by_a_cancel_where_the_command_is_over_or_unknown(wo
 
 
 @pytest.mark.parametrize("kind", [Offer, Order, Go])
-def test_a_held_rollout_sends_nothing_and_goes_on_when_released(world: World, kind: type) -> None:
+def test_a_held_rollout_sends_nothing_and_goes_on_when_released(world: World, clock: HeldClock, kind: type) -> None:
     """The hold comes at the last moment: the message is due, and must not go out."""
     agent = world.add_host("web-1", container("web"))
     rollout_id = world.rollout()
-    tick.advance_rollout(world.db, rollout_id)
+    offers = tick.advance_rollout(world.db, rollout_id).offers
+    if kind is Offer:
+        tick.put_back(world.db, offers)
+        clock.move(seconds=31)
+    else:
+        world.deliver(offers)
     while kind is not Offer and not (kind is Order and _state(world) == "claimed") and _state(world) != "ready":
         world.deliver(world.tick())
     rollouts.hold_rollout(world.db, rollout_id, reason="look first", **BY)

@@ -98,7 +98,7 @@ def idle(db: Database) -> None:
     """Do all of a tick's SQL where nothing is to be done."""
     assert tick.expire(db) == 0
     for id in tick.active_rollouts(db):
-        assert not tick.advance_rollout(db, id)
+        assert not tick.advance_rollout(db, id).changed
     assert tick.due_messages(db) == []
 
 

@@ -68,8 +68,8 @@ def test_a_message_whose_sender_died_is_due_again_as_one_that_was_lost_on_its_wa
 ) -> None:
     world.add_host("web-1", container("web"))
     rollout_id = world.rollout()
-    tick.advance_rollout(world.db, rollout_id)
-    assert [type(each.message) for each in tick.due_messages(world.db)] == [Offer]
+    offers = tick.advance_rollout(world.db, rollout_id).offers
+    assert [type(each.message) for each in offers] == [Offer]
     clock.move(seconds=59)
     assert tick.due_messages(world.db) == []
     clock.move(seconds=1)
@@ -80,15 +80,15 @@ def test_a_message_that_could_not_be_sent_is_due_again_soon_and_does_not_count(w
     agent = world.add_host("web-1", container("web"))
     rollout_id = world.rollout()
     world.take(agent, world.heartbeat("another snapshot"))
-    tick.advance_rollout(world.db, rollout_id)
+    unsent = [*tick.advance_rollout(world.db, rollout_id).offers, *tick.due_messages(world.db)]
     for _ in range(5):
-        unsent = tick.due_messages(world.db)
         assert {type(each.message) for each in unsent} == {Offer, SendSnapshot}
         tick.put_back(world.db, unsent)
         clock.move(seconds=29)
         assert tick.due_messages(world.db) == []
         clock.move(seconds=1)
-    (offer,) = [each for each in tick.due_messages(world.db) if isinstance(each.message, Offer)]
+        unsent = tick.due_messages(world.db)
+    (offer,) = [each for each in unsent if isinstance(each.message, Offer)]
     clock.move(seconds=60)
     (row,) = rows(world.db, commands)
     assert (row["sent"], row["sent_at"], row["due_at"]) == (1, clock.at - timedelta(seconds=60), clock.at)
@@ -98,8 +98,7 @@ def test_a_message_that_could_not_be_sent_is_due_again_soon_and_does_not_count(w
 def test_what_moved_while_it_was_sent_is_not_put_back(world: World, clock: HeldClock) -> None:
     agent = world.add_host("web-1", container("web"))
     rollout_id = world.rollout()
-    tick.advance_rollout(world.db, rollout_id)
-    sent = tick.due_messages(world.db)
+    sent = tick.advance_rollout(world.db, rollout_id).offers
     (message,) = [each.message for each in sent]
     assert isinstance(message, Offer)
     world.take(agent, Claim(command=message.command))

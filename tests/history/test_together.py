@@ -188,12 +188,13 @@ def test_rollouts_made_at_once_have_numbers_of_their_own(world: World) -> None:
 @pytest.mark.postgresql
 @pytest.mark.parametrize("db", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("held", [commands, rollouts])
-def test_a_planner_finds_work_behind_what_another_has_in_hand(world: World, held: Table) -> None:
+def test_a_planner_finds_work_behind_what_another_has_in_hand(world: World, clock: HeldClock, held: Table) -> None:
     """The first of what is due may be locked by somebody: itself, or its rollout."""
     for name in ("web-1", "web-2"):
         world.add_host(name, container("web"))
         world.rollout(name)
-    world.advance_all()
+    tick.put_back(world.db, world.advance_all())
+    clock.move(seconds=31)
     first, second = rows(world.db, commands)
     id = first["id"] if held is commands else first["rollout_id"]
     with world.db.writing() as other:

@@ -267,17 +267,18 @@ class World:
     def tick(self) -> list[Outgoing]:
         """Do what the planner does at a tick; return what it sent."""
         tick.expire(self.db)
-        self.advance_all()
-        sent = tick.due_messages(self.db)
+        sent = self.advance_all() + tick.due_messages(self.db)
         tick.mark_sent(self.db, sent)
         return sent
 
-    def advance_all(self) -> None:
-        """Bring every rollout to rest, as the planner does."""
+    def advance_all(self) -> list[Outgoing]:
+        """Bring every rollout to rest, as the planner does; return the offers that are to be sent."""
+        offers: list[Outgoing] = []
         for _ in range(MOST_PASSES):
-            changed = [tick.advance_rollout(self.db, id) for id in tick.active_rollouts(self.db)]
-            if not any(changed):
-                return
+            advanced = [tick.advance_rollout(self.db, id) for id in tick.active_rollouts(self.db)]
+            offers += [offer for each in advanced for offer in each.offers]
+            if not any(each.changed for each in advanced):
+                return offers
         raise AssertionError("rollouts do not come to rest")
 
     def deliver(self, sent: Iterable[Outgoing]) -> None:
