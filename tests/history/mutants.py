@@ -87,7 +87,8 @@ def _no_lease(patch: Patch) -> None:
 
 def _no_lease_of_messages(patch: Patch) -> None:
     patch.setattr(tick, "LEASE", timedelta(0))
-    patch.setattr(sending, "_AGAIN", dict.fromkeys(CommandState, timedelta(0)))
+    for state in sending.AGAIN:
+        patch.setitem(sending.AGAIN, state, timedelta(0))
 
 
 def _no_windows(patch: Patch) -> None:
