@@ -6,22 +6,21 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Select, Text, and_, case, cast, select
+from sqlalchemy import Connection, Text, cast, select
 
-from fleet.history.ahead_mark import FETCHED, MARK, is_ahead, sent
+from fleet.history.ahead_mark import FETCHED, is_ahead, sent
 from fleet.history.among import among
 from fleet.history.fact_tables import commands
+from fleet.history.in_hand import InHand, take_in_hand
 from fleet.history.inventory_tables import hosts
 from fleet.history.json_text import of_json
-from fleet.history.moves import STANDING, WHOLE, Command, HostTry, hosts_of, load_commands, save_commands, save_hosts
+from fleet.history.moves import STANDING, Command, HostTry, hosts_of, load_commands, save_commands, save_hosts
 from fleet.history.outgoing import post_all, posted
-from fleet.history.rollout_tables import rollouts
 from fleet.history.stopping import shut, what_stops
-from fleet.history.stops import holding, look
 from fleet.road.messages import Cancel, Down, Go, Offer, Order
 from fleet.rollouts.release import Answer, look_again
 from fleet.rollouts.spec import RolloutSpec
-from fleet.rollouts.states import HOST_STATE, CommandState, Hold, HostState, RolloutState
+from fleet.rollouts.states import HOST_STATE, CommandState, HostState, RolloutState
 
 AGAIN: dict[CommandState, timedelta] = {
     CommandState.OFFERED: timedelta(seconds=60),
@@ -33,20 +32,8 @@ AGAIN: dict[CommandState, timedelta] = {
 GRACE = timedelta(seconds=60)
 """What the centre waits longer than the host does by itself, so that the host's own word about its time comes first."""
 
-
 _OFFERED = (CommandState.PENDING, CommandState.OFFERED)
 """The states in which the message that is due is an offer."""
-_TOLD = (
-    *STANDING,
-    # An order is long, and goes into the message that it is alone; of who is ready it is asked what it was wanted for.
-    case(
-        (commands.c.state.in_((CommandState.CLAIMED, CommandState.PULLING)), commands.c.order),
-        (
-            and_(commands.c.state == CommandState.READY, commands.c.order[MARK].as_boolean().is_not(None)),
-            commands.c.order,
-        ),
-    ).label("order"),
-)
 
 
 def due_commands(
@@ -56,96 +43,83 @@ def due_commands(
 
     What can have none yet is due again at *look_again_at*.
     """
-    due = (commands.c.ended_at.is_(None), commands.c.due_at <= now, commands.c.deadline > now)
-    first = _first(connection, due, limit)
-    if not first:
+    hand = take_in_hand(connection, now, limit)
+    if hand is None:
         return []
-    # Before the commands are read: no stop may come between.
-    look(connection)
-    stops = holding(connection, now)
-    told = select(*(WHOLE if stops else _TOLD), commands.c.sent).where(*due)
-    looked, loaded = _in_hand(connection, told, first)
-    if not loaded:
-        looked, loaded = _in_hand_of_the_rest(connection, told, due, limit)
-    if not loaded:
-        return []
-    stopped = what_stops(connection, loaded.values(), stops)
-    specs = {id: RolloutSpec.parse(row.spec) for id, row in looked.items()}
-    holds = {id: frozenset(Hold(hold) for hold in row.holds) for id, row in looked.items()}
-    answers = {
-        id: look_again(each.state, looked[each.rollout_id].state, holds[each.rollout_id], stopped=id in stopped)
-        for id, each in loaded.items()
-    }
-    # An offer moves no host: it was dispatched with the command.
-    tries = hosts_of(
-        connection,
-        (each for id, each in loaded.items() if answers[id] is not Answer.SEND or each.state not in _OFFERED),
-    )
-    ways_back = {id for id, rollout in looked.items() if rollout.way_back_of is not None}
-    closed = shut(connection, loaded.values(), specs, now, ways_back)
-    reads = _reads(connection, loaded.values())
-    found: list[tuple[Command, Down]] = []
-    cancels = []
-    for command in loaded.values():
-        rollout = looked[command.rollout_id]
-        why = stopped.get(command.id) or _why(rollout.state)
-        answer = answers[command.id]
-        host = tries.get((command.rollout_id, command.host_id))
-        if answer is Answer.SEND and command.state is CommandState.READY and is_ahead(command.order):
-            # That is all that was wanted of it: the go comes with a command of its own, once its wave is opened.
-            cancels.append(posted(command.host_id, Cancel(command=command.id, reason=FETCHED), now))
-            _call_off(command, None, rollout.state, FETCHED, now)
-        elif answer is Answer.SEND and command.id in closed:
-            _wait_for_window(command, specs[command.rollout_id], now, look_again_at)
-        elif answer is Answer.SEND:
-            message = _send(command, host, specs[command.rollout_id], now)
-            found.append((command, _bound(message, command, reads)))
-        elif answer is Answer.WAIT:
-            command.due(look_again_at)
-        else:
-            if command.state is not CommandState.PENDING:
-                cancels.append(posted(command.host_id, Cancel(command=command.id, reason=why), now))
-            _call_off(command, host, rollout.state, why, now)
-    save_commands(connection, loaded.values())
-    save_hosts(connection, tries.values())
-    post_all(connection, cancels)
-    return found
+    last_look = _LastLook(connection, hand, now, look_again_at)
+    for command in hand.commands.values():
+        last_look.move_on(command)
+    last_look.write(connection)
+    return last_look.messages
 
 
-def _first(connection: Connection, due: Sequence[ColumnElement[bool]], limit: int) -> dict[UUID, UUID]:
-    """Return the commands that are *due* first, each with its rollout; another sender may have them in hand."""
-    query = select(commands.c.id, commands.c.rollout_id).where(*due).order_by(commands.c.due_at).limit(limit)
-    return {row.id: row.rollout_id for row in connection.execute(query).all()}
+class _LastLook:
+    """Moves commands that are in hand on, one by one, after one look at all that decides about any of them."""
 
+    def __init__(self, connection: Connection, hand: InHand, now: datetime, look_again_at: datetime) -> None:
+        """Look at stops, holds and windows, and read the hosts whose places move with their commands."""
+        self._hand, self._now, self._look_again_at = hand, now, look_again_at
+        in_hand = hand.commands.values()
+        self._stopped = what_stops(connection, in_hand, hand.stops)
+        self._answers = {command.id: self._answer(command) for command in in_hand}
+        self._places = hosts_of(connection, filter(self._moves_its_host, in_hand))
+        self._shut = shut(connection, in_hand, self._specs(), now, self._ways_back())
+        self._reads = _reads(connection, in_hand)
+        self._cancels: list[dict[str, Any]] = []
+        self.messages: list[tuple[Command, Down]] = []
 
-_InHand = tuple[dict[UUID, Any], dict[UUID, Command]]
-"""Rollouts and commands, locked."""
+    def move_on(self, command: Command) -> None:
+        """Give a command its message, let it wait, or call it off."""
+        match self._answers[command.id]:
+            case Answer.SEND if command.state is CommandState.READY and is_ahead(command.order):
+                # That is all that was wanted of it: the go comes with a command of its own, once its wave is opened.
+                self._cancel(command, None, FETCHED)
+            case Answer.SEND if command.id in self._shut:
+                _wait_for_window(command, self._spec(command), self._now, self._look_again_at)
+            case Answer.SEND:
+                message = _send(command, self._place(command), self._spec(command), self._now)
+                self.messages.append((command, _bound(message, command, self._reads)))
+            case Answer.WAIT:
+                command.due(self._look_again_at)
+            case Answer.CALL_OFF:
+                self._cancel(command, self._place(command), self._why(command))
 
+    def write(self, connection: Connection) -> None:
+        """Write down what has moved, and what the hosts are told of it."""
+        save_commands(connection, self._hand.commands.values())
+        save_hosts(connection, self._places.values())
+        post_all(connection, self._cancels)
 
-def _in_hand(connection: Connection, told: Select[Any], first: Mapping[UUID, UUID]) -> _InHand:
-    """Take those of the *first* commands that nobody else has: by their ids, since what is sorted and counted out would carry
-    all orders along.
-    """
-    looked = _shared(connection, set(first.values()))
-    mine = told.where(commands.c.rollout_id.in_(list(looked)), among(connection, commands.c.id, first))
-    return looked, load_commands(connection, mine.order_by(commands.c.id).with_for_update(skip_locked=True))
+    def _answer(self, command: Command) -> Answer:
+        rollout = self._hand.rollouts[command.rollout_id]
+        return look_again(command.state, rollout.state, rollout.holds, stopped=command.id in self._stopped)
 
+    def _moves_its_host(self, command: Command) -> bool:
+        """Tell whether a host moves with its command; not with an offer: it was dispatched with the command."""
+        return self._answers[command.id] is not Answer.SEND or command.state not in _OFFERED
 
-def _in_hand_of_the_rest(
-    connection: Connection, told: Select[Any], due: Sequence[ColumnElement[bool]], limit: int
-) -> _InHand:
-    """Take what is behind the first of what is *due*, all of which others have."""
-    looked = _shared(connection, select(commands.c.rollout_id).where(*due).distinct())
-    mine = told.where(commands.c.rollout_id.in_(list(looked))).order_by(commands.c.due_at).limit(limit)
-    return looked, load_commands(connection, mine.with_for_update(skip_locked=True))
+    def _cancel(self, command: Command, host: HostTry | None, why: str) -> None:
+        """Call a command off, and tell the host of it that may have heard of it."""
+        if command.state is not CommandState.PENDING:
+            self._cancels.append(posted(command.host_id, Cancel(command=command.id, reason=why), self._now))
+        _call_off(command, host, self._hand.rollouts[command.rollout_id].state, why, self._now)
 
+    def _why(self, command: Command) -> str:
+        state = self._hand.rollouts[command.rollout_id].state
+        held = "the rollout is held" if state is RolloutState.RUNNING else f"the rollout is {state}"
+        return self._stopped.get(command.id) or held
 
-def _shared(connection: Connection, ids: Collection[UUID] | Select[Any]) -> dict[UUID, Any]:
-    """Return rollouts, locked: shared with other senders, and against those who hold or abort one meanwhile."""
-    looked_at = (rollouts.c.id, rollouts.c.state, rollouts.c.holds, rollouts.c.spec, rollouts.c.way_back_of)
-    query = select(*looked_at).where(rollouts.c.id.in_(ids)).order_by(rollouts.c.id)
-    locked = query.with_for_update(read=True, skip_locked=True)
-    return {row.id: row for row in connection.execute(locked).all()}
+    def _place(self, command: Command) -> HostTry | None:
+        return self._places.get((command.rollout_id, command.host_id))
+
+    def _spec(self, command: Command) -> RolloutSpec:
+        return self._hand.rollouts[command.rollout_id].spec
+
+    def _specs(self) -> Mapping[UUID, RolloutSpec]:
+        return {id: rollout.spec for id, rollout in self._hand.rollouts.items()}
+
+    def _ways_back(self) -> Collection[UUID]:
+        return {id for id, rollout in self._hand.rollouts.items() if rollout.is_way_back}
 
 
 def call_off_now(connection: Connection, rollout_id: UUID, now: datetime) -> None:
@@ -220,7 +194,3 @@ def _call_off(command: Command, host: HostTry | None, rollout: RolloutState, why
         end = HostState.PENDING if rollout is RolloutState.RUNNING else HostState.CANCELLED
         host.move(end, now, reason=why)
     command.move(CommandState.CANCELLED, now, reason=why)
-
-
-def _why(rollout: RolloutState) -> str:
-    return "the rollout is held" if rollout is RolloutState.RUNNING else f"the rollout is {rollout}"
