@@ -182,9 +182,9 @@ class CommandState(StrEnum):
     """How far one command is; each state but the last three has a deadline."""
 
     PENDING = "pending"
-    """Written, and not yet offered."""
+    """Written, and not yet offered: a pull ahead is, and was every command of an earlier release."""
     OFFERED = "offered"
-    """The doorbell was rung."""
+    """The doorbell was rung, or is about to be; a command of a host that is dispatched begins so."""
     CLAIMED = "claimed"
     """The host wants it; the centre has not yet looked again."""
     PULLING = "pulling"

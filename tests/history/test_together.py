@@ -1,26 +1,30 @@
 """Several at once: two planners do nothing twice, two inboxes lose nothing, and nobody waits for ever."""
 
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Table, select
+from sqlalchemy import Table, insert, select, text
 
 from fleet.errors import DatabaseUnreachable, Refused
-from fleet.history import inbox, plans, queries, schedules, tags, tick
+from fleet.history import inbox, plans, queries, schedules, stops, tags, tick
 from fleet.history.database import Database
 from fleet.history.fact_tables import commands, updates
 from fleet.history.inbox import Good
 from fleet.history.rollout_tables import rollout_hosts, rollouts
 from fleet.history.tick import Outgoing
 from fleet.history.words import ScheduleAction
+from fleet.ids import new_id
 from fleet.road.messages import Order
 from fleet.rollouts.selector import Selector
 from fleet.rollouts.states import LIVE
+from fleet.rollouts.stops import StopKind
 from tests.history.conftest import HeldClock
 from tests.history.world import BY, World, container, open_world, rows
 
@@ -130,6 +134,29 @@ def test_two_inboxes_on_one_list_lose_nothing(db: Database, tmp_path: Path) -> N
     _at_once(work, work)
     assert len(rows(db, updates)) == 10
     assert sum(read) == 10
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("db", ["postgresql"], indirect=True)
+def test_nobody_is_dispatched_past_a_stop_that_is_being_written(world: World) -> None:
+    world.add_host("web-1", container("web"))
+    id = world.rollout()
+    with ThreadPoolExecutor(1) as pool:
+        with world.db.writing() as other:
+            # As create_stop does, of which this is the middle.
+            other.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": stops._LOOKING})
+            going = pool.submit(tick.advance_rollout, world.db, id)
+            waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            with world.db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as looking:
+                while not looking.execute(text(waits)).scalar_one():
+                    assert not going.done(), "it does not wait for who writes a stop"
+                    time.sleep(0.01)
+            freeze = {"id": new_id(), "kind": StopKind.FREEZE, "selector": {}, "digest": "", "reason": ""}
+            freeze |= {"created_by": "x", "lifted_by": "", "created_at": world.db.now(), "begins_at": world.db.now()}
+            other.execute(insert(stops.table), [freeze])
+        advanced = going.result(60)
+    assert advanced.offers == ()
+    assert rows(world.db, commands) == []
 
 
 def test_a_schedule_is_run_by_one_planner(world: World, clock: HeldClock) -> None:
