@@ -18,6 +18,7 @@ from fleet.history.database import Database
 from fleet.history.fact_tables import commands, updates
 from fleet.history.inbox import Good
 from fleet.history.rollout_tables import rollout_hosts, rollouts
+from fleet.history.rollout_tables import stops as stops_table
 from fleet.history.tick import Outgoing
 from fleet.history.words import ScheduleAction
 from fleet.ids import new_id
@@ -153,7 +154,7 @@ def test_nobody_is_dispatched_past_a_stop_that_is_being_written(world: World) ->
                     time.sleep(0.01)
             freeze = {"id": new_id(), "kind": StopKind.FREEZE, "selector": {}, "digest": "", "reason": ""}
             freeze |= {"created_by": "x", "lifted_by": "", "created_at": world.db.now(), "begins_at": world.db.now()}
-            other.execute(insert(stops.table), [freeze])
+            other.execute(insert(stops_table), [freeze])
         advanced = going.result(60)
     assert advanced.offers == ()
     assert rows(world.db, commands) == []
