@@ -14,12 +14,12 @@ from fleet.history.ahead_mark import MARK, is_ahead
 from fleet.history.among import among
 from fleet.history.dispatch import rows_of, to_be_offered
 from fleet.history.fact_tables import commands
-from fleet.history.hosts import SILENT_AFTER
 from fleet.history.inventory_tables import hosts
 from fleet.history.moves import PINNED, WHOLE, load_commands, load_hosts, save_commands
 from fleet.history.outgoing import post_all, posted
 from fleet.history.rollout_tables import rollout_hosts, waves
 from fleet.history.stops import frozen, holding
+from fleet.history.waiting_hosts import silence
 from fleet.road.messages import Cancel
 from fleet.rollouts.spec import RolloutSpec
 from fleet.rollouts.states import LIVE, CommandState, HostState, RolloutState, WaveState
@@ -39,7 +39,7 @@ def pull_ahead(connection: Connection, row: RowMapping, now: datetime) -> None:
     free = min(spec.parallel_of(number) - _open(connection, row["id"]), _rate_left(connection, row["id"], spec, now))
     if free < 1:
         return
-    tries = load_hosts(connection, _next(connection, row["id"], number, free, now))
+    tries = load_hosts(connection, _next(connection, row["id"], number, free, spec, now))
     found = rows_of(connection, row, spec, tries.values(), now, to_be_offered(now))
     for each in found:
         each["order"] = {**each["order"], MARK: True}
@@ -65,13 +65,13 @@ def call_off_ahead(connection: Connection, rollout_id: UUID, now: datetime, why:
     save_commands(connection, ahead)
 
 
-def _next(connection: Connection, rollout_id: UUID, number: int, most: int, now: datetime) -> Any:
+def _next(connection: Connection, rollout_id: UUID, number: int, most: int, spec: RolloutSpec, now: datetime) -> Any:
     """Select the first hosts of a wave that have no command of this rollout yet, may be asked, and have nothing to do."""
     c, other = rollout_hosts.c, rollout_hosts.alias("other")
     asked = exists().where(commands.c.rollout_id == rollout_id, commands.c.host_id == c.host_id)
     busy = exists().where(other.c.host_id == c.host_id, other.c.state.in_(LIVE))
     mine = (c.rollout_id == rollout_id, c.wave == number, c.state == HostState.PENDING)
-    here = (hosts.c.last_seen_at > now - SILENT_AFTER, not_(frozen(holding(connection, now))))
+    here = (hosts.c.last_seen_at > now - silence(spec), not_(frozen(holding(connection, now))))
     first = (
         select(c.host_id)
         .join(hosts, hosts.c.id == c.host_id)

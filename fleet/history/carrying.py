@@ -146,9 +146,9 @@ class _Carrier:
         connection, id, now = self._connection, self._id, self._now
         match decision:
             case Park(number=number):
-                wave_hosts.park(connection, id, number, now)
+                wave_hosts.park(connection, self._row, number, now)
             case Unpark(number=number):
-                wave_hosts.unpark(connection, id, number, now)
+                wave_hosts.unpark(connection, self._row, number, now)
             case GiveUp(number=number, reason=reason):
                 wave_hosts.give_up(connection, self._row, number, reason, now)
             case SkipQuarantined(number=number, reason=reason):

@@ -9,7 +9,6 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, and_, bindparam, e
 
 from fleet.history.caps import Cap, Sizes, caps_of, full_values, unhealthy
 from fleet.history.fact_tables import commands
-from fleet.history.hosts import SILENT_AFTER
 from fleet.history.inventory_tables import hosts, images
 from fleet.history.late_joiners import late_hosts
 from fleet.history.own_windows import Admission
@@ -17,7 +16,7 @@ from fleet.history.pinned import pinned_images
 from fleet.history.refusing import refused
 from fleet.history.rollout_tables import rollout_hosts, rollouts, waves
 from fleet.history.stops import frozen, holding
-from fleet.history.waiting_hosts import of_wave, waiting
+from fleet.history.waiting_hosts import of_wave, silence, waiting
 from fleet.history.wave_counts import counts_of
 from fleet.rollouts.facts import Candidate, CapFacts, RolloutFacts, Superseding, WaveFacts
 from fleet.rollouts.holding import IN_A_ROW
@@ -52,7 +51,7 @@ def facts_of(connection: Connection, row: RowMapping, now: datetime, sizes: Size
     caps = caps_of(connection, sizes) if open_ else []
     timed = open_ or any(wave.active_since is not None for wave in known)
     admission = Admission(connection, row, spec) if timed else None
-    candidates = _candidates(connection, row, open_, spec.max_parallel, caps, admission, now)
+    candidates = _candidates(connection, row, open_, spec, caps, admission, now)
     infrastructure, engine = _in_a_row(connection, row)
     return RolloutFacts(
         id=id,
@@ -131,7 +130,7 @@ def _candidates(
     connection: Connection,
     row: RowMapping,
     open_waves: Sequence[int],
-    most: int,
+    spec: RolloutSpec,
     caps: Sequence[Cap],
     admission: Admission | None,
     now: datetime,
@@ -146,13 +145,12 @@ def _candidates(
         .add_columns(unhealthy().label("unavailable"))
         .join(hosts, hosts.c.id == c.host_id)
         .where(c.rollout_id == row["id"], c.wave.in_(open_waves), c.state == HostState.PENDING)
-        .where(
-            hosts.c.last_seen_at > now - SILENT_AFTER, ~busy, not_(frozen(holding(connection, now))), not_(refused())
-        )
+        .where(hosts.c.last_seen_at > now - silence(spec), ~busy)
+        .where(not_(frozen(holding(connection, now))), not_(refused()))
         .where(or_(c.not_before.is_(None), c.not_before <= now))
         .where(or_(unhealthy(), not_(_full(caps))), not_(admission.shut(now)))
         .order_by(c.wave, c.position)
-        .limit(most)
+        .limit(spec.max_parallel)
     )
     rows = connection.execute(query)
     return tuple(

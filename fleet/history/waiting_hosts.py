@@ -16,9 +16,15 @@ from fleet.rollouts.spec import RolloutSpec
 from fleet.rollouts.states import WAITING, HostState, WaveState
 
 
-def silent(now: datetime) -> ColumnElement[bool]:
-    """Return the condition, over ``hosts``, that a host has not been heard of lately."""
-    return func.coalesce(hosts.c.last_seen_at <= now - SILENT_AFTER, True)
+def silence(spec: RolloutSpec) -> timedelta:
+    """Return after how long without a word a host counts as silent in a rollout."""
+    after = spec.offline.after_ms
+    return SILENT_AFTER if after is None else timedelta(milliseconds=after)
+
+
+def silent(now: datetime, after: timedelta = SILENT_AFTER) -> ColumnElement[bool]:
+    """Return the condition, over ``hosts``, that a host has not been heard of for so long."""
+    return func.coalesce(hosts.c.last_seen_at <= now - after, True)
 
 
 def of_wave(rollout_id: UUID, number: int, *states: HostState) -> ColumnElement[bool]:
@@ -62,9 +68,10 @@ def _conditions(row: RowMapping, spec: RolloutSpec, now: datetime) -> tuple[_Con
     parked: _Conditions = {}
     if spec.offline.park:
         long = timedelta(milliseconds=spec.offline.catch_up_ms)
-        pending["silent"] = silent(now)
-        parked["returned"] = ~silent(now)
-        parked["overdue"] = and_(silent(now), rollout_hosts.c.parked_at <= now - long)
+        away = silent(now, silence(spec))
+        pending["silent"] = away
+        parked["returned"] = ~away
+        parked["overdue"] = and_(away, rollout_hosts.c.parked_at <= now - long)
     if spec.quarantine_after is not None and row["way_back_of"] is None:
         pending["quarantined"] = parked["quarantined"] = in_quarantine(row, spec)
     return pending, parked

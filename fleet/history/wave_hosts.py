@@ -12,24 +12,26 @@ from fleet.history.late_joiners import late_hosts
 from fleet.history.moves import PLACE, HostTry, load_hosts, save_hosts
 from fleet.history.quarantine import in_quarantine
 from fleet.history.rollout_tables import rollout_hosts, waves
-from fleet.history.waiting_hosts import of_wave, silent
+from fleet.history.waiting_hosts import of_wave, silence, silent
 from fleet.rollouts.spec import RolloutSpec
 from fleet.rollouts.states import WAITING, HostState
 
 _C = rollout_hosts.c
 
 
-def park(connection: Connection, id: UUID, number: int, now: datetime) -> None:
+def park(connection: Connection, row: RowMapping, number: int, now: datetime) -> None:
     """Park the hosts of a wave that are pending and silent."""
-    for each in (found := _found(connection, of_wave(id, number, HostState.PENDING), silent(now))):
+    away = silent(now, silence(RolloutSpec.parse(row["spec"])))
+    for each in (found := _found(connection, of_wave(row["id"], number, HostState.PENDING), away)):
         each.parked_at = now
         each.move(HostState.PARKED, now, reason="it is silent")
     save_hosts(connection, found)
 
 
-def unpark(connection: Connection, id: UUID, number: int, now: datetime) -> None:
+def unpark(connection: Connection, row: RowMapping, number: int, now: datetime) -> None:
     """Let the parked hosts of a wave that were heard of be pending again."""
-    for each in (found := _found(connection, of_wave(id, number, HostState.PARKED), ~silent(now))):
+    away = silent(now, silence(RolloutSpec.parse(row["spec"])))
+    for each in (found := _found(connection, of_wave(row["id"], number, HostState.PARKED), ~away)):
         each.parked_at = None
         each.move(HostState.PENDING, now)
     save_hosts(connection, found)
@@ -37,8 +39,9 @@ def unpark(connection: Connection, id: UUID, number: int, now: datetime) -> None
 
 def give_up(connection: Connection, row: RowMapping, number: int, reason: str, now: datetime) -> None:
     """Cancel the hosts of a wave that have been parked, and silent, for longer than they may catch up."""
-    long = timedelta(milliseconds=RolloutSpec.parse(row["spec"]).offline.catch_up_ms)
-    overdue = (of_wave(row["id"], number, HostState.PARKED), silent(now), _C.parked_at <= now - long)
+    spec = RolloutSpec.parse(row["spec"])
+    long = timedelta(milliseconds=spec.offline.catch_up_ms)
+    overdue = (of_wave(row["id"], number, HostState.PARKED), silent(now, silence(spec)), _C.parked_at <= now - long)
     _end(connection, _found(connection, *overdue), HostState.CANCELLED, reason, now)
 
 

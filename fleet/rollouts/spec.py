@@ -27,6 +27,8 @@ Count = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
 Percent = Annotated[int, Field(strict=True, ge=0, le=100)]
 Milliseconds = Annotated[int, Field(strict=True, gt=0, le=366 * DAY_MS)]
 Wait = Annotated[int, Field(strict=True, ge=0, le=366 * DAY_MS)]
+Silence = Annotated[int, Field(strict=True, ge=MINUTE_MS, le=366 * DAY_MS)]
+"""Milliseconds without a word. Hosts tell of themselves every five minutes, or as often as their settings say."""
 
 
 class OnFailure(StrEnum):
@@ -142,6 +144,8 @@ class OfflineSpec:
     """Whether silent hosts are parked, so that no wave waits for them as for one that may come any second."""
     catch_up_ms: Milliseconds = 14 * DAY_MS
     """How long a parked host may come back and still be updated; then it is cancelled."""
+    after_ms: Silence | None = None
+    """After how long without a word a host counts as silent; None: after as long as elsewhere in the fleet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +197,8 @@ class RolloutSpec:
         if self.tries.min_healthy_ms is None:
             # An earlier release that still runs refuses what it does not know, and sends nothing beside it.
             del written["tries"]["min_healthy_ms"]
+        if self.offline.after_ms is None:
+            del written["offline"]["after_ms"]
         return written
 
     def on_failure_of(self, number: int) -> OnFailure:

@@ -138,6 +138,7 @@ class _Try(_Form):
 class _Offline(_Form):
     policy: Annotated[str, Field(pattern=r"^(park|wait)$")] = "park"
     catch_up: Duration = OfflineSpec().catch_up_ms
+    after: Annotated[int, BeforeValidator(_duration), Field(ge=60_000, le=_YEAR_MS)] | None = None
 
 
 class _Window(_Form):
@@ -235,7 +236,9 @@ def _value(form: _Spec) -> RolloutSpec:
             max_failed_total=form.budget.max_failed_total,
             fail_fast=FailFast(**form.budget.fail_fast.model_dump()),
         ),
-        offline=OfflineSpec(park=form.offline.policy == "park", catch_up_ms=form.offline.catch_up),
+        offline=OfflineSpec(
+            park=form.offline.policy == "park", catch_up_ms=form.offline.catch_up, after_ms=form.offline.after
+        ),
         late_joiners=form.late_joiners,
         windows=tuple(window.value() for window in form.windows),
         freezes=tuple(

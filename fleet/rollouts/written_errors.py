@@ -76,6 +76,7 @@ _DURATIONS = frozenset(
         "backoff",
         "min_healthy_time",
         "catch_up",
+        "after",
         "duration",
         "cutoff",
         "min_release_age",

@@ -180,6 +180,17 @@ def test_a_silent_canary_never_passes_and_a_person_is_asked_at_the_deadline(worl
     assert detail(world, id).rollout.state is RolloutState.COMPLETED
 
 
+@pytest.mark.parametrize(("after_ms", "state"), [(3_600_000, HostState.SUCCEEDED), (120_000, HostState.PARKED)])
+def test_a_spec_says_how_long_a_host_may_say_nothing(
+    world: World, clock: HeldClock, after_ms: int, state: HostState
+) -> None:
+    world.add_host("web-1", container("app"))
+    clock.move(minutes=10 if state is HostState.PARKED else 40)
+    id = world.rollout(spec=RolloutSpec(waves=(REST,), offline=OfflineSpec(park=True, after_ms=after_ms)))
+    world.run()
+    assert [host.state for host in detail(world, id).hosts] == [state]
+
+
 def test_a_parked_host_that_stays_away_too_long_is_given_up(world: World, clock: HeldClock) -> None:
     agents = fleet(world, 2)
     spec = RolloutSpec(waves=(REST,), offline=OfflineSpec(park=True, catch_up_ms=86_400_000))

@@ -11,7 +11,7 @@ from fleet.errors import BadInput
 from fleet.rollouts.plan import LeftOut, PlanDocument, PlannedContainer, PlannedHost, PlannedHosts
 from fleet.rollouts.policy import merged, read_policy
 from fleet.rollouts.selector import Selector
-from fleet.rollouts.spec import RolloutSpec, TrySpec
+from fleet.rollouts.spec import OfflineSpec, RolloutSpec, TrySpec
 
 TEXT = st.text("abc-*.", min_size=1, max_size=5)
 
@@ -80,6 +80,8 @@ def test_a_spec_and_a_plan_are_written_as_they_were_read() -> None:
 def test_a_spec_that_asks_for_nothing_new_is_written_as_an_earlier_release_reads_it() -> None:
     """One that still runs refuses a field that it does not know, and with it all that is due."""
     assert "min_healthy_ms" not in RolloutSpec().document()["tries"]
+    assert "after_ms" not in RolloutSpec().document()["offline"]
+    assert RolloutSpec(offline=OfflineSpec(after_ms=60_000)).document()["offline"]["after_ms"] == 60_000
     assert RolloutSpec(tries=TrySpec(min_healthy_ms=0)).document()["tries"]["min_healthy_ms"] == 0
 
 

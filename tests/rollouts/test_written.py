@@ -27,7 +27,7 @@ waves:
   - size: rest
 budget: {max_failed_total: 3, fail_fast: {min_executed: 4, failed_pct: 75}}
 try: {max: 3, backoff: 90s, min_healthy_time: 30s, retry_on: [infrastructure]}
-offline: {policy: wait, catch_up: 7d}
+offline: {policy: wait, after: 45m, catch_up: 7d}
 late_joiners: exclude
 windows:
   - start: 22:00
@@ -53,6 +53,7 @@ def test_a_whole_spec_is_read_and_kept_as_it_was_meant() -> None:
     assert spec.on_failure_of(2) is OnFailure.ROLLBACK
     assert (spec.tries.retry_on, spec.tries.min_healthy_ms) == ((FailureClass.INFRASTRUCTURE,), 30_000)
     assert (spec.offline.park, spec.offline.catch_up_ms) == (False, 7 * DAY_MS)
+    assert spec.offline.after_ms == 45 * MINUTE_MS
     assert spec.late_joiners is LateJoiners.EXCLUDE
     assert (spec.windows[0].start, spec.windows[0].days) == ("22:00", (Day.MON, Day.FRI))
     assert spec.freezes[0].ends_at == datetime(2027, 1, 1, 23, tzinfo=UTC)
@@ -103,6 +104,7 @@ def test_a_spec_of_the_first_version_is_still_read_and_means_what_it_meant() -> 
         ("expires: 14d", "max_parallel: true", r"line 26, max_parallel: give a whole number, without quotes"),
         ("expires: 14d", "max_parallel: .nan", r"line 26, max_parallel: give a whole number"),
         ("expires: 14d", "max_parallel: 99999999999999999999", r"line 26, max_parallel: give a whole number"),
+        ("after: 45m", "after: 30s", r"line 14, offline\.after: give at least 60s"),
         ("backoff: 90s", "backoff: 0s", r"line 13, try\.backoff: give more than 0s"),
         ("failed_pct: 75", "failed_pct: true", r"line 12, budget\.fail_fast\.failed_pct: give a whole number"),
         ("success_pct: 90", "success_pct: true", r"line 5, waves\.1\.success_pct: give a whole number"),
