@@ -18,6 +18,7 @@ from fleet.history.inventory_tables import hosts
 from fleet.history.moves import PINNED, WHOLE, load_commands, load_hosts, save_commands
 from fleet.history.outgoing import post_all, posted
 from fleet.history.rollout_tables import rollout_hosts, waves
+from fleet.history.stopping import without_held
 from fleet.history.stops import frozen, holding
 from fleet.history.waiting_hosts import silence
 from fleet.road.messages import Cancel
@@ -40,7 +41,8 @@ def pull_ahead(connection: Connection, row: RowMapping, now: datetime) -> None:
     if free < 1:
         return
     tries = load_hosts(connection, _next(connection, row["id"], number, free, spec, now))
-    found = rows_of(connection, row, spec, tries.values(), now, to_be_offered(now))
+    may = without_held(connection, tries.values(), now)
+    found = rows_of(connection, row, spec, may, now, to_be_offered(now))
     for each in found:
         each["order"] = {**each["order"], MARK: True}
     if found:

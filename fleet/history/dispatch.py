@@ -3,7 +3,7 @@
 It is written as it stands once it was offered, since nothing can come between: whoever commits it has its offer to send.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -15,12 +15,12 @@ from sqlalchemy import Connection, RowMapping, select
 from fleet.history.among import among
 from fleet.history.fact_tables import commands
 from fleet.history.inventory_tables import containers, hosts
-from fleet.history.moves import PINNED, HostTry, load_hosts, save_hosts
+from fleet.history.moves import PINNED, load_hosts, save_hosts
 from fleet.history.policies import effective_for
 from fleet.history.rollout_tables import rollout_hosts
 from fleet.history.sending import AGAIN
 from fleet.history.speeds import measured_for
-from fleet.history.stopping import without_held
+from fleet.history.stopping import Free, without_held
 from fleet.history.upsert import insert_rows
 from fleet.ids import new_id
 from fleet.images.digest import Digest
@@ -55,12 +55,12 @@ def dispatch(
     spec = RolloutSpec.parse(rollout["spec"])
     mine = (rollout_hosts.c.rollout_id == rollout["id"], among(connection, rollout_hosts.c.host_id, host_ids))
     tries = load_hosts(connection, select(*PINNED).where(*mine))
-    rows = rows_of(connection, rollout, spec, tries.values(), now, _offered(now))
+    free = without_held(connection, tries.values(), now)
+    rows = rows_of(connection, rollout, spec, free, now, _offered(now))
     ids = {row["host_id"]: row["id"] for row in rows}
     for host in tries.values():
         if host.host_id not in ids:
-            held = without_held(connection, [host], now)[host.host_id][1]
-            host.move(HostState.SKIPPED, now, reason=held)
+            host.move(HostState.SKIPPED, now, reason=free[host.host_id][1])
             continue
         host.give(ids[host.host_id])
         host.not_before = None
@@ -83,28 +83,26 @@ def rows_of(
     connection: Connection,
     rollout: RowMapping,
     spec: RolloutSpec,
-    tries: Collection[HostTry],
+    free: Free,
     now: datetime,
     standing: dict[str, Any],
 ) -> list[dict[str, Any]]:
-    """Return the rows of the commands of these hosts, which stand as *standing* says; none for a host of which every
+    """Return the rows of the commands of the hosts in *free*, which stand as *standing* says; none for a host of which every
     container is held.
     """
-    host_ids = [host.host_id for host in tries]
+    host_ids = list(free)
     policies = measured_for(connection, now, effective_for(connection, host_ids))
     foreign = _foreign(connection, host_ids)
-    free = without_held(connection, tries, now)
     deadline = now + timedelta(milliseconds=spec.tries.dispatch_ttl_ms)
     found = []
     blank: dict[int, dict[str, Any]] = {}
-    for host in tries:
-        targets, _ = free[host.host_id]
+    for host_id, (targets, _) in free.items():
         if targets:
-            policy = policies[host.host_id].policy
+            policy = policies[host_id].policy
             if id(policy) not in blank:
                 blank[id(policy)] = _blank(policy, spec)
             order = _order(targets, blank[id(policy)], foreign)
-            found.append(_row(rollout, host, order, now, deadline) | standing)
+            found.append(_row(rollout, host_id, order, now, deadline) | standing)
     return found
 
 
@@ -185,11 +183,11 @@ _NOBODY = UUID(int=0)
 
 
 def _row(
-    rollout: RowMapping, host: HostTry, order: Mapping[str, Any], now: datetime, deadline: datetime
+    rollout: RowMapping, host_id: UUID, order: Mapping[str, Any], now: datetime, deadline: datetime
 ) -> dict[str, Any]:
     return {
         "id": UUID(order["command"]),
-        "host_id": host.host_id,
+        "host_id": host_id,
         "rollout_id": rollout["id"],
         "asked_by": rollout["asked_by"],
         "order": order,

@@ -68,9 +68,11 @@ def shut(
     return found
 
 
-def without_held(
-    connection: Connection, tries: Iterable[HostTry], now: datetime
-) -> dict[UUID, tuple[tuple[dict[str, Any], ...], str]]:
+Free = dict[UUID, tuple[tuple[dict[str, Any], ...], str]]
+"""By host: what of its targets it may update, and in words what holds the rest."""
+
+
+def without_held(connection: Connection, tries: Iterable[HostTry], now: datetime) -> Free:
     """Return, for each host's id, what it may update of what the plan pinned for it, and what holds the rest.
 
     The hosts are of one rollout. Held is what people hold, and what a newer rollout has updated meanwhile.
