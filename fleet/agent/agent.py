@@ -32,8 +32,8 @@ from fleet.errors import EngineError, EngineUnreachable
 from fleet.registry.credentials import CredentialSource
 from fleet.road import worker
 from fleet.road.join import JoinFile
-from fleet.road.messages import Message
 from fleet.road.up import lets_in
+from fleet.road.versions import Message
 from fleet.updates.journal import Journal
 from fleet.updates.known import KnownDigests
 from fleet.updates.myself import own_id

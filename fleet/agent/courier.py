@@ -14,7 +14,8 @@ from fleet.agent.outbox import Due, Outbox
 from fleet.agent.progress import LatestProgress
 from fleet.clock import Clock
 from fleet.errors import BadInput, BrokerUnreachable
-from fleet.road.messages import Claim, Heartbeat, Message, Outcome, Probed, Progress, Resolved, Snapshot, Up
+from fleet.road.messages import Claim, Heartbeat, Outcome, Probed, Progress, Resolved, Snapshot, Up
+from fleet.road.versions import Message
 from fleet.updates.journal import CommandState
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,8 @@ from fleet.agent.problems import Problems
 from fleet.engine.protocol import Engine, EngineFacts
 from fleet.errors import EngineError, EngineUnreachable
 from fleet.mirrors.sources import HostMirrors
-from fleet.road.messages import READS, HostFacts
+from fleet.road.messages import HostFacts
+from fleet.road.versions import READS
 
 ENGINE_AWAY = "engine-away"
 PULLS_BY_ITSELF = "engine-pulls-by-itself"

@@ -7,8 +7,8 @@ from fleet.clock import Clock
 from fleet.errors import LoginRefused
 from fleet.road.envelope import CENTRE, UP_TTL_S, seal
 from fleet.road.join import JoinFile
-from fleet.road.messages import Message
 from fleet.road.up import Uplink
+from fleet.road.versions import Message
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from fleet.images.reference import Reference
 from fleet.mirrors.route import Route, route
 from fleet.mirrors.source import MirrorRule
 from fleet.mirrors.table import MirrorTable
-from fleet.road.messages import OWN_WAYS_SINCE, has_own_way
+from fleet.road.versions import OWN_WAYS_SINCE, has_own_way
 from fleet.updates.command import Policy
 
 _RULES: TypeAdapter[tuple[MirrorRule, ...]] = TypeAdapter(tuple[MirrorRule, ...])

@@ -20,7 +20,8 @@ from fleet.history.road_tables import progress
 from fleet.history.rollout_tables import rollouts
 from fleet.history.settling import Told, settle, told_by
 from fleet.history.upsert import insert_new, insert_or_update, update_rows
-from fleet.road.messages import Cancel, Claim, Heartbeat, Message, Outcome, Progress, Ready, Up
+from fleet.road.messages import Cancel, Claim, Heartbeat, Outcome, Progress, Ready, Up
+from fleet.road.versions import Message
 from fleet.rollouts.spec import RolloutSpec
 
 HEARD_ANEW = timedelta(seconds=10)

@@ -10,7 +10,8 @@ from sqlalchemy import Connection
 from fleet.history.road_tables import outbox
 from fleet.history.upsert import insert_new
 from fleet.ids import new_id
-from fleet.road.messages import Cancel, Message, Receipt, SendSnapshot
+from fleet.road.messages import Cancel, Receipt, SendSnapshot
+from fleet.road.versions import Message
 
 RECEIPT_IDS = 500
 """How many outcomes one receipt names at most."""

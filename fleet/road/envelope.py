@@ -18,7 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from fleet.clock import Clock
 from fleet.errors import BadInput, Untrusted
 from fleet.road.keys import PublicKey, SigningKey
-from fleet.road.messages import MAX_MESSAGE_BYTES, Down, Message, Up
+from fleet.road.messages import Down, Up
+from fleet.road.versions import MAX_MESSAGE_BYTES, Message
 
 ALGORITHM = "Ed25519"
 CENTRE = "fleet"

@@ -1,16 +1,12 @@
 """The messages between centre and host, versions 1 to 5. The only words that either side says.
 
 Down (centre to host): Offer, Order, Go, Cancel, Resolve, Probe, Receipt, SendSnapshot. Up (host to centre): Claim, Ready,
-Outcome, Resolved, Probed, Progress, Heartbeat, Snapshot, and since version 2 Rekey. A field is added only with a version;
-what is unknown is refused (``extra="forbid"``). What a snapshot tells of a container grows without one: a host sends it before it
-knows what its centre reads, and the centre is upgraded first.
+Outcome, Resolved, Probed, Progress, Heartbeat, Snapshot, and since version 2 Rekey.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
-from functools import lru_cache, reduce
-from operator import attrgetter, getitem
 from typing import Annotated, Any, ClassVar, Literal, Self
 from uuid import UUID
 
@@ -23,7 +19,6 @@ from pydantic import (
     StringConstraints,
     TypeAdapter,
     model_serializer,
-    model_validator,
 )
 
 from fleet.images.digest import Digest
@@ -31,118 +26,10 @@ from fleet.images.platform import Platform
 from fleet.images.reference import Reference
 from fleet.mirrors.probe import MirrorProbe
 from fleet.mirrors.source import MirrorRule
+from fleet.road.versions import OWN_WAYS_SINCE, REDIRECTS_SINCE, Message, has_own_way, was_redirected
 from fleet.updates.command import Policy, Target, UpdateCommand
 from fleet.updates.outcome import PullOutcome, UpdateOutcome
 from fleet.updates.snapshot import ContainerState
-
-VERSION = 5
-"""The highest version of messages that this program writes, to whom reads it; without that it writes version 1."""
-
-OWN_WAYS_SINCE = 4
-"""The version that brought logins and proxies of single mirrors, and an order of theirs by speed."""
-_OWN_WAYS = ("auth", "proxy")
-REDIRECTS_SINCE = 5
-"""The version that brought the hosts to which a source sent for bytes."""
-
-READS = tuple(range(1, VERSION + 1))
-"""The versions that this program reads."""
-
-MAX_MESSAGE_BYTES = 1024 * 1024
-"""The most that one signed message may take; larger snapshots are split by container (queue.md of the design)."""
-
-
-class Message(BaseModel):
-    """What every message has."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    since: ClassVar[Mapping[str, int]] = {}
-    """Fields that version 1 had not, and the version that brought each; each is empty where it says nothing.
-
-    ``outcome.interrupted`` is a field of the part ``outcome``.
-    """
-
-    rules_at: ClassVar[str] = ""
-    """The field with mirror rules, in the same words; empty: there is none."""
-
-    pulls_at: ClassVar[str] = ""
-    """The field with a pull or several; empty: there is none."""
-
-    v: Literal[1, 2, 3, 4, 5] = 1
-    traceparent: str = ""
-
-    @model_validator(mode="after")
-    def _holds_nothing_later(self) -> Self:
-        for name in self._later():
-            if attrgetter(name)(self):
-                raise ValueError(f"{name} is no field of version {self.v}")
-        return self
-
-    @model_serializer(mode="wrap")
-    def _as_its_version(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what its version has not: whoever reads that version refuses what it does not know."""
-        written: dict[str, Any] = write(self)
-        for name in self._later():
-            *parts, field = name.split(".")
-            reduce(getitem, parts, written).pop(field, None)
-        if self.rules_at:
-            *parts, field = self.rules_at.split(".")
-            holder = reduce(getitem, parts, written)
-            # A snapshot grows without a version.
-            holder[field] = _rules_in(VERSION if isinstance(self, Snapshot) else self.v, holder[field])
-        if self.pulls_at and self.v < REDIRECTS_SINCE:
-            pulls = written[self.pulls_at] or ()
-            for pull in (pulls,) if isinstance(pulls, dict) else pulls:
-                for attempt in pull["attempts"]:
-                    attempt.pop("redirected_to", None)
-        return written
-
-    def _later(self) -> frozenset[str]:
-        return _later_than(type(self), self.v)
-
-    def of_nobody(self) -> Self:
-        """Return the same message in the version that every host reads."""
-        return self if self.v == 1 else self.model_copy(update={"v": 1})
-
-    def of_life(self, life: UUID, reads: Collection[int] = ()) -> Self:
-        """Return the same message bound to *life*, in the highest version of those that its reader *reads*.
-
-        Who has a life reads version 2. As it is where it is not bound to one.
-        """
-        if "life" not in type(self).model_fields:
-            return self
-        return self.model_copy(update={"v": max({2, *reads} & set(READS)), "life": life})
-
-
-@lru_cache(maxsize=256)
-def _later_than(kind: type[Message], version: int) -> frozenset[str]:
-    return frozenset(name for name, since in kind.since.items() if since > version)
-
-
-def has_own_way(rule: MirrorRule) -> bool:
-    """Tell whether a mirror is asked with a login or by a proxy of its own."""
-    return bool(rule.endpoint.auth or rule.endpoint.proxy)
-
-
-def _redirected(pull: PullOutcome) -> bool:
-    """Tell whether a source of *pull* sent elsewhere for bytes."""
-    return any(attempt.redirected_to for attempt in pull.attempts)
-
-
-def _rules_in(version: int, rules: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return mirror rules as *version* has them.
-
-    A mirror with a login or a proxy of its own is none for a reader that knows neither: it would be asked as somebody
-    else, or by another way than it may be.
-    """
-    written = []
-    for rule in rules:
-        own = {key for key in _OWN_WAYS if rule["endpoint"].get(key)}
-        if not own or version >= OWN_WAYS_SINCE:
-            endpoint = {key: value for key, value in rule["endpoint"].items() if key not in _OWN_WAYS or key in own}
-            written.append({**rule, "endpoint": endpoint})
-    return written
-
 
 # Down
 
@@ -179,7 +66,7 @@ class OrderTarget(BaseModel):
 class Order(Message):
     """The command in full: pull these, prove the bytes, say ready, and wait for the go."""
 
-    since = {"life": 2, "policy.speeds": OWN_WAYS_SINCE}
+    since: ClassVar[Mapping[str, int]] = {"life": 2, "policy.speeds": OWN_WAYS_SINCE}
     rules_at = "policy.mirrors"
 
     kind: Literal["order"] = "order"
@@ -230,7 +117,7 @@ class Order(Message):
 class Go(Message):
     """The bytes are there, the centre has looked again: recreate now."""
 
-    since = {"life": 2}
+    since: ClassVar[Mapping[str, int]] = {"life": 2}
 
     kind: Literal["go"] = "go"
     life: UUID | None = None
@@ -291,7 +178,7 @@ class SendSnapshot(Message):
 class Claim(Message):
     """This host will carry the command out, if it is still wanted."""
 
-    since = {"life": 2}
+    since: ClassVar[Mapping[str, int]] = {"life": 2}
 
     kind: Literal["claim"] = "claim"
     life: UUID | None = None
@@ -302,7 +189,7 @@ class Claim(Message):
 class Ready(Message):
     """All bytes of the command are in the engine and proved; no container was touched yet."""
 
-    since = {"life": 2}
+    since: ClassVar[Mapping[str, int]] = {"life": 2}
     pulls_at = "pulls"
 
     kind: Literal["ready"] = "ready"
@@ -314,7 +201,7 @@ class Ready(Message):
     @classmethod
     def read_in(cls, version: int, *, command: UUID, pulls: tuple[PullOutcome, ...]) -> Self:
         """Return one for a reader of *version*: earlier ones are not told to whom a source sent for bytes."""
-        new = version >= REDIRECTS_SINCE and any(map(_redirected, pulls))
+        new = version >= REDIRECTS_SINCE and any(map(was_redirected, pulls))
         return cls(command=command, pulls=pulls, v=REDIRECTS_SINCE if new else 1)
 
     def of_life(self, life: UUID, reads: Collection[int] = ()) -> Self:
@@ -325,7 +212,7 @@ class Ready(Message):
 class Outcome(Message):
     """What came of one target; sent as it happens, and again until the receipt."""
 
-    since = {"outcome.interrupted": 3}
+    since: ClassVar[Mapping[str, int]] = {"outcome.interrupted": 3}
     pulls_at = "pull"
 
     kind: Literal["outcome"] = "outcome"
@@ -346,7 +233,7 @@ class Outcome(Message):
         pull: PullOutcome | None = fields.get("pull")
         if told.interrupted and version < cls.since["outcome.interrupted"]:
             fields |= {"outcome": replace(told, interrupted=False)}
-        elif pull is not None and _redirected(pull) and version >= REDIRECTS_SINCE:
+        elif pull is not None and was_redirected(pull) and version >= REDIRECTS_SINCE:
             fields |= {"v": REDIRECTS_SINCE}
         elif told.interrupted:
             fields |= {"v": cls.since["outcome.interrupted"]}
@@ -419,7 +306,7 @@ class HostFacts(BaseModel):
 class Heartbeat(Message):
     """This host lives; with what it holds, so that a lost message is made good."""
 
-    since = {"life": 2}
+    since: ClassVar[Mapping[str, int]] = {"life": 2}
 
     kind: Literal["heartbeat"] = "heartbeat"
     life: UUID | None = None
@@ -439,6 +326,7 @@ class Snapshot(Message):
     """What runs on the host, in one part or several."""
 
     rules_at = "mirrors"
+    rules_grow = True
 
     kind: Literal["snapshot"] = "snapshot"
     hash: str

@@ -11,8 +11,8 @@ from redis.exceptions import NoPermissionError
 from fleet.errors import LoginRefused
 from fleet.road.broker import BrokerAddress
 from fleet.road.down import broker_errors
-from fleet.road.messages import MAX_MESSAGE_BYTES
 from fleet.road.names import SHARED_INBOX, inbox_key, inbox_owner
+from fleet.road.versions import MAX_MESSAGE_BYTES
 
 PEEK_BYTES = 16 * 1024 * 1024
 """The most that one peek takes into memory; at least one message is returned, whatever its size."""

@@ -25,7 +25,8 @@ from fleet.errors import FleetError
 from fleet.mirrors.sources import HostMirrors
 from fleet.registry.credentials import NoCredentials
 from fleet.road.join import JoinFile
-from fleet.road.messages import Heartbeat, Message, Rekey
+from fleet.road.messages import Heartbeat, Rekey
+from fleet.road.versions import Message
 from fleet.settings import logs
 from fleet.updates.journal import Journal
 from fleet.updates.known import KnownDigests

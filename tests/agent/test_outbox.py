@@ -19,7 +19,6 @@ from fleet.road.messages import (
     Go,
     Heartbeat,
     HostFacts,
-    Message,
     Offer,
     Order,
     Outcome,
@@ -27,6 +26,7 @@ from fleet.road.messages import (
     Ready,
     Snapshot,
 )
+from fleet.road.versions import Message
 from fleet.testing.clock import ManualClock
 from fleet.updates.command import Policy
 from fleet.updates.journal import CommandState, Journal

@@ -13,7 +13,8 @@ from fleet.agent.problems import Problems
 from fleet.agent.receive import Reactions, Receiver
 from fleet.road.envelope import CENTRE, seal
 from fleet.road.keys import SigningKey
-from fleet.road.messages import Cancel, Claim, Go, Message, Offer, Order, Receipt, Resolve, SendSnapshot
+from fleet.road.messages import Cancel, Claim, Go, Offer, Order, Receipt, Resolve, SendSnapshot
+from fleet.road.versions import Message
 from fleet.testing.clock import ManualClock
 from fleet.updates.command import Policy
 from fleet.updates.journal import CommandState, Journal

@@ -14,8 +14,9 @@ from fleet.mirrors.attempt import Attempt, AttemptResult
 from fleet.mirrors.probe import MirrorProbe, ProbeState
 from fleet.mirrors.source import Role
 from fleet.road.join import JoinFile
-from fleet.road.messages import READS, Heartbeat, HostFacts, Probed
+from fleet.road.messages import Heartbeat, HostFacts, Probed
 from fleet.road.up import lets_in
+from fleet.road.versions import READS
 from fleet.updates.outcome import Result
 from tests.cli.conftest import Fleet
 from tests.controller.centre import NEW, OLD, Centre, ScriptedHost

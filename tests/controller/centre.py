@@ -26,12 +26,10 @@ from fleet.road.down import Sender
 from fleet.road.envelope import CENTRE, Opened, open_down, seal
 from fleet.road.keys import PublicKey, SigningKey
 from fleet.road.messages import (
-    VERSION,
     Claim,
     Down,
     Heartbeat,
     HostFacts,
-    Message,
     Order,
     Outcome,
     Ready,
@@ -39,6 +37,7 @@ from fleet.road.messages import (
 )
 from fleet.road.names import acl_user, host_queue
 from fleet.road.up import InboxReader, Uplink
+from fleet.road.versions import VERSION, Message
 from fleet.settings.centre import CentreSettings
 from fleet.updates.outcome import PullOutcome, Result, Tier, UpdateOutcome
 from fleet.updates.snapshot import ContainerState

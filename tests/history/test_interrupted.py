@@ -8,7 +8,8 @@ import pytest
 from fleet.history import queries
 from fleet.history.language import Query
 from fleet.history.rollout_tables import rollout_hosts, rollouts
-from fleet.road.messages import READS, UP, VERSION, Claim, Go, Order, Outcome
+from fleet.road.messages import UP, Claim, Go, Order, Outcome
+from fleet.road.versions import READS, VERSION
 from fleet.rollouts.spec import Gate, RolloutSpec, TrySpec, WaveSpec
 from fleet.rollouts.states import FailureClass, HostState, RolloutState
 from fleet.updates.outcome import Result

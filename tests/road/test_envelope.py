@@ -17,16 +17,14 @@ from fleet.errors import BadInput, Untrusted
 from fleet.road.envelope import CENTRE, open_down, open_up, seal
 from fleet.road.keys import PublicKey, SigningKey
 from fleet.road.messages import (
-    MAX_MESSAGE_BYTES,
-    VERSION,
     Claim,
     Go,
-    Message,
     Offer,
     Order,
     Progress,
     Resolve,
 )
+from fleet.road.versions import MAX_MESSAGE_BYTES, VERSION, Message
 from fleet.testing.clock import ManualClock
 from fleet.updates.command import Policy
 

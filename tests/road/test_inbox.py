@@ -6,9 +6,9 @@ from uuid import uuid4
 import pytest
 
 from fleet.road.broker import BrokerAddress
-from fleet.road.messages import MAX_MESSAGE_BYTES
 from fleet.road.names import SHARED_INBOX, acl_user, inbox_key
 from fleet.road.up import PEEK_BYTES, InboxReader, Uplink
+from fleet.road.versions import MAX_MESSAGE_BYTES
 
 pytestmark = pytest.mark.redis
 

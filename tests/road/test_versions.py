@@ -15,12 +15,10 @@ from fleet.mirrors.source import Role
 from fleet.road.messages import (
     DOWN,
     UP,
-    VERSION,
     Claim,
     Go,
     Heartbeat,
     HostFacts,
-    Message,
     Order,
     Outcome,
     Probe,
@@ -28,6 +26,7 @@ from fleet.road.messages import (
     SendSnapshot,
     Snapshot,
 )
+from fleet.road.versions import VERSION, Message
 from fleet.updates.command import Policy, UpdateCommand
 from fleet.updates.outcome import PullOutcome, Result, Tier, UpdateOutcome
 

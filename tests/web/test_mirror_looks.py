@@ -7,7 +7,8 @@ from starlette.testclient import TestClient
 from fleet.api.form import PREFIX as API
 from fleet.history import probes
 from fleet.mirrors.probe import MirrorProbe, ProbeState
-from fleet.road.messages import READS, Heartbeat, HostFacts, Probe, Probed
+from fleet.road.messages import Heartbeat, HostFacts, Probe, Probed
+from fleet.road.versions import READS
 from fleet.testing.registry import ScriptedRegistry
 from tests.controller.centre import Centre, ScriptedHost, nginx
 
