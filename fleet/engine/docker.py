@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any, cast
 from urllib.parse import quote
@@ -19,9 +19,10 @@ import urllib3
 from docker.api.client import APIClient
 
 from fleet.clock import Clock, SystemClock
+from fleet.engine.answers import event_of, facts_of, pull_event_of
 from fleet.engine.protocol import CreateSpec, Engine, EngineEvent, EngineFacts, Executed, Inspect, PullEvent
+from fleet.engine.written import MOST_OUTPUT_BYTES, payloads, read_to_end
 from fleet.errors import BadInput, EngineError, EngineUnreachable
-from fleet.images.platform import Platform
 from fleet.images.reference import Reference
 
 DEFAULT_URL = "unix:///var/run/docker.sock"
@@ -36,9 +37,6 @@ LONGEST_STOP_S = 3600
 _ADDED, _DELETED = 1, 2
 """Kinds of paths in the engine's diff; 0 is a changed one."""
 DEFAULT_STOP_S = 10
-MOST_OUTPUT_BYTES = 4096
-"""So much of what a command in a container writes is kept."""
-_FRAME_HEADER = 8
 REMOVAL_WAIT_S = 60.0
 """How long a removal that somebody else began is waited for."""
 
@@ -64,7 +62,7 @@ class DockerEngine:
         """Return what the engine says about itself."""
         with self._asking("read the engine's facts") as api:
             told = api.info()
-            return _facts(told, api.api_version)
+            return facts_of(told, api.api_version)
 
     def ping(self) -> None:
         """Return if the engine answers."""
@@ -96,7 +94,7 @@ class DockerEngine:
         ):
             for line in answer.iter_lines():
                 if line:
-                    yield _pull_event(reference, json.loads(line))
+                    yield pull_event_of(reference, json.loads(line))
 
     def tag(self, image: str, repository: str, tag: str) -> None:
         """Give *image* one more name."""
@@ -211,9 +209,9 @@ class DockerEngine:
         """Run *command* in a running container, and return what came of it within *timeout_s*."""
         with self._asking(f"run {command[0]} in container {container}") as api:
             made = str(api.exec_create(container, list(command), user=user)["Id"])
-            told = _read_to_end(api.exec_start(made, socket=True), self._clock, timeout_s)
+            told = read_to_end(api.exec_start(made, socket=True), self._clock, timeout_s)
             code = api.exec_inspect(made).get("ExitCode")
-        output = b"" if told is None else b"".join(_payloads(told))
+        output = b"" if told is None else b"".join(payloads(told))
         return Executed(code=None if told is None else code, output=output[:MOST_OUTPUT_BYTES].decode(errors="replace"))
 
     def events(self, *, since: datetime | None = None) -> Iterator[EngineEvent]:
@@ -295,37 +293,7 @@ class DockerEngine:
                 _raise_for_status(answer)
                 for line in answer.iter_lines(chunk_size=1):
                     if line:
-                        yield _event(json.loads(line))
-
-
-def _read_to_end(stream: Any, clock: Clock, timeout_s: float) -> bytes | None:
-    """Return the first bytes of what a command writes once it has ended; None where that takes over *timeout_s*."""
-    connection = getattr(stream, "_sock", stream)
-    until, told = clock.monotonic() + timeout_s, bytearray()
-    try:
-        while (left_s := until - clock.monotonic()) > 0:
-            connection.settimeout(left_s)
-            chunk = connection.recv(MOST_OUTPUT_BYTES)
-            if not chunk:
-                return bytes(told)
-            told += chunk[: 2 * MOST_OUTPUT_BYTES - len(told)]
-    except TimeoutError:
-        pass
-    except OSError as error:
-        raise requests.ConnectionError(str(error)) from error
-    finally:
-        if response := getattr(stream, "_response", None):  # the library keeps it alive there; it goes first
-            response.close()
-        connection.close()
-    return None
-
-
-def _payloads(told: bytes) -> Iterator[bytes]:
-    """Yield what stands in the frames of both streams: each has a header of 8 bytes, the last 4 of them its size."""
-    while len(told) > _FRAME_HEADER:
-        size = int.from_bytes(told[4:_FRAME_HEADER])
-        yield told[_FRAME_HEADER : _FRAME_HEADER + size]
-        told = told[_FRAME_HEADER + size :]
+                        yield event_of(json.loads(line))
 
 
 def _raise_for_status(answer: requests.Response) -> None:
@@ -334,48 +302,3 @@ def _raise_for_status(answer: requests.Response) -> None:
         answer.raise_for_status()
     except requests.HTTPError as error:
         docker.errors.create_api_error_from_http_exception(error)
-
-
-def _facts(told: Mapping[str, Any], api_version: str) -> EngineFacts:
-    registries = told.get("RegistryConfig") or {}
-    status = {row[0]: row[1] for row in told.get("DriverStatus") or [] if len(row) == 2}
-    platform = Platform.parse(f"{told.get('OSType') or 'linux'}/{told.get('Architecture') or 'unknown'}")
-    insecure = [name for name, row in (registries.get("IndexConfigs") or {}).items() if not row.get("Secure", True)]
-    return EngineFacts(
-        id=str(told.get("ID") or ""),
-        name=str(told.get("Name") or ""),
-        version=str(told.get("ServerVersion") or ""),
-        api_version=api_version,
-        os=platform.os,
-        architecture=platform.architecture,
-        containerd_store=status.get("driver-type") == "io.containerd.snapshotter.v1",
-        mirrors=tuple(registries.get("Mirrors") or ()),
-        insecure_registries=tuple(registries.get("InsecureRegistryCIDRs") or ()) + tuple(insecure),
-    )
-
-
-def _pull_event(reference: str, line: Mapping[str, Any]) -> PullEvent:
-    if "error" in line or "errorDetail" in line:
-        told = line.get("error") or (line.get("errorDetail") or {}).get("message") or "no reason was given"
-        raise EngineError(f"cannot pull {reference}: {told}")
-    progress = line.get("progressDetail") or {}
-    return PullEvent(
-        layer=str(line.get("id") or ""),
-        status=str(line.get("status") or ""),
-        current=progress.get("current"),
-        total=progress.get("total"),
-    )
-
-
-def _event(line: Mapping[str, Any]) -> EngineEvent:
-    actor = line.get("Actor") or {}
-    attributes = {str(key): str(value) for key, value in (actor.get("Attributes") or {}).items()}
-    seconds = int(line.get("timeNano") or int(line.get("time") or 0) * 10**9) / 1e9
-    return EngineEvent(
-        kind=str(line.get("Type") or ""),
-        action=str(line.get("Action") or ""),
-        id=str(actor.get("ID") or ""),
-        name=attributes.get("name", ""),
-        at=datetime.fromtimestamp(seconds, UTC),
-        attributes=attributes,
-    )

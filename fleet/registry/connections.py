@@ -13,12 +13,13 @@ import httpx2
 
 from fleet.errors import BadInput, RegistryError
 from fleet.registry.address import Address, origin_of
+from fleet.registry.dial import Refusal
 from fleet.registry.faults import ExchangeFailed, Failure, printable, redacted
 from fleet.registry.named import NONE, proxy_url
 from fleet.registry.proxies import Proxies
 from fleet.registry.realm import address_of, is_for_machine_alone, is_private_to_machine, same_server
 from fleet.registry.tls import DOCKER_CERTS, client_context
-from fleet.registry.wide import Refusal, WideBackend
+from fleet.registry.wide import WideBackend
 
 CONNECT_S = 3.0
 """A server that has not taken a connection by then is down: SYN is sent a second time after one second."""

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from fleet.clock import SystemClock
-from fleet.engine.docker import MOST_OUTPUT_BYTES, _payloads, _read_to_end
+from fleet.engine.written import MOST_OUTPUT_BYTES, payloads, read_to_end
 
 
 @pytest.fixture
@@ -23,9 +23,9 @@ def test_both_streams_are_read_until_the_end(ends: tuple[socket.socket, socket.s
     ours, theirs = ends
     theirs.sendall(frame(b"one ") + frame(b"two", kind=2))
     theirs.close()
-    told = _read_to_end(ours, SystemClock(), 5.0)
+    told = read_to_end(ours, SystemClock(), 5.0)
     assert told is not None
-    assert list(_payloads(told)) == [b"one ", b"two"]
+    assert list(payloads(told)) == [b"one ", b"two"]
 
 
 def test_a_command_that_does_not_end_is_left_and_its_connection_closed(
@@ -33,7 +33,7 @@ def test_a_command_that_does_not_end_is_left_and_its_connection_closed(
 ) -> None:
     ours, theirs = ends
     theirs.sendall(frame(b"still here"))
-    assert _read_to_end(ours, SystemClock(), 0.05) is None
+    assert read_to_end(ours, SystemClock(), 0.05) is None
     assert ours.fileno() == -1
     theirs.close()
 
@@ -42,6 +42,6 @@ def test_no_more_is_kept_than_is_told(ends: tuple[socket.socket, socket.socket])
     ours, theirs = ends
     theirs.sendall(frame(b"x" * 40_000))
     theirs.close()
-    told = _read_to_end(ours, SystemClock(), 5.0)
+    told = read_to_end(ours, SystemClock(), 5.0)
     assert told is not None
     assert len(told) == 2 * MOST_OUTPUT_BYTES
