@@ -1,35 +1,109 @@
-"""The image whose pull is measured: one layer of 258 MiB that unpacks to about 712, as program files do."""
+"""The images whose pulls are measured: one layer of 258 MiB each.
+
+What an engine does with a layer takes most of a pull's time, and depends on what is in it. ``of_programs`` is packed from
+what images are made of: thousands of files, of text and of machine code. ``of_few_files`` takes an engine a third of the
+time to unpack, so that what the gateway adds stands out.
+"""
 
 import gzip
+import hashlib
 import io
+import itertools
 import json
 import random
+import stat
 import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from fleet.errors import FleetError
 from fleet.images.digest import Digest
 from fleet.registry.manifest import DOCKER_MANIFEST
 from fleet.testing.images import CONFIG, LAYER, LINUX_AMD64, BuiltManifest
 
-LAYER_MIB, UNPACKED_MIB = 258, 712
-_FILES = 24
-_BLOCK_BYTES = 64 * 1024
+LAYER_MIB = 258
+PROGRAMS = Path("/usr")
+"""Whose files are taken: what the machine's packages brought."""
+_MEBIBYTE = 1024 * 1024
+_LARGEST_BYTES = 16 * _MEBIBYTE
+"""No program's file is larger, so that a layer ends near the size that it is to have."""
+_PACKS_TO = 3
+"""Programs pack to about a third."""
+_FEW_BYTES = 30 * _MEBIBYTE
+_BLOCK_BYTES, _HARD_BYTES = 64 * 1024, 23 * 1024
+"""Few files are made of blocks, of which so many bytes cannot be compressed."""
 _TEXT = b"What a program says of itself is mostly the same words in another order. " * 1024
 
 
-def large_image(packed_mib: int = LAYER_MIB) -> BuiltManifest:
-    """Return the image; the same bytes each time. Whole, it takes half a minute and 1.5 GiB of memory to make."""
-    dice, packed, unpacked = random.Random("large"), io.BytesIO(), _Hashing()
-    hard = int(_BLOCK_BYTES * LAYER_MIB / UNPACKED_MIB)
-    with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=1, mtime=0) as squeezed:
-        unpacked.below = squeezed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LargeImage:
+    """An image, and what is in it."""
+
+    built: BuiltManifest
+    files: int
+    packed_bytes: int
+    unpacked_bytes: int
+
+    def __str__(self) -> str:
+        """Say how large it is."""
+        packed, unpacked = self.packed_bytes // _MEBIBYTE, self.unpacked_bytes // _MEBIBYTE
+        return f"a layer of {packed} MiB with {self.files} files of {unpacked} MiB"
+
+
+def of_programs(packed_mib: int = LAYER_MIB) -> LargeImage:
+    """Return an image of program files, the same each time on one machine; it takes a minute and half a GiB of memory.
+
+    Raise FleetError where the machine has no programs.
+    """
+    return _image(_programs(packed_mib), packed_mib, level=6)
+
+
+def of_few_files(packed_mib: int = LAYER_MIB) -> LargeImage:
+    """Return an image of large files that are quick to unpack, the same everywhere."""
+    return _image(_few(), packed_mib, level=1)
+
+
+def _programs(packed_mib: int) -> Iterator[tuple[str, bytes]]:
+    """Give files that chance chose once, in the order of their folders, and all of them again where they do not fill it."""
+    sizes = {}
+    for path in sorted(PROGRAMS.rglob("*")):
+        found = path.lstat()
+        if stat.S_ISREG(found.st_mode) and found.st_size <= _LARGEST_BYTES:
+            sizes[path] = found.st_size
+    if not sizes:
+        raise FleetError(f"cannot make an image: {PROGRAMS} has no files")
+    order, left, chosen = list(sizes), packed_mib * _MEBIBYTE * _PACKS_TO, []
+    random.Random("programs").shuffle(order)
+    while left > 0 and order:
+        chosen.append(order.pop())
+        left -= sizes[chosen[-1]]
+    for number in itertools.count():
+        for path in sorted(chosen):
+            yield f"{number}{path}", path.read_bytes()
+
+
+def _few() -> Iterator[tuple[str, bytes]]:
+    dice, easy = random.Random("few"), _TEXT[: _BLOCK_BYTES - _HARD_BYTES]
+    for number in itertools.count():
+        blocks = (dice.randbytes(_HARD_BYTES) + easy for _ in range(_FEW_BYTES // _BLOCK_BYTES))
+        yield f"data/{number}", b"".join(blocks)
+
+
+def _image(content: Iterable[tuple[str, bytes]], packed_mib: int, *, level: int) -> LargeImage:
+    """Pack files into one layer until it is large enough; *level* is gzip's: builders use 6."""
+    packed, files = io.BytesIO(), 0
+    with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=level, mtime=0) as squeezed:
+        unpacked = _Hashing(squeezed)
         with tarfile.open(fileobj=unpacked, mode="w|") as tar:  # type: ignore[call-overload]
-            for number in range(_FILES):
-                blocks = unpacked_mib(packed_mib) * 1024 * 1024 // _FILES // _BLOCK_BYTES
-                content = b"".join(dice.randbytes(hard) + _TEXT[: _BLOCK_BYTES - hard] for _ in range(blocks))
-                entry = tarfile.TarInfo(f"data/{number}")
-                entry.size = len(content)
-                tar.addfile(entry, io.BytesIO(content))
+            for name, body in content:
+                entry = tarfile.TarInfo(name)
+                entry.size, entry.mode = len(body), 0o755
+                tar.addfile(entry, io.BytesIO(body))
+                files += 1
+                if packed.tell() >= packed_mib * _MEBIBYTE:
+                    break
     layer = packed.getvalue()
     document = {
         "architecture": LINUX_AMD64.architecture,
@@ -37,25 +111,22 @@ def large_image(packed_mib: int = LAYER_MIB) -> BuiltManifest:
         "config": {"Cmd": ["/none"]},
         "rootfs": {"type": "layers", "diff_ids": [unpacked.digest]},
     }
-    return _manifest(json.dumps(document).encode(), layer)
-
-
-def unpacked_mib(packed_mib: int) -> int:
-    """Return what a layer of *packed_mib* unpacks to."""
-    return packed_mib * UNPACKED_MIB // LAYER_MIB
+    built = _manifest(json.dumps(document).encode(), layer)
+    return LargeImage(built=built, files=files, packed_bytes=len(layer), unpacked_bytes=unpacked.count)
 
 
 class _Hashing:
-    """Passes bytes on, and hashes them."""
+    """Passes bytes on, counts and hashes them."""
 
-    def __init__(self) -> None:
-        self.below: Any = None
-        self._hasher = Digest.of(b"").hasher()
+    def __init__(self, below: Any) -> None:
+        self.count = 0
+        self._below, self._hasher = below, hashlib.sha256()
 
     def write(self, content: bytes) -> int:
         """Take in more bytes."""
+        self.count += len(content)
         self._hasher.update(content)
-        self.below.write(content)
+        self._below.write(content)
         return len(content)
 
     @property

@@ -2,9 +2,10 @@
 a link that gives so much a connection. Then ten images that share layers, counted, a worker's memory in a large pull, and what a
 byte costs in the gateway.
 
-What overlaps in a single layer can only be the gateway's own work. Needs root and the lab (``memory`` and ``reading`` do
-not). Words choose parts: ``unlimited``, ``limited``, ``shared``, ``memory``, ``reading``; ``20.10`` and
-``26.1-containerd`` choose engines; ``rounds=2`` how often, and ``mib=16`` how large a layer is, to see that it runs.
+What overlaps in a single layer can only be the gateway's own work. ``few`` is an unlimited pull of a layer that is quick to
+unpack, in which that work stands out. Needs root and the lab (``memory`` and ``reading`` do not). Words choose parts:
+``unlimited``, ``limited``, ``few``, ``shared``, ``memory``, ``reading``; ``20.10`` and ``26.1-containerd`` choose engines;
+``rounds=2`` how often, and ``mib=16`` how large a layer is, to see that it runs.
 """
 
 import contextlib
@@ -20,11 +21,10 @@ from typing import Any
 import docker
 
 from benchmarks import _pull_memory, _pull_reading
-from benchmarks._pull_image import LAYER_MIB, large_image, unpacked_mib
+from benchmarks._pull_image import LAYER_MIB, LargeImage, of_few_files, of_programs
 from benchmarks._sides import in_turn, show, show_run
 from fleet.errors import FleetError
 from fleet.images.digest import Digest
-from fleet.testing.images import BuiltManifest
 from tests.lab import pulls_on_host
 from tests.lab.engines import Generation
 from tests.lab.images import Recipe
@@ -33,7 +33,7 @@ from tests.lab.registries import Registry
 
 ROUNDS = 3
 LIMIT_BYTES_S = 25_000_000
-PARTS = ("unlimited", "limited", "shared", "memory", "reading")
+PARTS = ("unlimited", "limited", "few", "shared", "memory", "reading")
 IMAGES, SHARED_LAYERS_MIB, OWN_LAYER_MIB = 10, (4.0, 3.0, 2.0), 1.0
 ENGINES = (Generation.V20, Generation.V26_CONTAINERD)
 _NUMBERS = itertools.count()
@@ -58,28 +58,31 @@ def main() -> None:
 
 def _pulls(lab: Lab, engines: Sequence[Generation], parts: Sequence[str], rounds: int, layer_mib: int) -> None:
     origin, slow = lab.origin(), lab.scriptable("slow")
-    big = large_image(layer_mib) if {"unlimited", "limited"} & set(parts) else None
+    programs = of_programs(layer_mib) if {"unlimited", "limited"} & set(parts) else None
+    few = of_few_files(layer_mib) if "few" in parts else None
     for generation in engines:
         host = lab.host(
             f"host-{generation.replace('.', '-')}", generation, options={"insecure-registries": [slow.host]}
         )
-        size = f"1 layer of {layer_mib} MiB, {unpacked_mib(layer_mib)} unpacked"
-        if big is not None and "unlimited" in parts:
-            _compare(f"engine {generation}, unlimited, {size}", host, origin, "library/big", big, "big:1", rounds)
-        if big is not None and "limited" in parts:
-            name = f"engine {generation}, {LIMIT_BYTES_S // 1_000_000} MB/s a connection, {size}"
-            slow.push("team/big", "1", big)
+        what = f"engine {generation}"
+        if programs is not None and "unlimited" in parts:
+            _compare(f"{what}, unlimited, {programs}", host, origin, "library/big", programs, "big:1", rounds)
+        if programs is not None and "limited" in parts:
+            what_slow = f"{what}, {LIMIT_BYTES_S // 1_000_000} MB/s a connection, {programs}"
+            slow.push("team/big", "1", programs.built)
             slow.misbehave({"fault": "slow", "kind": "blobs", "method": "GET", "rate": LIMIT_BYTES_S})
-            _compare(name, host, slow, "team/big", big, f"{slow.host}/team/big:1", rounds)
+            _compare(what_slow, host, slow, "team/big", programs, f"{slow.host}/team/big:1", rounds)
             slow.misbehave()
+        if few is not None:
+            _compare(f"{what}, unlimited, {few}", host, origin, "library/few", few, "few:1", rounds)
         if "shared" in parts:
             _shared(host, origin)
 
 
 def _compare(
-    what: str, host: Host, registry: Registry, repository: str, image: BuiltManifest, reference: str, rounds: int
+    what: str, host: Host, registry: Registry, repository: str, image: LargeImage, reference: str, rounds: int
 ) -> None:
-    digest = registry.push(repository, "1", image)
+    digest = registry.push(repository, "1", image.built)
     with contextlib.closing(docker.DockerClient(base_url=host.engine_url, timeout=600)) as client, _agent(host) as pull:
 
         def whole(act: Callable[[], float]) -> float:
@@ -87,7 +90,7 @@ def _compare(
             before = registry.bytes_to(host.address)
             took = act()
             sent = registry.bytes_to(host.address) - before
-            if not 0.99 < sent / sum(map(len, image.blobs.values())) < 1.01:
+            if not 0.99 < sent / sum(map(len, image.built.blobs.values())) < 1.01:
                 raise FleetError(f"cannot compare: the registry sent {sent} bytes")
             client.images.remove(reference, force=True)
             return took
