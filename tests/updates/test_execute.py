@@ -10,9 +10,10 @@ from fleet.errors import EngineError, EngineUnreachable
 from fleet.images.reference import Reference
 from fleet.testing.engine_faults import ANY, KillNow, When
 from fleet.testing.engine_images import Behaviour
-from fleet.updates.execute import UNKNOWN_IMAGE, recover, recreate_target
+from fleet.updates.execute import recover, recreate_target
 from fleet.updates.journal import Journal, Stage
 from fleet.updates.outcome import Result, UpdateOutcome
+from fleet.updates.prepare import UNKNOWN_IMAGE
 from tests.updates.site import COMMAND, SHAPES, UPDATE, Shape, Site, engine_says_no, restart
 
 pytestmark = pytest.mark.usefixtures("quick_disk")

@@ -8,7 +8,7 @@ import pytest
 
 from fleet.errors import EngineUnreachable, Refused
 from fleet.testing.engine_faults import KillNow, When
-from fleet.updates import execute
+from fleet.updates import prepare
 from fleet.updates.myself import own_id
 from fleet.updates.outcome import Result
 from fleet.updates.own import STAND_IN_LABEL, OwnOrder, OwnUpdate, carry_out
@@ -161,7 +161,7 @@ def test_nobody_stops_himself_from_within(kid: bool, tmp_path: Path, monkeypatch
     """Neither as what is updated, nor as one who goes with it."""
     site = Site(tmp_path, Shape(body=restart("always"), kids={"kid": lives_in("Network", "web")} if kid else {}))
     me = site.kids_before["kid"]["Id"] if kid else site.old_id
-    monkeypatch.setattr(execute, "own_id", lambda: me)
+    monkeypatch.setattr(prepare, "own_id", lambda: me)
     outcome = site.update()
     assert outcome.result is Result.SKIPPED
     assert ("the agent itself lives in it" if kid else "it is the agent itself") in outcome.reason
