@@ -20,11 +20,9 @@ from fleet.agent.identity import OWN, Identity
 from fleet.clock import SystemClock
 from fleet.controller import inventory, plans
 from fleet.history import hosts, inbox_batch, policies, queries, tags
-from fleet.history.database import Database
 from fleet.history.fact_tables import commands
 from fleet.history.inventory_tables import host_keys, rekeys
 from fleet.history.queries import OutcomeFilter
-from fleet.history.upgrade import upgrade
 from fleet.history.words import PolicyKind
 from fleet.images.digest import Digest
 from fleet.road.acl import password_hash
@@ -36,6 +34,8 @@ from fleet.testing.engine import MemoryEngine
 from fleet.updates.outcome import Result
 from tests.agent import engine_server
 from tests.controller.centre import BY, DOOR, Centre, centre_of
+from tests.databases import open_database
+from tests.history.conftest import sqlite_template as sqlite_template
 
 pytestmark = pytest.mark.redis
 REPOSITORY = Path(__file__).parents[2]
@@ -101,13 +101,14 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path, short: Path, broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+def place(
+    tmp_path: Path, short: Path, broker: EmbeddedBroker, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Place]:
     """Begin with a host that was added, and no agent."""
     # Each heartbeat is written down, so that another one need not be waited for ten seconds.
     monkeypatch.setattr(inbox_batch, "HEARD_ANEW", timedelta())
-    url = f"sqlite:///{tmp_path / 'fleet.db'}"
-    upgrade(url)
-    db = Database.open(url)
+    shutil.copy(sqlite_template, tmp_path / "fleet.db")
+    db = open_database(f"sqlite:///{tmp_path / 'fleet.db'}")
     engine = MemoryEngine(SystemClock())
     server = engine_server.serve(engine, str(short / "engine.sock"))
     threading.Thread(target=server.serve_forever, daemon=True).start()

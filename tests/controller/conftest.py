@@ -15,6 +15,7 @@ from fleet.history.upgrade import upgrade
 from fleet.road.embedded import EmbeddedBroker
 from tests import needs
 from tests.controller.centre import Centre, centre_of
+from tests.databases import open_database
 from tests.history.conftest import Postgres
 
 START = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -58,7 +59,7 @@ def db(migrated: Path, tmp_path: Path) -> Iterator[Database]:
     """Return an empty database."""
     file = tmp_path / "fleet.db"
     shutil.copy(migrated, file)
-    db = Database.open(f"sqlite:///{file}")
+    db = open_database(f"sqlite:///{file}")
     yield db
     db.close()
 

@@ -18,6 +18,7 @@ from fleet.history.database import Database
 from fleet.history.tables import METADATA
 from fleet.history.upgrade import upgrade
 from tests import needs
+from tests.databases import open_database
 from tests.history.world import World, open_world
 
 
@@ -167,9 +168,9 @@ def db(
         if kind == "sqlite":
             path = tmp_path_factory.mktemp("shared") / "fleet.db"
             shutil.copy(request.getfixturevalue("sqlite_template"), path)
-            opened[kind] = Database.open(f"sqlite:///{path}")
+            opened[kind] = open_database(f"sqlite:///{path}")
         else:
-            opened[kind] = Database.open(request.getfixturevalue("postgres").url("shared"))
+            opened[kind] = open_database(request.getfixturevalue("postgres").url("shared"))
     with opened[kind].writing() as connection:
         for table in reversed(METADATA.sorted_tables):
             connection.execute(delete(table))

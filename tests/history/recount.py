@@ -25,6 +25,8 @@ from tests.rollouts.recount import hold as hold
 Row = dict[str, Any]
 Key = tuple[UUID, UUID]
 _TABLES = (rollouts, waves, rollout_hosts, commands, updates, rollout_events, containers, rollout_shapes, inventory)
+_ALL_OF_THEM = [select(table) for table in _TABLES]
+"""Made once: they are asked for after every step."""
 _CLEARED = ("passed", "waived")
 
 
@@ -49,7 +51,7 @@ class Seen:
     def read(cls, db: Database) -> "Seen":
         """Read them in one transaction."""
         with db.reading() as connection:
-            found = [[dict(row) for row in connection.execute(select(table)).mappings()] for table in _TABLES]
+            found = [[dict(row) for row in connection.execute(each).mappings()] for each in _ALL_OF_THEM]
             told = {row["id"]: _told(connection, row["id"]) for row in found[0]}
         all_rollouts, all_waves, all_hosts, all_commands, all_updates, all_events, all_containers, shapes, known = found
         _make_whole(all_hosts, shapes)

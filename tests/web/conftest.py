@@ -18,6 +18,7 @@ from fleet.web.centre import Centre as Served
 from fleet.web.doors import Behind, Door
 from tests import needs
 from tests.controller.centre import Centre, ScriptedHost, centre_of, nginx
+from tests.databases import open_database
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +41,7 @@ def broker() -> Iterator[EmbeddedBroker]:
 def db(migrated: Path, tmp_path: Path) -> Iterator[Database]:
     """An empty database."""
     shutil.copy(migrated, tmp_path / "fleet.db")
-    db = Database.open(f"sqlite:///{tmp_path / 'fleet.db'}")
+    db = open_database(f"sqlite:///{tmp_path / 'fleet.db'}")
     yield db
     db.close()
 
