@@ -8,7 +8,7 @@ PREFIXES = ("fleet.", WATCHTOWER)
 """Whose labels steer an update; the first that says anything wins."""
 
 _UNITS_MS = {"w": 604_800_000, "d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000}
-_DURATION = re.compile(r"(?:\d{1,6}(?:\.\d{1,3})?[wdhms])+")
+_DURATION = re.compile(r"(?:\d{1,6}(?:\.\d{1,3})?[wdhms])+", re.ASCII)
 
 TRUE = frozenset({"true", "1", "yes", "on"})
 FALSE = frozenset({"false", "0", "no", "off"})

@@ -57,12 +57,19 @@ def test_a_spec_that_the_engine_refuses_touches_nothing(site: Site) -> None:
     assert site.engine.running()["web"] == site.before
 
 
-def test_a_failed_pull_touches_nothing(site: Site) -> None:
-    pull = replace(site.pull, ok=False, reason="cannot pull app:1: no source has it")
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("cannot pull app:1: no source has it", "cannot pull app:1: no source has it"),
+        ("", "cannot update web: its image was not pulled"),
+    ],
+)
+def test_a_failed_pull_touches_nothing(reason: str, told: str, site: Site) -> None:
+    pull = replace(site.pull, ok=False, reason=reason)
     outcome = recreate_target(
         site.engine, Journal(site.path), site.target, site.shape.policy, pull, command_id=COMMAND, clock=site.clock
     )
-    assert (outcome.result, outcome.reason) == (Result.FAILED, "cannot pull app:1: no source has it")
+    assert (outcome.result, outcome.reason) == (Result.FAILED, told)
     assert site.engine.calls == []
 
 

@@ -46,6 +46,7 @@ def test_they_stop_before_it_and_start_after_it(tmp_path: Path) -> None:
         ({"HostConfig": {"NetworkMode": "container:web", "AutoRemove": True}}, "and is removed when it stops"),
         (KID | {"Labels": {"fleet.ignore": "true"}}, "job goes with it (NetworkMode container:"),
         (KID | {"Labels": {"com.docker.swarm.task.id": "1"}}, "belongs to a Swarm service"),
+        (KID | {"Labels": {"fleet.hook.pre-update": "[1]"}}, "cannot read the label"),
     ],
 )
 def test_one_that_cannot_go_along_keeps_all(body: dict[str, Any], told: str, tmp_path: Path) -> None:
@@ -114,6 +115,13 @@ def test_a_kid_that_is_updated_too_is_recreated_once(tmp_path: Path) -> None:
     assert (of_kid.old_container_id, of_kid.new_container_id) == (two.kid["Id"], kid["Id"])
     assert any(line.startswith("Config.Labels") for line in of_kid.config_diff)
     assert len(two.site.engine.calls) == calls
+
+
+def test_a_kid_whose_own_pull_failed_goes_along_on_its_old_image(tmp_path: Path) -> None:
+    two = Two(tmp_path)
+    outcome = two.update(two.site.target, two.site.pull, (two.target, replace(two.pull, ok=False)))
+    assert outcome.result is Result.UPDATED
+    assert two.site.engine.running()["kid"]["Image"] == two.kid["Image"]
 
 
 def test_a_kid_whose_new_image_fails_takes_all_back(tmp_path: Path) -> None:

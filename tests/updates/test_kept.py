@@ -83,6 +83,30 @@ def test_an_image_that_somebody_named_or_another_container_runs_or_keeps_stays(t
     assert "mine:backup" in shelf.engine.image_names()
 
 
+def test_what_is_kept_no_longer_is_told_and_nothing_else(tmp_path: Path) -> None:
+    generations = Generations(tmp_path / "generations.json")
+    assert generations.add("web", "one", now="two", most=1) == ()
+    assert generations.add("web", "two", now="three", most=1) == ("one",)
+    assert generations.add("web", "three", now="three", most=1) == ()
+    assert generations.add("web", "three", now="four", most=0) == ("two", "three")
+
+
+def test_an_image_that_already_has_its_tag_gets_no_further_name(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, 1)
+    shelf.engine.tag(shelf.images[0], "app", "1")
+    assert shelf.update(shelf.images[0]) == ""
+    assert shelf.engine.image_names() == ["app:1", *(n for n in shelf.engine.image_names() if "@" in n)]
+
+
+def test_an_image_that_somebody_removed_meanwhile_is_no_trouble(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, 1)
+    shelf.update()
+    first, second = shelf.images
+    del shelf.engine.world.images.images[first]
+    assert shelf.update() == ""
+    assert shelf.there == {second, shelf.images[-1]}
+
+
 def test_what_cannot_be_removed_is_told(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path, 0)
     shelf.engine.fail("remove_image", engine_says_no)

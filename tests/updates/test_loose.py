@@ -53,6 +53,11 @@ def test_a_refusal_touches_nothing(tmp_path: Path) -> None:
     assert site.engine.running()["web"] == site.before
 
 
+def test_where_there_is_none_a_refusal_refuses_nothing(tmp_path: Path) -> None:
+    policy = Policy(verify=VerifyPolicy(settle_ms=500), loose_files=LooseFiles.REFUSE)
+    assert Site(tmp_path, Shape(policy=policy)).update().result is Result.UPDATED
+
+
 def test_copied_ones_are_in_the_new_container_before_the_old_one_is_stopped(tmp_path: Path) -> None:
     site = site_with(LooseFiles.COPY, tmp_path)
     outcome = site.update()

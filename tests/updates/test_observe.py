@@ -12,7 +12,7 @@ from fleet.testing.clock import ManualClock
 from fleet.testing.engine import MemoryEngine
 from fleet.updates.images import KnownImages
 from fleet.updates.known import KnownDigests
-from fleet.updates.observe import observe, snapshot_hash
+from fleet.updates.observe import needs_of, observe, snapshot_hash
 
 DIGEST = Digest.of(b"app")
 
@@ -140,3 +140,16 @@ def test_a_damaged_memory_knows_nothing(tmp_path: Path) -> None:
     for file in tmp_path.iterdir():
         file.write_text("{")
     assert memory.get("sha256:1") == {}
+
+
+def test_needs_are_those_of_other_containers_alone() -> None:
+    """Engines leave out, or say null, where there is nothing."""
+    host = {"NetworkMode": "bridge", "PidMode": "host", "IpcMode": None, "VolumesFrom": None, "Links": None}
+    assert needs_of({"HostConfig": host}, {}) == ()
+    host = {
+        "NetworkMode": "container:abc",
+        "VolumesFrom": ["data:ro"],
+        "Links": ["/db:sql"],
+        "IpcMode": "container:abc",
+    }
+    assert needs_of({"HostConfig": host}, {"abc": "vpn"}) == ("network:vpn", "ipc:vpn", "volumes:data", "link:db")

@@ -27,6 +27,7 @@ FREE: dict[str, Shape] = {
         body={"HostConfig": {"PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": ""}]}}}, policy=POLICY
     ),
     "a volume that it reads": Shape(body={"HostConfig": {"Binds": ["named:/named:ro"]}}, policy=POLICY),
+    "no word about ports": Shape(body={"HostConfig": {"PortBindings": None}}, policy=POLICY),
     "by the label alone": Shape(body=START_FIRST),
 }
 FIXED: dict[str, tuple[Shape, str]] = {

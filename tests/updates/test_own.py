@@ -168,6 +168,12 @@ def test_nobody_stops_himself_from_within(kid: bool, tmp_path: Path, monkeypatch
     assert site.engine.running()["web"] == site.before
 
 
+def test_who_is_not_the_agent_and_lends_it_nothing_is_updated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = Site(tmp_path, Shape(body=restart("always"), kids={"kid": lives_in("Network", "web")}))
+    monkeypatch.setattr(prepare, "own_id", lambda: site.engine.running()["bystander"]["Id"])
+    assert site.update().result is Result.UPDATED
+
+
 def test_a_damaged_order_is_none(scene: Scene) -> None:
     scene.own.hand_over(scene.engine, scene.order)
     (scene.own.folder / "order.json").write_text(json.dumps({"command": 1}))
