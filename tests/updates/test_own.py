@@ -21,8 +21,8 @@ NAME = "web.fleet-stand-in"
 class Scene:
     """A host whose container ``web`` is the agent, with its state in a folder that is mounted."""
 
-    def __init__(self, folder: Path, *, mounted: bool = True) -> None:
-        binds = [f"{folder}:{folder}", "/run/engine.sock:/run/engine.sock"] if mounted else []
+    def __init__(self, folder: Path, *, mounted: str = "rw") -> None:
+        binds = [f"{folder}:{folder}:{mounted}", "/run/engine.sock:/run/engine.sock"] if mounted else []
         host = {"HostConfig": restart("always")["HostConfig"] | {"Binds": binds, "NetworkMode": "host"}}
         self.site = site = Site(
             folder / "site", Shape(body=host | {"Healthcheck": {"Test": ["CMD", "fleet", "healthcheck"]}})
@@ -133,8 +133,10 @@ def test_one_of_an_earlier_update_is_put_away(scene: Scene) -> None:
     assert scene.engine.running()[NAME]["Config"]["Labels"][STAND_IN_LABEL] == str(UPDATE)
 
 
-def test_an_agent_whose_state_is_in_no_volume_is_left_alone(tmp_path: Path) -> None:
-    scene = Scene(tmp_path, mounted=False)
+@pytest.mark.parametrize("mounted", ["", "ro"])
+def test_an_agent_whose_state_is_in_no_volume_is_left_alone(mounted: str, tmp_path: Path) -> None:
+    """Nor one that it may only read."""
+    scene = Scene(tmp_path, mounted=mounted)
     with pytest.raises(Refused, match="is in no volume"):
         scene.own.hand_over(scene.engine, scene.order)
     assert scene.own.pending() is None

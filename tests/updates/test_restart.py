@@ -45,3 +45,13 @@ def test_what_somebody_stopped_meanwhile_stays_stopped(engine: MemoryEngine, tmp
     restarts.carry_out(engine)
     assert "web" not in engine.running()
     assert restarts.due() == ()
+
+
+def test_the_beginning_of_anothers_id_is_nobodys_name(engine: MemoryEngine, tmp_path: Path) -> None:
+    """The engine finds a container by that as well."""
+    found = engine.running()["web"]
+    restarts = Restarts(tmp_path / "restarts")
+    restarts.add([found["Id"][:12]])
+    restarts.carry_out(engine)
+    assert engine.running()["web"] == found
+    assert restarts.due() == ()
