@@ -6,12 +6,13 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from fleet.api.problems import MEDIA_TYPE, Problem, make_problem, problem_of
 from fleet.errors import AuthNeeded, FleetError, Refused
 from fleet.history import audit
 from fleet.web.callers import Caller, Forbidden
+from fleet.web.pages.shell import told, wants_page
 
 log = logging.getLogger(__name__)
 
@@ -72,20 +73,21 @@ def _unusable(_request: Request, error: Exception) -> JSONResponse:
     return _answer(make_problem("bad-input", 422, f"cannot use {place or 'the request'}: {why}"))
 
 
-def _of_http(request: Request, error: Exception) -> JSONResponse:
+def _of_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == 404 and wants_page(request):
+        return told(request, make_problem("not-found", 404, f"cannot find the page {request.url.path[:200]}"))
     if error.status_code == 404:
         return _answer(make_problem("not-found", 404, f"cannot find {request.url.path[:200]}; see the API's document"))
     detail = f"cannot do that: {error.detail}"
     return _answer(make_problem("bad-input", error.status_code, detail), dict(error.headers or {}))
 
 
-def _unexpected(request: Request, error: Exception) -> JSONResponse:
+def _unexpected(request: Request, error: Exception) -> Response:
     # Starlette raises the error again after this answer, and the server logs it with its trace.
     log.error("request failed", extra={"path": request.url.path, "error": type(error).__name__})
-    return _answer(
-        make_problem("failed", 500, "cannot answer: something went wrong here; see the log of the web process")
-    )
+    problem = make_problem("failed", 500, "cannot answer: something went wrong here; see the log of the web process")
+    return told(request, problem) if wants_page(request) else _answer(problem)
 
 
 def _answer(problem: Problem, headers: dict[str, str] | None = None) -> JSONResponse:

@@ -1,6 +1,7 @@
 """What a browser is shown: pages over what the API answers, the login's cookie, and nothing that runs."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -164,6 +165,41 @@ class TestPages:
         answer = http.get("/hosts/nobody")
         assert answer.status_code == 404
         assert "cannot find" in answer.text and answer.headers["content-type"].startswith("text/html")
+
+    def test_a_browser_reads_a_page_also_of_what_nobody_foresaw(
+        self, http: TestClient, browser: TestClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """And what speaks to the API reads JSON, whatever it takes besides."""
+        html = {"Accept": "text/html,*/*;q=0.8"}
+        answer = http.get("/nowhere", headers=html)
+        assert (answer.status_code, "cannot find the page /nowhere" in answer.text) == (404, True)
+        assert "<nav" in answer.text and "script" not in answer.headers["content-security-policy"]
+        for path in (f"{API}/nowhere", "/nowhere"):
+            given = html if path.startswith(API) else {}
+            assert http.get(path, headers=given).headers["content-type"] == "application/problem+json"
+        enter(browser, token_of(http))
+        monkeypatch.setattr("fleet.web.hosts.list_hosts", lambda *_: 1 / 0)
+        answer = browser.get("/hosts", headers=html)
+        assert (answer.status_code, "see the log of the web process" in answer.text) == (500, True)
+        assert answer.headers["content-type"].startswith("text/html") and "ZeroDivision" not in answer.text
+
+    def test_a_container_that_runs_is_shown_as_good_and_a_rollout_that_runs_is_not_over(self) -> None:
+        """One word, two things: green says that nobody need look."""
+        shown = _templates().get_template("parts.html").module
+        kinds = {
+            state: re.search(r"chip (\w+)", shown.running(replace(nginx(), state=state))).group(1)  # type: ignore[attr-defined, union-attr]
+            for state in ("running", "exited", "restarting", "dead")
+        }
+        assert kinds == {"running": "good", "exited": "care", "restarting": "care", "dead": "bad"}
+        assert "chip bad" in shown.running(nginx(health="unhealthy"))  # type: ignore[attr-defined]
+        assert "chip care" in shown.state("running")  # type: ignore[attr-defined]
+
+    def test_the_overview_says_how_many_hosts_are_not_online(
+        self, http: TestClient, web1: ScriptedHost, centre: Centre
+    ) -> None:
+        centre.add_host("web-2")
+        words = " ".join(_Markup(http.get("/").text).words.split())
+        assert "1 of 2 hosts online, 1 new" in words
 
     def test_an_empty_fleet_says_how_to_begin(self, http: TestClient) -> None:
         assert "fleet host add NAME" in http.get("/").text

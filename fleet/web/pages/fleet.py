@@ -1,5 +1,6 @@
 """What there is and what goes on, in a browser: the overview, hosts, rollouts, mirrors, schedules."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -42,6 +43,7 @@ def overview(request: Request, centre: ThisCentre, visitor: Visitor) -> Response
         needs=conditions.active(centre.db),
         hosts=known,
         online=sum(host.state == "online" for host in known),
+        others=sorted(Counter(host.state for host in known if host.state != "online").items()),
         rollouts=latest,
         outcomes=history.list_history(centre, visitor, HistoryQuery(limit=LATEST)).outcomes,
     )

@@ -19,7 +19,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from fleet.api import words
-from fleet.api.problems import problem_of
+from fleet.api.form import PREFIX
+from fleet.api.problems import Problem, problem_of
 from fleet.errors import AuthNeeded, BadInput, FleetError
 from fleet.web.callers import Forbidden
 
@@ -83,7 +84,16 @@ def to_login(request: Request) -> RedirectResponse:
 
 def wrong(request: Request, error: FleetError) -> HTMLResponse:
     """Return the page that says what cannot be done."""
-    problem = problem_of(error)
+    return told(request, problem_of(error))
+
+
+def wants_page(request: Request) -> bool:
+    """Tell whether a browser asks, and not for what the API answers."""
+    return not request.url.path.startswith(PREFIX) and "text/html" in request.headers.get("accept", "")
+
+
+def told(request: Request, problem: Problem) -> HTMLResponse:
+    """Return *problem* as a page."""
     return render(request, "wrong.html", status=problem.status, title=problem.title, detail=problem.detail)
 
 
