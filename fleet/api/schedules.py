@@ -35,6 +35,26 @@ class Schedule(Part):
     """When the latest of them was due."""
 
 
+class ScheduleRun(Part):
+    """One time at which a schedule will run."""
+
+    schedule: str
+    """Its name."""
+    action: ScheduleAction
+    at: datetime
+    zone: str
+    local: str
+    """What the clocks of its zone show then, with their offset."""
+    note: str = ""
+    """What a change of clocks does to it; empty: nothing."""
+
+
+class ScheduleRuns(Answer):
+    """The next runs of one schedule or of all, soonest first."""
+
+    runs: tuple[ScheduleRun, ...]
+
+
 class ScheduleAnswer(Answer):
     """One schedule, in words and with its next runs."""
 
@@ -42,6 +62,10 @@ class ScheduleAnswer(Answer):
     explained: str = ""
     """The cron expression in words."""
     next_runs: tuple[datetime, ...] = ()
+    runs: tuple[ScheduleRun, ...] = ()
+    """The same runs, with what the clocks of its zone show then."""
+    clock_notes: tuple[str, ...] = ()
+    """What changes of clocks do to its runs within a year."""
 
 
 class Schedules(Answer):
@@ -67,6 +91,16 @@ class CreateSchedule(Request):
 
 
 class ChangeSchedule(Request):
-    """Let it run, or not."""
+    """Change what is given, and leave the rest."""
 
-    enabled: bool
+    enabled: bool | None = None
+    cron: str | None = Field(default=None, min_length=1, max_length=120)
+    zone: str | None = Field(default=None, min_length=1, max_length=80)
+    action: ScheduleAction | None = None
+    selector: Selector | None = None
+    """What it shall choose in place of all that it chose; an empty one is everything."""
+    spec_text: str | None = Field(default=None, max_length=1_000_000)
+    """The spec of its rollouts, as people write it; empty: none any more."""
+    spec_name: str = Field(default="the rollout's spec", max_length=300)
+    late_ms: int | None = Field(default=None, ge=0, le=366 * 86_400_000)
+    """How late a run may begin; 0: however late."""

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, case, delete, func, insert, literal, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from fleet.errors import BadInput, Refused
@@ -50,6 +50,21 @@ class ScheduleRow:
     """How many runs never began."""
     last_missed_at: datetime | None = None
     """When the latest of them was due."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleChange:
+    """What of a schedule shall be otherwise; None leaves it as it is."""
+
+    cron: str | None = None
+    zone: str | None = None
+    action: ScheduleAction | None = None
+    selector: Selector | None = None
+    spec: RolloutSpec | None = None
+    without_spec: bool = False
+    """Whether it shall have no spec any more."""
+    late: timedelta | None = None
+    """Nothing at all: however late."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,10 +139,41 @@ def enable_schedule(db: Database, name_or_id: str | UUID, *, enabled: bool, by: 
     with db.writing() as connection:
         found = _find(connection, name_or_id, lock=True)
         now = db.moment(connection)
-        values: dict[str, Any] = {"enabled": enabled, "leased_until": None}
+        values: dict[str, Any] = {"enabled": enabled}
         if enabled and not found["enabled"]:
+            values["leased_until"] = None
             values["next_run_at"] = next_run(found["cron"], found["zone"], now)
         return _change(connection, found, values, now, "schedule resume" if enabled else "schedule pause", by, door)
+
+
+def change_schedule(db: Database, name_or_id: str | UUID, change: ScheduleChange, *, by: str, door: str) -> ScheduleRow:
+    """Change a schedule; a run that is under way ends as it was. Raises NotFound, and BadInput for a cron or zone."""
+    with db.writing() as connection:
+        found = _find(connection, name_or_id, lock=True)
+        now = db.moment(connection)
+        values = _changed(change)
+        cron, zone = values.get("cron", found["cron"]), values.get("zone", found["zone"])
+        details = {key: value for key, value in values.items() if key != "spec"} | (
+            {"spec": values["spec"] is not None} if "spec" in values else {}
+        )
+        if (cron, zone) != (found["cron"], found["zone"]):
+            # Who runs it now has read the old times: the lease is taken away, so that they say nothing of the next run.
+            values |= {"next_run_at": next_run(cron, zone, now), "leased_until": None}
+        if not values:
+            return _read(found)
+        return _change(connection, found, values, now, "schedule edit", by, door, details)
+
+
+def _changed(change: ScheduleChange) -> dict[str, Any]:
+    """Return the columns that a change writes."""
+    values: dict[str, Any] = {"cron": change.cron, "zone": change.zone, "action": change.action}
+    values["selector"] = None if change.selector is None else change.selector.document()
+    values = {name: value for name, value in values.items() if value is not None}
+    if change.spec is not None or change.without_spec:
+        values["spec"] = None if change.spec is None else change.spec.document()
+    if change.late is not None:
+        values["late_ms"] = round(change.late.total_seconds() * 1000) or None
+    return values
 
 
 def delete_schedule(db: Database, name_or_id: str | UUID, *, by: str, door: str) -> None:
@@ -173,10 +219,13 @@ def ran(
     """Write down what came of a run, and when the next one is; None: never, until it is resumed.
 
     *missed* are the times at which a run was due and never began, in order; *began* is False where this one is among
-    them.
+    them. Where the schedule's times were changed meanwhile, its next run stays as they say.
     """
     with db.writing() as connection:
-        values: dict[str, Any] = {"last_result": prose(result), "leased_until": None, "next_run_at": next_run_at}
+        following = case(
+            (table.c.leased_until.is_(None), table.c.next_run_at), else_=literal(next_run_at, table.c.next_run_at.type)
+        )
+        values: dict[str, Any] = {"last_result": prose(result), "leased_until": None, "next_run_at": following}
         values |= {"last_run_at": db.moment(connection)} if began else {}
         if missed:
             values |= {"missed": func.coalesce(table.c.missed, 0) + len(missed), "last_missed_at": missed[-1]}
@@ -184,10 +233,17 @@ def ran(
 
 
 def _change(
-    connection: Connection, found: RowMapping, values: dict[str, Any], now: datetime, action: str, by: str, door: str
+    connection: Connection,
+    found: RowMapping,
+    values: dict[str, Any],
+    now: datetime,
+    action: str,
+    by: str,
+    door: str,
+    details: dict[str, Any] | None = None,
 ) -> ScheduleRow:
     connection.execute(update(table).where(table.c.id == found["id"]).values(values))
-    _note(connection, now, found["name"], action, by, door, {})
+    _note(connection, now, found["name"], action, by, door, details or {})
     return _read(find(connection, table, found["id"], what="schedule"))
 
 

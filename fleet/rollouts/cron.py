@@ -1,6 +1,6 @@
 """When a schedule runs: cron expressions in a time zone, right over the changes of daylight saving."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from cronsim import CronSim, CronSimError
 
@@ -19,6 +19,16 @@ def next_run(cron: str, zone: str, after: datetime) -> datetime:
         if (instant := at.astimezone(UTC)) > after:
             return instant
     raise BadInput(_bad(cron, "it never fires"))
+
+
+def names(cron: str, on_the_wall: datetime) -> bool:
+    """Tell whether *cron* names the time that a clock shows (a datetime without a zone, in full minutes)."""
+    return next(_simulated(cron, on_the_wall - timedelta(minutes=1))) == on_the_wall
+
+
+def named_after(cron: str, on_the_wall: datetime) -> datetime:
+    """Return the first time strictly after *on_the_wall* that *cron* names, as if no clock were ever changed."""
+    return next(_simulated(cron, on_the_wall))
 
 
 def check_cron(cron: str, zone: str) -> None:

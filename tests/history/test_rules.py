@@ -8,7 +8,7 @@ from fleet.errors import BadInput, NotFound, Refused
 from fleet.history import audit, hosts, policies, schedules, tokens
 from fleet.history.database import Database
 from fleet.history.pages import PageRequest
-from fleet.history.schedules import ScheduleRow
+from fleet.history.schedules import ScheduleChange, ScheduleRow
 from fleet.history.words import PolicyKind, ScheduleAction, Scope
 from fleet.rollouts.selector import Selector
 from fleet.rollouts.spec import RolloutSpec
@@ -119,6 +119,25 @@ def test_a_paused_schedule_is_not_due_and_does_not_catch_up(db: Database, clock:
     assert schedules.claim_due(db, clock.now()) == []
     schedules.run_schedule_now(db, "nightly", **BY)
     assert len(schedules.claim_due(db, clock.now())) == 1
+
+
+def test_a_run_under_way_does_not_bring_back_times_that_were_changed_meanwhile(db: Database, clock: HeldClock) -> None:
+    _schedule(db)
+    clock.move(hours=14)
+    (due,) = schedules.claim_due(db, clock.now())
+    edited = schedules.change_schedule(db, "nightly", ScheduleChange(cron="15 5 * * *"), **BY)
+    schedules.ran(db, due.schedule.id, "nothing to do", clock.now() + timedelta(hours=24))
+    row = schedules.schedule(db, "nightly")
+    assert (row.last_result, row.next_run_at) == ("nothing to do", edited.next_run_at)
+    assert schedules.claim_due(db, clock.now()) == []
+
+
+def test_resuming_what_is_not_paused_lets_nobody_run_it_twice(db: Database, clock: HeldClock) -> None:
+    _schedule(db)
+    clock.move(hours=14)
+    assert len(schedules.claim_due(db, clock.now())) == 1
+    schedules.enable_schedule(db, "nightly", enabled=True, **BY)
+    assert schedules.claim_due(db, clock.now()) == []
 
 
 def test_a_schedule_that_cannot_be_is_refused_and_changes_nothing(db: Database) -> None:
