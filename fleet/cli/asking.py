@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta, tzinfo
 import click
 
 from fleet.cli.console import say
-from fleet.cli.listing import Listing
+from fleet.cli.session import Leaf
 
 
-class Asking(Listing):
+class Asking(Leaf):
     """A command that takes a query: a term with a minus is no option."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -67,3 +67,9 @@ def understood(words: tuple[str, ...]) -> str | None:
     now, here = datetime.now(UTC), ThisMachine()
     terms = (replace(t, when=localized(t.when, now, here)) if t.when else t for t in query.terms)
     return str(replace(query, terms=tuple(terms))) or None
+
+
+def instant(text: str) -> str:
+    """Return a time as the server shall read it: local ones as instants."""
+    query = understood((f"since:{text}",)) if text else None
+    return query.removeprefix("since:") if query else ""

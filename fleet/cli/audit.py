@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fleet.cli.console import Column, print_answer, say
-from fleet.cli.listing import Listing, print_items
+from fleet.cli.console import Column, print_answer
+from fleet.cli.listing import Listing, print_items, say_more
 from fleet.cli.session import Session, pass_session
 from fleet.cli.words import NOTHING, moment
 
@@ -34,13 +34,14 @@ _COLUMNS = (
 @pass_session
 def audit(session: Session, who: str, subject: str, action: str, limit: int, page: str) -> None:
     """List who did what, through which door, newest first."""
+    from fleet.api.questions import Act
+
     with session.client() as client:
         answer = client.audit(who=who, subject=subject, action=action, limit=limit, page=page)
     if print_answer(session, answer):
         return
-    print_items(session, _COLUMNS, answer.acts, _cells, "nobody did anything that fits")
-    if answer.next_page:
-        say(f"there is more; go on with: --page {answer.next_page}")
+    print_items(session, _COLUMNS, answer.acts, _cells, "nobody did anything that fits", fields=Act)
+    say_more(answer.next_page)
 
 
 def _cells(act: "Act") -> tuple[str, ...]:

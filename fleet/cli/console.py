@@ -10,7 +10,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import click
@@ -63,6 +63,12 @@ class Column:
     """The width down to which its cells are shortened before another column is given up."""
     brief: Callable[[str], str] | None = None
     """What a cell is cut down to where the terminal has not room for all."""
+    by: Callable[[Any], Any] | None = None
+    """What it is sorted by, of what the row is about; None: by its cells."""
+
+    def always(self) -> "Column":
+        """Return the column as one that is shown however narrow the terminal is."""
+        return replace(self, rank=0)
 
 
 def colourful(session: Session, stream: TextIO) -> bool:
@@ -115,7 +121,7 @@ def print_table(session: Session, columns: Sequence[Column], rows: Iterable[Sequ
     if sys.stdout.isatty():
         _print_fitted(session, columns, cells)
     else:
-        print_plain(columns, cells)
+        print_plain(columns, cells, headers=not session.no_headers)
 
 
 def clean(text: str) -> str:
@@ -190,7 +196,9 @@ def _print_fitted(session: Session, columns: Sequence[Column], rows: Sequence[Se
     width = max(NARROWEST, shutil.get_terminal_size((80, 24)).columns)
     rows = in_brief(columns, rows, width)
     widths = fitting(columns, rows, width)
-    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    table = Table(
+        box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold", show_header=not session.no_headers
+    )
     for i in widths:
         justify: Literal["left", "right"] = "right" if columns[i].right else "left"
         table.add_column(columns[i].title, justify=justify, no_wrap=True, overflow="ellipsis")
@@ -201,10 +209,10 @@ def _print_fitted(session: Session, columns: Sequence[Column], rows: Sequence[Se
     console.print(table)
 
 
-def print_plain(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+def print_plain(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, headers: bool = True) -> None:
     """Print every column in full, whatever listens."""
     rows = [[clean(cell) for cell in row] for row in rows]
-    lines = [[c.title for c in columns], *rows]
+    lines = [[c.title for c in columns], *rows] if headers else rows
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
     for line in lines:
         padded = (cell.rjust(w) if c.right else cell.ljust(w) for cell, w, c in zip(line, widths, columns, strict=True))

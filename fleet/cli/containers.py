@@ -1,15 +1,19 @@
 """``fleet ps`` and ``fleet outdated``: what runs where, and what its tag has moved past."""
 
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import click
 
-from fleet.cli.console import Column, none_of, print_answer, print_table, say, working
+from fleet.cli import completing
+from fleet.cli.console import Column, none_of, print_answer, say, working
+from fleet.cli.listing import NamedListing, print_items
 from fleet.cli.select import selecting
-from fleet.cli.session import Leaf, Session, pass_session
+from fleet.cli.session import TABLE, Session, pass_session
 from fleet.cli.words import NOTHING, ago, change, familiar, short_digest
 
 if TYPE_CHECKING:
+    from fleet.api.containers import Container, Freshness
     from fleet.api.selectors import Selector
 
 _PS = (
@@ -19,7 +23,7 @@ _PS = (
     Column("STATE"),
     Column("DIGEST", 2),
     Column("PLATFORM", 4),
-    Column("SEEN", 3),
+    Column("SEEN", 3, by=attrgetter("seen_at")),
 )
 _OUTDATED = (
     Column("HOST"),
@@ -27,63 +31,83 @@ _OUTDATED = (
     Column("STATUS"),
     Column("IMAGE", 1),
     Column("DIGEST", 2),
-    Column("CHECKED", 3),
+    Column("CHECKED", 3, by=attrgetter("resolved_at")),
     Column("REASON", 4),
 )
 
 
-@click.command(cls=Leaf)
-@click.argument("patterns", nargs=-1, metavar="[HOST]...")
+@click.command(cls=NamedListing)
+@click.argument("patterns", nargs=-1, metavar="[HOST]...", shell_complete=completing.hosts)
 @selecting
 @pass_session
 def ps(session: Session, patterns: tuple[str, ...], selector: "Selector") -> None:
-    """List the containers of all hosts, or of those whose name fits HOST."""
+    """List the containers of all hosts, or of those whose name fits HOST. With -q: host and container, for fleet update."""
+    from fleet.api.containers import Container
+
     selector = selector.model_copy(update={"hosts": (*selector.hosts, *patterns)})
     with session.client() as client:
         answer = client.containers(selector)
     if print_answer(session, answer):
         return
-    rows = [
-        (
-            c.host,
-            c.name,
-            c.reference,
-            c.health if c.health == "unhealthy" else c.state or NOTHING,
-            short_digest(c.digests[0]) if c.digests else NOTHING,
-            c.platform or NOTHING,
-            ago(c.seen_at),
-        )
-        for c in answer.containers
-    ]
-    print_table(session, _PS, rows, none_of(selector))
+    print_items(
+        session,
+        _PS,
+        answer.containers,
+        _container,
+        none_of(selector),
+        fields=Container,
+        name=lambda c: f"{c.host} {c.name}",
+    )
 
 
-@click.command(cls=Leaf)
+@click.command(cls=NamedListing)
 @selecting
 @click.option("--check", is_flag=True, help="Ask the registries now, instead of taking the last check.")
 @pass_session
 def outdated(session: Session, selector: "Selector", check: bool) -> None:
-    """List the containers whose tag has moved on, or of which that is not known."""
+    """List the containers whose tag has moved on, or of which that is not known. With -q: host and container, as ps."""
+    from fleet.api.containers import Freshness
+
     with session.client() as client, working(session, "asking the registries" if check else "looking"):
         answer = client.outdated(selector, check=check)
     if print_answer(session, answer):
         return
-    rows = [
-        (
-            c.host,
-            c.container,
-            c.status,
-            familiar(c.image),
-            change(c.old_digest, c.new_digest),
-            ago(c.resolved_at),
-            c.reason or NOTHING,
-        )
-        for c in answer.containers
-    ]
     empty = f"nothing is outdated; {_current(answer.current)}" if answer.current else none_of(selector)
-    print_table(session, _OUTDATED, rows, empty)
-    if rows:
+    print_items(
+        session,
+        _OUTDATED,
+        answer.containers,
+        _freshness,
+        empty,
+        fields=Freshness,
+        name=lambda c: f"{c.host} {c.container}",
+    )
+    if answer.containers and session.output == TABLE and not session.quiet:
         say(f"{_current(answer.current)}; see what an update would do with: fleet plan")
+
+
+def _container(c: "Container") -> tuple[str, ...]:
+    return (
+        c.host,
+        c.name,
+        c.reference,
+        c.health if c.health == "unhealthy" else c.state or NOTHING,
+        short_digest(c.digests[0]) if c.digests else NOTHING,
+        c.platform or NOTHING,
+        ago(c.seen_at),
+    )
+
+
+def _freshness(c: "Freshness") -> tuple[str, ...]:
+    return (
+        c.host,
+        c.container,
+        c.status,
+        familiar(c.image),
+        change(c.old_digest, c.new_digest),
+        ago(c.resolved_at),
+        c.reason or NOTHING,
+    )
 
 
 def _current(count: int) -> str:

@@ -3,14 +3,19 @@
 import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import click
 
-from fleet.cli.console import Column, clean, paint, print_json, print_table, say
-from fleet.cli.session import Branch, Session, pass_session
-from fleet.cli.words import NOTHING, Duration, moment, short_id, size
+from fleet.cli.console import Column, clean, paint, print_json, say
+from fleet.cli.listing import Listing, NamedListing, print_items
+from fleet.cli.session import TABLE, Branch, Session, pass_session
+from fleet.cli.sure import unasked
+from fleet.cli.words import Duration, moment, short_id, size
 from fleet.errors import FleetError, Refused
 
 if TYPE_CHECKING:
@@ -19,9 +24,18 @@ if TYPE_CHECKING:
     from fleet.history.database import Database
     from fleet.history.garbage import GarbageRow
 
-_STATS = (Column("TABLE"), Column("ROWS", right=True), Column("BYTES", right=True))
+_STATS = (Column("TABLE"), Column("ROWS", right=True), Column("BYTES", right=True, by=itemgetter("bytes")))
 _CHECKS = (Column("RESULT"), Column("CHECK"), Column("WHAT"))
-_GARBAGE = (Column("ID"), Column("WHEN"), Column("HOST"), Column("SIZE", 1, right=True), Column("REASON"))
+_GARBAGE = (
+    Column("ID"),
+    Column("WHEN"),
+    Column("HOST"),
+    Column("SIZE", 1, right=True, by=itemgetter("size_bytes")),
+    Column("REASON"),
+)
+
+_FIELDS = ("id", "host", "reason", "raw", "size_bytes", "received_at")
+"""What is said of a message that was refused."""
 
 
 @click.group(cls=Branch)
@@ -56,7 +70,7 @@ def current(session: Session) -> None:
         click.echo("the database has the shape of this program")
 
 
-@db.command("check")
+@db.command("check", cls=Listing)
 @pass_session
 def check(session: Session) -> None:
     """Look whether the database is whole; exit 1 where it is not. Reads all of an SQLite file."""
@@ -64,18 +78,18 @@ def check(session: Session) -> None:
 
     with _opened() as database:
         found = looking.check(database)
+    checks = [{"name": c.name, "ok": c.ok, "text": c.text} for c in found]
     if session.json:
-        print_json({"schema": "v1", "checks": [{"name": c.name, "ok": c.ok, "text": c.text} for c in found]})
+        print_json({"schema": "v1", "checks": checks})
     else:
-        rows = [("PASS" if c.ok else "FAIL", c.name, c.text) for c in found]
-        print_table(session, _CHECKS, rows, "")
+        print_items(session, _CHECKS, checks, _check, "", fields=("name", "ok", "text"))
     if not all(c.ok for c in found):
         raise FleetError(
             "cannot vouch for the database: see what failed above; a backup is restored by: fleet db restore"
         )
 
 
-@db.command("stats")
+@db.command("stats", cls=Listing)
 @pass_session
 def stats(session: Session) -> None:
     """Show rows and bytes by table; on PostgreSQL the rows are the server's estimate."""
@@ -85,12 +99,15 @@ def stats(session: Session) -> None:
     with _opened() as database:
         require_head(database)
         found, whole = looking.stats(database), looking.whole_bytes(database)
+    tables = [{"table": t.table, "rows": t.rows, "bytes": t.bytes} for t in found]
     if session.json:
-        tables = [{"table": t.table, "rows": t.rows, "bytes": t.bytes} for t in found]
         print_json({"schema": "v1", "tables": tables, "bytes": whole})
         return
-    rows = [(t.table, str(t.rows), size(t.bytes)) for t in found if t.rows]
-    print_table(session, _STATS, [*rows, ("all", NOTHING, size(whole))], "")
+    filled = [table for table in tables if table["rows"]]
+    none = "every table is empty"
+    print_items(session, _STATS, filled, _table, none, fields=("table", "rows", "bytes"))
+    if session.output == TABLE:
+        click.echo(f"all: {size(whole)}")
 
 
 @db.command("backup")
@@ -136,7 +153,7 @@ def restore(session: Session, file: Path) -> None:
     type=Duration(),
     help="Also give up updates, pulls and commands asked longer ago, such as 730d; by default they are kept for ever.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@unasked
 @pass_session
 def prune(session: Session, keep: "timedelta | None", yes: bool) -> None:
     """Delete what is not kept for ever, as the planner does each day. The audit always stays."""
@@ -159,7 +176,7 @@ def prune(session: Session, keep: "timedelta | None", yes: bool) -> None:
         click.echo(f"gone: {told}" if told else "nothing was too old")
 
 
-@db.command("garbage")
+@db.command("garbage", cls=NamedListing)
 @click.argument("id", required=False)
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many.")
 @pass_session
@@ -173,13 +190,26 @@ def garbage(session: Session, id: str | None, limit: int) -> None:
             _show_garbage(session, refused.one_garbage(database, id))
             return
         found = refused.garbage(database, PageRequest(limit=limit)).items
+    documents = [_garbage_document(row) for row in found]
     if session.json:
-        print_json({"schema": "v1", "refused": [_garbage_document(row) for row in found]})
+        print_json({"schema": "v1", "refused": documents})
         return
-    rows = [
-        (short_id(g.id), moment(g.received_at), g.host or "not proved", size(g.size_bytes), g.reason) for g in found
-    ]
-    print_table(session, _GARBAGE, rows, "nothing was refused")
+    print_items(
+        session, _GARBAGE, documents, _garbage_cells, "nothing was refused", fields=_FIELDS, name=itemgetter("id")
+    )
+
+
+def _check(check: dict[str, Any]) -> tuple[str, ...]:
+    return "PASS" if check["ok"] else "FAIL", check["name"], check["text"]
+
+
+def _table(table: dict[str, Any]) -> tuple[str, ...]:
+    return table["table"], str(table["rows"]), size(table["bytes"])
+
+
+def _garbage_cells(g: dict[str, Any]) -> tuple[str, ...]:
+    received = moment(datetime.fromisoformat(g["received_at"]))
+    return short_id(UUID(g["id"])), received, g["host"] or "not proved", size(g["size_bytes"]), g["reason"]
 
 
 def _show_garbage(session: Session, row: "GarbageRow") -> None:

@@ -1,16 +1,17 @@
 """``fleet history``: what was updated, when, by whom, through which mirror, and what came of it."""
 
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.exceptions import NoSuchCommand
 
-from fleet.cli import questions
+from fleet.cli import completing, figures, questions
 from fleet.cli.asking import Asking, is_term, understood
 from fleet.cli.building import build
-from fleet.cli.console import Column, clean, paint, print_answer, print_json, print_table, say
-from fleet.cli.listing import Listing, print_items, print_one
+from fleet.cli.console import Column, clean, paint, print_answer, print_json, print_table
+from fleet.cli.listing import Formed, NamedListing, print_items, print_one, say_more
 from fleet.cli.session import CSV, JSONL, Branch, Session, pass_session
 from fleet.cli.words import (
     NOTHING,
@@ -41,7 +42,7 @@ _COLUMNS = (
     Column("DIGEST", 2, least=12, brief=brief_change),
     Column("MIRROR", 1, least=12, brief=place_of),
     Column("IMAGE", 3),
-    Column("DOWN", 4, right=True),
+    Column("DOWN", 4, right=True, by=attrgetter("downtime_ms")),
     Column("BY", 5),
     Column("REASON", 6),
 )
@@ -84,18 +85,22 @@ def history() -> None:
     """Ask what was updated, when, and through which mirror. Without a command: ls."""
 
 
-@history.command("ls", cls=Asking)
+class _Outcomes(Asking, NamedListing):
+    """The list that takes a query, and names what it finds."""
+
+
+@history.command("ls", cls=_Outcomes)
 @click.argument("query", nargs=-1)
 @click.option("--since", type=Moment(), help="Not before: 2h (ago), 2026-11-25, or RFC 3339.")
 @click.option("--until", type=Moment(), help="Not after.")
-@click.option("--host", metavar="NAME", help="On this host.")
+@click.option("--host", metavar="NAME", shell_complete=completing.hosts, help="On this host.")
 @click.option("--image", metavar="REF", help="Of this image, with or without its tag.")
-@click.option("--container", metavar="NAME", help="Of this container.")
+@click.option("--container", metavar="NAME", shell_complete=completing.containers, help="Of this container.")
 @click.option("--digest", metavar="DIGEST", help="From or to this digest.")
 @click.option("--mirror", metavar="URL", help="Served by this mirror.")
 @click.option("--outcome", type=click.Choice(RESULTS), help="With this result.")
 @click.option("--by", metavar="WHO", help="Asked by this person, schedule or rollout.")
-@click.option("--rollout", metavar="ID", help="Of this rollout.")
+@click.option("--rollout", metavar="ID", shell_complete=completing.rollouts, help="Of this rollout.")
 @click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="How many.")
 @click.option("--all", "everything", is_flag=True, help="All that fit, for -o jsonl or -o csv.")
 @click.option("--page", metavar="CURSOR", help="Go on where the page before ended.")
@@ -106,10 +111,12 @@ def ls(session: Session, /, query: tuple[str, ...], everything: bool, **given: A
     QUERY is made of host: image: container: digest: mirror: outcome: rollout: by: since: until: and of text; a comma
     means or, a minus means not: 'image:nginx -outcome:updated since:2d[Europe/Paris] "port is taken"'.
     """
-    from fleet.api.history import LARGEST_PAGE, HistoryQuery
+    from fleet.api.history import LARGEST_PAGE, HistoryQuery, OutcomeRow
 
     if everything and session.output not in (JSONL, CSV):
         raise BadInput("cannot print everything in this form; add -o jsonl or -o csv, which write it as it comes")
+    if everything and session.sort:
+        raise BadInput("cannot sort what is printed as it comes; leave out --all or --sort")
     if everything:
         given["limit"] = LARGEST_PAGE
     asked = build(HistoryQuery, q=understood(query), **given)
@@ -119,9 +126,10 @@ def ls(session: Session, /, query: tuple[str, ...], everything: bool, **given: A
             found = [outcome.model_dump(mode="json") for outcome in outcomes]
             print_json({"schema": "v1", "outcomes": found, "next_page": outcomes.next_page})
             return
-        print_items(session, _COLUMNS, outcomes, _cells, "nothing in the history fits")
-    if outcomes.next_page and not everything:
-        say(f"there is more; go on with: --page {outcomes.next_page}")
+        none = "nothing in the history fits"
+        print_items(session, _COLUMNS, outcomes, _cells, none, fields=OutcomeRow, name=lambda o: o.id.hex)
+    if not everything:
+        say_more(outcomes.next_page)
 
 
 class Outcomes:
@@ -165,7 +173,7 @@ def _cells(o: "OutcomeRow") -> tuple[str, ...]:
     )
 
 
-@history.command("show", cls=Listing)
+@history.command("show", cls=Formed)
 @click.argument("id")
 @pass_session
 def show(session: Session, id: str) -> None:
@@ -246,6 +254,6 @@ def _remarks(attempt: "PullAttempt") -> str:
 history.add_command(questions.who_runs)
 history.add_command(questions.changes)
 history.add_command(questions.chain)
-history.add_command(questions.mirrors)
-history.add_command(questions.durations)
-history.add_command(questions.compared)
+history.add_command(figures.mirrors)
+history.add_command(figures.durations)
+history.add_command(figures.compared)

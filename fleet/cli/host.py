@@ -1,13 +1,17 @@
 """``fleet host``: the machines of the fleet."""
 
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from fleet.cli import completing
 from fleet.cli.building import build
-from fleet.cli.console import Column, clean, paint, print_answer, print_json, print_table, say
+from fleet.cli.console import Column, clean, paint, print_answer, print_json, say
+from fleet.cli.listing import NamedListing, print_items
 from fleet.cli.session import Branch, Session, pass_session
+from fleet.cli.sure import unasked
 from fleet.cli.words import NOTHING, ago, moment, pairs, read_pairs
 from fleet.errors import BadInput, Refused
 
@@ -17,7 +21,7 @@ if TYPE_CHECKING:
 _COLUMNS = (
     Column("NAME"),
     Column("STATE"),
-    Column("SEEN"),
+    Column("SEEN", by=attrgetter("last_seen_at")),
     Column("LABELS", 3),
     Column("AGENT", 2),
     Column("ENGINE", 1),
@@ -53,7 +57,7 @@ def add(session: Session, name: str, labels: tuple[str, ...], out: str | None, f
 
 
 @host.command("rejoin")
-@click.argument("name")
+@click.argument("name", shell_complete=completing.hosts)
 @click.option("--out", type=click.Path(), help="Where to write the join file; - is stdout. Default: NAME.join here.")
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 @pass_session
@@ -71,12 +75,13 @@ def rejoin(session: Session, name: str, out: str | None, force: bool) -> None:
     _print_joining(session, added, text, path, f"host {added.host.name} has a new key, the old one is void")
 
 
-@host.command("ls")
+@host.command("ls", cls=NamedListing)
 @click.option("--label", "labels", multiple=True, metavar="K=V", help="Hosts that have the label.")
-@click.argument("patterns", nargs=-1)
+@click.argument("patterns", nargs=-1, shell_complete=completing.hosts)
 @pass_session
 def ls(session: Session, labels: tuple[str, ...], patterns: tuple[str, ...]) -> None:
     """List the hosts, or those whose name fits one of PATTERNS."""
+    from fleet.api.hosts import Host
     from fleet.api.selectors import Selector
 
     selector = build(Selector, hosts=patterns, labels=read_pairs(labels))
@@ -84,27 +89,28 @@ def ls(session: Session, labels: tuple[str, ...], patterns: tuple[str, ...]) -> 
         answer = client.hosts(selector)
     if print_answer(session, answer):
         return
-    rows = [
-        (
-            h.name,
-            "refused" if h.refused else h.state,
-            ago(h.last_seen_at),
-            pairs(h.labels),
-            h.agent_version or NOTHING,
-            h.engine_version or NOTHING,
-            _platform(h),
-            str(len(h.problems)) if h.problems else NOTHING,
-        )
-        for h in answer.hosts
-    ]
-    print_table(session, _COLUMNS, rows, _NO_FIT if patterns or labels else _NONE)
+    none = _NO_FIT if patterns or labels else _NONE
+    print_items(session, _COLUMNS, answer.hosts, _cells, none, fields=Host, name=lambda h: h.name)
     for h in answer.hosts:
         if h.refused:
             say(clean(h.refused))
 
 
+def _cells(h: "Host") -> tuple[str, ...]:
+    return (
+        h.name,
+        "refused" if h.refused else h.state,
+        ago(h.last_seen_at),
+        pairs(h.labels),
+        h.agent_version or NOTHING,
+        h.engine_version or NOTHING,
+        _platform(h),
+        str(len(h.problems)) if h.problems else NOTHING,
+    )
+
+
 @host.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=completing.hosts)
 @pass_session
 def show(session: Session, name: str) -> None:
     """Show what is known of a host: its engine, problems and mirrors."""
@@ -137,7 +143,7 @@ def show(session: Session, name: str) -> None:
 
 
 @host.command("rename")
-@click.argument("name")
+@click.argument("name", shell_complete=completing.hosts)
 @click.argument("new_name")
 @pass_session
 def rename(session: Session, name: str, new_name: str) -> None:
@@ -151,7 +157,7 @@ def rename(session: Session, name: str, new_name: str) -> None:
 
 
 @host.command("label")
-@click.argument("name")
+@click.argument("name", shell_complete=completing.hosts)
 @click.argument("labels", nargs=-1, metavar="[K=V]...")
 @pass_session
 def label(session: Session, name: str, labels: tuple[str, ...]) -> None:
@@ -165,8 +171,8 @@ def label(session: Session, name: str, labels: tuple[str, ...]) -> None:
 
 
 @host.command("rm")
-@click.argument("name")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.argument("name", shell_complete=completing.hosts)
+@unasked
 @pass_session
 def rm(session: Session, name: str, yes: bool) -> None:
     """Remove a host: its agent is cut off, its containers run on, its history stays."""

@@ -44,12 +44,15 @@ COMMANDS = {
     "import": Lazy("fleet.cli.importing:importing", "Take over what Watchtower was told.", SET),
     "token": Lazy("fleet.cli.token:token", "Make and revoke tokens of the API.", SET),
     "completion": Lazy("fleet.cli.about:completion", "Print the completion script of a shell.", SET),
+    "api": Lazy("fleet.cli.api:api", "Send a request to the API, and print what it answers.", SET),
     "up": Lazy("fleet.cli.up:up", "Run centre and agent together on this machine.", RUN),
     "controller": Lazy("fleet.cli.controller:controller", "Run the processes of the centre.", RUN),
     "agent": Lazy("fleet.cli.agent:agent", "Run the agent of this host.", RUN),
     "init": Lazy("fleet.cli.init:init", "Make certificates and passwords for a centre with servers of its own.", RUN),
+    "config": Lazy("fleet.cli.config:config", "Show and check the settings of this machine's centre or agent.", RUN),
     "db": Lazy("fleet.cli.db:db", "Look after the database: shape, backups, what is kept.", RUN),
     "healthcheck": Lazy("fleet.cli.about:healthcheck", "Exit 0 only when the server answers.", RUN),
+    "help": Lazy("fleet.cli.helping:help_", "Tell of a topic, or of a command.", RUN),
     "version": Lazy("fleet.cli.about:version", "Print the version.", RUN),
 }
 """Every command, where it is, and its help: ``fleet --help`` loads none of them."""
@@ -58,7 +61,8 @@ EXIT_CODES = """\b
 Exit codes: 0 done or nothing to do; 1 error; 2 usage; 3 finished, but
 some hosts failed or were rolled back; 4 credentials needed; 5 not found;
 6 refused; 7 timed out, the work goes on; 8 server unreachable; 10 changes
-pending (plan --exit-code)."""
+pending (plan --exit-code). More: fleet help environment, exit-codes,
+formatting, selectors, queries."""
 
 INTERRUPTED = 130
 

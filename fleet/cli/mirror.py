@@ -1,18 +1,22 @@
 """``fleet mirror``: which mirrors there are, and which way an image would take."""
 
 import sys
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import click
 
-from fleet.cli.console import Column, clean, paint, print_answer, print_table, say, working
-from fleet.cli.session import Branch, Session, pass_session
+from fleet.cli import completing
+from fleet.cli.console import Column, clean, paint, print_answer, say, working
+from fleet.cli.listing import Listing, print_items
+from fleet.cli.session import TABLE, Branch, Session, pass_session
 from fleet.cli.words import NOTHING, seconds, short_digest, size
 from fleet.rollouts.naming import named
 
 if TYPE_CHECKING:
-    from fleet.api.mirrors import RouteStop
-    from fleet.api.questions import Compared, ComparedAnswer
+    from fleet.api.mirrors import MirrorEntry, RouteStop
+    from fleet.api.probes import AuditFinding, ProbeEntry
+    from fleet.api.questions import Compared, ComparedAnswer, MirrorDay
 
 _COLUMNS = (
     Column("HOST"),
@@ -31,7 +35,7 @@ _PROBES = (
     Column("MIRROR"),
     Column("STATE"),
     Column("TOOK"),
-    Column("SPEED", 2),
+    Column("SPEED", 2, by=attrgetter("bytes_per_s")),
     Column("TLS UNTIL", 2),
     Column("WHY", 1),
 )
@@ -43,8 +47,8 @@ _DAYS = (
     Column("SERVED", right=True),
     Column("FAILURES", right=True),
     Column("FALLBACKS", 1, right=True),
-    Column("BYTES", right=True),
-    Column("TIME", 2, right=True),
+    Column("BYTES", right=True, by=attrgetter("bytes")),
+    Column("TIME", 2, right=True, by=attrgetter("duration_ms")),
 )
 
 
@@ -53,40 +57,46 @@ def mirror() -> None:
     """Look at mirrors and at the route of an image."""
 
 
-@mirror.command("ls")
-@click.option("--host", metavar="NAME", help="Of this host alone, with policy.")
+@mirror.command("ls", cls=Listing)
+@click.option("--host", metavar="NAME", shell_complete=completing.hosts, help="Of this host alone, with policy.")
 @pass_session
 def ls(session: Session, host: str | None) -> None:
     """List the mirror rules of policy and of every host's own files."""
+    from fleet.api.mirrors import MirrorEntry
+
     with session.client() as client:
         answer = client.mirrors(host)
     if print_answer(session, answer):
         return
-    rows = [
-        (
-            m.host or "(policy)",
-            m.for_registry,
-            m.endpoint,
-            m.provenance.value,
-            m.where or NOTHING,
-            "unchecked" if m.insecure else "checked" if m.endpoint.startswith("https") else "none",
-            m.auth,
-            m.proxy or NOTHING,
-        )
-        for m in answer.mirrors
-    ]
     if answer.tier:
-        click.echo(f"{clean(host or '')} got its last image by the way {answer.tier}")
+        say(f"{clean(host or '')} got its last image by the way {answer.tier}")
     if answer.fastest_on:
-        click.echo(
-            f"the fastest mirror is asked first on {clean(named(answer.fastest_on))}; see: fleet mirror explain IMAGE"
-        )
-    print_table(session, _COLUMNS, rows, "no mirrors; write some into the policy with: fleet policy apply -f FILE")
+        say(f"the fastest mirror is asked first on {clean(named(answer.fastest_on))}; see: fleet mirror explain IMAGE")
+    none = "no mirrors; write some into the policy with: fleet policy apply -f FILE"
+    print_items(session, _COLUMNS, answer.mirrors, _rule, none, fields=MirrorEntry)
+
+
+def _rule(m: "MirrorEntry") -> tuple[str, ...]:
+    return (
+        m.host or "(policy)",
+        m.for_registry,
+        m.endpoint,
+        m.provenance.value,
+        m.where or NOTHING,
+        "unchecked" if m.insecure else "checked" if m.endpoint.startswith("https") else "none",
+        m.auth,
+        m.proxy or NOTHING,
+    )
 
 
 @mirror.command("explain")
-@click.argument("image")
-@click.option("--host", metavar="NAME", help="On this host; by default on every host that runs the image.")
+@click.argument("image", shell_complete=completing.images)
+@click.option(
+    "--host",
+    metavar="NAME",
+    shell_complete=completing.hosts,
+    help="On this host; by default on every host that runs the image.",
+)
 @click.option(
     "--ask",
     is_flag=True,
@@ -142,34 +152,22 @@ def _stop(stop: "RouteStop") -> str:
     return clean(f"{stop.endpoint}  {' '.join(filter(None, words))}")
 
 
-@mirror.command("test")
-@click.argument("host", required=False, default="")
+@mirror.command("test", cls=Listing)
+@click.argument("host", required=False, default="", shell_complete=completing.hosts)
 @pass_session
 @click.pass_context
 def test(ctx: click.Context, session: Session, host: str) -> None:
     """Let HOST, or every host, look at its mirrors now. Exit 1 where one is not well, 7 where a host did not answer."""
-    from fleet.api.probes import TestMirrors
+    from fleet.api.probes import ProbeEntry, TestMirrors
 
     with session.client() as client, working(session, "waiting for the hosts"):
         answer = client.test_mirrors(TestMirrors(host=host))
     if not print_answer(session, answer):
-        rows = [
-            (
-                p.host,
-                p.registry,
-                p.mirror,
-                p.state.value,
-                f"{p.duration_ms} ms",
-                f"{p.bytes_per_s / 1e6:.1f} MB/s" if p.bytes_per_s is not None else NOTHING,
-                f"{p.tls_not_after:%Y-%m-%d}" if p.tls_not_after else NOTHING,
-                p.reason or NOTHING,
-            )
-            for p in answer.probes
-        ]
         # A terminal has no room for reasons in a table, which are what somebody does something by.
-        watched = sys.stdout.isatty()
+        watched = sys.stdout.isatty() and session.output == TABLE and not session.columns
         columns = _PROBES[:-1] if watched else _PROBES
-        print_table(session, columns, [row[: len(columns)] for row in rows], "no mirrors were looked at")
+        none = "no mirrors were looked at"
+        print_items(session, columns, answer.probes, lambda p: _probe(p)[: len(columns)], none, fields=ProbeEntry)
         for p in answer.probes if watched else ():
             if p.reason:
                 click.echo(clean(f"{p.host}: {p.mirror} is {p.state.value}: {p.reason}"))
@@ -181,51 +179,73 @@ def test(ctx: click.Context, session: Session, host: str) -> None:
         ctx.exit(7)
 
 
-@mirror.command("audit")
+def _probe(p: "ProbeEntry") -> tuple[str, ...]:
+    return (
+        p.host,
+        p.registry,
+        p.mirror,
+        p.state.value,
+        f"{p.duration_ms} ms",
+        f"{p.bytes_per_s / 1e6:.1f} MB/s" if p.bytes_per_s is not None else NOTHING,
+        f"{p.tls_not_after:%Y-%m-%d}" if p.tls_not_after else NOTHING,
+        p.reason or NOTHING,
+    )
+
+
+@mirror.command("audit", cls=Listing)
 @pass_session
 @click.pass_context
 def audit(ctx: click.Context, session: Session) -> None:
     """Compare how mirrors are configured and used over the fleet. Exit 1 where something must not stay so."""
+    from fleet.api.probes import AuditFinding
+
     with session.client() as client:
         answer = client.audit_mirrors()
     if not print_answer(session, answer):
-        rows = [("FAIL" if f.failed else "WARN", f.host, f.code, f.text) for f in answer.findings]
-        if rows and sys.stdout.isatty():
-            for grade, host, code, text in rows:
+        # Nor has it for what is wrong.
+        watched = sys.stdout.isatty() and session.output == TABLE and not (session.columns or session.sort)
+        if answer.findings and watched:
+            for grade, host, code, text in map(_finding, answer.findings):
                 click.echo(f"{paint(session, grade)} {clean(f'{host}: {code}: {text}')}")
         else:
             none = f"nothing is wrong with the mirrors of {answer.hosts} host{'s'[: answer.hosts != 1]}"
-            print_table(session, _FINDINGS, rows, none)
+            print_items(session, _FINDINGS, answer.findings, _finding, none, fields=AuditFinding)
     if any(f.failed for f in answer.findings):
         ctx.exit(1)
 
 
-@mirror.command("stats")
+def _finding(f: "AuditFinding") -> tuple[str, ...]:
+    return "FAIL" if f.failed else "WARN", f.host, f.code, f.text
+
+
+@mirror.command("stats", cls=Listing)
 @click.option("--since", default="30d", show_default=True, metavar="WHEN", help="From when on.")
 @pass_session
 def stats(session: Session, since: str) -> None:
     """Tell how each mirror did, day by day."""
+    from fleet.api.questions import MirrorDay
+
     with session.client() as client:
         answer = client.mirror_days(since=since)
-        compared = client.compared() if answer.days and not session.json else None
+        compared = client.compared() if answer.days and session.output == TABLE else None
     if print_answer(session, answer):
         return
-    rows = [
-        (
-            d.day,
-            d.mirror,
-            str(d.pulls),
-            str(d.served),
-            str(d.failures),
-            str(d.fallbacks),
-            size(d.bytes),
-            seconds(d.duration_ms),
-        )
-        for d in answer.days
-    ]
-    print_table(session, _DAYS, rows, f"nothing was pulled (--since {since})")
+    print_items(session, _DAYS, answer.days, _day, f"nothing was pulled (--since {since})", fields=MirrorDay)
     if compared is not None and compared.rows:
         say(f"of the newest pulls, {_worth_of_all(compared)}; see: fleet history compared")
+
+
+def _day(d: "MirrorDay") -> tuple[str, ...]:
+    return (
+        d.day,
+        d.mirror,
+        str(d.pulls),
+        str(d.served),
+        str(d.failures),
+        str(d.fallbacks),
+        size(d.bytes),
+        seconds(d.duration_ms),
+    )
 
 
 def _worth_of_all(compared: "ComparedAnswer") -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fleet.cli import completing
 from fleet.cli.building import build
 from fleet.cli.console import Column, clean, none_of, print_answer, print_table, say, working
 from fleet.cli.foreseen import foreseen_lines
@@ -85,8 +86,8 @@ def apply(ctx: click.Context, plan: str, spec: dict[str, str], detach: bool, tim
 
 
 @click.command(cls=Leaf)
-@click.argument("host")
-@click.argument("container", required=False)
+@click.argument("host", shell_complete=completing.hosts)
+@click.argument("container", required=False, shell_complete=completing.containers)
 @click.option("--check/--no-check", default=True, help="Ask the registries first (default), or take the last check.")
 @waiting
 @click.pass_context

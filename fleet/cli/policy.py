@@ -8,9 +8,11 @@ from typing import Any
 
 import click
 
+from fleet.cli import completing
 from fleet.cli.building import build
 from fleet.cli.console import clean, print_answer, print_json
 from fleet.cli.session import Branch, Session, pass_session
+from fleet.cli.sure import be_sure, unasked
 from fleet.cli.words import moment, read_pairs
 from fleet.errors import BadInput
 
@@ -21,7 +23,12 @@ def policy() -> None:
 
 
 @policy.command("show")
-@click.option("--host", metavar="NAME", help="Also what holds for this host: fleet, then labels, then its own.")
+@click.option(
+    "--host",
+    metavar="NAME",
+    shell_complete=completing.hosts,
+    help="Also what holds for this host: fleet, then labels, then its own.",
+)
 @pass_session
 def show(session: Session, host: str | None) -> None:
     """Show the policies as they were written."""
@@ -42,7 +49,9 @@ def show(session: Session, host: str | None) -> None:
 
 @policy.command("apply")
 @click.option("-f", "--file", "file", required=True, metavar="FILE", help="TOML or JSON; - is stdin.")
-@click.option("--host", metavar="NAME", help="For this host; by default for the whole fleet.")
+@click.option(
+    "--host", metavar="NAME", shell_complete=completing.hosts, help="For this host; by default for the whole fleet."
+)
 @click.option("--label", metavar="K=V", help="For every host that has the label.")
 @pass_session
 def apply(session: Session, file: str, host: str | None, label: str | None) -> None:
@@ -61,11 +70,15 @@ def apply(session: Session, file: str, host: str | None, label: str | None) -> N
 
 
 @policy.command("rm")
-@click.option("--host", metavar="NAME", help="Of this host; by default of the whole fleet.")
+@click.option(
+    "--host", metavar="NAME", shell_complete=completing.hosts, help="Of this host; by default of the whole fleet."
+)
 @click.option("--label", metavar="K=V", help="Of every host that has the label.")
+@unasked
 @pass_session
-def remove(session: Session, host: str | None, label: str | None) -> None:
-    """Take the policy of the fleet, of a label, or of a host away."""
+def remove(session: Session, host: str | None, label: str | None, yes: bool) -> None:
+    """Take the policy of the fleet, of a label, or of a host away. Asks first at a terminal."""
+    be_sure(session, f"take the policy of {clean(host or label or 'the whole fleet')} away", yes)
     _write(session, {}, host, label)
 
 

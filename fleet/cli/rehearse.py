@@ -10,7 +10,7 @@ from fleet.cli.console import Column, clean, paint, print_answer, print_table, s
 from fleet.cli.select import selecting
 from fleet.cli.session import Leaf, Session, pass_session
 from fleet.cli.spec import spec_text
-from fleet.cli.words import NOTHING, Duration, moment
+from fleet.cli.words import NOTHING, Duration, length, moment
 from fleet.errors import BadInput
 from fleet.rollouts.naming import named
 
@@ -130,7 +130,7 @@ def _show(session: Session, answer: "Rehearsal") -> None:
 def _end(answer: "Rehearsal") -> str:
     if answer.ended_at is None:
         return f"it would not end by itself{_held(answer.holds)}"
-    return f"it would end at {moment(answer.ended_at)}, after {_length(answer.ended_at - answer.begin)}"
+    return f"it would end at {moment(answer.ended_at)}, after {length(answer.ended_at - answer.begin)}"
 
 
 def _held(holds: "tuple[object, ...]") -> str:
@@ -144,14 +144,6 @@ def _hosts(names: tuple[str, ...]) -> str:
 
 def _full(most: int, limit: int) -> str:
     return "broken: hosts failed by themselves" if most > limit else "full" if most == limit else ""
-
-
-def _length(length: timedelta) -> str:
-    minutes = round(length.total_seconds() / 60)
-    hours, days = minutes // 60, minutes // 1440
-    if days:
-        return f"{days} d {hours % 24} h"
-    return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min"
 
 
 def _ms(length: timedelta | None) -> int | None:

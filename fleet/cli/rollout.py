@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fleet.cli import completing
 from fleet.cli.building import build
 from fleet.cli.console import Column, clean, paint, print_answer, print_table, say, working
+from fleet.cli.listing import NamedListing, print_items, say_more
 from fleet.cli.plan import ASKING, PLANNING, carry_out
 from fleet.cli.select import selecting
 from fleet.cli.session import Branch, Leaf, Session, pass_session
@@ -17,7 +19,7 @@ from fleet.cli.waiting import follow, follow_back, waiting
 from fleet.cli.words import NOTHING, Duration, moment, short_id
 
 if TYPE_CHECKING:
-    from fleet.api.rollouts import AnswerWave, RolloutAnswer, StopRollout, Wave
+    from fleet.api.rollouts import AnswerWave, Rollout, RolloutAnswer, StopRollout, Wave
     from fleet.api.selectors import Selector
 
 _COLUMNS = (
@@ -48,7 +50,7 @@ def rollout() -> None:
 @selecting
 @speccing
 @click.option("--check/--no-check", default=True, help="Ask the registries first (default), or take the last check.")
-@click.option("--reason", default="", help="Why, for the others.")
+@click.option("-m", "--reason", default="", help="Why, for the others.")
 @waiting
 @click.pass_context
 def start(
@@ -77,32 +79,37 @@ def start(
         ctx.exit(carry_out(session, client, client.apply_plan(plan.id.hex, told), detach, timeout))
 
 
-@rollout.command("ls")
+@rollout.command("ls", cls=NamedListing)
 @click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="How many.")
+@click.option("--page", metavar="CURSOR", default="", help="Go on where the page before ended.")
 @pass_session
-def ls(session: Session, limit: int) -> None:
+def ls(session: Session, limit: int, page: str) -> None:
     """List rollouts, newest first."""
+    from fleet.api.rollouts import Rollout
+
     with session.client() as client:
-        answer = client.rollouts(limit=limit)
+        answer = client.rollouts(limit=limit, page=page)
     if print_answer(session, answer):
         return
-    rows = [
-        (
-            f"#{r.number}",
-            short_id(r.id),
-            r.state.words,
-            " ".join(f"{n} {state.value}" for state, n in r.counts.items() if n) or NOTHING,
-            r.asked_by,
-            moment(r.created_at),
-            moment(r.ended_at),
-        )
-        for r in answer.rollouts
-    ]
-    print_table(session, _COLUMNS, rows, "no rollouts yet; make one with: fleet plan")
+    none = "no rollouts yet; make one with: fleet plan"
+    print_items(session, _COLUMNS, answer.rollouts, _cells, none, fields=Rollout, name=lambda r: str(r.number))
+    say_more(answer.next_page)
+
+
+def _cells(r: "Rollout") -> tuple[str, ...]:
+    return (
+        f"#{r.number}",
+        short_id(r.id),
+        r.state.words,
+        " ".join(f"{n} {state.value}" for state, n in r.counts.items() if n) or NOTHING,
+        r.asked_by,
+        moment(r.created_at),
+        moment(r.ended_at),
+    )
 
 
 @rollout.command("show")
-@click.argument("id")
+@click.argument("id", shell_complete=completing.rollouts)
 @pass_session
 def show(session: Session, id: str) -> None:
     """Show where each host stands in rollout ID."""
@@ -144,7 +151,7 @@ def show(session: Session, id: str) -> None:
 
 
 @rollout.command("watch")
-@click.argument("id")
+@click.argument("id", shell_complete=completing.rollouts)
 @click.option("--timeout", type=Duration(), help="Stop waiting after this time, such as 30m.")
 @click.pass_context
 def watch(ctx: click.Context, id: str, timeout: timedelta | None) -> None:
@@ -156,8 +163,8 @@ def watch(ctx: click.Context, id: str, timeout: timedelta | None) -> None:
 
 
 @rollout.command("pause")
-@click.argument("id")
-@click.option("--reason", default="", help="Why, for the others.")
+@click.argument("id", shell_complete=completing.rollouts)
+@click.option("-m", "--reason", default="", help="Why, for the others.")
 @pass_session
 def pause(session: Session, id: str, reason: str) -> None:
     """Send nothing new for rollout ID until it is resumed."""
@@ -166,7 +173,7 @@ def pause(session: Session, id: str, reason: str) -> None:
 
 
 @rollout.command("resume")
-@click.argument("id")
+@click.argument("id", shell_complete=completing.rollouts)
 @click.option(
     "--hold",
     type=click.Choice(["user", "budget", "mirror_outage", "engine_error"]),
@@ -174,7 +181,7 @@ def pause(session: Session, id: str, reason: str) -> None:
     show_default=True,
     help="Which hold to take away; the others stay.",
 )
-@click.option("--reason", default="", help="Why, for the others.")
+@click.option("-m", "--reason", default="", help="Why, for the others.")
 @pass_session
 def resume(session: Session, id: str, hold: str, reason: str) -> None:
     """Let a paused rollout go on."""
@@ -186,11 +193,11 @@ def resume(session: Session, id: str, hold: str, reason: str) -> None:
 
 def _answering(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give *command* the rollout's id, and the options that say which wave and why."""
-    command = click.option("--reason", default="", help="Why, for the others.")(command)
+    command = click.option("-m", "--reason", default="", help="Why, for the others.")(command)
     command = click.option("--wave", type=click.IntRange(1, 100), help="Which one, from 1; else the one it is about.")(
         command
     )
-    return click.argument("id")(command)
+    return click.argument("id", shell_complete=completing.rollouts)(command)
 
 
 @rollout.command("promote")
@@ -230,8 +237,8 @@ def retry(session: Session, id: str, wave: int | None, reason: str) -> None:
 
 
 @rollout.command("undo")
-@click.argument("id")
-@click.option("--reason", default="", help="Why, for the others.")
+@click.argument("id", shell_complete=completing.rollouts)
+@click.option("-m", "--reason", default="", help="Why, for the others.")
 @waiting
 @click.pass_context
 def undo(ctx: click.Context, id: str, reason: str, detach: bool, timeout: timedelta | None) -> None:
@@ -248,8 +255,8 @@ def undo(ctx: click.Context, id: str, reason: str, detach: bool, timeout: timede
 
 
 @rollout.command("abort")
-@click.argument("id")
-@click.option("--reason", default="", help="Why, for the others.")
+@click.argument("id", shell_complete=completing.rollouts)
+@click.option("-m", "--reason", default="", help="Why, for the others.")
 @pass_session
 def abort(session: Session, id: str, reason: str) -> None:
     """Send nothing new for rollout ID; what is being recreated may end."""

@@ -5,15 +5,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fleet.cli import completing
 from fleet.cli.building import build
-from fleet.cli.console import Column, clean, print_answer, print_table
+from fleet.cli.console import Column, clean, print_answer
+from fleet.cli.listing import Listing, NamedListing, print_items
 from fleet.cli.select import selecting
 from fleet.cli.session import Branch, Session, pass_session
 from fleet.cli.spec import spec_text
-from fleet.cli.words import NOTHING, Duration, chosen, moment
+from fleet.cli.sure import be_sure, unasked
+from fleet.cli.words import NOTHING, Duration, chosen, length, moment
+from fleet.errors import BadInput
 
 if TYPE_CHECKING:
-    from fleet.api.schedules import ScheduleAnswer
+    from fleet.api.schedules import Schedule, ScheduleAnswer, ScheduleRun
     from fleet.api.selectors import Selector
 
 _COLUMNS = (
@@ -25,6 +29,14 @@ _COLUMNS = (
     Column("LAST", 3),
     Column("MISSED", 4, right=True),
     Column("RESULT", 2),
+)
+_RUNS = (
+    Column("WHEN"),
+    Column("LOCAL", 1),
+    Column("ZONE", 2),
+    Column("SCHEDULE"),
+    Column("ACTION", 3),
+    Column("NOTE", 1),
 )
 
 
@@ -63,41 +75,101 @@ def create(
         _show(session, client.create_schedule(request))
 
 
-@schedule.command("ls")
+@schedule.command("ls", cls=NamedListing)
 @pass_session
 def ls(session: Session) -> None:
     """List the schedules."""
+    from fleet.api.schedules import Schedule
+
     with session.client() as client:
         answer = client.schedules()
     if print_answer(session, answer):
         return
-    rows = [
-        (
-            s.name,
-            s.action.value,
-            s.cron,
-            s.zone,
-            moment(s.next_run_at) if s.enabled else "paused",
-            moment(s.last_run_at),
-            str(s.missed),
-            s.last_result or NOTHING,
-        )
-        for s in answer.schedules
-    ]
-    print_table(session, _COLUMNS, rows, "no schedules; make one with: fleet schedule create")
+    none = "no schedules; make one with: fleet schedule create"
+    print_items(session, _COLUMNS, answer.schedules, _cells, none, fields=Schedule, name=lambda s: s.name)
+
+
+def _cells(s: "Schedule") -> tuple[str, ...]:
+    return (
+        s.name,
+        s.action.value,
+        s.cron,
+        s.zone,
+        moment(s.next_run_at) if s.enabled else "paused",
+        moment(s.last_run_at),
+        str(s.missed),
+        s.last_result or NOTHING,
+    )
+
+
+@schedule.command("next", cls=Listing)
+@click.argument("name", required=False, default="", shell_complete=completing.schedules)
+@click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="How many.")
+@pass_session
+def next_(session: Session, name: str, limit: int) -> None:
+    """List the next runs of all schedules, or of NAME: when, by its own clocks, and what a change of clocks does to them."""
+    from fleet.api.schedules import ScheduleRun
+
+    with session.client() as client:
+        answer = client.schedule_runs(name, limit=limit)
+    if not print_answer(session, answer):
+        none = "nothing will run by the clock; see: fleet schedule ls"
+        print_items(session, _RUNS, answer.runs, _run_cells, none, fields=ScheduleRun)
+
+
+def _run_cells(run: "ScheduleRun") -> tuple[str, ...]:
+    return moment(run.at), run.local, run.zone, run.schedule, run.action.value, run.note or NOTHING
+
+
+@schedule.command("edit")
+@click.argument("name", shell_complete=completing.schedules)
+@click.option("--cron", help="Five fields: '0 3 * * 1-5'.")
+@click.option("--zone", help="Time zone, such as Europe/Berlin.")
+@click.option("--action", type=click.Choice(["check", "tell", "apply"]), help="What it does.")
+@click.option("--late", type=Duration(), help="Miss a run that cannot begin within this time; 0s: however late.")
+@click.option("--spec", type=click.Path(), help="A file with the waves and limits of the rollouts; - for stdin.")
+@click.option("--no-spec", is_flag=True, help="No waves and limits of its own any more.")
+@click.option("--everything", is_flag=True, help="Take every container of every host.")
+@selecting
+@pass_session
+def edit(
+    session: Session,
+    /,
+    name: str,
+    late: timedelta | None,
+    spec: str | None,
+    no_spec: bool,
+    everything: bool,
+    selector: "Selector",
+    **given: str | None,
+) -> None:
+    """Change what is given of schedule NAME, and leave the rest. Options that choose hosts and containers replace all of them."""
+    from fleet.api.schedules import ChangeSchedule
+
+    chooses = bool(selector.document())
+    if (no_spec and spec) or (everything and chooses):
+        raise BadInput("cannot both take something away and give it; leave out one of the two options")
+    change: dict[str, object] = {key: value for key, value in given.items() if value is not None}
+    change |= {"late_ms": round(late.total_seconds() * 1000)} if late is not None else {}
+    change |= spec_text(spec) if spec else {"spec_text": ""} if no_spec else {}
+    change |= {"selector": selector} if chooses or everything else {}
+    if not change:
+        raise BadInput("cannot edit a schedule without a change; see: fleet schedule edit --help")
+    with session.client() as client:
+        _show(session, client.change_schedule(name, build(ChangeSchedule, **change)))
 
 
 @schedule.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=completing.schedules)
 @pass_session
 def show(session: Session, name: str) -> None:
-    """Show a schedule in words, with its next three runs."""
+    """Show a schedule in words, with its next three runs, by its own clocks and in UTC."""
     with session.client() as client:
         _show(session, client.schedule(name))
 
 
 @schedule.command("pause")
-@click.argument("name")
+@click.argument("name", shell_complete=completing.schedules)
 @pass_session
 def pause(session: Session, name: str) -> None:
     """Let a schedule not run until it is resumed."""
@@ -105,7 +177,7 @@ def pause(session: Session, name: str) -> None:
 
 
 @schedule.command("resume")
-@click.argument("name")
+@click.argument("name", shell_complete=completing.schedules)
 @pass_session
 def resume(session: Session, name: str) -> None:
     """Let a paused schedule run again."""
@@ -113,10 +185,12 @@ def resume(session: Session, name: str) -> None:
 
 
 @schedule.command("rm")
-@click.argument("name")
+@click.argument("name", shell_complete=completing.schedules)
+@unasked
 @pass_session
-def rm(session: Session, name: str) -> None:
-    """Remove a schedule; what it did stays in the history."""
+def rm(session: Session, name: str, yes: bool) -> None:
+    """Remove a schedule; what it did stays in the history. Asks first at a terminal."""
+    be_sure(session, f"remove the schedule {clean(name)}", yes)
     with session.client() as client:
         answer = client.remove_schedule(name)
     if not print_answer(session, answer):
@@ -124,7 +198,7 @@ def rm(session: Session, name: str) -> None:
 
 
 @schedule.command("run")
-@click.argument("name")
+@click.argument("name", shell_complete=completing.schedules)
 @pass_session
 def run(session: Session, name: str) -> None:
     """Let a schedule run now, as if it were due."""
@@ -148,10 +222,16 @@ def _show(session: Session, answer: "ScheduleAnswer") -> None:
     click.echo(f"schedule {s.name}: {s.action.value}, {clean(answer.explained)} ({s.cron}, {s.zone})")
     if s.selector:
         click.echo(clean(f"  takes {chosen(s.selector)}"))
+    if s.spec is not None:
+        click.echo("  in waves of its own; see: -o json")
+    if s.late_ms is not None:
+        click.echo(f"  begins at most {length(timedelta(milliseconds=s.late_ms))} late")
     if not s.enabled:
         click.echo(f"  paused; let it run again with: fleet schedule resume {s.name}")
-    for at in answer.next_runs:
-        click.echo(f"  next {moment(at)}")
+    for run in answer.runs:
+        click.echo(f"  next {moment(run.at)}" + (f" ({run.local} there)" if s.zone != "UTC" else ""))
+    for note in answer.clock_notes:
+        click.echo(f"  note: {clean(note)}")
     if s.last_run_at:
         click.echo(f"  last {moment(s.last_run_at)}: {clean(s.last_result) or NOTHING}")
     if s.missed:

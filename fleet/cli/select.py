@@ -6,16 +6,38 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fleet.cli import completing
 from fleet.cli.words import read_pairs
 
 if TYPE_CHECKING:
     from fleet.api.selectors import Selector
 
 _OPTIONS = (
-    click.option("--host", "hosts", multiple=True, metavar="PATTERN", help="Hosts by name: web-1, 'web-*'."),
+    click.option(
+        "--host",
+        "hosts",
+        multiple=True,
+        metavar="PATTERN",
+        shell_complete=completing.hosts,
+        help="Hosts by name: web-1, 'web-*'.",
+    ),
     click.option("--label", "labels", multiple=True, metavar="K=V", help="Hosts that have the label."),
-    click.option("--image", "images", multiple=True, metavar="PATTERN", help="Images: nginx, 'ghcr.io/org/*'."),
-    click.option("--container", "containers", multiple=True, metavar="PATTERN", help="Containers by name."),
+    click.option(
+        "--image",
+        "images",
+        multiple=True,
+        metavar="PATTERN",
+        shell_complete=completing.images,
+        help="Images: nginx, 'ghcr.io/org/*'.",
+    ),
+    click.option(
+        "--container",
+        "containers",
+        multiple=True,
+        metavar="PATTERN",
+        shell_complete=completing.containers,
+        help="Containers by name.",
+    ),
 )
 
 

@@ -12,7 +12,7 @@ import click
 from fleet.errors import BadInput
 
 if TYPE_CHECKING:
-    from fleet.client import Client
+    from fleet.client import Client, ServerAddress
 
 F = TypeVar("F", bound=Callable[..., Any])
 TABLE, WIDE, JSON, JSONL, CSV = FORMATS = ("table", "wide", "json", "jsonl", "csv")
@@ -29,6 +29,12 @@ class Session:
     output: str = TABLE
     no_color: bool = False
     no_input: bool = False
+    quiet: bool = False
+    columns: str = ""
+    """Of a list, which of its columns, with commas between; empty: all."""
+    sort: str = ""
+    """By which of them, with a minus before it downwards; empty: as the server says it."""
+    no_headers: bool = False
 
     @property
     def json(self) -> bool:
@@ -37,11 +43,17 @@ class Session:
 
     def client(self) -> "Client":
         """Return a connection to the server; nothing is sent yet."""
-        from fleet.client import Client, ServerAddress
+        from fleet.client.calls import Client
+
+        return Client(self.address())
+
+    def address(self) -> "ServerAddress":
+        """Return where the server is, and with which token; raise BadInput where that cannot be told."""
+        from fleet.client.address import ServerAddress
 
         server, token_file, ca_file = self._found()
         ca = Path(ca_file) if ca_file else None
-        return Client(ServerAddress.parse(server, token=_token(token_file) if token_file else "", ca_file=ca))
+        return ServerAddress.parse(server, token=_token(token_file) if token_file else "", ca_file=ca)
 
     def _found(self) -> tuple[str, str | None, str | None]:
         """Return server, token file and CA file: what was said, else what the settings file says.
@@ -87,6 +99,13 @@ def _token(path: str) -> str:
 def _note(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     if value is not None and value is not False:
         setattr(ctx.ensure_object(Session), str(param.name), value)
+
+
+def noting(*options: click.Option) -> tuple[click.Option, ...]:
+    """Return options whose values the session gets, and not the command."""
+    for option in options:
+        option.expose_value, option.callback, option.is_eager = False, _note, True
+    return options
 
 
 def _options(*, root: bool) -> list[click.Option]:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fleet.cli import completing
 from fleet.cli.building import build
-from fleet.cli.console import Column, clean, print_answer, print_table
+from fleet.cli.console import Column, clean, print_answer
+from fleet.cli.listing import NamedListing, print_items
 from fleet.cli.select import selecting
 from fleet.cli.session import Leaf, Session, pass_session
 from fleet.cli.words import NOTHING, Duration, Moment, chosen, moment, read_pairs, short_digest, short_id
@@ -49,7 +51,14 @@ def _ending(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command(cls=Leaf)
-@click.option("--host", "hosts", multiple=True, metavar="PATTERN", help="Hosts by name; none: the whole fleet.")
+@click.option(
+    "--host",
+    "hosts",
+    multiple=True,
+    metavar="PATTERN",
+    shell_complete=completing.hosts,
+    help="Hosts by name; none: the whole fleet.",
+)
 @click.option("--label", "labels", multiple=True, metavar="K=V", help="Hosts that have the label.")
 @_ending
 @pass_session
@@ -73,7 +82,7 @@ def unfreeze(session: Session, id: str | None) -> None:
 
 
 @click.command(cls=Leaf)
-@click.argument("container", required=False)
+@click.argument("container", required=False, shell_complete=completing.containers)
 @selecting
 @_ending
 @pass_session
@@ -83,7 +92,7 @@ def hold(session: Session, container: str | None, selector: "Selector", more: di
 
 
 @click.command(cls=Leaf)
-@click.argument("container", required=False)
+@click.argument("container", required=False, shell_complete=completing.containers)
 @selecting
 @_ending
 @pass_session
@@ -116,18 +125,21 @@ def unhold(session: Session, id: str) -> None:
         _told(session, client.lift_stop(id).stop, lifted=True)
 
 
-@click.command(cls=Leaf)
+@click.command(cls=NamedListing)
 @pass_session
 def stops(session: Session) -> None:
     """List the freezes, holds, snoozes and skips that hold."""
+    from fleet.api.stops import Stop
+
     with session.client() as client:
         answer = client.stops()
     if not print_answer(session, answer):
-        rows = [
-            (short_id(s.id), s.kind.value, _what(s), moment(s.ends_at), s.created_by, s.reason or NOTHING)
-            for s in answer.stops
-        ]
-        print_table(session, _COLUMNS, rows, "nothing is frozen, held, snoozed or skipped")
+        none = "nothing is frozen, held, snoozed or skipped"
+        print_items(session, _COLUMNS, answer.stops, _cells, none, fields=Stop, name=lambda s: s.id.hex)
+
+
+def _cells(s: "Stop") -> tuple[str, ...]:
+    return short_id(s.id), s.kind.value, _what(s), moment(s.ends_at), s.created_by, s.reason or NOTHING
 
 
 def _create(session: Session, kind: str, selector: "Selector", more: dict[str, Any]) -> None:

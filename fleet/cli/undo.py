@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import click
 
+from fleet.cli import completing
 from fleet.cli.building import build
 from fleet.cli.console import say
 from fleet.cli.plan import carry_out
@@ -13,8 +14,8 @@ from fleet.cli.words import familiar
 
 
 @click.command(cls=Leaf)
-@click.argument("host")
-@click.argument("container")
+@click.argument("host", shell_complete=completing.hosts)
+@click.argument("container", shell_complete=completing.containers)
 @click.option("-m", "--reason", default="", help="Why, for the others.")
 @waiting
 @click.pass_context

@@ -32,6 +32,7 @@ __all__ = [
     "came_to",
     "change",
     "familiar",
+    "length",
     "moment",
     "pairs",
     "place_of",
@@ -61,6 +62,15 @@ def brief_change(text: str) -> str:
 def place_of(url: str) -> str:
     """Return a URL without its scheme."""
     return url.partition("://")[2] or url
+
+
+def length(time: timedelta) -> str:
+    """Return a long time by its two greatest units: ``2 d 3 h``, ``1 h 30 min``, ``5 min``."""
+    minutes = round(time.total_seconds() / 60)
+    hours, days = minutes // 60, minutes // 1440
+    if days:
+        return f"{days} d {hours % 24} h"
+    return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min"
 
 
 def read_pairs(given: tuple[str, ...]) -> dict[str, str]:

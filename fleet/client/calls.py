@@ -17,7 +17,7 @@ from fleet.api.probes import MirrorAudit, Probes, TestMirrors
 from fleet.api.questions import AuditPage, Chain, Changed, ComparedAnswer, DurationsAnswer, MirrorDays, WhoRuns
 from fleet.api.rehearsals import Rehearsal, Rehearse
 from fleet.api.rollouts import AnswerWave, ResumeRollout, RolloutAnswer, Rollouts, StopRollout, Undone
-from fleet.api.schedules import ChangeSchedule, CreateSchedule, ScheduleAnswer, Schedules
+from fleet.api.schedules import ChangeSchedule, CreateSchedule, ScheduleAnswer, ScheduleRuns, Schedules
 from fleet.api.selectors import Selector
 from fleet.api.stops import CreateStop, StopAnswer, Stops
 from fleet.api.tokens import CreateToken, TokenCreated, Tokens
@@ -223,8 +223,12 @@ class Client(Exchange):
         """Let something be done by the clock."""
         return self._send("POST", ScheduleAnswer, "/schedules", request)
 
+    def schedule_runs(self, name: str = "", *, limit: int = 20) -> ScheduleRuns:
+        """Return the next runs of a schedule, or of all, soonest first."""
+        return self._get(ScheduleRuns, "/schedule-runs", _given(schedule=name, limit=limit))
+
     def change_schedule(self, name: str, request: ChangeSchedule) -> ScheduleAnswer:
-        """Let a schedule run, or not."""
+        """Change what is given of a schedule; also let it run, or not."""
         return self._send("PATCH", ScheduleAnswer, f"/schedules/{_part(name)}", request)
 
     def remove_schedule(self, name: str) -> Done:

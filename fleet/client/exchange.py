@@ -49,6 +49,13 @@ class Exchange:
         """Close the connection."""
         self._http.close()
 
+    def call(
+        self, method: str, path: str, query: list[tuple[str, str]], body: bytes | None, *, timeout: float
+    ) -> bytes:
+        """Send any request, and return what the answer holds; raise what the server meant where it is no success."""
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        return self._request(method, path, params=query, content=body, headers=headers, timeout=timeout).content
+
     def _get(
         self,
         kind: type[A],

@@ -270,9 +270,9 @@ class TestLooking:
         )
         web1.say(Probed(request=request, mirrors=(look,)))
         centre.turn()
-        listed = fleet("mirror", "ls").out
-        assert "the fastest mirror is asked first on web-1" in listed
-        assert "http://p.lan:1" in listed
+        listed = fleet("mirror", "ls")
+        assert "the fastest mirror is asked first on web-1" in listed.err
+        assert "http://p.lan:1" in listed.out
         explained = fleet("mirror", "explain", "nginx", "--host", "web-1").out
         assert "web-1, the fastest mirror first:" in explained
         assert "  1 https://harbor.lan  mirror of docker.io (" in explained

