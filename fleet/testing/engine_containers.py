@@ -1,11 +1,10 @@
 """One container of the in-memory engine: its state, and what its inspect says."""
 
-from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from fleet.testing.engine_images import Behaviour
+from fleet.testing.engine_images import Behaviour, as_json
 
 NEVER = "0001-01-01T00:00:00Z"
 SHORT_ID = 12
@@ -96,7 +95,7 @@ class MemoryContainer:
 
     def inspect(self, now: float) -> dict[str, Any]:
         """Return what the engine's API says of it."""
-        return deepcopy(
+        return as_json(
             {
                 "Id": self.id,
                 "Created": _time(self.created_at, 0),

@@ -1,8 +1,8 @@
 """Images of the in-memory engine: names that move from one image to another, and how a container of each behaves."""
 
 import hashlib
+import json
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,7 +48,7 @@ class MemoryImage:
             "Id": self.id,
             "RepoTags": sorted(self.tags),
             "RepoDigests": sorted(self.digests),
-            "Config": deepcopy(self.config),
+            "Config": as_json(self.config),
             "Architecture": self.architecture,
             "Os": "linux",
         }
@@ -65,7 +65,7 @@ class ImageStore:
         """Build an image from what makes it, and let *reference*, which may be empty, name it."""
         name = Reference.parse(reference).with_tag_latest() if reference else None
         seed = repr((sorted(config.items(), key=lambda row: row[0]), behaviour, digest, reference, len(self.images)))
-        image = MemoryImage(id=f"sha256:{_hash(seed)}", config=deepcopy(dict(config)), behaviour=behaviour)
+        image = MemoryImage(id=f"sha256:{_hash(seed)}", config=as_json(dict(config)), behaviour=behaviour)
         self.images[image.id] = image
         if name is not None:
             image.digests.add(f"{name.familiar_name}@{digest or 'sha256:' + _hash(image.id)}")
@@ -119,3 +119,8 @@ class ImageStore:
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def as_json(value: Any) -> Any:
+    """Return *value* as it comes out of an engine: through JSON, so that nothing of it is shared with who is told."""
+    return json.loads(json.dumps(value))

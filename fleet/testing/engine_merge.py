@@ -4,8 +4,9 @@ By the rules of moby's ``daemon/commit.go: merge`` and ``daemon/create.go``.
 """
 
 from collections.abc import Callable, Mapping
-from copy import deepcopy
 from typing import Any
+
+from fleet.testing.engine_images import as_json
 
 _NOT_CONFIG = ("HostConfig", "NetworkingConfig")
 _HOST_DEFAULTS: Mapping[str, Any] = {
@@ -32,7 +33,7 @@ _PROBE = ("Test", "Interval", "Timeout", "StartPeriod", "StartInterval", "Retrie
 
 def merged_config(body: Mapping[str, Any], image: Mapping[str, Any]) -> dict[str, Any]:
     """Return the container's config: what *body* says, and the image's where it says nothing."""
-    config = {key: deepcopy(value) for key, value in body.items() if key not in _NOT_CONFIG}
+    config = {key: as_json(value) for key, value in body.items() if key not in _NOT_CONFIG}
     for field in _UNIONS:
         config[field] = {**(image.get(field) or {}), **(config.get(field) or {})}
     for field in _SCALARS:
@@ -47,7 +48,7 @@ def merged_config(body: Mapping[str, Any], image: Mapping[str, Any]) -> dict[str
 def host_config(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the HostConfig of *body*, with the engine's defaults."""
     given = {key: value for key, value in (body.get("HostConfig") or {}).items() if value is not None}
-    host = deepcopy(dict(_HOST_DEFAULTS)) | deepcopy(given)
+    host = as_json(dict(_HOST_DEFAULTS)) | as_json(given)
     policy = host["RestartPolicy"] or {}
     host["RestartPolicy"] = {
         "Name": policy.get("Name") or "no",
@@ -60,7 +61,7 @@ def mounts(
     config: Mapping[str, Any], host: Mapping[str, Any], lent: list[dict[str, Any]], nameless: Callable[[], str]
 ) -> list[dict[str, Any]]:
     """Return the mounts; *lent* are those of VolumesFrom, *nameless* makes the name of an anonymous volume."""
-    found: dict[str, dict[str, Any]] = {mount["Destination"]: deepcopy(mount) for mount in lent}
+    found: dict[str, dict[str, Any]] = {mount["Destination"]: as_json(mount) for mount in lent}
     for bind in host.get("Binds") or ():
         source, destination, *options = bind.split(":")
         kind = "bind" if source.startswith("/") else "volume"
@@ -94,12 +95,12 @@ def _environment(own: list[str], image: list[str]) -> list[str]:
 def _command(config: dict[str, Any], image: Mapping[str, Any]) -> None:
     entrypoint, command = config.get("Entrypoint"), config.get("Cmd")
     if not entrypoint:
-        command = command or deepcopy(image.get("Cmd"))
-        entrypoint = deepcopy(image.get("Entrypoint")) if entrypoint is None else entrypoint
+        command = command or as_json(image.get("Cmd"))
+        entrypoint = as_json(image.get("Entrypoint")) if entrypoint is None else entrypoint
     config["Entrypoint"] = None if entrypoint == [""] else entrypoint
     config["Cmd"] = command
 
 
 def _probe(own: Mapping[str, Any] | None, image: Mapping[str, Any] | None) -> dict[str, Any]:
     both = [{key: value for key, value in (one or {}).items() if value and key in _PROBE} for one in (image, own)]
-    return deepcopy(both[0] | both[1])
+    return as_json(both[0] | both[1])
