@@ -96,3 +96,9 @@ class ChangeHost(Request):
     name: Name | None = None
     labels: dict[str, str] | None = Field(default=None, max_length=100)
     """All labels that it shall have."""
+    set_labels: dict[str, str] = Field(default_factory=dict, max_length=100)
+    """Labels that it shall have beside those that it has."""
+    drop_labels: tuple[Annotated[str, StringConstraints(min_length=1, max_length=63)], ...] = Field(
+        default=(), max_length=100
+    )
+    """Labels that it shall not have any more, by their names; one that it has not is none."""

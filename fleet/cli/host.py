@@ -159,13 +159,23 @@ def rename(session: Session, name: str, new_name: str) -> None:
 @host.command("label")
 @click.argument("name", shell_complete=completing.hosts)
 @click.argument("labels", nargs=-1, metavar="[K=V]...")
+@click.option("--drop", multiple=True, metavar="K", help="Take this label away; may be repeated.")
+@click.option("--only", is_flag=True, help="These labels and no others.")
 @pass_session
-def label(session: Session, name: str, labels: tuple[str, ...]) -> None:
-    """Give a host these labels, and no others."""
+def label(session: Session, name: str, labels: tuple[str, ...], drop: tuple[str, ...], only: bool) -> None:
+    """Give a host labels beside those that it has, and take some away."""
     from fleet.api.hosts import ChangeHost
 
+    if only and drop:
+        raise BadInput(
+            "cannot drop labels of a host that shall have --only those that are named; leave out one of the two"
+        )
+    if not (labels or drop or only):
+        raise BadInput(f"cannot label {name} with nothing; give K=V, --drop K, or --only to take all labels away")
+    given = read_pairs(labels)
+    change = build(ChangeHost, labels=given) if only else build(ChangeHost, set_labels=given, drop_labels=drop)
     with session.client() as client:
-        answer = client.change_host(name, build(ChangeHost, labels=read_pairs(labels)))
+        answer = client.change_host(name, change)
     if not print_answer(session, answer):
         click.echo(f"host {answer.host.name}: {pairs(answer.host.labels)}")
 

@@ -4,7 +4,7 @@ Where the broker is away, SQL is right all the same, and the reconciler brings t
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from fleet.controller import keys
@@ -106,9 +106,18 @@ def rename_host(db: Database, name_or_id: str, name: str, *, by: str, door: str)
     return hosts.rename_host(db, name_or_id, name=name, by=by, door=door)
 
 
-def label_host(db: Database, name_or_id: str, labels: Mapping[str, str], *, by: str, door: str) -> HostRow:
-    """Replace the labels of a host; raise NotFound."""
-    return hosts.label_host(db, name_or_id, labels=labels, by=by, door=door)
+def label_host(
+    db: Database,
+    name_or_id: str,
+    labels: Mapping[str, str],
+    *,
+    keep: bool = False,
+    drop: Collection[str] = (),
+    by: str,
+    door: str,
+) -> HostRow:
+    """Give a host these labels and no others; with *keep* also those that it has, but for *drop*. Raise NotFound."""
+    return hosts.label_host(db, name_or_id, labels=labels, keep=keep, drop=drop, by=by, door=door)
 
 
 def _check_hash(password_sha256: str) -> None:

@@ -1,7 +1,7 @@
 """The hosts of the fleet: added, named, labelled, removed; their logins and keys."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,6 +26,8 @@ SILENT_AFTER = timedelta(minutes=15)
 """A host that was not heard of for so long counts as silent: three heartbeats missed."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+MOST_LABELS = 100
+"""How many labels a host may have."""
 """What a host and a label may be called."""
 _LONGEST_VALUE = 256
 _PRESENT = table.c.removed_at.is_(None)
@@ -219,13 +221,29 @@ def remove_host(db: Database, name_or_id: str | UUID, *, by: str, door: str) -> 
 def rename_host(db: Database, name_or_id: str | UUID, *, name: str, by: str, door: str) -> HostRow:
     """Give a host another name; raises NotFound, and Refused where the name is taken."""
     _check_name(name)
-    return _change(db, name_or_id, {"name": name}, action="host rename", by=by, door=door)
+    return _change(db, name_or_id, lambda _: {"name": name}, action="host rename", by=by, door=door)
 
 
-def label_host(db: Database, name_or_id: str | UUID, *, labels: Mapping[str, str], by: str, door: str) -> HostRow:
-    """Replace the labels of a host; raises NotFound."""
+def label_host(
+    db: Database,
+    name_or_id: str | UUID,
+    *,
+    labels: Mapping[str, str],
+    keep: bool = False,
+    drop: Collection[str] = (),
+    by: str,
+    door: str,
+) -> HostRow:
+    """Give a host these labels, and no others; with *keep* also those that it has, but for *drop*. Raises NotFound, BadInput."""
     _check_labels(labels)
-    return _change(db, name_or_id, {"labels": dict(labels)}, action="host label", by=by, door=door)
+
+    def all_of(found: RowMapping) -> dict[str, Any]:
+        kept = {key: value for key, value in found["labels"].items() if key not in drop} if keep else {}
+        if len(whole := {**kept, **labels}) > MOST_LABELS:
+            raise BadInput(f"cannot give {found['name']} {len(whole)} labels; {MOST_LABELS} are the most")
+        return {"labels": whole}
+
+    return _change(db, name_or_id, all_of, action="host label", by=by, door=door)
 
 
 def key_owner(db: Database, kid: str) -> tuple[str, str] | None:
@@ -243,8 +261,15 @@ def key_owner(db: Database, kid: str) -> tuple[str, str] | None:
 
 
 def _change(
-    db: Database, name_or_id: str | UUID, values: dict[str, Any], *, action: str, by: str, door: str
+    db: Database,
+    name_or_id: str | UUID,
+    become: Callable[[RowMapping], dict[str, Any]],
+    *,
+    action: str,
+    by: str,
+    door: str,
 ) -> HostRow:
+        values = become(found)
     with db.writing() as connection:
         found = _find(connection, name_or_id, lock=True)
         taken = f"the name {values.get('name')!r} is taken"

@@ -10,6 +10,7 @@ from fleet.controller import inventory
 from fleet.controller.inventory import JoinFacts
 from fleet.controller.plans import check_hosts
 from fleet.controller.routes import host_rules
+from fleet.errors import BadInput
 from fleet.history import hosts
 from fleet.history.hosts import HostRow
 from fleet.history.refusing import refused_hosts
@@ -77,10 +78,17 @@ def show_host(centre: ThisCentre, _: Reader, name: str) -> HostAnswer:
 
 @router.patch("/{name}")
 def change_host(centre: ThisCentre, caller: Admin, name: str, body: ChangeHost) -> HostAnswer:
-    """Rename a host, or replace its labels."""
+    """Rename a host, give and take labels, or replace all of them."""
+    parts = bool(body.set_labels or body.drop_labels)
+    if parts and body.labels is not None:
+        raise BadInput("cannot take all labels and some of them at once; give labels, or set_labels and drop_labels")
     row = hosts.host(centre.db, name)
     if body.labels is not None:
         row = inventory.label_host(centre.db, row.id.hex, body.labels, **caller.by())
+    if parts:
+        row = inventory.label_host(
+            centre.db, row.id.hex, body.set_labels, keep=True, drop=body.drop_labels, **caller.by()
+        )
     if body.name is not None and body.name != row.name:
         row = inventory.rename_host(centre.db, row.id.hex, body.name, **caller.by())
     return _answer(centre, row)

@@ -101,6 +101,33 @@ class TestHost:
         shown = fleet("host", "show", "web-1")
         assert "linux/amd64" in shown.out
 
+    def test_labels_are_given_and_taken_and_the_rest_stays(self, fleet: Fleet, web1: ScriptedHost) -> None:
+        for words, left in (
+            (("env=prod", "site=paris"), "env=prod,site=paris"),
+            (("site=rome", "rack=3"), "env=prod,rack=3,site=rome"),
+            (("ring=1", "--drop", "rack", "--drop", "nothing"), "env=prod,ring=1,site=rome"),
+            (("--drop", "ring"), "env=prod,site=rome"),
+            (("env=test", "--only"), "env=test"),
+            (("--only",), "-"),
+        ):
+            assert fleet("host", "label", "web-1", *words).out == f"host web-1: {left}\n"
+        (act,) = json.loads(fleet("audit", "--limit", "1", "-o", "json").out)["acts"]
+        assert (act["action"], act["details"]) == ("host label", {"labels": {}})
+
+    def test_labels_that_cannot_be_given_change_nothing(self, fleet: Fleet, web1: ScriptedHost) -> None:
+        fleet("host", "label", "web-1", *(f"l{n}=x" for n in range(100)))
+        for words in (
+            (),
+            ("env",),
+            ("l0=y", "--only", "--drop", "l1"),
+            ("one-more=x",),
+            ("timezone=Mars", "--drop", "l1"),
+        ):
+            ran = fleet("host", "label", "web-1", *words)
+            assert (ran.code, ran.out, ran.err.startswith("cannot ")) == (1, "", True), words
+        labels = json.loads(fleet("host", "show", "web-1", "-o", "json").out)["host"]["labels"]
+        assert labels == {f"l{n}": "x" for n in range(100)}
+
     def test_renaming_labelling_and_removing(self, fleet: Fleet, web1: ScriptedHost) -> None:
         assert fleet("host", "rename", "web-1", "web-9").code == 0
         assert "env=prod" in fleet("host", "label", "web-9", "env=prod").out

@@ -53,6 +53,11 @@ class TestHosts:
         found = http.get(f"{API}/hosts", params={"host": "web-*", "label": "env=prod"}).json()["hosts"]
         assert [host["name"] for host in found] == ["web-2"]
 
+    def test_all_labels_and_some_of_them_do_not_go_together(self, http: TestClient, web1: ScriptedHost) -> None:
+        answer = http.patch(f"{API}/hosts/web-1", json={"labels": {"a": "1"}, "drop_labels": ["b"]})
+        assert (answer.status_code, answer.json()["code"]) == (422, "bad-input")
+        assert http.get(f"{API}/hosts/web-1").json()["host"]["labels"] == {}
+
     def test_renaming_keeps_the_id(self, http: TestClient, web1: ScriptedHost) -> None:
         changed = http.patch(f"{API}/hosts/web-1", json={"name": "web-9"}).json()["host"]
         assert (changed["name"], changed["id"].replace("-", "")) == ("web-9", web1.id.hex)
