@@ -26,10 +26,10 @@ SILENT_AFTER = timedelta(minutes=15)
 """A host that was not heard of for so long counts as silent: three heartbeats missed."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-MOST_LABELS = 100
-"""How many labels a host may have."""
 """What a host and a label may be called."""
 _LONGEST_VALUE = 256
+MOST_LABELS = 100
+"""How many labels a host may have."""
 _PRESENT = table.c.removed_at.is_(None)
 
 
