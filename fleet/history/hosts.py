@@ -269,9 +269,9 @@ def _change(
     by: str,
     door: str,
 ) -> HostRow:
-        values = become(found)
     with db.writing() as connection:
         found = _find(connection, name_or_id, lock=True)
+        values = become(found)
         taken = f"the name {values.get('name')!r} is taken"
         _or_refused(connection, update(table).where(table.c.id == found["id"]).values(values), taken)
         now = db.moment(connection)
