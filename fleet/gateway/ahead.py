@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from fleet.gateway.limits import Limits
 from fleet.gateway.sink import SpoolFile
+from fleet.gateway.threads import all_ended
 from fleet.gateway.verdict import SourceFailed, Verdict
 from fleet.mirrors.attempt import AttemptResult
 from fleet.mirrors.source import Source
@@ -73,7 +74,7 @@ Fetcher = Callable[[Source, Stretch], Awaitable[None]]
 
 @dataclass(slots=True, kw_only=True)
 class Ahead:
-    """What is fetched ahead of one blob; belongs to whoever fetches the blob, and ends with ``stop``."""
+    """What is fetched ahead of one blob; belongs to whoever fetches the blob, and ends with ``end``."""
 
     file: SpoolFile
     size: int
@@ -147,11 +148,17 @@ class Ahead:
         """Return what *source* failed by ahead, once, where it would fail by it again."""
         return self._verdicts.pop(source.name, None)
 
-    def stop(self) -> None:
-        """End every request, and begin none."""
+    async def end(self) -> None:
+        """End every request, begin none, and forget what waits for its turn; then nobody here writes into the file."""
         self._stopped = True
-        for task in self._running.values():
+        running = list(self._running.values())
+        for task in running:
             task.cancel()
+        try:
+            # A thread writes on until it hears of this: over bytes that were hashed, or into a file that is closed.
+            await all_ended(running)
+        finally:
+            self.file.forget_ahead()
 
     @property
     def _most_lent(self) -> int:

@@ -81,7 +81,7 @@ class Fetch:
         try:
             await self._rounds()
         finally:
-            self._give_up_ahead()
+            await self._give_up_ahead()
 
     async def _rounds(self) -> None:
         idle = 0
@@ -103,7 +103,7 @@ class Fetch:
         while source := self._next():
             self._tried.add(source.name)
             if self._alone:
-                self._start_anew()
+                await self._start_anew()
             began, before = self.means.clock.monotonic(), self.sink.size
             try:
                 await self._take_to_the_end(source)
@@ -111,15 +111,15 @@ class Fetch:
                     return True
             except SourceFailed as error:
                 in_vain = self._alone or self.sink.size <= before
-                self._blame(source, error.verdict, self.means.clock.monotonic() - began if in_vain else 0.0)
+                await self._blame(source, error.verdict, self.means.clock.monotonic() - began if in_vain else 0.0)
             except OSError:
                 raise
             except Exception as error:
                 # Whatever a source thought of that nobody here did: it costs its own turn, and what it gave.
-                self._start_anew()
+                await self._start_anew()
                 log.exception("answer of a source cannot be understood", extra={"mirror": source.name})
                 reason = f"its answer cannot be understood ({type(error).__name__})"
-                self._blame(source, Verdict(result=AttemptResult.PROTOCOL, reason=reason))
+                await self._blame(source, Verdict(result=AttemptResult.PROTOCOL, reason=reason))
         return False
 
     async def _take_to_the_end(self, source: Source) -> None:
@@ -158,7 +158,12 @@ class Fetch:
         ahead = self._ahead
         if ahead is None or source.name in self._whole_only:
             return taking
-        return replace(taking, until=ahead.turn(self.sink.size), flowing=lambda bytes_s: ahead.flows(source, bytes_s))
+        return replace(
+            taking,
+            until=ahead.turn(self.sink.size),
+            flowing=lambda bytes_s: ahead.flows(source, bytes_s),
+            whole=self._give_up_ahead,
+        )
 
     def _cut(self) -> Ahead | None:
         """Return how this is cut into pieces, None where it is too small for that."""
@@ -192,15 +197,16 @@ class Fetch:
             failed=lambda source, verdict: self.means.ledger.failed(source.name, verdict),
         )
 
-    def _start_anew(self) -> None:
+    async def _start_anew(self) -> None:
         """Forget all bytes; from now on they come in one piece, so that each source answers for its own."""
-        self._give_up_ahead()
+        await self._give_up_ahead()
         self.sink.reset()
 
-    def _give_up_ahead(self) -> None:
-        if self._ahead is not None:
-            self._ahead.stop()
-            self._ahead = None
+    async def _give_up_ahead(self) -> None:
+        """Have nobody write into the file but whoever has the turn, from now on."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            await ahead.end()
 
     def _next(self) -> Source | None:
         """Return the next source to ask in this round."""
@@ -233,7 +239,7 @@ class Fetch:
             self.means.breakers.succeeded(source.name, self.wanted.kind)
             self.means.strangers.served(source, self.wanted.reference)
             return True
-        if self._forget_inherited(source):
+        if await self._forget_inherited(source):
             return False
         if len({segment.source for segment in self.sink.segments}) == 1:
             raise failed(AttemptResult.WRONG_BYTES, "its bytes do not have the digest")
@@ -242,17 +248,17 @@ class Fetch:
         self.means.breakers.released(source.name, self.wanted.kind)
         return False
 
-    def _forget_inherited(self, source: Source) -> bool:
+    async def _forget_inherited(self, source: Source) -> bool:
         """Where wrong bytes hold some of an earlier pull, forget all: the disk may be at fault as well as who gave them."""
         if not isinstance(self.sink, SpoolFile) or not self.sink.inherited:
             return False
         log.warning("bytes of an earlier pull are wrong", extra={"digest": str(self.wanted.digest)})
-        self._start_anew()
+        await self._start_anew()
         self._tried = set()
         self.means.breakers.released(source.name, self.wanted.kind)
         return True
 
-    def _blame(self, source: Source, verdict: Verdict, waited_s: float = 0.0) -> None:
+    async def _blame(self, source: Source, verdict: Verdict, waited_s: float = 0.0) -> None:
         """Take note of a failure, and of what follows from it for this source, for which was *waited_s* in vain."""
         means, name, rest_s = self.means, source.name, verdict.retry_after_s
         means.ledger.failed(name, verdict)
@@ -261,7 +267,7 @@ class Fetch:
         if verdict.result is AttemptResult.NOT_FOUND:
             means.breakers.missing(name, str(self.wanted.digest), verdict.reason)
         if verdict.result is AttemptResult.WRONG_BYTES:
-            self._start_anew()
+            await self._start_anew()
         if not self._may_recover(verdict):
             self._useless[name] = verdict.reason
         fields = {

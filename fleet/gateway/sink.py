@@ -205,6 +205,10 @@ class SpoolFile(_Account):
         if count:
             self._ahead[start] = Segment(source=source, start=start, end=at + count)
 
+    def forget_ahead(self) -> None:
+        """Count nothing that was laid down ahead and whose turn has not come."""
+        self._ahead.clear()
+
     async def absorb(self) -> None:
         """Count what was laid down ahead and whose turn has come."""
         while (segment := self._ahead.pop(self._size, None)) is not None:
@@ -298,7 +302,6 @@ class SpoolFile(_Account):
 
     def close(self) -> None:
         """Close the file, and leave it there; raise OSError where the disk has no room for who gave its bytes."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        if (file := self.let_go()) >= 0:
+            os.close(file)
             self._note(told_apart(self.segments, self._given))

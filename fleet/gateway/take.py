@@ -1,7 +1,7 @@
 """Reads from one source, in one request, what is still missing of one manifest or blob."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,6 +29,14 @@ class Sink(Protocol):
         ...
 
 
+LEAST_PART_BYTES = 1024 * 1024
+"""Who gives less than this of a part that was asked for gives too little for one request."""
+
+
+async def _nothing() -> None:
+    """Do nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taking:
     """One request to one source."""
@@ -45,6 +53,9 @@ class Taking:
     """Whether an answer with other bytes than those asked for is of no use."""
     flowing: Callable[[float], bool] = lambda _: True
     """Told how fast the asked part of a larger whole comes, in bytes a second; returns whether that is enough to know."""
+
+    whole: Callable[[], Awaitable[None]] = _nothing
+    """Awaited where the whole comes in place of the asked part: then nobody else may write what comes after that part."""
 
     async def run(self, another: Callable[[Source], bool]) -> None:
         """Read what is still missing; raise SourceFailed where the source gives less.
@@ -70,10 +81,13 @@ class Taking:
                 wrong = of_answer(answer, offset=offset, ranged="Range" in headers, now=means.clock.now())
                 if wrong := wrong or self._misfit(answer, offset):
                     raise wrong
+                if self.until is not None and answer.status == 200:
+                    await self.whole()
                 chunks = aiter(answer.chunks())
                 chunk = await self._first(answer, chunks, began)
                 gauge = self._gauge(answer, opened, another)
-                await self._read(answer, chunk, chunks, gauge, skip=offset if answer.status == 200 else 0)
+                end, skip = self._end(answer, offset), offset if answer.status == 200 else 0
+                await self._read(answer, chunk, chunks, gauge, end=end, skip=skip)
         except FleetError as error:
             patience = means.limits.patience
             patient = means.clock.monotonic() - began >= 0.9 * min(patience.first_byte_s, patience.silence_s)
@@ -91,15 +105,23 @@ class Taking:
             return {"Via": self.means.via, "Range": f"bytes={offset}-{self.until - 1}"}
         return {"Via": self.means.via, **({"Range": f"bytes={offset}-"} if offset else {})}
 
-    def _end(self, answer: Answer) -> int | None:
-        """Return where the bytes of *answer* end, None where nobody knows."""
-        return self.until if self.until is not None and answer.status == 206 else self.wanted.size
+    def _end(self, answer: Answer, offset: int) -> int | None:
+        """Return where the bytes of *answer* end, None where nobody knows.
+
+        A server may give less than the asked part, from its start on (RFC 9110, 15.3.7), and is asked for the rest then.
+        """
+        if answer.status != 206:
+            return self.wanted.size
+        end = self.until if self.until is not None else self.wanted.size
+        if end is None or answer.length is None or answer.length < LEAST_PART_BYTES:
+            return end
+        return min(end, offset + answer.length)
 
     def _misfit(self, answer: Answer, offset: int) -> SourceFailed | None:
         """Return what is wrong where the announced size cannot be that of the bytes that are missing."""
         if self.exact and answer.status != 206:
             return failed(AttemptResult.PROTOCOL, "it does not give a part of a layer alone", status=answer.status)
-        end = self._end(answer)
+        end = self._end(answer, offset)
         if end is None or answer.length is None:
             return None
         expected = end - (offset if answer.status == 206 else 0)
@@ -112,10 +134,16 @@ class Taking:
         )
 
     async def _read(
-        self, answer: Answer, chunk: bytes, chunks: AsyncIterator[bytes], gauge: Gauge, *, skip: int
+        self,
+        answer: Answer,
+        chunk: bytes,
+        chunks: AsyncIterator[bytes],
+        gauge: Gauge,
+        *,
+        end: int | None,
+        skip: int,
     ) -> None:
         """Take the body's bytes, *chunk* and those after it, but for the first *skip*, as long as they come fast enough."""
-        end = self._end(answer)
         while chunk:
             came = len(chunk)
             chunk, skip = chunk[skip:], max(skip - came, 0)

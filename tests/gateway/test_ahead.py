@@ -2,6 +2,9 @@
 
 import asyncio
 import os
+import sys
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,17 +13,21 @@ from typing import Any
 import pytest
 
 from fleet.clock import SystemClock
+from fleet.gateway import take
 from fleet.gateway.ahead import Ahead, Stretch
 from fleet.gateway.limits import Limits
 from fleet.gateway.server import Gateway
 from fleet.gateway.sink import SpoolFile
 from fleet.images.digest import Digest
+from fleet.mirrors.policy import parse_mirrors
 from fleet.mirrors.source import Endpoint, Role, Source
+from fleet.mirrors.table import MirrorTable
 from fleet.registry.proxies import Proxies
 from fleet.testing.faults import Fault
 from fleet.testing.registry import ScriptedRegistry
 from tests.gateway.docking import PullFailed
 from tests.gateway.harbour import HANGING, PATIENT, Harbour, Logins, served
+from tests.gateway.rude import Asked, rude, sized
 
 PIECE = 128 * 1024
 LAYER = os.urandom(7 * PIECE + 1000)
@@ -153,7 +160,7 @@ def test_others_are_asked_beside_a_connection_that_does_not_fill_the_line(tmp_pa
         ahead.turn(0)
         known = [ahead.flows(SOURCE, bytes_s) for bytes_s in speeds]
         await asyncio.sleep(0)
-        ahead.stop()
+        await ahead.end()
         file.close()
         return known
 
@@ -241,3 +248,76 @@ def test_where_every_source_fails_the_engine_gets_nothing(harbour: Harbour) -> N
     harbour.gateway.end(session)
     assert LAYER not in dock.blobs.values()
     assert session.failure.startswith("cannot get the layer")
+
+
+@pytest.mark.parametrize(
+    "limits", [pytest.param(replace(IN_PIECES, poured_bytes=sys.maxsize), id="hashed as it comes")]
+)
+def test_nobody_writes_ahead_over_what_a_whole_answer_gave(harbour: Harbour) -> None:
+    """A source that ignores ranges gives every byte, also where another one still writes what it was asked for ahead."""
+    beside, given, lied = threading.Event(), threading.Event(), threading.Event()
+
+    def breaks_off_and_lies_later(asked: Asked) -> None:
+        if asked.tail != BIG:
+            return asked.say(sized(asked.content), asked.content)
+        first, _, last = asked.headers["range"].removeprefix("bytes=").partition("-")
+        part = asked.content[int(first) : int(last) + 1]
+        told = f"Content-Range: bytes {first}-{last}/{len(asked.content)}".encode()
+        asked.say(sized(part, told, status=b"206 Partial Content"))
+        if first == "0":
+            asked.say(part[: PIECE // 2])
+            beside.wait(30)
+            return None
+        beside.set()
+        given.wait(30)
+        try:
+            return asked.say(b"x" * len(part))
+        finally:
+            lied.set()
+
+    def ignores_ranges(asked: Asked) -> None:
+        if asked.tail != BIG:
+            return asked.say(sized(asked.content), asked.content)
+        asked.say(sized(asked.content), asked.content[:-1000])
+        given.set()
+        lied.wait(30)
+        # What was sent has to be read, too, where nobody hinders that.
+        time.sleep(0.3)
+        return asked.say(asked.content[-1000:])
+
+    shelf = harbour.origin.shelf
+    with rude(shelf, "org/app", breaks_off_and_lies_later) as one, rude(shelf, "org/app", ignores_ranges) as two:
+        table = MirrorTable.of(parse_mirrors([{"for": "*", "url": each.url} for each in (one, two)]))
+        session = harbour.gateway.open(harbour.reference, harbour.digest, table)
+        dock = harbour.dock(session)
+        dock.pull(session.name, str(harbour.digest))
+        harbour.gateway.end(session)
+        attempts = session.attempts()
+    assert dock.blobs[BIG] == LAYER
+    assert [(a.result, a.bytes > 0) for a in attempts] == [("cut", True), ("served", True), ("unused", False)]
+    assert sum(a.bytes for a in attempts) == sum(map(len, dock.blobs.values()))
+
+
+def test_a_source_that_gives_less_than_the_asked_part_is_asked_for_the_rest(
+    harbour: Harbour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a server may (RFC 9110, 15.3.7)."""
+    monkeypatch.setattr(take, "LEAST_PART_BYTES", 20_000)
+
+    def gives_little(asked: Asked) -> None:
+        if asked.tail != BIG:
+            return asked.say(sized(asked.content), asked.content)
+        first, _, last = asked.headers["range"].removeprefix("bytes=").partition("-")
+        part = asked.content[int(first) : int(last) + 1][:50_000]
+        told = f"Content-Range: bytes {first}-{int(first) + len(part) - 1}/{len(asked.content)}".encode()
+        return asked.say(sized(part, told, status=b"206 Partial Content"), part)
+
+    with rude(harbour.origin.shelf, "org/app", gives_little) as mirror:
+        table = MirrorTable.of(parse_mirrors([{"for": "*", "url": mirror.url}]))
+        session = harbour.gateway.open(harbour.reference, harbour.digest, table)
+        dock = harbour.dock(session)
+        dock.pull(session.name, str(harbour.digest))
+        harbour.gateway.end(session)
+        first, last = session.attempts()
+    assert (first.result, first.failures, last.requests) == ("served", 0, 0)
+    assert first.bytes == sum(map(len, dock.blobs.values()))
