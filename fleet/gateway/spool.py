@@ -48,9 +48,13 @@ class Spool:
         In place, in one write: a new file in place of the old one would have the disk at work for each of hundreds.
         """
         content = json.dumps([asdict(segment) for segment in segments]).encode()
-        account = os.open(
-            self._beside(self.path(digest)), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
-        )
+        try:
+            account = os.open(
+                self._beside(self.path(digest)), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+            )
+        except FileNotFoundError:
+            # Somebody removed the folder: this pull has its file open and goes on, and what would spare the next is gone.
+            return
         try:
             # What stood there before goes under spaces.
             content = content.ljust(os.fstat(account).st_size)
@@ -76,6 +80,7 @@ class Spool:
 
     def make_room(self, sizes: Mapping[Digest, int], busy: Collection[Digest]) -> None:
         """Remove what is left of others, the oldest first, until all of *sizes* have room; raise OSError where they have not."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         needed = sum(max(size - self._there(digest), 0) for digest, size in sizes.items())
         self.trim({*busy, *sizes}, needed)
         free = shutil.disk_usage(self._folder).free
@@ -85,7 +90,7 @@ class Spool:
     def trim(self, busy: Collection[Digest], needed: int = 0) -> None:
         """Remove what nobody of *busy* works on, the oldest first, until the cap and the disk bear *needed* more bytes."""
         working = {self.path(digest) for digest in busy}
-        sizes = {path: path.stat() for path in self._folder.glob(f"*{_BYTES}")}
+        sizes = self._files()
         total = sum(each.st_size for each in sizes.values())
         for path in sorted(sizes.keys() - working, key=lambda path: sizes[path].st_mtime_ns):
             free = shutil.disk_usage(self._folder).free
@@ -97,15 +102,25 @@ class Spool:
 
     def bears(self, needed: int) -> bool:
         """Tell whether *needed* more bytes are below the cap."""
-        return sum(path.stat().st_size for path in self._folder.glob(f"*{_BYTES}")) + needed <= self._cap_bytes
+        return sum(each.st_size for each in self._files().values()) + needed <= self._cap_bytes
 
     def remove(self, digest: Digest) -> None:
         """Give the disk space of *digest* back."""
         self._remove(self.path(digest))
 
     def _there(self, digest: Digest) -> int:
-        path = self.path(digest)
-        return path.stat().st_size if path.exists() else 0
+        try:
+            return self.path(digest).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def _files(self) -> dict[Path, os.stat_result]:
+        """Return the files with bytes; others may remove some meanwhile, as what cleans old files does."""
+        found = {}
+        for path in self._folder.glob(f"*{_BYTES}"):
+            with contextlib.suppress(FileNotFoundError):
+                found[path] = path.stat()
+        return found
 
     def _beside(self, path: Path) -> Path:
         return path.with_suffix(_ACCOUNT)
@@ -114,8 +129,13 @@ class Spool:
         if path.suffix == _ACCOUNT and path.with_suffix(_BYTES).is_file():
             return
         for each in (path, self._beside(path)):
-            with contextlib.suppress(FileNotFoundError):
+            try:
                 shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                # A disk that became read-only must not make a failure of a pull that the engine has ended well.
+                log.warning("cannot remove bytes of an earlier pull", extra={"file": each.name, "reason": str(error)})
 
 
 def _segment(row: Mapping[str, Any]) -> Segment:

@@ -1,7 +1,9 @@
 """What a pull left in the spool spares the next one, whatever ended the first; nothing of it is believed unproved."""
 
 import asyncio
+import errno
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -229,6 +231,51 @@ def test_a_removed_file_is_closed_in_a_thread_and_room_is_counted_once_it_is(tmp
         return [gone, early]
 
     assert asyncio.run(remove()) == [True, False]
+
+
+def test_a_spool_that_somebody_removes_costs_what_it_held_and_no_pull(
+    start: Start, origin: ScriptedRegistry, tmp_path: Path
+) -> None:
+    """As what cleans folders of temporary things does, between two pulls."""
+    gateway = start()
+    harbour(gateway, origin).pull()
+    shutil.rmtree(tmp_path / "spool")
+    dock, _ = harbour(gateway, origin).pull()
+    assert LAYER in dock.blobs.values()
+
+
+def test_a_file_whose_folder_somebody_removes_is_filled_to_its_end(tmp_path: Path) -> None:
+    """Within a pull: its file is open."""
+    spool = Spool(tmp_path / "spool", cap_bytes=1 << 30)
+    file = SpoolFile(BIG, spool.path(BIG), note=lambda segments: spool.note(BIG, segments))
+    file.append(LAYER[:1000], "https://m.example")
+    shutil.rmtree(tmp_path / "spool")
+    file.append(LAYER[1000:], "https://m.example")
+    assert asyncio.run(file.proved())
+    file.close()
+    spool.make_room({BIG: len(LAYER)}, ())
+    assert spool.left(BIG, len(LAYER), {"https://m.example"}) == ()
+
+
+def test_what_others_remove_while_it_is_looked_at_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = Spool(tmp_path, cap_bytes=1000)
+    left(spool, b"whole")
+    there = list(tmp_path.glob("*.part"))
+    monkeypatch.setattr(Path, "glob", lambda *_: [*there, tmp_path / "gone.part"])
+    assert spool.bears(995) and not spool.bears(996)
+    spool.trim(())
+
+
+def test_a_disk_that_became_read_only_fails_no_pull_that_ended_well(
+    start: Start, origin: ScriptedRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    gateway = start()
+    monkeypatch.setattr(Path, "unlink", refuse)
+    dock, attempts = harbour(gateway, origin).pull()
+    assert [a.bytes for a in attempts] == [sum(map(len, dock.blobs.values()))]
 
 
 def test_what_is_above_the_cap_goes_the_oldest_first(tmp_path: Path) -> None:
