@@ -4,10 +4,10 @@ import asyncio
 import http.cookiejar
 import ssl
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx2
 
@@ -18,7 +18,8 @@ from fleet.registry.faults import ExchangeFailed, Failure, printable, redacted
 from fleet.registry.named import NONE, proxy_url
 from fleet.registry.proxies import Proxies
 from fleet.registry.realm import address_of, is_for_machine_alone, is_private_to_machine, same_server
-from fleet.registry.tls import DOCKER_CERTS, client_context
+from fleet.registry.sending import MOST_IDLE, sent
+from fleet.registry.tls import DOCKER_CERTS, Stamp, client_context, stamp_of
 from fleet.registry.wide import WideBackend
 
 CONNECT_S = 3.0
@@ -45,6 +46,23 @@ class Patience:
     silence_s: float = SILENCE_S
 
 
+class _Terms(NamedTuple):
+    """On which terms the connections to one server are made."""
+
+    named: str
+    """Its host and port, as ``certs.d`` names them."""
+    own: bool
+    """Whether it is the address itself."""
+    proxy: str | None
+    files: Stamp = ()
+    """Those by which it is trusted, and what is shown to it."""
+
+
+class _Pool(NamedTuple):
+    terms: _Terms
+    client: httpx2.AsyncClient
+
+
 class Connections:
     """Sends requests for one address, to it and to the servers that it names; belongs to one event loop."""
 
@@ -62,12 +80,14 @@ class Connections:
         self._patience = patience
         self._certs = certs
         self._user_agent = user_agent
-        self._clients: dict[Server, httpx2.AsyncClient] = {}
+        self._pools: dict[Server, _Pool] = {}
         """What was used last stands last."""
+        self._outdated: list[tuple[Server, _Pool]] = []
+        """Those on terms of before, while an answer of theirs is still being read."""
         self._asked: Counter[Server] = Counter()
         """How many requests are on their way to a server and have no answer yet."""
-        self._at_home = False
-        """Whether the address's own host was found on this machine itself."""
+        self._at_home: bool | None = None
+        """Whether the address's own host was met on this machine itself and nowhere else; None: it was not met yet."""
 
     async def send(
         self, method: str, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None
@@ -80,47 +100,66 @@ class Connections:
         self._asked[server] += 1
         try:
             client = await self._client(server, url)
-            request = client.build_request(method, url, headers=dict(headers), data=form)
-            return await client.send(request, stream=True)
+            return await sent(client, method, url, headers, form)
         except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.LocalProtocolError) as error:
             raise RegistryError(f"cannot ask {redacted(url)}: the registry named an unusable URL") from error
         except httpx2.HTTPError as error:
             raise _failed(url, error, by=self._address.proxy if self._is_own(url) else "") from error
-
         finally:
             self._asked[server] -= 1
 
     async def _client(self, server: Server, url: str) -> httpx2.AsyncClient:
-        if server not in self._clients:
-            made = await asyncio.to_thread(self._connect, url)
+        """Return the pool of *server*, made anew where a certificate was renewed since, or an authority put in its place."""
+        terms, pool = self._terms_for(url), self._pools.get(server)
+        if pool is None or pool.terms != terms:
+            made = _Pool(terms, await asyncio.to_thread(self._connect, url, terms))
             # Another task may have made one meanwhile; theirs may be in use, this one is not yet.
-            self._clients.setdefault(server, made)
+            pool = self._pools.get(server)
+            if pool is None or pool.terms != terms:
+                self._outdated += [(server, pool)] if pool is not None else []
+                pool = self._pools[server] = made
+            self._pools[server] = self._pools.pop(server)
             await self._let_go()
-        self._clients[server] = client = self._clients.pop(server)
-        return client
+        else:
+            self._pools[server] = self._pools.pop(server)
+        return pool.client
 
     async def _let_go(self) -> None:
-        """Close what was not used for longest, where servers name ever more others."""
-        for server, client in list(self._clients.items())[:-MOST_SERVERS]:
-            if not self._asked[server] and not _is_busy(client):
-                del self._clients[server], self._asked[server]
-                await client.aclose()
+        """Close what was not used for longest, where servers name ever more others, and what is not up to date any more."""
+        for server, pool in list(self._pools.items())[:-MOST_SERVERS]:
+            if self._pools.get(server) is pool and not self._asked[server] and not _is_busy(pool.client):
+                del self._pools[server], self._asked[server]
+                await pool.client.aclose()
+        outdated, self._outdated = self._outdated, []
+        for server, pool in outdated:
+            # The request that is on its way now has a newer one.
+            if self._asked[server] > 1 or _is_busy(pool.client):
+                self._outdated.append((server, pool))
+            else:
+                await pool.client.aclose()
 
-    def _connect(self, url: str) -> httpx2.AsyncClient:
-        """Make the pool for the server of *url*. Only the address itself is ever let off certificate checks."""
+    def _terms_for(self, url: str) -> "_Terms":
+        """Return by which proxy the server of *url* is reached, and the files by which it is trusted, as they are now."""
         scheme, host, port = origin_of(url)
         own = same_server(url, self._address.ping_url)
         named = self._address.host if own else (host if port == 443 else f"{host}:{port}")
-        insecure = own and self._address.insecure
-        tls, proxy = scheme == "https", self._proxy(url)
+        terms = _Terms(named, own, self._proxy(url))
+        if scheme != "https":
+            return terms
+        ca_file, client, certs = self._address.ca_file, self._shown(terms), self._certs
+        return terms._replace(files=stamp_of(named, ca_file=ca_file, client=client, certs=certs))
+
+    def _connect(self, url: str, terms: "_Terms") -> httpx2.AsyncClient:
+        """Make the pool for the server of *url*."""
+        tls, proxy = origin_of(url)[0] == "https", terms.proxy
         transport = httpx2.AsyncHTTPTransport(
-            verify=self._trust(named, own=own, insecure=insecure) if tls else False,
+            verify=self._trust(terms) if tls else False,
             proxy=proxy,
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=16, keepalive_expiry=IDLE_S),
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=MOST_IDLE, keepalive_expiry=IDLE_S),
             trust_env=False,
         )
         # The library's pool takes a backend, and its transport has no way to hand one on.
-        transport._pool._network_backend = WideBackend() if proxy else WideBackend(self._refusal(url))
+        transport._pool._network_backend = WideBackend() if proxy else WideBackend(self._refusal(url), self._meets(url))
         return httpx2.AsyncClient(
             transport=transport,
             timeout=httpx2.Timeout(self._patience.silence_s, connect=self._patience.connect_s, pool=None),
@@ -153,7 +192,6 @@ class Connections:
 
             def refuses(peer: str) -> bool:
                 address = address_of(peer)
-                self._at_home = address is not None and address.is_loopback
                 return address is not None and address != spelled and is_for_machine_alone(address)
         else:
 
@@ -163,17 +201,36 @@ class Connections:
 
         return refuses
 
-    def _trust(self, named: str, *, own: bool, insecure: bool) -> ssl.SSLContext:
-        """Return whom a connection to *named* trusts; the address's own certificate is shown to itself alone."""
+    def _meets(self, url: str) -> Callable[[str], None]:
+        """Return who is told which address took a connection for *url*.
+
+        Whoever owns a name may let it lead here between two answers, or beside the address that answers: a host is at home
+        where it was met here and nowhere else.
+        """
+
+        def met(peer: str) -> None:
+            address = address_of(peer)
+            self._at_home = self._at_home is not False and address is not None and address.is_loopback
+
+        return met if self._is_own(url) else lambda _: None
+
+    def _trust(self, terms: "_Terms") -> ssl.SSLContext:
+        """Return whom a connection trusts. Only the address itself is ever let off certificate checks."""
+        address, client = self._address, self._shown(terms)
+        insecure = terms.own and address.insecure
+        return client_context(terms.named, ca_file=address.ca_file, client=client, insecure=insecure, certs=self._certs)
+
+    def _shown(self, terms: "_Terms") -> tuple[str, str] | None:
+        """Return the address's own certificate and key, which are shown to itself alone."""
         address = self._address
-        shown = (address.client_cert, address.client_key) if own and address.client_cert else None
-        return client_context(named, ca_file=address.ca_file, client=shown, insecure=insecure, certs=self._certs)
+        return (address.client_cert, address.client_key) if terms.own and address.client_cert else None
 
     async def aclose(self) -> None:
         """Close every connection."""
-        clients, self._clients = list(self._clients.values()), {}
-        for client in clients:
-            await client.aclose()
+        pools = [*self._pools.values(), *(pool for _, pool in self._outdated)]
+        self._pools, self._outdated = {}, []
+        for pool in pools:
+            await pool.client.aclose()
 
 
 def _is_busy(client: httpx2.AsyncClient) -> bool:

@@ -1,5 +1,7 @@
 """Whom a TLS connection trusts: the system's authorities, Docker's ``certs.d``, and a file named for one address."""
 
+import contextlib
+import os
 import ssl
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,6 +12,10 @@ DOCKER_CERTS = (Path("/etc/docker/certs.d"), Path("~/.config/docker/certs.d"))
 """Where Docker, and Docker without root, reads authorities, client certificates and ``hosts.toml`` by registry."""
 _SYSTEM_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 """Tried where this Python was built with other paths than the system's."""
+
+
+_DOCKERS = (".crt", ".cert", ".key")
+"""What of ``certs.d`` is read."""
 
 
 def client_context(
@@ -36,6 +42,26 @@ def client_context(
         for name in folder_names(host):
             _load_docker(context, expanded(folder) / name)
     return _showing(context, client)
+
+
+Stamp = tuple[tuple[str, int, int], ...]
+
+
+def stamp_of(
+    host: str, *, ca_file: str = "", client: tuple[str, str] | None = None, certs: Sequence[Path] = DOCKER_CERTS
+) -> Stamp:
+    """Return what changes with the files that ``client_context`` reads for *host*, but for the system's authorities."""
+    files = [ca_file, *(client or ())]
+    for folder in certs:
+        for name in folder_names(host):
+            with contextlib.suppress(OSError), os.scandir(expanded(folder) / name) as found:
+                files += sorted(each.path for each in found if each.name.endswith(_DOCKERS))
+    stamps = []
+    for file in filter(None, files):
+        with contextlib.suppress(OSError):
+            stat = Path(file).stat()
+            stamps.append((file, stat.st_mtime_ns, stat.st_ino))
+    return tuple(stamps)
 
 
 def expanded(path: Path) -> Path:

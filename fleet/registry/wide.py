@@ -14,7 +14,7 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import httpcore2
@@ -29,9 +29,12 @@ SocketOption = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple
 class WideBackend(httpcore2.AsyncNetworkBackend):
     """Makes the connections; belongs to one event loop."""
 
-    def __init__(self, refuses: Refusal = lambda _: False) -> None:
-        """Take who tells of an IP address that it must not be asked; a name says nothing of where it leads."""
-        self._refuses = refuses
+    def __init__(self, refuses: Refusal = lambda _: False, met: Callable[[str], None] = lambda _: None) -> None:
+        """Take who tells of an IP address that it must not be asked: a name says nothing of where it leads.
+
+        *met* is told of each IP address that took a connection.
+        """
+        self._refuses, self._met = refuses, met
 
     async def connect_tcp(
         self,
@@ -45,6 +48,7 @@ class WideBackend(httpcore2.AsyncNetworkBackend):
         with _named(httpcore2.ConnectError, httpcore2.ConnectTimeout):
             async with asyncio.timeout(timeout):
                 own = await connected(host, port, local_address, self._refuses)
+            self._met(own.getpeername()[0])
             for option in socket_options or ():
                 own.setsockopt(*option)
         return WideStream(_Wire(own))
@@ -62,6 +66,9 @@ class _Wire:
 
     async def receive(self) -> bytes:
         """Return what has come, empty at the end."""
+        # Nothing is waited for where something has come already: whoever sends without a pause would have the event loop
+        # to itself, and no limit of time would ever be looked at.
+        await asyncio.sleep(0)
         return await asyncio.get_running_loop().sock_recv(self.socket, PIECE_BYTES)
 
     async def send(self, content: bytes) -> None:

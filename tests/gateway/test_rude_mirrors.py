@@ -135,6 +135,20 @@ def test_bytes_that_are_none_of_the_body_are_silence(tmp_path: Path) -> None:
     assert all(f.seconds < 2 * HANG_S + 10 for f in found)
 
 
+def _floods(piece: bytes) -> Manner:
+    def manner(asked: Asked) -> None:
+        asked.drip(piece * (60_000 // len(piece)), 0)
+
+    return manner
+
+
+def test_a_mirror_that_never_pauses_is_left_in_time_and_holds_nobody_else(tmp_path: Path) -> None:
+    """Answers before the answer may come faster than they can be read: then nothing is ever waited for."""
+    found = pulled(_floods(b"HTTP/1.1 100 Continue\r\n\r\n"), tmp_path, HANGING)
+    assert (found.mirror.result, found.mirror.requests) == ("timeout", 1)
+    assert found.origin.bytes == sum(map(len, found.dock.blobs.values()))
+
+
 def test_what_is_complete_is_proved_however_slowly_it_came(tmp_path: Path) -> None:
     """Its last bytes came too late for the floor: nobody is asked for bytes after the last one."""
 

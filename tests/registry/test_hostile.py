@@ -253,6 +253,41 @@ def test_a_mirror_on_this_machine_may_name_others_here(
     assert with_client(address_of(registry), blob("org/app", digest)) == layer
 
 
+def test_a_host_is_at_home_only_where_it_was_met_here_and_nowhere_else() -> None:
+    """Whoever owns a name may have it lead here, too, for a moment, and then send to what listens here."""
+
+    def follows(*met: str) -> bool:
+        asked = Connections(Address(scheme="http", host=FAR), proxies=Proxies(), patience=Patience())
+        for peer in met:
+            assert not asked._refusal(f"http://{FAR}/v2/")("127.0.0.1")
+            asked._meets(f"http://{FAR}/v2/")(peer)
+        return not asked._refusal(f"http://{INSIDE}/v2/")("127.0.0.1")
+
+    assert not follows()
+    assert follows("127.0.0.1") and follows("::1", "127.0.0.1")
+    assert not follows("192.0.2.1", "127.0.0.1") and not follows("127.0.0.1", "192.0.2.1")
+
+
+def test_who_took_a_connection_is_told_and_not_who_was_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    real: Callable[..., Any] = socket.getaddrinfo
+
+    def find(host: str, port: int, *arguments: Any, **more: Any) -> Any:
+        return [*real("127.0.0.9", free, *arguments, **more), *real("127.0.0.1", port, *arguments, **more)]
+
+    met: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_server(("127.0.0.9", 0)) as gone:
+        free = gone.getsockname()[1]
+        gone.close()
+        monkeypatch.setattr(socket, "getaddrinfo", find)
+
+        async def connect() -> None:
+            stream = await WideBackend(met=met.append).connect_tcp(INSIDE, server.getsockname()[1])
+            await stream.aclose()
+
+        asyncio.run(connect())
+    assert met == ["127.0.0.1"]
+
+
 @pytest.mark.parametrize("peer", ["169.254.169.254", "fe80::1%2", "0.0.0.0", "100.100.100.200"])
 def test_a_mirrors_own_name_never_leads_to_its_clouds_secrets(peer: str) -> None:
     """Whoever owns the name may change where it leads between two requests; who writes the address itself means it."""
@@ -267,6 +302,66 @@ def test_a_mirrors_own_name_never_leads_to_its_clouds_secrets(peer: str) -> None
         asyncio.run(WideBackend(lambda _: True).connect_tcp("127.0.0.1", 1))
 
 
+@contextmanager
+def counting(goes_on: Callable[[int], bool]) -> Iterator[tuple[Address, list[int]]]:
+    """Answer what is asked over one connection as long as *goes_on* (told how often it was asked), then close it.
+
+    The list says how often each connection was asked.
+    """
+    asked: list[int] = []
+
+    class Answering(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            count = 0
+            mine = len(asked)
+            asked.append(0)
+            while self.request.recv(65536):
+                count = asked[mine] = count + 1
+                if not goes_on(count):
+                    return
+                self.request.sendall(body(b"x"))
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads, allow_reuse_address = True, True
+
+    with Server(("127.0.0.1", 0), Answering) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        try:
+            yield Address(scheme="http", host=f"127.0.0.1:{server.server_address[1]}"), asked
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_kept_connection_that_is_closed_at_its_next_request_costs_nothing() -> None:
+    """Balancers close what is unused without a word: the request goes over a new connection."""
+
+    async def ask(client: RegistryClient) -> list[bytes]:
+        return [await blob("org/app", DIGEST)(client) for _ in range(3)]
+
+    with counting(lambda count: count == 1) as (address, asked):
+        assert with_client(address, ask) == [b"x"] * 3
+    assert asked == [2, 2, 1]
+
+
+def test_several_kept_connections_that_are_closed_cost_nothing_either() -> None:
+    async def ask(client: RegistryClient) -> list[bytes]:
+        at_once = [blob("org/app", DIGEST)(client) for _ in range(4)]
+        await asyncio.gather(*at_once)
+        return await asyncio.gather(*[blob("org/app", DIGEST)(client) for _ in range(4)])
+
+    with counting(lambda count: count == 1) as (address, asked):
+        assert with_client(address, ask) == [b"x"] * 4
+    assert sum(asked) == 12
+
+
+def test_a_new_connection_that_is_closed_without_an_answer_is_not_tried_again() -> None:
+    with counting(lambda _: False) as (address, asked), pytest.raises(ExchangeFailed, match="disconnected"):
+        with_client(address, blob("org/app", DIGEST))
+    assert asked == [1]
+
+
 def test_servers_that_name_ever_more_others_fill_no_memory() -> None:
     """Each other server has a pool of its own, with what it trusts, and a hostile mirror has many names."""
 
@@ -276,7 +371,7 @@ def test_servers_that_name_ever_more_others_fill_no_memory() -> None:
             async with client.open("GET", "blobs", "org/app", DIGEST) as answer:
                 assert answer.redirected_to == f"127.0.0.{name + 2}:{registry.port}"
                 await answer.read(1 << 20)
-        return len(client._connections._clients)
+        return len(client._connections._pools)
 
     with ScriptedRegistry(bind="0.0.0.0") as registry:
         address = Address(scheme="http", host=f"127.0.0.1:{registry.port}")

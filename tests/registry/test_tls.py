@@ -127,6 +127,46 @@ def test_containerds_spelling_of_a_port_names_a_folder_of_certs_d_too(
     assert ping(address_of(tls_registry), (tmp_path,)) == 200
 
 
+def test_what_is_put_into_certs_d_counts_at_once(
+    tls_registry: ScriptedRegistry, authority: TestAuthority, tmp_path: Path
+) -> None:
+    """Docker reads the folder at each pull, and an agent is not started anew for a certificate that was renewed."""
+    place = certs_d(tmp_path, tls_registry)
+
+    async def ask(client: RegistryClient) -> int:
+        with pytest.raises(ExchangeFailed, match="certificate"):
+            await client.ping()
+        authority.write(place / "lab.crt")
+        assert await client.ping() == 200
+        TestAuthority().write(place / "new.crt").replace(place / "lab.crt")
+        with pytest.raises(ExchangeFailed, match="certificate"):
+            await client.ping()
+        (place / "lab.crt").unlink()
+        return len(client._connections._outdated)
+
+    assert with_client(address_of(tls_registry), ask, certs=(tmp_path / "certs.d",)) == 0
+
+
+def test_an_answer_is_read_to_its_end_on_the_terms_on_which_it_began(
+    tls_registry: ScriptedRegistry, authority: TestAuthority, tmp_path: Path
+) -> None:
+    place, layer = certs_d(tmp_path, tls_registry), bytes(20_000_000)
+    digest = tls_registry.shelf.add_blob("org/app", layer)
+    authority.write(place / "lab.crt")
+
+    async def ask(client: RegistryClient) -> int:
+        async with client.open("GET", "blobs", "org/app", str(digest)) as answer:
+            authority.write(place / "another.crt")
+            assert await client.ping() == 200
+            assert len(client._connections._outdated) == 1
+            assert await answer.read(1 << 26) == layer
+        authority.write(place / "third.crt")
+        assert await client.ping() == 200
+        return len(client._connections._outdated)
+
+    assert with_client(address_of(tls_registry), ask, certs=(tmp_path / "certs.d",)) == 0
+
+
 def test_without_its_client_certificate_a_registry_is_closed(demanding: ScriptedRegistry, ca_file: Path) -> None:
     """The failure is one of the connection, and nothing was asked."""
     with pytest.raises(ExchangeFailed):
