@@ -100,6 +100,8 @@ class Authenticator:
         self, url: str, path: str, challenge: Challenge, credentials: Credentials | None
     ) -> _Proof | None:
         if credentials and credentials.registry_token:
+            if not _USABLE.fullmatch(credentials.registry_token):
+                raise RegistryError(f"cannot use the registry token that this host has for {self._host}: it is none")
             return _Proof(value=f"Bearer {credentials.registry_token}", until=float("inf"))
         realm = challenge.parameters.get("realm", "")
         if not may_ask(url, realm):

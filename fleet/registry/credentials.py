@@ -166,7 +166,7 @@ def _stamp(path: Path) -> tuple[int, ...]:
 def _read(path: Path) -> Mapping[str, Any]:
     try:
         content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadInput(f"cannot read Docker's configuration {path}; is it JSON, and may this user read it?") from error
     parts = ("auths", "credHelpers")
     if not isinstance(content, dict) or not all(isinstance(content.get(part) or {}, dict) for part in parts):
@@ -191,6 +191,15 @@ def _credentials(entry: Mapping[str, Any]) -> Credentials | None:
             return None
         username, _, password = pair.rstrip("\0").partition(":")
     identity, registry = str(entry.get("identitytoken") or ""), str(entry.get("registrytoken") or "")
-    if not (password or identity or registry):
+    if not (password or identity or registry) or not _can_be_shown(username + password + identity):
         return None
     return Credentials(username=username, password=password, identity_token=identity, registry_token=registry)
+
+
+def _can_be_shown(text: str) -> bool:
+    """Tell whether *text* is such that a request can hold it: JSON can spell halves of characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

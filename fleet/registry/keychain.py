@@ -3,16 +3,20 @@
 import json
 import os
 import re
+import select
 import signal
 import subprocess
+import time
 from contextlib import suppress
 
 from fleet.errors import AuthNeeded
 
 KEYCHAIN_LIMIT_S = 5.0
 """A program that asks a desktop's keychain for permission would wait for ever where nobody sits."""
+MOST_ANSWERED_BYTES = 256 * 1024
+"""The longest known secrets are tokens of some 20 KiB; what a program without an end says is not taken into memory."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_NOT_FOUND = "credentials not found"
+_NOT_FOUND = b"credentials not found"
 """What every program of Docker's answers for a server that it does not know."""
 
 
@@ -33,7 +37,9 @@ def ask(name: str, server: str, *, limit_s: float = KEYCHAIN_LIMIT_S) -> tuple[s
     return _answer(program, output)
 
 
-def _run(program: str, server: str, limit_s: float) -> tuple[int, str]:
+def _run(program: str, server: str, limit_s: float) -> tuple[int, bytes]:
+    """Return the status by which *program* ended, and what it said."""
+    until = time.monotonic() + limit_s
     try:
         # A session of its own lets a hanging program be killed together with what it has started.
         process = subprocess.Popen(
@@ -42,24 +48,51 @@ def _run(program: str, server: str, limit_s: float) -> tuple[int, str]:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            text=True,
         )
     except OSError as error:
         raise AuthNeeded(f"cannot run {program}: {error.strerror or error}; is it installed on this host?") from error
     with process:
         try:
-            output, _ = process.communicate(server, timeout=limit_s)
-        except subprocess.TimeoutExpired as error:
+            output = _said(process, server, until)
+            if len(output) > MOST_ANSWERED_BYTES:
+                raise AuthNeeded(f"cannot take more than {MOST_ANSWERED_BYTES} bytes from {program}")
+            return process.wait(max(until - time.monotonic(), 0.0)), output
+        except BaseException as error:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            raise AuthNeeded(f"cannot wait for {program} any longer than {limit_s:g} s") from error
-        return process.returncode, output
+            if isinstance(error, TimeoutError | subprocess.TimeoutExpired):
+                raise AuthNeeded(f"cannot wait for {program} any longer than {limit_s:g} s") from error
+            raise
 
 
-def _answer(program: str, output: str) -> tuple[str, str] | None:
+def _said(process: "subprocess.Popen[bytes]", server: str, until: float) -> bytes:
+    """Tell *process* the server, and return what it says up to its end or a little more than is taken of it.
+
+    Raise TimeoutError where it has not come to its end by *until*, on the monotonic clock.
+    """
+    assert process.stdin is not None and process.stdout is not None
+    with suppress(BrokenPipeError):
+        os.write(process.stdin.fileno(), server.encode())
+    process.stdin.close()
+    line, output = process.stdout.fileno(), bytearray()
+    poll = select.poll()
+    poll.register(line, select.POLLIN)
+    while len(output) <= MOST_ANSWERED_BYTES:
+        left_s = until - time.monotonic()
+        if left_s <= 0 or not poll.poll(left_s * 1000):
+            raise TimeoutError
+        if not (more := os.read(line, 65536)):
+            break
+        output += more
+    return bytes(output)
+
+
+def _answer(program: str, output: bytes) -> tuple[str, str] | None:
     try:
         answer = json.loads(output)
-        user, secret = str(answer["Username"]), str(answer["Secret"])
-    except (ValueError, KeyError, TypeError) as error:
+        user, secret = str(answer["Username"]), str(answer["Secret"] or "")
+        # JSON can spell what no header can.
+        (user + secret).encode()
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise AuthNeeded(f"cannot use what {program} answered; expected Username and Secret as JSON") from error
     return (user, secret) if secret else None

@@ -5,6 +5,7 @@ import base64
 import json
 import logging
 import os
+import resource
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -105,7 +106,19 @@ def test_identity_and_registry_tokens(tmp_path: Path) -> None:
     assert found(config, "reg.lan") == Credentials(registry_token="bearer")
 
 
-@pytest.mark.parametrize("entry", [{}, {"auth": "!!"}, {"auth": auth("ann", "")}, {"auth": "w6Q"}, "text", None, []])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {},
+        {"auth": "!!"},
+        {"auth": auth("ann", "")},
+        {"auth": "w6Q"},
+        {"username": "ann", "password": "half a character: \ud800"},
+        "text",
+        None,
+        [],
+    ],
+)
 def test_an_empty_or_broken_entry_is_nobody(tmp_path: Path, entry: object) -> None:
     """docker logout and hand edits leave such; they are no error."""
     assert found(DockerConfig.load(written(tmp_path, auths={"reg.lan": entry})), "reg.lan") is None
@@ -207,6 +220,13 @@ def test_every_check_has_an_event_loop_of_its_own_and_they_may_meet(tmp_path: Pa
         ("exit 7", "docker-credential-bad ended with status 7"),
         ("echo nonsense", "cannot use what docker-credential-bad answered"),
         ('echo \'{"Username": "ann"}\'', "cannot use what docker-credential-bad answered"),
+        ("printf '\\377\\376\\377'", "cannot use what docker-credential-bad answered"),
+        ("head -c 200000 /dev/zero | tr '\\0' '['", "cannot use what docker-credential-bad answered"),
+        (
+            'printf \'%s\' \'{"Username": "ann", "Secret": "\\ud800"}\'',
+            "cannot use what docker-credential-bad answered",
+        ),
+        ("exec cat /dev/zero", "cannot take more than 262144 bytes from docker-credential-bad"),
     ],
 )
 def test_a_program_that_fails_is_a_warning_and_nobody(
@@ -240,6 +260,15 @@ def test_a_program_that_is_not_there_or_is_no_name_is_nobody(
     assert "cannot run" in vars(caplog.records[0])["reason"]
 
 
+def test_a_program_without_an_end_fills_no_memory(tmp_path: Path, program: Program) -> None:
+    """What it writes until its time is over would be gigabytes."""
+    program("bad", "exec cat /dev/zero")
+    config = DockerConfig.load(written(tmp_path, credsStore="bad"), limit_s=2.0)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert found(config, "a.lan") is None
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
+
+
 def test_a_login_is_seen_at_once(tmp_path: Path, program: Program) -> None:
     """docker login after the agent's start needs no restart; kept answers go with the old file."""
     program("store", UNKNOWN)
@@ -262,7 +291,7 @@ def test_a_file_that_breaks_later_keeps_what_was_read(tmp_path: Path, caplog: py
     assert "keeping what was read before" in caplog.text
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"auths": [1]}', '{"credHelpers": "x"}', "\xff"])
+@pytest.mark.parametrize("text", ["{", "[" * 200_000, "[]", '{"auths": [1]}', '{"credHelpers": "x"}', "\xff"])
 def test_a_file_that_is_no_configuration_says_so_at_start(tmp_path: Path, text: str) -> None:
     """The file is named, its content is not."""
     file = tmp_path / "config.json"
