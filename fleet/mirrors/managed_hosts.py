@@ -7,6 +7,7 @@ on the host the mirrors of the policy.
 import base64
 import contextlib
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -23,8 +24,13 @@ MARKER = "# Written by Fleet's agent, which replaces and removes it. Without thi
 _DEFAULT = "_default"
 """The folder that containerd reads for every registry without one of its own, also for one on loopback."""
 _HEADER = "authorization = "
+_BEGUN = ".fleet-"
+"""How the name of a file begins that is not in its place yet."""
 _DIAL = "500ms"
 """How long containerd tries to connect to a gateway that is not there: it is on this host."""
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +73,24 @@ class ManagedHosts:
         try:
             yield
         finally:
-            if mirrors:
+            self._close_door(registry, mirrors)
+
+    def _close_door(self, registry: str, mirrors: tuple[MirrorRule, ...]) -> None:
+        """Leave the *mirrors* of *registry* where the door was; what fails is told: the image is there all the same."""
+        place = self._place(registry)
+        file = place / HOSTS_FILE
+        if file.exists() and not is_managed(file):
+            log.warning("hosts.toml is somebody else's now, and is left alone", extra={"file": str(file)})
+            return
+        try:
+            if mirrors and self._free(place):
                 self._write(registry, hosts_toml(registry, mirrors))
             else:
-                self._remove(self._place(registry) / HOSTS_FILE)
+                self._remove(file)
+        except OSError as error:
+            log.warning("cannot write hosts.toml after a pull", extra={"file": str(file), "reason": error.strerror})
+            with contextlib.suppress(OSError):
+                self._remove(file)
 
     def keep_loopback(self, host: str) -> None:
         """Let pulls from the gateway at *host* go there, where somebody's ``_default`` would take them; raise OSError.
@@ -84,8 +104,11 @@ class ManagedHosts:
             self._write(host, f"{MARKER}\nserver = {_text(f'http://{host}')}\n")
 
     def sweep(self) -> int:
-        """Remove what a killed agent left with the secret of its last pull in it; return how many files there were."""
-        left = [file for file in self._ours() if _HEADER in file.read_text()]
+        """Remove what a killed agent left with the secret of its last pull in it; return how many files there were.
+
+        Raise OSError.
+        """
+        left = [file for file in self._ours() if _is_begun(file) or _HEADER in file.read_text(errors="replace")]
         for file in left:
             self._remove(file)
         return len(left)
@@ -102,7 +125,8 @@ class ManagedHosts:
         return not place.is_dir() or all(is_managed(file) for file in place.iterdir())
 
     def _ours(self) -> list[Path]:
-        return [file for file in self._folder.glob(f"*/{HOSTS_FILE}") if is_managed(file)]
+        files = [*self._folder.glob(f"*/{HOSTS_FILE}"), *self._folder.glob(f"*/{_BEGUN}*")]
+        return [file for file in files if is_managed(file)]
 
     def _place(self, registry: str) -> Path:
         """Return the folder that containerd reads for *registry*: the first that is there, else the one to be made."""
@@ -113,7 +137,7 @@ class ManagedHosts:
         """Put the file in place at once: containerd reads it at every pull, and ignores half a file without a word."""
         place = self._place(registry)
         place.mkdir(mode=0o755, parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=place, prefix=".fleet-")
+        descriptor, name = tempfile.mkstemp(dir=place, prefix=_BEGUN)
         try:
             with os.fdopen(descriptor, "w") as file:
                 file.write(text)
@@ -149,9 +173,14 @@ def is_managed(file: Path) -> bool:
     """Tell whether *file* is one that this agent wrote."""
     try:
         with file.open("rb") as opened:
-            return file.name.startswith(".fleet-") or opened.readline().strip() == MARKER.encode()
+            return _is_begun(file) or opened.readline().strip() == MARKER.encode()
     except OSError:
         return False
+
+
+def _is_begun(file: Path) -> bool:
+    """Tell whether *file* is one of ours that was not put in its place: the agent was killed meanwhile."""
+    return file.name.startswith(_BEGUN)
 
 
 def _root(rule: MirrorRule) -> str:

@@ -1,6 +1,9 @@
 """The hosts.toml files that the agent writes say what the policy says, are its own alone, and go away again."""
 
+import errno
+import os
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -113,6 +116,42 @@ def test_what_a_killed_agent_left_with_a_secret_is_swept_and_the_rest_stays(tmp_
     door.__enter__()
     assert hosts.sweep() == 1
     assert [path.parent.name for path in tmp_path.rglob("hosts.toml")] == ["ghcr.io"]
+
+
+def test_what_a_killed_agent_had_not_put_in_its_place_is_swept_too(tmp_path: Path) -> None:
+    """It has the secret in it, and keeps its folder."""
+    (tmp_path / "docker.io").mkdir()
+    (tmp_path / "docker.io" / ".fleet-abc").write_text("half of it")
+    (tmp_path / "docker.io" / "hosts.toml").write_bytes(f"{MARKER}\n".encode() + b"authorization = '\xff'")
+    assert ManagedHosts(tmp_path).sweep() == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("table", [TABLE, MirrorTable()])
+def test_a_file_that_somebody_wrote_during_a_pull_is_left_alone(tmp_path: Path, table: MirrorTable) -> None:
+    with ManagedHosts(tmp_path).open_door("docker.io", table, DOOR):
+        file(tmp_path).write_text("theirs")
+    assert file(tmp_path).read_text() == "theirs"
+
+
+def test_where_somebody_put_a_certificate_during_a_pull_ours_goes(tmp_path: Path) -> None:
+    with ManagedHosts(tmp_path).open_door("docker.io", TABLE, DOOR):
+        (tmp_path / "docker.io" / "ca.crt").write_text("theirs")
+    assert [path.name for path in (tmp_path / "docker.io").iterdir()] == ["ca.crt"]
+
+
+@pytest.mark.parametrize("table", [TABLE, MirrorTable()])
+def test_a_pull_that_ended_well_stays_so_where_the_file_cannot_be_written(
+    tmp_path: Path, table: MirrorTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the gateway's secret does not stay where the file can be removed."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with ManagedHosts(tmp_path).open_door("docker.io", table, DOOR):
+        monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    assert not file(tmp_path).exists()
 
 
 def test_the_gateway_is_kept_from_somebodys_default_for_all_registries(tmp_path: Path) -> None:
