@@ -105,6 +105,8 @@ class Gateway:
         self._thread.start()
         self._serving = asyncio.run_coroutine_threadsafe(self._server.serve(sockets=[listener]), self._loop)
         if not self._server.listening.wait(self._limits.start_s):
+            with contextlib.suppress(Exception):
+                self.close()
             raise OSError(0, "the gateway's thread does not begin to listen")
 
     @property

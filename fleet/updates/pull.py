@@ -71,12 +71,11 @@ class Puller:
         if self._opened:
             return
         announce(self._host_mirrors())
-        self._gateway = self._gateway or self._listening()
+        self._gateway = self._listening()
         if self._gateway is not None:
             sweep(self._engine, self._gateway.host)
         if self._hosts is not None:
-            self._hosts.sweep()
-            self._keep_loopback(self._hosts)
+            self._prepare(self._hosts)
         self._try()
         self._opened = True
 
@@ -176,9 +175,11 @@ class Puller:
 
     def _try(self) -> None:
         """Find by which way this engine gets its images, and say so; it may raise EngineUnreachable."""
+        # The port or the disk may have been without room when the agent began.
+        self._gateway = self._listening()
         if self._gateway is not None:
             self._way = find_way(self._engine, self._gateway, self._clock, self._hosts)
-        elif self._way is None:
+        else:
             self._way = own_way(self._without_gateway, self._clock)
         self._say_why(self._way.reason)
         if self._way.reason:
@@ -186,12 +187,15 @@ class Puller:
         else:
             log.info("engine pulls through the gateway", extra={"tier": str(self._way.tier)})
 
-    def _keep_loopback(self, hosts: ManagedHosts) -> None:
-        """Keep the gateway from being taken for any registry; without that the canary finds another way, and says so."""
-        if self._gateway is None:
-            return
+    def _prepare(self, hosts: ManagedHosts) -> None:
+        """Sweep what a killed agent left, and keep the gateway from being taken for any registry.
+
+        Where that cannot be, the canary finds another way, and says so.
+        """
         try:
-            hosts.keep_loopback(self._gateway.host)
+            hosts.sweep()
+            if self._gateway is not None:
+                hosts.keep_loopback(self._gateway.host)
         except OSError as error:
             log.warning("cannot write hosts.toml for the gateway", extra={"reason": error.strerror})
 
@@ -206,7 +210,9 @@ class Puller:
         )
 
     def _listening(self) -> Gateway | None:
-        """Return a gateway that listens, None where the engine cannot use one."""
+        """Return the gateway, which listens, None where the engine cannot use one."""
+        if self._gateway is not None:
+            return self._gateway
         if _is_remote(self._engine):
             self._without_gateway = (
                 "cannot serve this engine from a gateway: it is on another machine, pulls by itself, and which mirror"

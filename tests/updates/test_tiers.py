@@ -1,6 +1,8 @@
 """By which way an engine gets its images is tried with a canary, and told."""
 
 import contextlib
+import errno
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -137,6 +139,22 @@ def test_an_engine_without_a_gateway_is_told_of_and_tried_again_later(quay: Quay
     puller.close()
 
 
+def test_a_gateway_that_could_not_be_opened_is_opened_later(quay: Quay, tmp_path: Path) -> None:
+    """The disk or the port may have been without room when the agent began."""
+    told: list[str] = []
+    clock = ManualClock()
+    puller = quay.puller = quay.new_puller(tell=told.append, clock=clock)
+    (tmp_path / "spool").write_text("in the way")
+    assert quay.pull().tier is Tier.DAEMON
+    assert "cannot open the gateway" in told[-1]
+    quay.engine.world.images.images.clear()
+    (tmp_path / "spool").unlink()
+    clock.advance(AGAIN_S + 1)
+    assert quay.pull().tier is Tier.LOOPBACK
+    assert told[-1] == ""
+    puller.close()
+
+
 class Native(Quay):
     """The same for an image of a registry that is known by mirrors alone."""
 
@@ -189,3 +207,14 @@ def test_a_folder_that_cannot_be_written_leaves_it_to_loopback(native: Native, t
     (tmp_path / "file").write_text("")
     native.puller = native.new_puller(hosts=ManagedHosts(tmp_path / "file"))
     assert native.pull().tier is Tier.LOOPBACK
+
+
+def test_files_that_cannot_be_swept_leave_the_pull_as_it_is(native: Native, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that is mounted read-only must not keep every image from coming."""
+
+    def refuse(_: ManagedHosts) -> int:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(ManagedHosts, "sweep", refuse)
+    outcome = native.pull()
+    assert (outcome.ok, outcome.tier) == (True, Tier.NATIVE), outcome.reason
