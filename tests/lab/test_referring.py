@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -75,3 +76,34 @@ def test_what_signs_an_attestation_comes_with_the_image(
     fetched = {row.place.tail for row in registry.accesses() if row.agent == "fleet" and row.status == 200}
     assert {str(attestation.digest), str(signature.digest), str(Digest.of(b"a signature"))} <= fetched
     assert not any("docker/" in row.agent for row in registry.accesses())
+
+
+def without_attestation(version: str) -> BuiltManifest:
+    """Return an index that names an attestation of its image, and whose attestation nobody has."""
+    image = build(Recipe(version=version))
+    attestation = document(b"{}", version.encode(), (CONFIG, STATEMENT))
+    about = {
+        "platform": {"os": "unknown", "architecture": "unknown"},
+        "annotations": {
+            "vnd.docker.reference.digest": str(image.digest),
+            "vnd.docker.reference.type": "attestation-manifest",
+        },
+    }
+    whole = index((image, {"platform": {"os": "linux", "architecture": "amd64"}}), (attestation, about))
+    return replace(whole, children=(image,))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("generation", [Generation.V26_CONTAINERD, Generation.V29])
+def test_an_image_whose_attestation_nobody_has_comes_where_the_engine_takes_it(
+    generation: Generation, lab: Lab, registry: ScriptableRegistry
+) -> None:
+    """Images are copied without what is said of them; the engine is the judge of that, by itself and through the gateway."""
+    generation.need()
+    named = generation.replace(".", "-")
+    host = lab.host(f"bare-{named}", generation, options={"insecure-registries": [registry.host]})
+    digest = registry.push(f"team/alone-{named}", "1", without_attestation(f"alone {generation}"))
+    alone = host.machine.run("docker", "pull", f"{registry.host}/team/alone-{named}@{digest}", check=False, timeout_s=60)
+    digest = registry.push(f"team/bare-{named}", "1", without_attestation(f"bare {generation}"))
+    done = pull(host, f"{registry.host}/team/bare-{named}:1", digest, insecure=[registry.host])
+    assert done["outcome"]["ok"] == (alone.returncode == 0), done["outcome"]["reason"]
