@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from fleet.controller.founding import found
 from fleet.errors import BadInput
@@ -54,6 +56,29 @@ def test_a_strict_client_takes_the_certificates(tmp_path: Path, server: str) -> 
     """For each of the names, host or address, and for no other."""
     found(tmp_path, NAMES, NOW)
     assert [shakes_hands(tmp_path, server, name) for name in (*NAMES, "other.lan")] == [True, True, False]
+
+
+def test_each_certificate_is_good_for_its_own_end_alone(tmp_path: Path) -> None:
+    """The authority signs certificates and no more; a server's proves a server, and signs none."""
+    found(tmp_path, NAMES, NOW)
+    authority = x509.load_pem_x509_certificate((tmp_path / "centre/ca.crt").read_bytes())
+    server = x509.load_pem_x509_certificate((tmp_path / "broker/broker.crt").read_bytes())
+    assert uses(authority) == {"key_cert_sign", "crl_sign"}
+    assert uses(server) == {"digital_signature"}
+    for certificate, ca in ((authority, True), (server, False)):
+        basic = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
+        assert (basic.critical, basic.value.ca, basic.value.path_length) == (True, ca, 0 if ca else None)
+    extended = server.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert list(extended) == [ExtendedKeyUsageOID.SERVER_AUTH]
+
+
+def uses(certificate: x509.Certificate) -> set[str]:
+    """Return what the key of a certificate may be used for."""
+    found = certificate.extensions.get_extension_for_class(x509.KeyUsage)
+    assert found.critical
+    names = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment")
+    names += ("key_agreement", "key_cert_sign", "crl_sign")
+    return {name for name in names if getattr(found.value, name)}
 
 
 def test_a_second_run_changes_nothing(tmp_path: Path) -> None:

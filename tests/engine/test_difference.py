@@ -46,6 +46,10 @@ def test_another_id_name_address_or_spelling_is_no_difference() -> None:
         ({"Config.Cmd": None}, 'Config.Cmd: ["serve"] -> unset'),
         ({"HostConfig.Memory": 7}, "HostConfig.Memory: 0 -> 7"),
         ({"Config.Env": ["TOKEN=other", "MODE=prod"]}, "Config.Env.TOKEN: changed"),
+        (
+            {"Mounts": [{"Type": "bind", "Source": "/x", "Destination": "/x"}]},
+            'Mounts./x: "volume x rw" -> "bind /x rw"',
+        ),
         ({"Config.Env": ["MODE=prod"]}, "Config.Env.TOKEN: set -> unset"),
         ({"Config.Env": ["TOKEN=secret", "MODE=prod", "NEW="]}, "Config.Env.NEW: unset -> set"),
         ({"Config.Hostname": "web01"}, 'Config.Hostname: unset -> "web01"'),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fleet.engine.spec import new_spec, peers_named, shares_with
+from fleet.engine.volumes import writable
 
 CASES: list[dict[str, Any]] = json.loads((Path(__file__).parent / "specs.json").read_text())
 ID = "a" * 64
@@ -88,6 +89,17 @@ def test_the_containers_that_one_refers_to_are_named_once() -> None:
         "VolumesFrom": ["store:ro", "other"],
     }
     assert peers_named({"HostConfig": host}) == ("vpn", "store", "other")
+
+
+def test_what_may_be_written_to_is_told_and_a_mount_of_which_nothing_is_said_may() -> None:
+    mounts: list[dict[str, Any]] = [
+        {"Type": "volume", "Name": "data", "Destination": "/data"},
+        {"Type": "bind", "Source": "/etc/app", "Destination": "/etc/app", "RW": True},
+        {"Type": "bind", "Source": "/srv", "Destination": "/srv", "RW": False},
+        {"Type": "tmpfs", "Destination": "/run"},
+    ]
+    assert writable({"Mounts": mounts}) == ("/data", "/etc/app")
+    assert writable({"Mounts": None}) == ()
 
 
 @pytest.mark.parametrize(

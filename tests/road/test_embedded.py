@@ -105,6 +105,13 @@ time.sleep(60)
 """
 
 
+def test_the_longest_path_that_a_socket_takes_is_taken(tmp_path: Path) -> None:
+    room = 107 - len(str(tmp_path)) - len("//broker.sock")
+    EmbeddedBroker(tmp_path / ("x" * room))
+    with pytest.raises(BadInput, match="the path is too long"):
+        EmbeddedBroker(tmp_path / ("x" * (room + 1)))
+
+
 def test_it_ends_with_a_parent_that_was_killed(short: Path) -> None:
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT, str(short / "b"), needs.redis()], stdout=subprocess.PIPE, text=True

@@ -76,7 +76,7 @@ def test_what_a_dead_process_had_in_hand_is_put_back_in_its_order(consumer: Cons
 def test_what_is_done_with_is_not_put_back(consumer: Consumer) -> None:
     message = consumer.take()
     consumer.channel.basic_ack(message.delivery_tag)
-    transport._in_hand.clear()
+    assert not transport._in_hand | transport._untold, "it is remembered for ever"
     consumer.consume()
     assert (consumer.waiting(), consumer.unacked()) == (1, 0)
 
@@ -127,4 +127,18 @@ def test_a_beat_of_which_the_broker_cannot_be_told_is_not_the_last(
         monkeypatch.setattr(channel.qos, "_remove_from_indices", away)
         channel.basic_ack(message.delivery_tag)
         assert channel.qos.can_consume()
+    app.close()
+
+
+def test_a_beat_that_is_done_with_is_gone_from_the_broker(broker: BrokerAddress) -> None:
+    app = finish(centre_app(broker))
+    with app.connection_for_read() as connection:
+        channel: Any = connection.channel()
+        with app.producer_pool.acquire() as producer:
+            producer.publish({}, routing_key=names.TICK_QUEUE, exchange="")
+        message = channel.basic_get(names.TICK_QUEUE)
+        with broker.client() as client:
+            assert client.hlen(channel.unacked_key) == client.zcard(channel.unacked_index_key) == 1
+            channel.basic_ack(message.delivery_tag)
+            assert client.hlen(channel.unacked_key) == client.zcard(channel.unacked_index_key) == 0
     app.close()
