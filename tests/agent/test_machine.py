@@ -213,3 +213,11 @@ def test_no_order_of_messages_touches_a_container_before_its_bytes_were_ready(wo
 
 def test_other_commands_are_other_records() -> None:
     assert machine.step(Offer(command=uuid4()), None, NOW).entry != after(Offer(command=ID))
+
+
+def test_attempts_are_counted_one_by_one_and_a_pull_that_came_begins_anew() -> None:
+    ordered = entry(CommandState.ORDERED)
+    assert (ordered.attempts, machine.begun(ordered).attempts) == (0, 1)
+    twice = machine.begun(machine.begun(ordered))
+    assert (twice.attempts, machine.spared(twice).attempts, machine.spared(ordered).attempts) == (2, 1, 0)
+    assert machine.with_pull(twice, key="x", pull=pull()).attempts == 0

@@ -14,7 +14,7 @@ from fleet.mirrors.policy import parse_mirrors
 from fleet.mirrors.probe import MirrorProbe, ProbeState
 from fleet.mirrors.sources import HostMirrors
 from fleet.registry.credentials import NoCredentials
-from fleet.road.messages import Probe, Up
+from fleet.road.messages import Probe, Probed, Up
 from fleet.testing.engine import MemoryEngine
 from fleet.testing.faults import Fault
 from fleet.testing.gatekeeper import Access
@@ -23,13 +23,13 @@ from fleet.testing.registry import ScriptedRegistry
 IMAGE = "docker.io/library/app:1"
 
 
-def look(url: str, images: dict[str, str]) -> MirrorProbe:
-    """Return what an agent finds at one mirror of Docker Hub."""
+def look(url: str, images: dict[str, str], stands_in_for: str = "docker.io") -> MirrorProbe:
+    """Return what an agent finds at one mirror."""
     said: list[Up] = []
     facts = Facts(MemoryEngine(), lambda _: HostMirrors(), Problems())
     prober = Prober(NoCredentials(), facts, said.append, clock=SystemClock())
     answer = prober.answer(
-        Probe(request=uuid4(), mirrors=parse_mirrors([{"for": "docker.io", "url": url}]), images=images)
+        Probe(request=uuid4(), mirrors=parse_mirrors([{"for": stands_in_for, "url": url}]), images=images)
     )
     (found,) = answer.mirrors
     return found
@@ -42,6 +42,35 @@ def test_whoever_believes_something_of_mirrors_hears_that_they_were_looked_at() 
     prober.looked = lambda: told.append("looked")
     prober.answer(Probe(request=uuid4()))
     assert told == ["looked"]
+
+
+def test_what_waits_is_answered_once() -> None:
+    said: list[Up] = []
+    facts = Facts(MemoryEngine(), lambda _: HostMirrors(), Problems())
+    prober = Prober(NoCredentials(), facts, said.append, clock=SystemClock())
+    asked = [Probe(request=uuid4()) for _ in range(2)]
+    for request in asked:
+        prober.ask(request)
+    prober.step()
+    prober.step()
+    assert said == [Probed(request=each.request, mirrors=()) for each in asked]
+
+
+@pytest.mark.parametrize(
+    ("stands_in_for", "state"),
+    [
+        ("docker.io", ProbeState.MISSING),
+        ("*", ProbeState.MISSING),
+        ("ghcr.io", ProbeState.OK),
+        ("quay.io", ProbeState.OK),
+    ],
+)
+def test_a_mirror_is_asked_for_an_image_of_what_it_stands_in_for(stands_in_for: str, state: ProbeState) -> None:
+    """One that stands in for all is asked as Docker Hub's; for which none is known, it need only be a registry."""
+    with ScriptedRegistry() as registry:
+        digest = str(registry.shelf.add_image("acme/tool", "1", layers=[b"x"]))
+        images = {"ghcr.io/acme/tool:1": digest, IMAGE: ""}
+        assert look(registry.url, images, stands_in_for).state is state
 
 
 def test_a_mirror_that_has_what_the_origin_has_is_well() -> None:

@@ -13,7 +13,7 @@ from fleet.agent.problems import Problems
 from fleet.agent.receive import Reactions, Receiver
 from fleet.road.envelope import CENTRE, seal
 from fleet.road.keys import SigningKey
-from fleet.road.messages import Cancel, Claim, Go, Offer, Order, Receipt, Resolve, SendSnapshot
+from fleet.road.messages import Cancel, Claim, Go, Offer, Order, Probe, Receipt, Resolve, SendSnapshot
 from fleet.road.versions import Message
 from fleet.testing.clock import ManualClock
 from fleet.updates.command import Policy
@@ -43,13 +43,14 @@ class Site:
             send_snapshot=lambda: self.did.append(("snapshot", None)),
             probe=lambda request: self.did.append(("probe", request)),
         )
+        self.time = CentreTime(path / "time", clock)
         self.receiver = Receiver(
             HOST,
             {KEY.kid: KEY.public},
             self.commands,
             reactions,
             life=LIFE,
-            time=CentreTime(path / "time", clock),
+            time=self.time,
             problems=self.problems,
             clock=clock,
         )
@@ -129,8 +130,17 @@ def test_what_expired_is_refused_and_told_until_something_else_holds(site: Site)
     assert site.problems.lines() == ()
 
 
+def test_a_clock_that_is_off_is_told_until_it_is_right(site: Site) -> None:
+    for off, told in ((timedelta(days=1), True), (timedelta(), False)):
+        site.time.reading()
+        site.clock.advance(60)
+        site.hear(SendSnapshot(), clock=ManualClock(site.clock.now() - off))
+        assert [line.partition(":")[0] for line in site.problems.lines()] == ["clock-skew"] * told
+
+
 def test_each_word_has_its_reaction(site: Site) -> None:
     assert site.hear(Resolve(request=uuid4(), reference="nginx:1")) == ["resolve"]
+    assert site.hear(Probe(request=uuid4())) == ["probe"]
     assert site.hear(Receipt(ids=(uuid4(), uuid4()))) == ["receipt", "receipt"]
     assert site.hear(SendSnapshot()) == ["snapshot"]
 

@@ -143,6 +143,11 @@ class TestOwnWays:
             assert "speeds" not in written["policy"]
             assert not {"auth", "proxy"} & set(written["policy"]["mirrors"][0]["endpoint"])
 
+    @pytest.mark.parametrize("mirror", [{"url": "http://b", "proxy": "site"}, {"url": "http://c", "auth": "none"}])
+    def test_either_alone_is_of_version_4(self, mirror: dict[str, str]) -> None:
+        policy = Policy(mirrors=parse_mirrors([mirror]))
+        assert (ordered(policy).v, ordered(policy).policy) == (4, policy)
+
     def test_an_order_without_them_is_as_it_was(self) -> None:
         plain = ordered(Policy(mirrors=POLICY.mirrors[:1], speeds={}))
         assert plain.v == 1
