@@ -1,10 +1,12 @@
 """``fleet policy``: which mirrors hosts use and how they update, written as a file."""
 
+import difflib
 import json
 import sys
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +17,9 @@ from fleet.cli.session import Branch, Session, pass_session
 from fleet.cli.sure import be_sure, unasked
 from fleet.cli.words import moment, read_pairs
 from fleet.errors import BadInput
+
+if TYPE_CHECKING:
+    from fleet.api.policies import Policies, SetPolicy
 
 
 @click.group(cls=Branch)
@@ -63,10 +68,29 @@ def apply(session: Session, file: str, host: str | None, label: str | None) -> N
     url = "https://harbor.lan/hub"
     shape = "harbor"                 # plain, harbor, artifactory, ...
     """
-    document = _read(file)
-    if not document:
-        raise BadInput(f"cannot use the policy {file}: it says nothing; to take a policy away: fleet policy rm")
-    _write(session, document, host, label)
+    _write(session, _read_some(file), host, label)
+
+
+@policy.command("diff")
+@click.option("-f", "--file", "file", required=True, metavar="FILE", help="TOML or JSON; - is stdin.")
+@click.option(
+    "--host", metavar="NAME", shell_complete=completing.hosts, help="For this host; by default for the whole fleet."
+)
+@click.option("--label", metavar="K=V", help="For every host that has the label.")
+@pass_session
+def diff(session: Session, file: str, host: str | None, label: str | None) -> None:
+    """Show what ``fleet policy apply`` of FILE would change, line by line, and write nothing."""
+    asked = _asked(_read_some(file), host, label)
+    with session.client() as client:
+        before = _written(client.policies(asked.subject if host else None), asked)
+    if session.json:
+        print_json({"changes": before != asked.document, "before": before, "after": asked.document})
+        return
+    lines = list(difflib.unified_diff(_lines(before), _lines(asked.document), "written", clean(file), lineterm=""))
+    for line in lines:
+        click.echo(clean(line))
+    if not lines:
+        click.echo("it changes nothing", err=True)
 
 
 @policy.command("rm")
@@ -84,6 +108,18 @@ def remove(session: Session, host: str | None, label: str | None, yes: bool) -> 
 
 def _write(session: Session, document: dict[str, Any], host: str | None, label: str | None) -> None:
     """Write *document*; an empty one takes away what was written."""
+    asked = _asked(document, host, label)
+    with session.client() as client:
+        answer = client.set_policy(asked)
+    if not print_answer(session, answer):
+        written = next((p for p in answer.policies if (p.kind, p.subject) == (asked.kind, asked.subject)), None)
+        version = f"version {written.version}" if written else "taken away"
+        click.echo(
+            f"policy of {asked.kind.value} {asked.subject}".rstrip() + f": {version}; it holds from the next order on"
+        )
+
+
+def _asked(document: dict[str, Any], host: str | None, label: str | None) -> "SetPolicy":
     from fleet.api.policies import SetPolicy
 
     if host and label:
@@ -91,13 +127,23 @@ def _write(session: Session, document: dict[str, Any], host: str | None, label: 
     kind = "host" if host else "label" if label else "fleet"
     if label:
         read_pairs((label,))
-    request = build(SetPolicy, kind=kind, subject=host or label or "", document=document)
-    with session.client() as client:
-        answer = client.set_policy(request)
-    if not print_answer(session, answer):
-        written = next((p for p in answer.policies if p.kind.value == kind and p.subject == request.subject), None)
-        version = f"version {written.version}" if written else "taken away"
-        click.echo(f"policy of {kind} {request.subject}".rstrip() + f": {version}; it holds from the next order on")
+    return build(SetPolicy, kind=kind, subject=host or label or "", document=document)
+
+
+def _written(answer: "Policies", asked: "SetPolicy") -> Mapping[str, Any]:
+    """Return the document that stands where *asked* would be written; empty: none does."""
+    return next((p.document for p in answer.policies if (p.kind, p.subject) == (asked.kind, asked.subject)), {})
+
+
+def _lines(document: Mapping[str, Any]) -> list[str]:
+    return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False).splitlines() if document else []
+
+
+def _read_some(file: str) -> dict[str, Any]:
+    document = _read(file)
+    if not document:
+        raise BadInput(f"cannot use the policy {file}: it says nothing; to take a policy away: fleet policy rm")
+    return document
 
 
 def _read(file: str) -> dict[str, Any]:
