@@ -556,6 +556,37 @@ def test_what_is_needed_is_recreated_first_and_who_asks_for_it_is_restarted_once
     assert not (site.journal.path / "restarts").exists()
 
 
+def test_who_asks_for_what_a_killed_agent_updated_is_restarted_by_the_next_one(site: Site) -> None:
+    site.run("db")
+    site.run("api", Labels={DEPENDS: "db:restart"})
+    before = site.engine.running()["api"]
+
+    def dies(write: str) -> None:
+        if write == "update:remove":
+            raise KillNow
+
+    site.begin(dies)
+    site.order("db")
+    site.work()
+    with pytest.raises(KillNow):
+        site.go()
+        site.work()
+    site.begin()
+    site.work()
+    assert site.results() == {"db": Result.UPDATED}
+    after = site.engine.running()["api"]
+    assert after["Id"] == before["Id"]
+    assert after["State"]["StartedAt"] != before["State"]["StartedAt"]
+
+
+def test_that_every_byte_is_there_is_told_at_once(site: Site) -> None:
+    site.run("web")
+    site.goes = True
+    site.order("web")
+    site.work()
+    assert site.results() == {"web": Result.UPDATED}
+
+
 def test_a_container_whose_needs_go_in_a_circle_is_skipped_by_name(site: Site) -> None:
     site.run("a", Labels={DEPENDS: "b"})
     site.run("b", Labels={DEPENDS: "a"})
