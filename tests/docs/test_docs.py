@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 _FENCED = re.compile(r"```(?:sh|console)\n(.*?)```", re.S)
 _INLINE = re.compile(r"`([^`\n]+)`")
-_LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+_LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
+INDEX, DECISIONS = ROOT / "docs/README.md", ROOT / "docs/decisions"
 
 
 def pages() -> list[object]:
@@ -29,6 +30,17 @@ def lines(page: Path) -> Iterator[str]:
         for line in block.replace("\\\n", " ").splitlines():
             yield line.removeprefix("$ ").partition(" #")[0].partition(" >")[0].strip(" ()")
     yield from _INLINE.findall(re.sub(r"```.*?```", "", text, flags=re.S))
+
+
+def links(page: Path) -> list[tuple[str, str]]:
+    """Return file and heading of each link of a page that stays in this repository; either may be empty."""
+    return [found for found in _LINK.findall(page.read_text()) if "://" not in found[0]]
+
+
+def headings(page: Path) -> set[str]:
+    """Return what links call the headings of a page."""
+    named = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", page.read_text(), flags=re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", name.lower()).replace(" ", "-") for name in named}
 
 
 def fleet_commands(page: Path) -> Iterator[list[str]]:
@@ -48,6 +60,8 @@ def known(words: list[str]) -> str:
     for number, word in enumerate(words):
         if word == "--":
             break  # what follows is another program's
+        if word.startswith("$"):
+            continue  # what a shell puts there
         if word.startswith("-") and word != "-":
             name = word.partition("=")[0]
             if name not in options | {"-o", "--output", "-h", "--help"} and not name.lstrip("-").isdigit():
@@ -72,9 +86,33 @@ def _options(command: click.Command, context: click.Context) -> set[str]:
 @pytest.mark.parametrize("page", pages())
 def test_every_link_leads_somewhere(page: Path) -> None:
     """Files of this repository that a page names are there."""
-    targets = [target for target in _LINK.findall(page.read_text()) if "://" not in target]
-    missing = [target for target in targets if not (page.parent / target).exists()]
+    missing = [target for target, _ in links(page) if not (page.parent / target).exists()]
     assert missing == []
+
+
+@pytest.mark.parametrize("page", pages())
+def test_every_link_to_a_heading_finds_it(page: Path) -> None:
+    """Also after somebody has given a heading better words."""
+    named = [(page.parent / target if target else page, heading) for target, heading in links(page) if heading]
+    lost = [f"{to.name}#{heading}" for to, heading in named if to.suffix == ".md" and heading not in headings(to)]
+    assert lost == []
+
+
+def test_the_index_leads_to_every_page() -> None:
+    """Nobody has to list the folder to find one."""
+    seen, ahead = set[Path](), [INDEX]
+    while ahead:
+        page = ahead.pop()
+        if page not in seen and page.suffix == ".md":
+            seen.add(page)
+            ahead += [(page.parent / target).resolve() for target, _ in links(page) if target]
+    assert sorted(str(page.relative_to(ROOT)) for page in PAGES if page not in seen) == []
+
+
+def test_the_index_of_decisions_has_each_of_them_once() -> None:
+    """By subject, so that a row is easily forgotten, or written twice."""
+    listed = sorted(target for target, _ in links(DECISIONS / "README.md"))
+    assert listed == sorted(page.name for page in DECISIONS.glob("[0-9]*.md"))
 
 
 @pytest.mark.parametrize("page", pages())

@@ -102,6 +102,7 @@ class Lab:
         name: str,
         engine: str = Generation.V20,
         *,
+        names: Sequence[str] = (),
         mirrors: Sequence[Registry] = (),
         options: Mapping[str, Any] | None = None,
         wait: bool = True,
@@ -109,7 +110,7 @@ class Lab:
         """Boot a machine with an engine; *mirrors* stand in its daemon.json, with whatever else *options* say."""
         generation = Generation(engine)
         generation.need()
-        host = Host(self.machine(name), generation)
+        host = Host(self.machine(name, names), generation)
         host.configure((mirror_options(mirrors) if mirrors else {}) | dict(options or {}))
         host.start()
         self.hosts[name] = host
