@@ -14,7 +14,7 @@ import click
 
 from fleet.cli import view
 from fleet.cli.console import Column, print_plain, print_table, say
-from fleet.cli.session import CSV, FORMATS, JSONL, WIDE, Leaf, Session, noting
+from fleet.cli.session import CSV, FORMATS, JSONL, TABLE, WIDE, Leaf, Session, noting
 from fleet.errors import BadInput
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ class Listing(Formed):
         """Run it; raise BadInput where columns or an order were asked for of a document that is printed as it is."""
         session = ctx.ensure_object(Session)
         given = [name for name in ("quiet", "columns", "sort", "no_headers") if getattr(session, name)]
+        if "output" not in session.told and (session.quiet or (session.json and given)):
+            session.output = TABLE  # what is asked for comes before what is usual
         if session.json and given:
             option = f"--{given[0].replace('_', '-')}"
             raise BadInput(

@@ -43,6 +43,7 @@ COMMANDS = {
     "policy": Lazy("fleet.cli.policy:policy", "Say which mirrors hosts use, and how they update.", SET),
     "import": Lazy("fleet.cli.importing:importing", "Take over what Watchtower was told.", SET),
     "token": Lazy("fleet.cli.token:token", "Make and revoke tokens of the API.", SET),
+    "context": Lazy("fleet.cli.context:context", "Choose among the servers of several fleets.", SET),
     "completion": Lazy("fleet.cli.about:completion", "Print the completion script of a shell.", SET),
     "api": Lazy("fleet.cli.api:api", "Send a request to the API, and print what it answers.", SET),
     "up": Lazy("fleet.cli.up:up", "Run centre and agent together on this machine.", RUN),

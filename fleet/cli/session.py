@@ -3,11 +3,12 @@
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from fleet.errors import BadInput
 
@@ -35,6 +36,10 @@ class Session:
     sort: str = ""
     """By which of them, with a minus before it downwards; empty: as the server says it."""
     no_headers: bool = False
+    context: str | None = None
+    """The name of a server that the settings file knows."""
+    told: set[str] = field(default_factory=set)
+    """What of all this was said on the command line, and not by the environment."""
 
     @property
     def json(self) -> bool:
@@ -60,15 +65,38 @@ class Session:
 
         Whoever names a server gets no token of the file: it belongs to the server that stands beside it.
         """
+        if context := self._context():
+            return self._of_context(context)
         if self.server:
             return self.server, self.token_file, self.ca_file
         if os.environ.get("FLEET_SOCKET") or os.environ.get("FLEET_STATE_DIR"):
             return _local_server(), self.token_file, self.ca_file
         from fleet.cli import profile
 
+        if context := profile.used():
+            return self._of_context(context)
         said = profile.read()
         token_file, ca_file = self.token_file or said.get("token_file"), self.ca_file or said.get("ca_file")
         return said.get("server") or _local_server(), token_file, ca_file
+
+    def _context(self) -> str | None:
+        """Return the context that was named and counts: one on the command line before a server of the environment."""
+        if not self.context or not self.server:
+            return self.context
+        if ("context" in self.told) is ("server" in self.told):
+            raise BadInput(
+                f"cannot go to {self.server} and to the context {self.context} at once; leave out one of them"
+            )
+        return self.context if "context" in self.told else None
+
+    def _of_context(self, name: str) -> tuple[str, str | None, str | None]:
+        """Return what a context says; a token of the environment is not for its server, one of the command line is."""
+        from fleet.cli import profile
+
+        said = profile.context(name)
+        token_file = self.token_file if "token_file" in self.told else said.get("token_file")
+        ca_file = self.ca_file if "ca_file" in self.told else said.get("ca_file")
+        return said["server"], token_file, ca_file
 
     def may_ask(self) -> bool:
         """Whether a person sits there and may be asked."""
@@ -97,8 +125,19 @@ def _token(path: str) -> str:
 
 
 def _note(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-    if value is not None and value is not False:
-        setattr(ctx.ensure_object(Session), str(param.name), value)
+    if value is None or value is False:
+        return
+    session = ctx.ensure_object(Session)
+    setattr(session, str(param.name), value)
+    if ctx.get_parameter_source(str(param.name)) is ParameterSource.COMMANDLINE:
+        session.told.add(str(param.name))
+
+
+def context_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the name of a context; no server is asked."""
+    from fleet.cli import profile
+
+    return [name for name in profile.contexts() if name.startswith(incomplete)]
 
 
 def noting(*options: click.Option) -> tuple[click.Option, ...]:
@@ -122,6 +161,14 @@ def _options(*, root: bool) -> list[click.Option]:
             metavar="URL",
             help="https://HOST:PORT, or unix:///PATH; by default the socket of this machine.",
             **env("FLEET_SERVER"),
+            **hidden,
+        ),
+        click.Option(
+            ["--context"],
+            metavar="NAME",
+            help="A server by its name: see fleet context.",
+            shell_complete=context_names,
+            **env("FLEET_CONTEXT"),
             **hidden,
         ),
         click.Option(

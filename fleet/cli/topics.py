@@ -17,6 +17,7 @@ EXIT_CODES = {
 
 ENVIRONMENT = {
     "FLEET_SERVER": "where the server is, as --server",
+    "FLEET_CONTEXT": "a server by its name, as --context",
     "FLEET_TOKEN_FILE": "file with the token, as --token-file",
     "FLEET_CA_FILE": "PEM file that vouches for the server, as --ca-file",
     "FLEET_OUTPUT": "what to print, as -o",

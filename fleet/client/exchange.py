@@ -70,7 +70,8 @@ class Exchange:
     def _send(
         self, method: str, kind: type[A], path: str, body: BaseModel | None = None, timeout: float = TIMEOUT_S
     ) -> A:
-        content = body.model_dump_json().encode() if body is not None else None
+        # What nobody asked for is not sent: an earlier server refuses fields that it does not know.
+        content = body.model_dump_json(exclude_unset=True).encode() if body is not None else None
         headers = {"Content-Type": "application/json"} if content else {}
         return _read(kind, self._request(method, PREFIX + path, content=content, headers=headers, timeout=timeout))
 

@@ -40,6 +40,7 @@ class AgentSettings(sources.ProcessSettings):
     other_tables: ClassVar[tuple[str, ...]] = (
         *(name for name in CentreSettings.model_fields if name != "log"),
         "client",
+        "contexts",
     )
 
     agent: AgentGroup = AgentGroup()

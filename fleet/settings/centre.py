@@ -116,7 +116,7 @@ class LogSettings(_Group):
 class CentreSettings(sources.ProcessSettings):
     """Every setting of the centre, by subject."""
 
-    other_tables: ClassVar[tuple[str, ...]] = ("agent", "client")
+    other_tables: ClassVar[tuple[str, ...]] = ("agent", "client", "contexts")
 
     state_dir: Path = Field(default_factory=places.state_dir)
     """Keys, and for one machine also the database and the broker; must survive restarts."""

@@ -118,7 +118,8 @@ def test_columns_and_order_are_chosen_by_what_stands_above_them(fleet: Fleet, fu
     assert [line.split() for line in ran.lines] == [
         ["STATE", "NAME"], ["new", "web-10"], ["new", "web-2"], ["online", "web-1"]
     ]  # fmt: skip
-    assert fleet("host", "ls", "--sort", "seen", "--no-headers").lines[0].startswith("web-1")
+    for order in ("seen", "-seen"):  # who was never seen comes last either way
+        assert fleet("host", "ls", f"--sort={order}", "--no-headers").lines[0].startswith("web-1")
     assert fleet("host", "ls", "-o", CSV, "--columns", "name", "--sort", "name", "--no-headers").lines == [
         "web-1", "web-2", "web-10"
     ]  # fmt: skip
@@ -144,6 +145,19 @@ def test_what_does_not_go_together_is_said(fleet: Fleet, words: tuple[str, ...],
     ran = fleet(*words)
     assert (ran.code, ran.out) == (1, "")
     assert ran.err.startswith(said)
+
+
+@served
+@pytest.mark.redis
+@pytest.mark.parametrize("usual", ["json", "csv"])
+def test_what_is_asked_for_comes_before_the_usual_form(
+    fleet: Fleet, web1: ScriptedHost, usual: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLEET_OUTPUT", usual)
+    assert fleet("host", "ls", "-q").lines == ["web-1"]
+    assert "web-1" in fleet("host", "ls", "--sort", "name", "--columns", "name").out
+    assert fleet("host", "ls", "-q", "-o", usual).code == 1
+    assert fleet("-o", usual, "host", "ls", "-q").code == 1
 
 
 @served
