@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from fleet.engine.protocol import CreateSpec
 from fleet.testing.engine_faults import KillNow
 from fleet.testing.engine_images import Behaviour
 from fleet.updates.command import Policy, UpdateOrder, VerifyPolicy
 from fleet.updates.outcome import Result
+from fleet.updates.overlap import hindrance
 from tests.updates.site import DATA, SHAPES, START_FIRST, Shape, Site, engine_says_no
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
@@ -27,7 +29,6 @@ FREE: dict[str, Shape] = {
         body={"HostConfig": {"PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": ""}]}}}, policy=POLICY
     ),
     "a volume that it reads": Shape(body={"HostConfig": {"Binds": ["named:/named:ro"]}}, policy=POLICY),
-    "no word about ports": Shape(body={"HostConfig": {"PortBindings": None}}, policy=POLICY),
     "by the label alone": Shape(body=START_FIRST),
 }
 FIXED: dict[str, tuple[Shape, str]] = {
@@ -69,6 +70,13 @@ def test_where_nothing_is_there_but_once_the_new_one_starts_first(what: str, tmp
     calls = [call.name for call in site.engine.calls]
     assert calls.index("start") < calls.index("rename") < calls.index("stop") < calls.index("remove")
     site.assert_promise(outcome)
+
+
+def test_what_an_engine_says_nothing_of_hinders_nothing() -> None:
+    old = {"Id": "a" * 64, "Config": {"Labels": None}, "NetworkSettings": {"Networks": None}, "Mounts": None}
+    host = {"NetworkMode": None, "PortBindings": None}
+    assert hindrance(old, CreateSpec(name="web.new", body={"HostConfig": host, "NetworkingConfig": None})) == ""
+    assert hindrance(old | {"NetworkSettings": None}, CreateSpec(name="web.new", body={"HostConfig": {}})) == ""
 
 
 @pytest.mark.parametrize("what", FIXED)
