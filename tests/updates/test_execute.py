@@ -261,6 +261,35 @@ def test_what_could_not_be_removed_is_removed_by_the_next_start(site: Site) -> N
     site.assert_tidy()
 
 
+def test_with_start_first_what_ended_and_could_not_be_removed_is_left_over_too(tmp_path: Path) -> None:
+    site = Site(tmp_path, SHAPES["start first"])
+    site.engine.fail("remove", engine_says_no, times=3)
+    outcome = site.update()
+    assert outcome.result is Result.UPDATED, outcome
+    assert outcome.reason.startswith("left over: ")
+    site.assert_tidy()
+
+
+def test_a_new_one_that_failed_is_told_to_end_before_it_is_removed(tmp_path: Path) -> None:
+    site = Site(tmp_path, SHAPES["a new one that gets unhealthy"])
+    site.update()
+    started = next(call.arguments[0] for call in site.engine.calls if call.name == "start")
+    acts = [(call.name, call.arguments[0]) for call in site.engine.calls if call.name in ("stop", "remove")]
+    assert started != site.old_id
+    assert acts.index(("stop", started)) < acts.index(("remove", started))
+
+
+def test_what_differs_only_while_it_runs_is_told_as_well(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = site.engine.start
+
+    def grows(container: str) -> None:
+        site.engine.world.must(container, "change").host["ShmSize"] = 1
+        start(container)
+
+    monkeypatch.setattr(site.engine, "start", grows)
+    assert "HostConfig.ShmSize: 67108864 -> 1" in site.update().config_diff
+
+
 def test_a_create_that_ends_after_its_agent_gave_up_leaves_nothing(site: Site) -> None:
     site.engine.fail("create", EngineUnreachable, when=When.LATE, late_s=30)
     outcome = site.update()

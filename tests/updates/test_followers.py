@@ -146,6 +146,19 @@ def test_the_outcomes_of_both_are_told_after_a_crash(tmp_path: Path) -> None:
     assert {outcome.container: outcome.result for _, outcome in ended} == dict.fromkeys(("web", "kid"), Result.UPDATED)
 
 
+def test_what_runs_already_is_not_started_anew_by_the_next_agent(tmp_path: Path) -> None:
+    site = Site(tmp_path, Shape(body=restart("always"), kids={"kid": KID}))
+    site.engine.fail("remove", KillNow)
+    with pytest.raises(KillNow):
+        site.update()
+    running = {name: found["State"]["StartedAt"] for name, found in site.engine.running().items()}
+    (outcome,) = [outcome for _, outcome in recover(site.engine, Journal(site.path), site.clock)]
+    assert outcome.result is Result.UPDATED
+    after = {name: found["State"]["StartedAt"] for name, found in site.engine.running().items()}
+    assert after == {name: running[name] for name in after}
+    assert {"kid", "web"} <= set(after)
+
+
 def test_references_lead_to_ids_and_not_to_namesakes() -> None:
     host = {
         "NetworkMode": "container:vpn",

@@ -102,6 +102,15 @@ def test_a_hook_before_says_no(ends: tuple[int, str, float], result: Result, tol
     site.assert_tidy()
 
 
+def test_a_no_for_now_is_still_one_where_the_agent_ends_on_the_way_back(tmp_path: Path) -> None:
+    site = site_with(tmp_path, LABELS)
+    site.engine.commands["save"] = (75, "a backup runs", 0.0)
+    site.engine.fail("remove", KillNow)
+    outcome = site.live()
+    assert (site.deaths, outcome.result) == (1, Result.SKIPPED)
+    assert outcome.reason.startswith("cannot update web now: its hook pre-update ended with code 75")
+
+
 def test_an_engine_that_cannot_run_it_is_a_no(tmp_path: Path) -> None:
     site = site_with(tmp_path, LABELS)
     site.engine.fail("execute", engine_says_no)
