@@ -50,8 +50,11 @@ COMMANDS = {
     "controller": Lazy("fleet.cli.controller:controller", "Run the processes of the centre.", RUN),
     "agent": Lazy("fleet.cli.agent:agent", "Run the agent of this host.", RUN),
     "init": Lazy("fleet.cli.init:init", "Make certificates and passwords for a centre with servers of its own.", RUN),
-    "config": Lazy("fleet.cli.config:config", "Show and check the settings of this machine's centre or agent.", RUN),
+    "config": Lazy("fleet.cli.config:config", "Show and check the settings of this machine.", RUN),
     "db": Lazy("fleet.cli.db:db", "Look after the database: shape, backups, what is kept.", RUN),
+    "support-bundle": Lazy(
+        "fleet.cli.support:support_bundle", "Write what somebody who helps needs into one file.", RUN
+    ),
     "healthcheck": Lazy("fleet.cli.about:healthcheck", "Exit 0 only when the server answers.", RUN),
     "help": Lazy("fleet.cli.helping:help_", "Tell of a topic, or of a command.", RUN),
     "version": Lazy("fleet.cli.about:version", "Print the version.", RUN),
