@@ -20,6 +20,7 @@ from fleet.registry.realm import may_ask, same_server
 Method = Literal["GET", "HEAD"]
 MOST_REDIRECTS = 5
 """Registries send to a store once, some by way of a second name; more is a loop."""
+_BAD_REQUEST = 400
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -51,6 +52,7 @@ class Exchange:
     def __init__(self, address: Address, *, connections: Connections, auth: Authenticator, first_byte_s: float) -> None:
         self.address = address
         """Where to ask; where plain http is allowed, the first answer settles the scheme."""
+        self._as_given = address
         self._answered = not address.http_fallback
         self._connections = connections
         self._auth = auth
@@ -84,16 +86,27 @@ class Exchange:
         asked, path = self.address, target.path(self.address)
         try:
             response = await self._authorised(method, target.url(asked), path, headers)
+            if response.status_code == _BAD_REQUEST and asked != self._as_given:
+                # What servers that speak TLS answer to whoever does not: this one has learnt it since.
+                await response.aclose()
+                self._forget_scheme()
+                return await self._by_scheme(method, target, headers)
         except ExchangeFailed as error:
             # Another request, begun at the same time, may have found out meanwhile that plain http is spoken here.
             settled = self._answered and self.address == asked
             if settled or asked.scheme == "http" or error.failure is not Failure.NO_CONNECTION:
+                self._forget_scheme()
                 raise
             plain = replace(asked, scheme="http")
             response = await self._authorised(method, target.url(plain), path, headers)
             self.address = plain
         self._answered = True
         return response
+
+    def _forget_scheme(self) -> None:
+        """Where plain http is spoken, try TLS first again: an agent lives for longer than a registry stays as it is."""
+        if self.address != self._as_given:
+            self.address, self._answered = self._as_given, False
 
     async def _authorised(self, method: Method, url: str, path: str, headers: Mapping[str, str]) -> httpx2.Response:
         """Ask with the proof that served before; where the registry wants another, get it and ask once more."""

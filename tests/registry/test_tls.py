@@ -2,7 +2,9 @@
 
 import asyncio
 import socket
+import socketserver
 import ssl
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -250,6 +252,47 @@ def test_a_registry_that_once_spoke_tls_is_never_asked_plainly(
             return client.address.scheme
 
         assert with_client(address, down_after_one) == "https"
+
+
+@pytest.mark.parametrize("told", [b"HTTP/1.0 400 Bad Request\r\n\r\n", b""], ids=["told", "not told"])
+def test_a_registry_that_has_learnt_to_speak_tls_is_asked_so(server_tls: ssl.SSLContext, told: bytes) -> None:
+    """Servers tell who speaks plainly where TLS is spoken, or close the connection."""
+    learnt = threading.Event()
+
+    class Answering(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            greets = self.request.recv(1, socket.MSG_PEEK) == b"\x16"
+            if greets != learnt.is_set():
+                self.request.recv(65536)
+                self.request.sendall(told)
+                return
+            line = server_tls.wrap_socket(self.request, server_side=True) if greets else self.request
+            line.recv(65536)
+            line.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+            line.close()
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads, allow_reuse_address = True, True
+
+    async def ask(client: RegistryClient) -> list[str]:
+        assert await client.ping() == 200
+        schemes = [client.address.scheme]
+        learnt.set()
+        if not told:
+            with pytest.raises(ExchangeFailed):
+                await client.ping()
+        assert await client.ping() == 200
+        return [*schemes, client.address.scheme]
+
+    with Server(("127.0.0.1", 0), Answering) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        try:
+            address = origin_address(f"127.0.0.1:{server.server_address[1]}")
+            assert with_client(address, ask) == ["http", "https"]
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_a_silent_port_is_given_up_in_time() -> None:
