@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from http import HTTPStatus
+from http.client import HTTPException
 from typing import Any, cast
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import docker.auth
 import docker.errors
@@ -20,6 +21,7 @@ from docker.api.client import APIClient
 
 from fleet.clock import Clock, SystemClock
 from fleet.engine.answers import event_of, facts_of, pull_event_of
+from fleet.engine.long_request import LongRequest, PullStream, Refusal
 from fleet.engine.protocol import CreateSpec, Engine, EngineEvent, EngineFacts, Executed, Inspect, PullEvent
 from fleet.engine.written import MOST_OUTPUT_BYTES, payloads, read_to_end
 from fleet.errors import BadInput, EngineError, EngineUnreachable
@@ -83,18 +85,28 @@ class DockerEngine:
         return self._found(f"inspect image {image}", f"/images/{quote(image, safe='/:@')}/json")
 
     def pull(self, reference: str, *, auth: Mapping[str, str] | None = None, platform: str = "") -> Iterator[PullEvent]:
-        """Pull *reference* and yield the stream's lines; an error line raises EngineError."""
+        """Pull *reference* and yield the stream's lines; an error line raises EngineError. What is returned has a ``cut``."""
+        request = LongRequest(self.url, connect_s=self._timeout_s, silence_s=PULL_SILENCE_S)
+        return PullStream(self._pulled(request, reference, auth, platform), request)
+
+    def _pulled(
+        self, request: LongRequest, reference: str, auth: Mapping[str, str] | None, platform: str
+    ) -> Iterator[PullEvent]:
         named = Reference.parse(reference)
         query = {"fromImage": named.name, "tag": str(named.digest) if named.digest else named.tag_or_latest}
         query |= {"platform": platform} if platform else {}
         headers = {"X-Registry-Auth": docker.auth.encode_header(dict(auth or {}))}
-        with (
-            self._asking(f"pull {reference}") as api,
-            self._post(api, "/images/create", params=query, headers=headers, stream=True) as answer,
-        ):
-            for line in answer.iter_lines():
-                if line:
-                    yield pull_event_of(reference, json.loads(line))
+        with self._asking(doing := f"pull {reference}") as api:
+            path = f"/v{api.api_version}/images/create?{urlencode(query)}"
+        try:
+            for line in request.lines(path, headers):
+                yield pull_event_of(reference, json.loads(line))
+        except Refusal as error:
+            raise self._told(doing, str(error), error.status) from error
+        except (OSError, HTTPException) as error:
+            if request.is_cut:
+                raise EngineError(f"cannot {doing}: it was given up") from error
+            raise self._gone(doing) from error
 
     def tag(self, image: str, repository: str, tag: str) -> None:
         """Give *image* one more name."""
@@ -238,14 +250,19 @@ class DockerEngine:
         except docker.errors.APIError as error:
             raise self._refused(doing, error) from error
         except (requests.RequestException, urllib3.exceptions.HTTPError, docker.errors.DockerException) as error:
-            self.close()
-            raise EngineUnreachable(
-                f"cannot {doing}: no answer from the engine at {self.url}; is it running, and may this user use it?"
-            ) from error
+            raise self._gone(doing) from error
+
+    def _gone(self, doing: str) -> EngineUnreachable:
+        self.close()
+        return EngineUnreachable(
+            f"cannot {doing}: no answer from the engine at {self.url}; is it running, and may this user use it?"
+        )
 
     def _refused(self, doing: str, error: docker.errors.APIError) -> EngineError:
         status = int(error.response.status_code) if error.response is not None else 0
-        explanation = str(error.explanation or error)
+        return self._told(doing, str(error.explanation or error), status)
+
+    def _told(self, doing: str, explanation: str, status: int) -> EngineError:
         if "client version" in explanation:
             self.close()
         return EngineError(f"cannot {doing}: {explanation}", status=status)
@@ -258,9 +275,8 @@ class DockerEngine:
             _raise_for_status(answer)
             return cast(Inspect, answer.json())
 
-    def _post(self, api: APIClient, path: str, *, stream: bool = False, **request: Any) -> requests.Response:
-        patience = (self._timeout_s, PULL_SILENCE_S if stream else self._timeout_s)
-        answer = api.post(f"{api.base_url}/v{api.api_version}{path}", timeout=patience, stream=stream, **request)
+    def _post(self, api: APIClient, path: str, **request: Any) -> requests.Response:
+        answer = api.post(f"{api.base_url}/v{api.api_version}{path}", timeout=self._timeout_s, **request)
         _raise_for_status(answer)
         return answer
 

@@ -110,7 +110,8 @@ class Engine(Protocol):
     def pull(self, reference: str, *, auth: Mapping[str, str] | None = None, platform: str = "") -> Iterator[PullEvent]:
         """Pull *reference* (with tag or digest) and yield the stream's lines.
 
-        Any error line of the stream raises EngineError when it is reached. Closing the iterator ends the pull. *auth* is
+        Any error line of the stream raises EngineError when it is reached. Closing the iterator ends the pull; where it
+        has a ``cut``, that does so from any thread, also while the engine says nothing. *auth* is
         ``{"username": .., "password": ..}`` for the registry of the reference.
         """
         ...

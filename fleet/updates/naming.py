@@ -87,9 +87,10 @@ def adopt(
     table knows the digest.
     """
     pull = EnginePull(engine, by_digest(reference, digest), platform=platform)
-    if not pull.ended(limit_s):
+    in_time = pull.ended(limit_s)
+    if not in_time:
         pull.stop()
-    if not pull.ended(0) or pull.error is not None:
+    if not in_time or pull.error is not None:
         reason = str(pull.error or "no answer in time")
         log.info("engine did not adopt the digest", extra={"image": reference.familiar, "reason": reason})
         return False

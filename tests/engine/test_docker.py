@@ -2,8 +2,9 @@
 
 import gc
 import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -175,3 +176,63 @@ def test_facts_are_read_from_info(engine: DockerEngine, script: Script) -> None:
     assert (facts.os, facts.architecture, facts.containerd_store) == ("linux", "amd64", True)
     assert facts.mirrors == ("http://m:5000/",)
     assert facts.insecure_registries == ("127.0.0.0/8", "m:5000")
+
+
+def _silent_after(*sent: bytes) -> Callable[[Handler], None]:
+    def answer(handler: Handler) -> None:
+        for piece in sent:
+            handler.wfile.write(piece)
+        handler.wfile.flush()
+        # Returns when the other side has ended the connection.
+        handler.connection.settimeout(60)
+        handler.connection.recv(1)
+        handler.close_connection = True
+
+    return answer
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+LINE = b'{"status": "Pulling", "id": "1"}\r\n'
+
+
+@pytest.mark.parametrize("sent", [(), (CHUNKED,), (CHUNKED, b"%x\r\n%s\r\n" % (len(LINE), LINE))])
+def test_a_pull_of_a_silent_engine_ends_where_another_thread_cuts_it(
+    engine: DockerEngine, script: Script, sent: tuple[bytes, ...]
+) -> None:
+    """It hangs with a registry, for ever, and gives its pull up when nobody listens any more."""
+    script.on("POST /images/create", _silent_after(*sent))
+    lines = engine.pull("app:1")
+    threading.Timer(0.3, lines.cut).start()  # type: ignore[attr-defined]
+    began = time.monotonic()
+    with pytest.raises(EngineError, match=r"^cannot pull app:1: it was given up$"):
+        list(lines)
+    assert time.monotonic() - began < 30
+
+
+def test_a_pull_that_is_cut_before_it_began_asks_nothing(engine: DockerEngine, script: Script) -> None:
+    lines = engine.pull("app:1")
+    lines.cut()  # type: ignore[attr-defined]
+    with pytest.raises(EngineError, match="it was given up"):
+        next(lines)
+    assert not any("create" in asked for asked in script.asked)
+
+
+def test_a_pull_whose_stream_breaks_off_has_no_end(engine: DockerEngine, script: Script) -> None:
+    """The engine was killed: what it said so far says nothing of the image."""
+
+    def breaks_off(handler: Handler) -> None:
+        handler.wfile.write(CHUNKED + b"%x\r\n%s\r\n" % (len(LINE), LINE))
+        handler.close_connection = True
+
+    script.on("POST /images/create", breaks_off)
+    events = engine.pull("app:1")
+    assert next(events).layer == "1"
+    with pytest.raises(EngineUnreachable):
+        next(events)
+
+
+def test_a_pull_that_the_engine_refuses_says_why(engine: DockerEngine, script: Script) -> None:
+    script.on("POST /images/create", (404, {"message": "manifest for app:1 not found"}))
+    with pytest.raises(EngineError, match="manifest for app:1 not found") as caught:
+        next(engine.pull("app:1"))
+    assert caught.value.status == 404

@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from fleet.clock import SystemClock
-from fleet.engine.protocol import EngineFacts
+from fleet.engine.protocol import EngineFacts, PullEvent
 from fleet.errors import EngineError, EngineUnreachable
 from fleet.images.digest import Digest
 from fleet.images.reference import Reference
@@ -29,6 +29,7 @@ from fleet.updates.command import Policy
 from fleet.updates.known import KnownDigests
 from fleet.updates.outcome import PullOutcome, Tier
 from fleet.updates.pull import Puller, PullProgress
+from fleet.updates.stream import EnginePull
 from tests.gateway.docking import Dock, pulling
 from tests.gateway.harbour import PATIENT
 
@@ -317,3 +318,26 @@ def test_two_images_one_after_the_other_share_the_gateway(quay: Quay) -> None:
         ports.append(quay.puller._gateway.port)  # type: ignore[union-attr]
     assert len(set(ports)) == 1
     assert not [t for t in threading.enumerate() if t.name == "engine-pull"]
+
+
+def test_a_pull_of_an_engine_that_says_nothing_is_cut_off() -> None:
+    """And what it breaks off by is no word of the engine."""
+
+    class Silent(Iterator[PullEvent]):
+        def __init__(self) -> None:
+            self.over = threading.Event()
+
+        def __next__(self) -> PullEvent:
+            self.over.wait(60)
+            raise EngineError("cannot pull: it was given up")
+
+        def cut(self) -> None:
+            self.over.set()
+
+    engine, lines = MemoryEngine(SystemClock()), Silent()
+    engine.pull = lambda *_, **__: lines  # type: ignore[method-assign]
+    pull = EnginePull(engine, "app:1")
+    assert not pull.ended(0.2)
+    pull.stop()
+    assert pull.ended(60)
+    assert pull.error is None
