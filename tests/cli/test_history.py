@@ -110,31 +110,15 @@ class TestForms:
         assert json.loads(line) == {**whole["update"], "pull": whole["pull"]}
         assert (row["id"], json.loads(row["pull"])) == (id, whole["pull"])
 
-    @pytest.mark.parametrize(
-        "words",
-        [
-            ("history", "ls"),
-            ("history", "who-runs", "nginx"),
-            ("history", "changes", "web-1"),
-            ("history", "chain", "web-1", "web"),
-            ("history", "mirrors"),
-            ("history", "durations"),
-            ("history", "compared"),
-            ("audit",),
-        ],
-        ids=" ".join,
-    )
-    def test_every_list_takes_every_form_before_and_after_its_name(
+    @pytest.mark.parametrize("words", [("history", "ls"), ("audit",)], ids=" ".join)
+    def test_a_form_may_stand_before_the_name_and_after_it(
         self, fleet: Fleet, updated: ScriptedHost, words: tuple[str, ...]
     ) -> None:
+        """That every list takes every form is looked at in ``test_lists``."""
         for form in FORMATS:
             after, before = fleet(*words, "-o", form), fleet("-o", form, *words)
             assert (after.code, before.code) == (0, 0), after.err
             assert after.out == before.out
-        lines = [json.loads(line) for line in fleet(*words, "-o", "jsonl").lines]
-        read = list(csv.DictReader(io.StringIO(fleet(*words, "-o", "csv").out)))
-        assert len(lines) == len(read) >= ("mirrors" not in words and "compared" not in words)
-        assert all(list(line) == list(row) for line, row in zip(lines, read, strict=True))
 
     def test_what_is_no_list_refuses_the_forms_of_lists(self, fleet: Fleet) -> None:
         refused = fleet("-o", "csv", "version")
