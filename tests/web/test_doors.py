@@ -110,6 +110,7 @@ class TestScopes:
         ("GET", "/rollouts", TokenScope.READ),
         ("POST", "/rehearsals", TokenScope.WRITE),
         ("GET", "/schedules", TokenScope.READ),
+        ("GET", "/schedule-runs", TokenScope.READ),
         ("GET", "/policies", TokenScope.READ),
         ("GET", "/mirrors", TokenScope.READ),
         ("GET", "/mirrors/probes", TokenScope.READ),
