@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import hmac
+import logging
 import re
 import secrets
 from collections.abc import Iterable, Sequence
@@ -24,6 +25,8 @@ from fleet.mirrors.route import Standing, route
 from fleet.registry.faults import printable, redacted
 from fleet.registry.image_config import CONFIG_CAP_BYTES
 from fleet.registry.manifest import MANIFEST_CAP_BYTES, Descriptor, Manifest
+
+log = logging.getLogger(__name__)
 
 USER = "fleet"
 _LONGEST_NAME = 240
@@ -121,6 +124,9 @@ class Session:
         """
         try:
             await self._prefetch(tuple(images))
+        except Exception:
+            # Nobody waits for what comes of this: a fault of our own would only make pulls slow, without a word.
+            log.exception("layers cannot be fetched before the engine asks")
         finally:
             self._here = self._here or frozenset()
 

@@ -16,6 +16,7 @@ _BY_STATUS = {
     410: AttemptResult.NOT_FOUND,
     429: AttemptResult.RATE_LIMITED,
 }
+_PROXY_WANTS_LOGIN = 407
 _BY_FAILURE = {
     Failure.NO_CONNECTION: AttemptResult.UNREACHABLE,
     Failure.NO_ANSWER: AttemptResult.TIMEOUT,
@@ -55,6 +56,8 @@ def of_answer(answer: Answer, *, offset: int, ranged: bool, now: datetime) -> So
         return None
     if status == 206:
         return failed(AttemptResult.PROTOCOL, "it answered with another range than was asked for", status=status)
+    if status == _PROXY_WANTS_LOGIN:
+        return failed(AttemptResult.UNREACHABLE, f"the proxy before it wants a login: {status}", status=status)
     result = _BY_STATUS.get(status, AttemptResult.SERVER_ERROR if status >= 500 else AttemptResult.PROTOCOL)
     wait_s = retry_after_s(answer.headers, now) if status in (429, 503) else None
     rest = f", retry after {wait_s:g} s" if wait_s is not None else ""

@@ -84,6 +84,17 @@ def test_what_fails_before_the_engine_asks_is_no_failure_of_the_pull_until_it_do
     harbour.gateway.end(session)
 
 
+def test_a_fault_of_our_own_before_the_engine_asks_is_told_and_costs_no_pull(
+    harbour: Harbour, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Prefetch, "run", lambda _: 1 / 0)
+    session, dock = harbour.open()
+    prefetch(harbour, session)
+    assert "layers cannot be fetched before the engine asks" in caplog.text
+    dock.pull(session.name, str(harbour.digest))
+    harbour.gateway.end(session)
+
+
 def test_nothing_more_is_fetched_when_the_pull_has_ended(harbour: Harbour) -> None:
     for registry in (*harbour.mirrors, harbour.origin):
         registry.faults.add(Fault.HANG, kind="blobs")

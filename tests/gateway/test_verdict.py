@@ -61,6 +61,14 @@ def test_what_is_no_answer_is_told_as_that(status: int) -> None:
     assert wrong.verdict.result in (AttemptResult.PROTOCOL, AttemptResult.SERVER_ERROR)
 
 
+def test_a_proxy_that_wants_a_login_is_told_as_that() -> None:
+    """The source never heard of the request, and no other one by that proxy would get there."""
+    wrong = of_answer(answer(407), offset=0, ranged=False, now=NOW)
+    assert wrong is not None
+    assert wrong.verdict.result is AttemptResult.UNREACHABLE
+    assert "proxy" in wrong.verdict.reason
+
+
 @pytest.mark.parametrize("wait", ["-1", "1" * 5000, "soon", "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"])
 def test_a_rest_that_is_none_is_no_rest(wait: str) -> None:
     wrong = of_answer(answer(429, retry_after=wait), offset=0, ranged=False, now=NOW)
