@@ -17,7 +17,6 @@ from typing import NamedTuple
 import click
 
 from fleet.cli.session import Session
-from fleet.errors import FleetError
 
 BUDGET_S = 0.3
 """The most seconds that a key press waits for the server."""
@@ -69,7 +68,8 @@ def _fitting(ctx: click.Context, question: Question, incomplete: str) -> list[st
     found: list[str] = []
 
     def look() -> None:
-        with contextlib.suppress(FleetError, OSError, ValueError, KeyError, TypeError):  # no names then
+        # Whatever it is, there are no names then; a word of why would stand in the middle of what is being typed.
+        with contextlib.suppress(Exception):
             found.extend(_kept_or_asked(session, question))
 
     # The thread is left alone where it is late; Python ends without waiting for it.

@@ -10,8 +10,10 @@ import threading
 import time
 from pathlib import Path
 
+import click
 import pytest
 
+from fleet.cli import completing
 from tests.cli.conftest import Fleet
 from tests.cli.test_start import HEAVY
 from tests.controller.centre import Centre, ScriptedHost
@@ -91,6 +93,20 @@ def test_a_server_that_is_not_there_or_says_nothing_offers_no_name(tmp_path: Pat
         silent.bind(str(tmp_path / "silent"))
         silent.listen()
         assert _completed("fleet host show we", tmp_path, FLEET_SOCKET=str(tmp_path / "silent"))[0] == []
+
+
+def test_whatever_goes_wrong_nothing_is_said(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A user without a home directory, a settings file that is no text: the line that is typed stays as it is."""
+
+    def homeless(*_: object) -> list[str]:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(completing, "_kept_or_asked", homeless)
+    context = click.Context(click.Command("x"))
+    assert completing.hosts(context, click.Argument(["name"]), "we") == []
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_server_that_drips_is_waited_for_no_longer(tmp_path: Path) -> None:
