@@ -29,6 +29,8 @@ from fleet.registry.manifest import MANIFEST_CAP_BYTES, Descriptor, Manifest
 log = logging.getLogger(__name__)
 
 USER = "fleet"
+MOST_LAYERS = 500
+"""So many layers Linux can put on each other (overlayfs, OVL_MAX_STACK); each keeps a file open while a pull lasts."""
 _LONGEST_NAME = 240
 """Docker takes 255 characters for a repository; some are left for its own needs."""
 
@@ -257,6 +259,8 @@ class Session:
             await Fetch(wanted=wanted, sink=sink, means=self.means).run()
             # The content type is the word of a mirror; the document's own is proved by the digest.
             manifest = Manifest.read(sink.content, digest=digest)
+            if len({layer.digest for layer in manifest.layers}) > MOST_LAYERS:
+                raise RegistryError(f"cannot take an image of more than {MOST_LAYERS} layers: no engine can unpack it")
         except (FetchFailed, RegistryError) as error:
             self._fail(str(error))
             raise FetchFailed(str(error)) from error

@@ -3,11 +3,13 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fleet.gateway.fetch import FetchFailed
+from fleet.gateway.session import MOST_LAYERS
 from fleet.images.digest import Digest
 from fleet.images.platform import Platform
 from fleet.images.reference import Reference
@@ -90,6 +92,30 @@ def test_a_manifest_that_is_said_to_be_larger_than_any_costs_nothing(harbour: Ha
     with pytest.raises(PullFailed):
         dock.manifest(session.name, str(Digest.of(huge)))
     assert str(Digest.of(huge)) not in {entry.tail for entry in harbour.mirrors[0].log}
+
+
+def test_more_layers_than_any_engine_unpacks_cost_nothing(harbour: Harbour) -> None:
+    """A manifest has room for twenty thousand, and each would keep a file of the agent open."""
+    config, layers = b"{}", [descriptor(b"%d" % number) for number in range(MOST_LAYERS + 1)]
+    put(harbour, {"config": descriptor(config), "layers": layers}, config)
+    session, _ = harbour.open()
+    with pytest.raises(FetchFailed, match="cannot take an image of more than 500 layers"):
+        harbour.gateway.submit(session.prepare(AMD64)).result(60)
+    harbour.gateway.end(session)
+    assert not any(registry.asked("blobs") for registry in every(harbour))
+
+
+@pytest.mark.full
+def test_as_many_layers_as_can_be_unpacked_come_and_leave_nothing_open(harbour: Harbour) -> None:
+    config, contents = b"{}", [b"%d" % number for number in range(MOST_LAYERS)]
+    layers = [descriptor(content) for content in contents]
+    put(harbour, {"config": descriptor(config), "layers": layers}, config, *contents)
+    open_before = len(list(Path("/proc/self/fd").iterdir()))
+    dock, attempts = harbour.pull()
+    assert attempts[0].bytes == sum(map(len, dock.blobs.values()))
+    assert len(dock.blobs) == MOST_LAYERS + 2
+    # Some connections are kept for a moment.
+    assert len(list(Path("/proc/self/fd").iterdir())) < open_before + 50
 
 
 def test_a_name_and_a_tag_of_the_greatest_length(harbour: Harbour) -> None:
