@@ -17,33 +17,28 @@ import os
 import statistics
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 from uuid import UUID
-
-from sqlalchemy import delete, update
 
 from benchmarks._page import write_section
 from benchmarks._rollout_agents import carried_to_its_end
 from benchmarks._rollout_fleet import fill, good, heard, signed
-from benchmarks._rollout_statements import Statements
+from benchmarks._rollout_steps import clear, idle, skip_the_first_wave
+from benchmarks._rollout_timing import Took, timed, watch
+from benchmarks._rollout_waits import PARKED, SHUT, waits
 from benchmarks.history import database
 from fleet.controller import plans
 from fleet.controller.process import keep_what_is_there
 from fleet.history import caps, inbox, tick
 from fleet.history.database import Database
-from fleet.history.fact_tables import commands
 from fleet.history.inbox import Good
 from fleet.history.plans import apply_plan
 from fleet.history.rollout_facts import facts_of
-from fleet.history.rollout_tables import plans as plans_table
-from fleet.history.rollout_tables import rollout_hosts, rollouts
+from fleet.history.rollout_tables import rollouts
 from fleet.history.tick import Outgoing
 from fleet.rollouts.advance import advance
 from fleet.rollouts.selector import Selector
@@ -51,7 +46,6 @@ from fleet.rollouts.spec import Gate, LateJoiners, OfflineSpec, RolloutSpec, Wav
 from fleet.rollouts.states import HostState
 
 BEGIN, END = "<!-- rollouts: written by benchmarks/rollouts.py -->", "<!-- rollouts: end -->"
-T = TypeVar("T")
 BATCH = 500
 AT_ONCE = 5000
 """Hosts that are dispatched, and go the whole way, in one run: what was asked to be dispatched in a second."""
@@ -73,6 +67,8 @@ ASKED = {
     APPLIED: "3 s, with the one before",
     GATE: "10 ms",
     IDLE: "20 ms",
+    PARKED: "20 ms",
+    SHUT: "20 ms",
     DISPATCH: "5,000 hosts/s",
     CLAIM: "",
     READY: "",
@@ -86,35 +82,6 @@ ASKED = {
 }
 """The figures, and what was asked of the largest fleet on two idle cores."""
 RATES = (DISPATCH, CLAIM, READY, REPORT, SQL_ALONE, SIGNED, WHOLE, WHOLE_SIGNED, DISPATCH_STATEMENTS, STATEMENTS)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Took:
-    """What something took, in seconds."""
-
-    cpu: float
-    """Of processor time: of this process and, on PostgreSQL, of the server's."""
-    wall: float
-    statements: float
-    """Of the processor time: within the driver, and the server's."""
-
-    def __add__(self, other: "Took") -> "Took":
-        """Return both together."""
-        statements = self.statements + other.statements
-        return Took(cpu=self.cpu + other.cpu, wall=self.wall + other.wall, statements=statements)
-
-    def later(self, seconds: float) -> "Took":
-        """Return the same with *seconds* of pure computing more."""
-        return Took(cpu=self.cpu + seconds, wall=self.wall + seconds, statements=self.statements)
-
-    def each(self, count: int) -> "Took":
-        """Return the same for one of *count*."""
-        return Took(cpu=self.cpu / count, wall=self.wall / count, statements=self.statements / count)
-
-    def sql(self) -> "Took":
-        """Return the statements and commits alone; by the clock they took their part of it, as far as that can be told."""
-        part = self.statements / self.cpu
-        return Took(cpu=self.statements, wall=self.wall * part, statements=self.statements)
 
 
 def main() -> None:
@@ -156,7 +123,7 @@ class Measured:
 def measure(db: Database, folder: Path, size: int, runs: int) -> Measured:
     """Fill *db* with *size* hosts, one container each, and return the median of each figure."""
     fill(db, size)
-    _STATEMENTS.watch(db)
+    watch(db)
     caps.set_cap(db, "site", "90%", by="bench", door="bench")
     loads = [os.getloadavg()[0]]
     found: dict[str, list[Took]] = {name: [] for name in ASKED}
@@ -164,7 +131,7 @@ def measure(db: Database, folder: Path, size: int, runs: int) -> Measured:
         road = _Road(db, lock)
         _once(road, size)  # statements are compiled once
         for _ in range(runs):
-            for name, value in _once(road, size).items():
+            for name, value in (_once(road, size) | waits(db, size)).items():
                 found[name].append(value)
             loads.append(os.getloadavg()[0])
     return Measured(figures={name: _median(took) for name, took in found.items()}, load=statistics.median(loads))
@@ -205,8 +172,8 @@ class _Road:
 def _once(road: _Road, size: int) -> dict[str, Took]:
     """Go all the way once, and return each figure."""
     db, found, moving = road.db, dict[str, Took](), min(size, AT_ONCE)
-    _clear(db)
-    plan, found[DRAWN] = _timed(db, lambda: plans.make_plan(db, Selector(), by="bench"))
+    clear(db)
+    plan, found[DRAWN] = timed(db, lambda: plans.make_plan(db, Selector(), by="bench"))
     lenient = Gate(success_pct=0, tolerance_pct=100, min_successes=0)
     spec = RolloutSpec(
         waves=(WaveSpec(size="10%", gate=lenient), WaveSpec(gate=Gate())),
@@ -217,15 +184,15 @@ def _once(road: _Road, size: int) -> dict[str, Took]:
         late_joiners=LateJoiners.CONVERGE,
         quarantine_after=3,
     )
-    id, found[APPLIED] = _timed(db, lambda: apply_plan(db, plan.id, by="bench", door="bench", spec=spec))
-    _skip_the_first_wave(db, id)
-    offers, advanced = _timed(db, lambda: _advance(db, id))
+    id, found[APPLIED] = timed(db, lambda: apply_plan(db, plan.id, by="bench", door="bench", spec=spec))
+    skip_the_first_wave(db, id)
+    offers, advanced = timed(db, lambda: _advance(db, id))
     live = _live(db, id)
-    sent, offered = _timed(db, partial(road.send, offers))
+    sent, offered = timed(db, partial(road.send, offers))
     found[DISPATCH] = (advanced + offered).each(live)
     found[DISPATCH_STATEMENTS] = found[DISPATCH].sql()
-    _, found[GATE] = _timed(db, lambda: _facts(db, id))
-    _, found[IDLE] = _timed(db, lambda: _idle(db))
+    _, found[GATE] = timed(db, lambda: _facts(db, id))
+    _, found[IDLE] = timed(db, lambda: idle(db))
     return found | _to_the_end(road, sent, live)
 
 
@@ -240,8 +207,8 @@ def _to_the_end(road: _Road, sent: list[Outgoing], live: int) -> dict[str, Took]
     for step in (CLAIM, READY, REPORT):
         now = road.db.now()
         said = [good(each.host_id, up, now) for each in sent for up in heard(each.host_id, each.message, now)]
-        _, taken = _timed(road.db, partial(road.take, said))
-        sent, sending = _timed(road.db, road.send)
+        _, taken = timed(road.db, partial(road.take, said))
+        sent, sending = timed(road.db, road.send)
         if len(said) != live or len(sent) != live:
             raise RuntimeError(f"{len(said)} messages of {live} hosts, and {len(sent)} answers: {step}")
         found[step] = (taken + sending).each(live)
@@ -255,10 +222,13 @@ def _to_the_end(road: _Road, sent: list[Outgoing], live: int) -> dict[str, Took]
 
 
 def _advance(db: Database, id: UUID) -> Sequence[Outgoing]:
-    advanced = tick.advance_rollout(db, id)
-    if not advanced.changed:
+    offers: list[Outgoing] = []
+    sizes: caps.Sizes = {}
+    while (advanced := tick.advance_rollout(db, id, sizes)).changed:
+        offers += advanced.offers
+    if not offers:
         raise RuntimeError("the rollout does nothing")
-    return advanced.offers
+    return offers
 
 
 def _facts(db: Database, id: UUID) -> None:
@@ -270,23 +240,6 @@ def _facts(db: Database, id: UUID) -> None:
             raise RuntimeError("the rollout is not at rest")
 
 
-def _idle(db: Database) -> None:
-    """Do all of a tick's SQL where nothing is to be done."""
-    tick.expire(db)
-    for id in tick.active_rollouts(db):
-        if tick.advance_rollout(db, id).changed:
-            raise RuntimeError("the rollout is not at rest")
-    if tick.due_messages(db):
-        raise RuntimeError("messages are due")
-
-
-def _skip_the_first_wave(db: Database, id: UUID) -> None:
-    """Skip the first tenth, so that the wave that is judged holds nine tenths of the fleet."""
-    with db.writing() as connection:
-        mine = (rollout_hosts.c.rollout_id == id, rollout_hosts.c.wave == 0)
-        connection.execute(update(rollout_hosts).where(*mine).values(state=HostState.SKIPPED))
-
-
 def _live(db: Database, id: UUID) -> int:
     with db.reading() as connection:
         row = connection.execute(rollouts.select().where(rollouts.c.id == id)).mappings().one()
@@ -294,46 +247,6 @@ def _live(db: Database, id: UUID) -> int:
     if not live:
         raise RuntimeError("no host was dispatched")
     return live
-
-
-def _clear(db: Database) -> None:
-    """Take the last run's rollout away, so that each run begins alike."""
-    with db.writing() as connection:
-        connection.execute(delete(commands))
-        connection.execute(delete(rollout_hosts))
-        connection.execute(update(plans_table).values(rollout_id=None))
-        connection.execute(update(rollouts).values(ended_at=db.moment(connection)))
-
-
-_STATEMENTS = Statements()
-
-
-def spent(db: Database) -> float:
-    """Return the seconds of processor time that this process and, on PostgreSQL, all of the server's have taken."""
-    return time.process_time() + _of_the_server(db)
-
-
-def _of_the_server(db: Database) -> float:
-    if db.dialect == "sqlite":
-        return 0.0  # it is this process
-    with db.reading() as connection:
-        pids = connection.exec_driver_sql("SELECT pid FROM pg_stat_activity").scalars().all()
-    return sum(_taken(pid) for pid in pids)
-
-
-def _taken(pid: int) -> float:
-    with suppress(FileNotFoundError):
-        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
-    return 0.0  # it has just ended
-
-
-def _timed(db: Database, work: Callable[[], T]) -> tuple[T, Took]:
-    server = _of_the_server(db)
-    began, used, driver = time.perf_counter(), time.process_time(), _STATEMENTS.spent
-    done = work()
-    wall, mine, driver = time.perf_counter() - began, time.process_time() - used, _STATEMENTS.spent - driver
-    server = _of_the_server(db) - server
-    return done, Took(cpu=mine + server, wall=wall, statements=driver + server)
 
 
 def tables(measured: Mapping[tuple[str, int], Measured], runs: int) -> Iterator[str]:

@@ -21,6 +21,7 @@ from fleet.controller.resolving import Asking
 from fleet.errors import BadInput, FleetError, Unreachable
 from fleet.history import retention, upgrade
 from fleet.history import tick as due
+from fleet.history.caps import Sizes
 from fleet.history.database import Database
 from fleet.history.schedules import DueSchedule, claim_due
 from fleet.history.tick import Outgoing
@@ -35,8 +36,10 @@ log = logging.getLogger(__name__)
 SCHEDULES = "schedules"
 CHECK = "check"
 LOOK = "look"
-_MOST_PASSES = 8
-"""More than rollouts wait for one another in a row; what were left would be done at the next tick."""
+_MOST_PASSES = 20
+"""More than rollouts wait for one another in a row, and so many times as many hosts are dispatched as one transaction does; what
+is left is done at the next tick.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,14 +156,15 @@ class Planner:
 
         What is to be sent is added to *offers* as soon as it is committed, so that nothing is lost where another fails.
         """
+        sizes: Sizes = {}
         for _ in range(_MOST_PASSES):
-            changed = [self._advance(rollout_id, offers) for rollout_id in due.active_rollouts(self._db)]
+            changed = [self._advance(rollout_id, sizes, offers) for rollout_id in due.active_rollouts(self._db)]
             if not any(changed):
                 return
 
-    def _advance(self, rollout_id: UUID, offers: list[Outgoing]) -> bool:
+    def _advance(self, rollout_id: UUID, sizes: Sizes, offers: list[Outgoing]) -> bool:
         try:
-            advanced = due.advance_rollout(self._db, rollout_id)
+            advanced = due.advance_rollout(self._db, rollout_id, sizes)
             offers += advanced.offers
             return advanced.changed
         except Unreachable:

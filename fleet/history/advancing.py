@@ -22,6 +22,11 @@ _ONE_AT_A_TIME = 0x666C65657464
 two count the same host into one cap.
 """
 
+AT_ONCE = 1000
+"""From so many dispatched hosts on a transaction ends: who freezes or holds anything waits for its end, since nothing that they
+stop may be dispatched once they were told so.
+"""
+
 _MOST_ROUNDS = 1000
 """More than any rollout needs to come to rest: its waves, some times over, and its beginning and end."""
 
@@ -31,13 +36,16 @@ class Rest:
     """How a rollout came to rest."""
 
     changed: bool
-    """Whether there was anything to decide."""
+    """Whether there was anything to decide; there may be more."""
     offered: tuple[Offered, ...] = ()
     """Whose offers are to be sent once it is committed."""
 
 
-def advance_to_rest(db: Database, connection: Connection, rollout_id: UUID) -> Rest:
-    """Carry decisions out until there are none. Nothing is changed where another planner is at it."""
+def advance_to_rest(db: Database, connection: Connection, rollout_id: UUID, sizes: Sizes) -> Rest:
+    """Carry decisions out until there are none, or until many hosts were dispatched; whoever comes next goes on.
+
+    Nothing is changed where another planner is at it. *sizes* hold what was counted for caps before.
+    """
     one_at_a_time(connection)
     # Before any row is locked, and before it is asked what time it is: offers are made here, and no stop may come between.
     look(connection)
@@ -46,7 +54,6 @@ def advance_to_rest(db: Database, connection: Connection, rollout_id: UUID) -> R
     row: RowMapping | None = connection.execute(query).mappings().one_or_none()
     if row is None:
         return Rest(changed=False)
-    sizes: Sizes = {}
     offered: tuple[Offered, ...] = ()
     for done in range(_MOST_ROUNDS):
         facts = facts_of(connection, row, now, sizes)
@@ -59,6 +66,8 @@ def advance_to_rest(db: Database, connection: Connection, rollout_id: UUID) -> R
             # What was held or ended since has its commands called off by who sends what is due.
             return Rest(changed=done > 0, offered=offered if goes_on else ())
         offered += carry_out(connection, row, decisions, now)
+        if len(offered) >= AT_ONCE:
+            return Rest(changed=True, offered=offered)
         row = connection.execute(query).mappings().one()
     raise RuntimeError(f"rollout {rollout_id} does not come to rest")
 

@@ -20,8 +20,8 @@ from fleet.history.outgoing import post_all, posted
 from fleet.history.rollout_tables import rollout_hosts, waves
 from fleet.history.stopping import without_held
 from fleet.history.stops import frozen, holding
-from fleet.history.waiting_hosts import silence
 from fleet.road.messages import Cancel
+from fleet.rollouts.silence import silence
 from fleet.rollouts.spec import RolloutSpec
 from fleet.rollouts.states import LIVE, CommandState, HostState, RolloutState, WaveState
 

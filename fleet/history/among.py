@@ -3,7 +3,8 @@
 A parameter for each id costs more than what is done with it, and makes another statement of each length of the list.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from enum import StrEnum
 from operator import attrgetter
 from typing import Any
 from uuid import UUID
@@ -18,6 +19,7 @@ from sqlalchemy import (
     Uuid,
     and_,
     any_,
+    bindparam,
     func,
     literal,
     select,
@@ -50,6 +52,18 @@ def among(connection: Connection, of: Column[Any], ids: Iterable[UUID]) -> Colum
         return and_(ends, of == any_(literal(known, _Ids())))
     listed = func.json_each('["' + '","'.join([f"{id.int:032x}" for id in known]) + '"]').table_valued("value")
     return of.in_(select(listed.c.value))
+
+
+def among_states(of: ColumnElement[Any], states: Collection[StrEnum]) -> ColumnElement[bool]:
+    """Return the condition that *of* is one of a few states.
+
+    They are written out: an index of some states alone serves no condition whose states are not known yet.
+    """
+    known = list(states)
+    if len(known) == 1:
+        # As the condition of such an index is written.
+        return of == bindparam(None, known[0], type_=of.type, literal_execute=True)
+    return of.in_(bindparam(None, known, expanding=True, literal_execute=True))
 
 
 def in_order(ids: Iterable[UUID]) -> list[UUID]:

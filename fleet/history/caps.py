@@ -13,7 +13,6 @@ from sqlalchemy import (
     CompoundSelect,
     Connection,
     FromClause,
-    bindparam,
     delete,
     exists,
     func,
@@ -23,6 +22,7 @@ from sqlalchemy import (
 
 from fleet.errors import BadInput, NotFound
 from fleet.history import audit
+from fleet.history.among import among_states
 from fleet.history.database import Database
 from fleet.history.hosts import NAME
 from fleet.history.inventory_tables import hosts
@@ -138,7 +138,7 @@ def unhealthy() -> ColumnElement[bool]:
 def _away() -> CompoundSelect[Any]:
     """Select the hosts on which a try is under way, and those that failed at their latest one: few, by indexes of their own."""
     live, bad = rollout_hosts.alias("live_one"), rollout_hosts.alias("bad")
-    under_way = select(live.c.host_id).where(_in(live.c.state, LIVE))
+    under_way = select(live.c.host_id).where(among_states(live.c.state, LIVE))
     return union(under_way, select(bad.c.host_id).where(*failed(bad)))
 
 
@@ -146,9 +146,4 @@ def failed(bad: FromClause) -> tuple[ColumnElement[bool], ...]:
     """Return the conditions that a row of ``rollout_hosts`` is of a failure that no later success made good, in whatever rollout."""
     later = rollout_hosts.alias("later")
     ok = (later.c.host_id == bad.c.host_id, later.c.rollout_id > bad.c.rollout_id, later.c.state == HostState.SUCCEEDED)
-    return _in(bad.c.state, BAD), ~exists().where(*ok)
-
-
-def _in(state: ColumnElement[Any], states: Sequence[HostState]) -> ColumnElement[bool]:
-    # Written out: an index of some states alone serves no condition whose states are not known yet.
-    return state.in_(bindparam(None, states, expanding=True, literal_execute=True))
+    return among_states(bad.c.state, BAD), ~exists().where(*ok)

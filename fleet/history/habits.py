@@ -10,11 +10,11 @@ from sqlalchemy import Connection, select
 from fleet.history.caps import unhealthy
 from fleet.history.database import Database
 from fleet.history.fact_tables import FAILURES, pulls, rollout_events, updates
-from fleet.history.hosts import SILENT_AFTER
 from fleet.history.inventory_tables import hosts
 from fleet.history.settling import failed_update
 from fleet.rollouts.failures import failure_of
 from fleet.rollouts.habits import HostHabits
+from fleet.rollouts.silence import SILENT_AFTER
 from fleet.rollouts.states import HostState
 from fleet.rollouts.windows import ZONE_LABEL
 from fleet.updates.outcome import Result
@@ -40,13 +40,13 @@ def _habits(row: Any, done: list[Any], spells: list[int], now: datetime) -> Host
     ran = [each for each in tried if each.result is Result.UPDATED]
     mirrors = Counter(each.mirror for each in tried if each.mirror)
     since: datetime = row["joined_at"] or row["created_at"]
-    silent = row["last_seen_at"] is None or row["last_seen_at"] <= now - SILENT_AFTER
+    away = now - (row["last_seen_at"] or row["created_at"])
     return HostHabits(
         id=row["id"],
         name=row["name"],
         labels=row["labels"],
         zone=row["labels"].get(ZONE_LABEL, "UTC"),
-        silent=silent,
+        away_ms=_ms(away) if away >= SILENT_AFTER or row["last_seen_at"] is None else None,
         unhealthy=bool(row["unhealthy"]),
         updates=len(tried),
         failures=tuple(failure_of(failed_update(each, each.result)) for each in tried if each.result in FAILURES),

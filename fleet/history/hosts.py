@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -20,10 +20,8 @@ from fleet.history.keys import replace_keys
 from fleet.history.leaving import leave
 from fleet.history.lookup import as_uuid, find, not_found
 from fleet.ids import new_id
+from fleet.rollouts.silence import SILENT_AFTER
 from fleet.rollouts.windows import ZONE_LABEL, zone_named
-
-SILENT_AFTER = timedelta(minutes=15)
-"""A host that was not heard of for so long counts as silent: three heartbeats missed."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 """What a host and a label may be called."""

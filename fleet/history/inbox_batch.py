@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, and_, func, select, update
 
+from fleet.history import parked
 from fleet.history.among import among
 from fleet.history.fact_tables import attempts, pulls, updates
 from fleet.history.inventory_tables import hosts, rekeys
@@ -150,6 +151,7 @@ class Batch:
             these = update(hosts).where(among(self.connection, hosts.c.id, heard))
             joined = func.coalesce(hosts.c.joined_at, self.now)
             self.connection.execute(these.values(last_seen_at=self.now, joined_at=joined))
+            parked.tell(self.connection, heard, self.now)
         if self.hosts:
             rows = [{"id": id} | values for id, values in sorted(self.hosts.items())]
             update_rows(self.connection, hosts, rows, ("id",), [name for name in rows[0] if name != "id"])

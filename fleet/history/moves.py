@@ -13,13 +13,14 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Select, case, select
 
+from fleet.history import parked
 from fleet.history.among import among, in_order
 from fleet.history.fact_tables import commands, rollout_events
 from fleet.history.pinned import pins_of, whole
 from fleet.history.rollout_tables import rollout_hosts
 from fleet.history.upsert import insert_rows, update_rows
 from fleet.ids import new_id
-from fleet.rollouts.states import CommandState, HostState
+from fleet.rollouts.states import BAD, CommandState, HostState
 
 _MOST_DOUBLINGS = 4
 """How often the time until a message is sent again is doubled."""
@@ -251,3 +252,15 @@ def save_hosts(connection: Connection, loaded: Iterable[HostTry]) -> None:
         names = (*_HOST_MOVED, "command_id") if given else _HOST_MOVED
         update_rows(connection, rollout_hosts, some, ("rollout_id", "host_id"), names)
     insert_rows(connection, rollout_events, [each for host in moved for each in host.events])
+    # Where it is parked it may be in quarantine now.
+    for now, failed in _failed(moved).items():
+        parked.tell(connection, failed, now)
+
+
+def _failed(moved: Iterable[HostTry]) -> dict[datetime, set[UUID]]:
+    """Return, by when, the hosts that failed."""
+    found: dict[datetime, set[UUID]] = defaultdict(set)
+    for each in moved:
+        if each.state in BAD and each.changed_at is not None:
+            found[each.changed_at].add(each.host_id)
+    return found

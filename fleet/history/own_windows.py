@@ -1,7 +1,8 @@
 """The windows that policies give hosts: which of them hold for a host, and the condition that a host is shut out by any."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import (
@@ -9,8 +10,9 @@ from sqlalchemy import (
     Connection,
     Integer,
     RowMapping,
-    and_,
+    Text,
     case,
+    cast,
     false,
     func,
     literal,
@@ -46,6 +48,11 @@ class OwnWindows:
         named = [row for row in policy_rows(connection) if "windows" in row.document]
         self._documents = [(row, windows_of(row.document)) for row in named]
 
+    @property
+    def written(self) -> tuple[PolicyRow, ...]:
+        """The documents."""
+        return tuple(row for row, _ in self._documents)
+
     def __bool__(self) -> bool:
         """Whether there is any."""
         return any(windows for _, windows in self._documents)
@@ -67,17 +74,50 @@ class OwnWindows:
         return case(*((_for(row), place) for place, (row, _) in last_first), else_=_NONE)
 
 
+ASKED_ANEW = timedelta(minutes=5)
+"""How long what tells the hosts of a large rollout apart is remembered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lately:
+    """What told the hosts of a rollout apart, when it was asked last."""
+
+    at: datetime
+    documents: tuple[PolicyRow, ...]
+    groups: list[Group]
+
+
+_LATELY: dict[UUID, _Lately] = {}
+_REMEMBERED = 1000
+
+
 class Admission:
     """When hosts of one rollout may go, by its windows and freezes, and by the windows of their policies."""
 
-    def __init__(self, connection: Connection, row: RowMapping, spec: RolloutSpec) -> None:
-        """Look at the policies; of the hosts that are not done, at what tells them apart in this, where anything does."""
+    def __init__(
+        self, connection: Connection, row: RowMapping, spec: RolloutSpec, now: datetime, *, many: bool = False
+    ) -> None:
+        """Look at the policies; of the hosts that are not done, at what tells them apart in this, where anything does.
+
+        Of *many* that is asked once in some minutes: it is of the fleet's size. A host whose labels have changed since is not
+        counted out by :meth:`shut`, nor into :meth:`times`; its own windows are looked at as they are.
+        """
         self._spec = spec
         # What is broken now is not left broken until the night.
         self.own = None if row["way_back_of"] is not None else OwnWindows(connection)
         self._groups: list[Group] = []
         if self.own or any(window.zone == HOST_ZONE for window in spec.windows):
-            self._groups = self._told_apart(connection, row["id"])
+            self._groups = self._lately(connection, row["id"], now) if many else self._told_apart(connection, row["id"])
+
+    def _lately(self, connection: Connection, rollout_id: UUID, now: datetime) -> list[Group]:
+        documents = self.own.written if self.own else ()
+        known = _LATELY.get(rollout_id)
+        if known is None or known.documents != documents or not timedelta() <= now - known.at < ASKED_ANEW:
+            if len(_LATELY) > _REMEMBERED:
+                _LATELY.clear()
+            groups = self._told_apart(connection, rollout_id)
+            known = _LATELY[rollout_id] = _Lately(at=now, documents=documents, groups=groups)
+        return known.groups
 
     def _told_apart(self, connection: Connection, rollout_id: UUID) -> list[Group]:
         place = self.own.place() if self.own else literal(_NONE, Integer)
@@ -99,13 +139,15 @@ class Admission:
         Those who may go would otherwise never be seen behind many who may not.
         """
         until, times = ahead_of(self._spec, now), times_of(self._spec)
-        found = [takes(freeze.selector) for freeze in times.freezes if _lasts(freeze, now, until)]
-        for place, zone in self._groups:
-            own = self.own.at(place) if self.own else ()
-            if times.for_host("", {}, own).next_admissible(now, until, zone) is None:
-                mine = [self.own.place() == place] if self.own else []
-                found.append(and_(_host_zone == zone, *mine))
-        return or_(false(), *found)
+        frozen = [takes(freeze.selector) for freeze in times.freezes if _lasts(freeze, now, until)]
+        shut = [
+            f"{place} {zone}"
+            for place, zone in self._groups
+            if times.for_host("", {}, self.own.at(place) if self.own else ()).next_admissible(now, until, zone) is None
+        ]
+        # As one text, so that the documents are gone through once for each host.
+        group = cast(self.own.place() if self.own else literal(_NONE, Integer), Text) + " " + _host_zone
+        return or_(false(), *frozen, *([group.in_(shut)] if shut else []))
 
 
 def _lasts(freeze: Freeze, now: datetime, until: datetime) -> bool:

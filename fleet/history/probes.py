@@ -11,7 +11,6 @@ from sqlalchemy import Connection, RowMapping, func, insert, select, update
 from fleet.history.among import among
 from fleet.history.database import Database
 from fleet.history.fact_tables import mirror_probes as table
-from fleet.history.hosts import SILENT_AFTER
 from fleet.history.inventory_tables import hosts, tags
 from fleet.history.mirror_tables import mirror_tests
 from fleet.history.outgoing import post
@@ -20,6 +19,7 @@ from fleet.history.policies import effective_for
 from fleet.ids import new_id
 from fleet.mirrors.probe import MirrorProbe, ProbeState
 from fleet.road.messages import Probe, Probed
+from fleet.rollouts.silence import SILENT_AFTER
 
 MOST_IMAGES = 20
 """How many images one request names: one a registry is enough."""

@@ -5,27 +5,25 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, bindparam, exists, false, func, not_, or_, select
+from sqlalchemy import Connection, RowMapping, bindparam, func, select
 
-from fleet.history.caps import Cap, Sizes, caps_of, full_values, unhealthy
+from fleet.history.candidates import Candidates
+from fleet.history.caps import Sizes
 from fleet.history.fact_tables import commands
-from fleet.history.inventory_tables import hosts, images
+from fleet.history.inventory_tables import images
 from fleet.history.late_joiners import late_hosts
 from fleet.history.own_windows import Admission
 from fleet.history.pinned import pinned_images
-from fleet.history.refusing import refused
 from fleet.history.rollout_tables import rollout_hosts, rollouts, waves
-from fleet.history.stops import frozen, holding
-from fleet.history.waiting_hosts import of_wave, silence, waiting
-from fleet.history.wave_counts import counts_of
-from fleet.rollouts.facts import Candidate, CapFacts, RolloutFacts, Superseding, WaveFacts
+from fleet.history.waiting_hosts import of_wave, waiting
+from fleet.history.wave_counts import MANY, counts_of
+from fleet.rollouts.facts import RolloutFacts, Superseding, WaveFacts
 from fleet.rollouts.holding import IN_A_ROW
 from fleet.rollouts.spec import LateJoiners, RolloutSpec
-from fleet.rollouts.states import BAD, LIVE, FailureClass, Hold, HostState, RolloutState, WaveState
-from fleet.rollouts.windows import ZONE_LABEL
+from fleet.rollouts.states import BAD, LIVE, WAITING, FailureClass, Hold, HostState, RolloutState, WaveState
 
-_LEAST_NEXT = 100
-"""So many pending hosts of a wave are looked at, however few may be dispatched."""
+_LEAST_NEXT, _MOST_NEXT = 100, 500
+"""So many pending hosts of a wave are looked at for silence and quarantine, however few or many may be dispatched."""
 
 _LOOKED_BACK = 200
 """How many of the latest tries are looked at to count failures in a row."""
@@ -33,9 +31,6 @@ _LOOKED_BACK = 200
 _PINNED: dict[UUID, frozenset[tuple[str, str]]] = {}
 """What rollouts pin, as this process read it: it never changes, and to read it of every host at each tick takes a second."""
 _REMEMBERED = 1000
-
-# Made once: an alias copies all columns of its table, and each tick asks.
-_OTHER = rollout_hosts.alias("other")
 
 _WAVES = select(waves).where(waves.c.rollout_id == bindparam("id")).order_by(waves.c.number)
 
@@ -48,10 +43,12 @@ def facts_of(connection: Connection, row: RowMapping, now: datetime, sizes: Size
     failed = any(wave.count(*BAD) for wave in known)
     # What is only asked for in order to dispatch is left alone while nothing can be: it is of the fleet's size.
     open_ = _with_room(row, spec, known)
-    caps = caps_of(connection, sizes) if open_ else []
     timed = open_ or any(wave.active_since is not None for wave in known)
-    admission = Admission(connection, row, spec) if timed else None
-    candidates = _candidates(connection, row, open_, spec, caps, admission, now)
+    many = sum(wave.count(*WAITING) for wave in known) >= MANY
+    admission = Admission(connection, row, spec, now, many=many) if timed else None
+    candidates, caps = (
+        Candidates(connection, row, spec, admission, now).of(open_, sizes) if open_ and admission else ((), ())
+    )
     infrastructure, engine = _in_a_row(connection, row)
     return RolloutFacts(
         id=id,
@@ -61,7 +58,7 @@ def facts_of(connection: Connection, row: RowMapping, now: datetime, sizes: Size
         waves=known,
         candidates=candidates,
         holds=frozenset(Hold(hold) for hold in row["holds"]),
-        caps=_met(caps, candidates),
+        caps=caps,
         times=admission.times() if admission is not None else frozenset(),
         dispatched_last_minute=_dispatched(connection, id, now) if candidates else 0,
         forgiven=(row["forgiven"] or 0) if failed else 0,
@@ -75,19 +72,19 @@ def facts_of(connection: Connection, row: RowMapping, now: datetime, sizes: Size
     )
 
 
-def _with_room(row: RowMapping, spec: RolloutSpec, known: Sequence[WaveFacts]) -> list[int]:
+def _with_room(row: RowMapping, spec: RolloutSpec, known: Sequence[WaveFacts]) -> list[WaveFacts]:
     """Return the waves of which a host could be dispatched now, as far as the rollout itself is concerned."""
     full = sum(wave.count(*LIVE) for wave in known) >= spec.max_parallel
     if row["state"] is not RolloutState.RUNNING or row["holds"] or full:
         return []
-    return [w.number for w in known if w.state is not WaveState.PENDING and w.count(HostState.PENDING)]
+    return [w for w in known if w.state is not WaveState.PENDING and w.count(HostState.PENDING)]
 
 
 def _waves(connection: Connection, row: RowMapping, spec: RolloutSpec, now: datetime) -> tuple[WaveFacts, ...]:
     found = connection.execute(_WAVES, {"id": row["id"]}).mappings().all()
     counts = counts_of(connection, row["id"], found)
     live = sum(each.get(state, 0) for each in counts.values() for state in LIVE)
-    most = max(spec.max_parallel - live, _LEAST_NEXT)
+    most = min(max(spec.max_parallel - live, _LEAST_NEXT), _MOST_NEXT)
     return tuple(_wave(connection, row, wave, counts[wave["number"]], spec, most, now) for wave in found)
 
 
@@ -124,64 +121,6 @@ def _regressed_at(connection: Connection, id: UUID, number: int) -> datetime | N
     query = select(func.max(rollout_hosts.c.changed_at)).where(of_wave(id, number, HostState.REGRESSED))
     found: datetime | None = connection.execute(query).scalar()
     return found
-
-
-def _candidates(
-    connection: Connection,
-    row: RowMapping,
-    open_waves: Sequence[int],
-    spec: RolloutSpec,
-    caps: Sequence[Cap],
-    admission: Admission | None,
-    now: datetime,
-) -> tuple[Candidate, ...]:
-    """Return the first pending hosts of waves that were opened, but for those that surely cannot be dispatched now."""
-    if not open_waves or admission is None:
-        return ()
-    c = rollout_hosts.c
-    busy = exists().where(and_(_OTHER.c.host_id == c.host_id, _OTHER.c.state.in_(LIVE)))
-    query = (
-        select(c.host_id, c.wave, c.position, c.not_before, hosts.c.name, hosts.c.labels)
-        .add_columns(unhealthy().label("unavailable"))
-        .join(hosts, hosts.c.id == c.host_id)
-        .where(c.rollout_id == row["id"], c.wave.in_(open_waves), c.state == HostState.PENDING)
-        .where(hosts.c.last_seen_at > now - silence(spec), ~busy)
-        .where(not_(frozen(holding(connection, now))), not_(refused()))
-        .where(or_(c.not_before.is_(None), c.not_before <= now))
-        .where(or_(unhealthy(), not_(_full(caps))), not_(admission.shut(now)))
-        .order_by(c.wave, c.position)
-        .limit(spec.max_parallel)
-    )
-    rows = connection.execute(query)
-    return tuple(
-        Candidate(
-            host_id=host_id,
-            wave=wave,
-            position=position,
-            not_before=not_before,
-            name=name,
-            labels=labels,
-            unavailable=bool(unavailable),
-            zone=labels.get(ZONE_LABEL, "UTC"),
-            windows=admission.windows_of(host_id, labels),
-        )
-        for host_id, wave, position, not_before, name, labels, unavailable in rows
-    )
-
-
-def _full(caps: Sequence[Cap]) -> ColumnElement[bool]:
-    """Return the condition, over ``hosts``, that one more host away would be more than a cap allows."""
-    full = [hosts.c.labels[label].as_string().in_(values) for label, values in full_values(caps).items()]
-    return func.coalesce(or_(false(), *full), False)
-
-
-def _met(caps: Sequence[Cap], candidates: Sequence[Candidate]) -> tuple[CapFacts, ...]:
-    values = {(label, value) for candidate in candidates for label, value in candidate.labels.items()}
-    return tuple(
-        CapFacts(label=cap.label, value=cap.value, limit=cap.limit, unavailable=cap.unavailable)
-        for cap in caps
-        if (cap.label, cap.value) in values
-    )
 
 
 def _dispatched(connection: Connection, id: UUID, now: datetime) -> int:

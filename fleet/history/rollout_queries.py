@@ -218,7 +218,7 @@ def _read(row: RowMapping, by_wave: _Counts) -> RolloutRow:
 
 
 def _hosts(connection: Connection, rollout_id: UUID) -> tuple[RolloutHostRow, ...]:
-    columns = [column for column in rollout_hosts.c if column.name != "rollout_id"]
+    columns = [column for column in rollout_hosts.c if column.name not in ("rollout_id", "look_at")]
     query = (
         select(*columns, hosts.c.name.label("host"))
         .join(hosts, hosts.c.id == rollout_hosts.c.host_id)

@@ -9,6 +9,7 @@ from fleet.rollouts.states import BAD, LIVE, HostState, RolloutState, WaveState
 from fleet.rollouts.stops import StopKind
 
 IS_LIVE = "state IN ({})".format(", ".join(f"'{state}'" for state in LIVE))
+_IS_PARKED = f"state = '{HostState.PARKED}'"
 _IS_BAD = "state IN ({})".format(", ".join(f"'{state}'" for state in BAD))
 
 rollouts = Table(
@@ -86,6 +87,11 @@ rollout_hosts = Table(
     time("changed_at", "when its state last changed"),
     text("failure", "whose fault the latest failed try is; null: none failed", nullable=True),
     time("parked_at", "when it was parked; null: it is not parked", nullable=True),
+    time(
+        "look_at",
+        "when something was told of it while it was parked, so that its rollout looks at it; null: nothing was",
+        nullable=True,
+    ),
     number(
         "shape", "which of the rollout's shapes it has; null: what was pinned for it stands in targets", nullable=True
     ),
@@ -102,6 +108,18 @@ rollout_hosts = Table(
         "changed_at",
         sqlite_where=sql("failure IS NOT NULL"),
         postgresql_where=sql("failure IS NOT NULL"),
+    ),
+    Index(
+        "ix_rollout_hosts_parked",
+        *("rollout_id", "look_at", "parked_at"),
+        sqlite_where=sql(_IS_PARKED),
+        postgresql_where=sql(_IS_PARKED),
+    ),
+    Index(
+        "ix_rollout_hosts_parked_host",
+        "host_id",
+        sqlite_where=sql(_IS_PARKED),
+        postgresql_where=sql(_IS_PARKED),
     ),
     Index("ix_rollout_hosts_bad", "host_id", sqlite_where=sql(_IS_BAD), postgresql_where=sql(_IS_BAD)),
     comment="the hosts of each rollout, in exactly one state each",

@@ -10,7 +10,6 @@ from sqlalchemy import Connection, RowMapping, Select, or_, select, update
 
 from fleet.errors import NotFound
 from fleet.history.database import Database
-from fleet.history.hosts import SILENT_AFTER
 from fleet.history.inventory_tables import containers, hosts, resolves
 from fleet.history.inventory_tables import images as seen_digests
 from fleet.history.inventory_tables import tags as table
@@ -19,6 +18,7 @@ from fleet.history.policies import fleet_resolve
 from fleet.history.upsert import insert_new, insert_or_update
 from fleet.ids import new_id
 from fleet.road.messages import Resolve
+from fleet.rollouts.silence import SILENT_AFTER
 
 ASK_AGAIN_AFTER = timedelta(minutes=5)
 """How long a request to a host keeps others for the same image away."""

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, delete, func, or_, select, update
 
 from fleet.history import advancing, expiring, sending
 from fleet.history.among import among
+from fleet.history.caps import Sizes
 from fleet.history.database import Database
 from fleet.history.fact_tables import commands
 from fleet.history.road_tables import outbox
@@ -41,6 +42,7 @@ class Advanced:
     """What became of a rollout at a tick."""
 
     changed: bool
+    """Whether there was anything to do; there may be more."""
     offers: tuple[Outgoing, ...]
     """What is to be sent now to the hosts that were dispatched."""
 
@@ -52,13 +54,14 @@ def active_rollouts(db: Database) -> list[UUID]:
         return list(connection.execute(query).scalars())
 
 
-def advance_rollout(db: Database, rollout_id: UUID) -> Advanced:
+def advance_rollout(db: Database, rollout_id: UUID, sizes: Sizes | None = None) -> Advanced:
     """Carry out what the rollout does next, until there is nothing more now; nothing where another planner is at it.
 
-    One transaction, with which the offers to hosts that were dispatched count as sent, as :func:`due_messages` says.
+    One transaction, with which the offers to hosts that were dispatched count as sent, as :func:`due_messages` says. Where many
+    were, there may be more to do. *sizes* hold what was counted for caps before, in the same tick.
     """
     with db.writing() as connection:
-        rest = advancing.advance_to_rest(db, connection, rollout_id)
+        rest = advancing.advance_to_rest(db, connection, rollout_id, {} if sizes is None else sizes)
     offers = [
         Outgoing(
             host_id=each.host_id.hex,

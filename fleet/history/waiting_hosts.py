@@ -8,23 +8,23 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, FromClause, RowMapping, Select, and_, case, func, select
 
-from fleet.history.hosts import SILENT_AFTER
 from fleet.history.inventory_tables import hosts
+from fleet.history.parked import to_be_looked_at
 from fleet.history.quarantine import in_quarantine
 from fleet.history.rollout_tables import rollout_hosts
+from fleet.rollouts.silence import SILENT_AFTER, silence
 from fleet.rollouts.spec import RolloutSpec
 from fleet.rollouts.states import WAITING, HostState, WaveState
-
-
-def silence(spec: RolloutSpec) -> timedelta:
-    """Return after how long without a word a host counts as silent in a rollout."""
-    after = spec.offline.after_ms
-    return SILENT_AFTER if after is None else timedelta(milliseconds=after)
 
 
 def silent(now: datetime, after: timedelta = SILENT_AFTER) -> ColumnElement[bool]:
     """Return the condition, over ``hosts``, that a host has not been heard of for so long."""
     return func.coalesce(hosts.c.last_seen_at <= now - after, True)
+
+
+def too_long(spec: RolloutSpec, now: datetime) -> datetime:
+    """Return since when a host that has been parked is silent for longer than it may catch up."""
+    return now - timedelta(milliseconds=spec.offline.catch_up_ms)
 
 
 def of_wave(rollout_id: UUID, number: int, *states: HostState) -> ColumnElement[bool]:
@@ -44,37 +44,43 @@ def waiting(
 ) -> Counter[str]:
     """Count what waits in a wave that was opened, by the names of ``WaveFacts``; of those pending the next *most*.
 
-    One statement for the pending and one for the parked, where there are any.
+    One statement for the pending and one for the parked, where there are any; of these only whom something was told of, and who
+    has been away too long.
     """
     found: Counter[str] = Counter()
     if wave["state"] is WaveState.PENDING or not any(counts.get(state) for state in WAITING):
         return found
-    pending, parked = _conditions(row, spec, now)
+    pending = _of_pending(row, spec, now)
     if pending and counts.get(HostState.PENDING):
         next_ = _next(row["id"], wave["number"], most).subquery()
         found += _counted(connection, next_.join(hosts, hosts.c.id == next_.c.host_id), pending)
-    if parked and counts.get(HostState.PARKED):
-        mine = and_(hosts.c.id == rollout_hosts.c.host_id, of_wave(row["id"], wave["number"], HostState.PARKED))
-        found += _counted(connection, rollout_hosts.join(hosts, mine), parked)
+    if spec.offline.park and counts.get(HostState.PARKED):
+        told = to_be_looked_at(row["id"], wave["number"], now, too_long(spec, now)).subquery()
+        parked = _of_parked(row, spec, told.c.parked_at, now)
+        found += _counted(connection, told.join(hosts, hosts.c.id == told.c.host_id), parked)
     return found
 
 
 _Conditions = dict[str, ColumnElement[bool]]
 
 
-def _conditions(row: RowMapping, spec: RolloutSpec, now: datetime) -> tuple[_Conditions, _Conditions]:
-    """Return what is asked of pending hosts, and of parked ones."""
-    pending: _Conditions = {}
-    parked: _Conditions = {}
+def _of_pending(row: RowMapping, spec: RolloutSpec, now: datetime) -> _Conditions:
+    asked: _Conditions = {}
     if spec.offline.park:
-        long = timedelta(milliseconds=spec.offline.catch_up_ms)
-        away = silent(now, silence(spec))
-        pending["silent"] = away
-        parked["returned"] = ~away
-        parked["overdue"] = and_(away, rollout_hosts.c.parked_at <= now - long)
-    if spec.quarantine_after is not None and row["way_back_of"] is None:
-        pending["quarantined"] = parked["quarantined"] = in_quarantine(row, spec)
-    return pending, parked
+        asked["silent"] = silent(now, silence(spec))
+    return asked | _quarantined(row, spec)
+
+
+def _of_parked(row: RowMapping, spec: RolloutSpec, parked_at: ColumnElement[datetime], now: datetime) -> _Conditions:
+    away = silent(now, silence(spec))
+    asked = {"returned": ~away, "overdue": and_(away, parked_at <= too_long(spec, now))}
+    return asked | _quarantined(row, spec)
+
+
+def _quarantined(row: RowMapping, spec: RolloutSpec) -> _Conditions:
+    if spec.quarantine_after is None or row["way_back_of"] is not None:
+        return {}
+    return {"quarantined": in_quarantine(row, spec)}
 
 
 def _counted(connection: Connection, among: FromClause, conditions: _Conditions) -> Counter[str]:

@@ -1,7 +1,7 @@
 """Hosts of a wave that wait, moved together: parked, back again, given up, taken elsewhere, or withdrawn."""
 
 from collections.abc import Collection, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, func, insert, select, update
@@ -10,28 +10,36 @@ from fleet.history.among import among
 from fleet.history.inventory_tables import hosts
 from fleet.history.late_joiners import late_hosts
 from fleet.history.moves import PLACE, HostTry, load_hosts, save_hosts
+from fleet.history.parked import told_of
 from fleet.history.quarantine import in_quarantine
 from fleet.history.rollout_tables import rollout_hosts, waves
-from fleet.history.waiting_hosts import of_wave, silence, silent
+from fleet.history.waiting_hosts import of_wave, silent, too_long
+from fleet.rollouts.silence import silence
 from fleet.rollouts.spec import RolloutSpec
 from fleet.rollouts.states import WAITING, HostState
+from fleet.rollouts.waiting import IN_QUARANTINE
 
 _C = rollout_hosts.c
 
 
 def park(connection: Connection, row: RowMapping, number: int, now: datetime) -> None:
-    """Park the hosts of a wave that are pending and silent."""
-    away = silent(now, silence(RolloutSpec.parse(row["spec"])))
-    for each in (found := _found(connection, of_wave(row["id"], number, HostState.PENDING), away)):
+    """Park the hosts of a wave that are pending and silent; those in quarantine are skipped, since nobody asks again."""
+    spec = RolloutSpec.parse(row["spec"])
+    away = (of_wave(row["id"], number, HostState.PENDING), silent(now, silence(spec)))
+    _end(connection, _found(connection, *away, in_quarantine(row, spec)), HostState.SKIPPED, IN_QUARANTINE, now)
+    for each in (found := _found(connection, *away)):
         each.parked_at = now
         each.move(HostState.PARKED, now, reason="it is silent")
     save_hosts(connection, found)
+    # What was told of them when they were parked before.
+    anew = (*told_of(row["id"], number, now), _C.parked_at == now)
+    connection.execute(update(rollout_hosts).where(*anew).values(look_at=None))
 
 
 def unpark(connection: Connection, row: RowMapping, number: int, now: datetime) -> None:
     """Let the parked hosts of a wave that were heard of be pending again."""
     away = silent(now, silence(RolloutSpec.parse(row["spec"])))
-    for each in (found := _found(connection, of_wave(row["id"], number, HostState.PARKED), ~away)):
+    for each in (found := _found(connection, *told_of(row["id"], number, now), ~away)):
         each.parked_at = None
         each.move(HostState.PENDING, now)
     save_hosts(connection, found)
@@ -40,8 +48,8 @@ def unpark(connection: Connection, row: RowMapping, number: int, now: datetime) 
 def give_up(connection: Connection, row: RowMapping, number: int, reason: str, now: datetime) -> None:
     """Cancel the hosts of a wave that have been parked, and silent, for longer than they may catch up."""
     spec = RolloutSpec.parse(row["spec"])
-    long = timedelta(milliseconds=spec.offline.catch_up_ms)
-    overdue = (of_wave(row["id"], number, HostState.PARKED), silent(now, silence(spec)), _C.parked_at <= now - long)
+    long = too_long(spec, now)
+    overdue = (of_wave(row["id"], number, HostState.PARKED), silent(now, silence(spec)), _C.parked_at <= long)
     _end(connection, _found(connection, *overdue), HostState.CANCELLED, reason, now)
 
 

@@ -139,29 +139,28 @@ def _rearrange(
     decision: Park | Unpark | GiveUp | SkipQuarantined | Refill | AdmitLate,
     now: datetime,
 ) -> None:
-    machines = ledger.machines
     match decision:
         case Park(number=number):
             for place in _in(row, number, HostState.PENDING):
-                if not machines[place.host_id].online:
+                if ledger.silent(row, place.host_id, now):
                     _move(place, HostState.PARKED, now)
                     place.parked_at = now
         case Unpark(number=number):
             for place in _in(row, number, HostState.PARKED):
-                if machines[place.host_id].online:
+                if not ledger.silent(row, place.host_id, now):
                     _move(place, HostState.PENDING, now)
         case GiveUp(number=number, reason=reason):
             for place in _in(row, number, HostState.PARKED):
                 away = now - place.parked_at if place.parked_at else None
                 if (
-                    not machines[place.host_id].online
+                    ledger.silent(row, place.host_id, now)
                     and away
                     and away.total_seconds() * 1000 >= row.spec.offline.catch_up_ms
                 ):
                     _move(place, HostState.CANCELLED, now, reason)
         case SkipQuarantined(number=number, reason=reason):
             for place in _in(row, number, *WAITING):
-                if machines[place.host_id].quarantined:
+                if ledger.machines[place.host_id].quarantined:
                     _move(place, HostState.SKIPPED, now, reason)
         case Refill(number=number, taken_from=taken_from, hosts=hosts):
             pending = sorted(_in(row, taken_from, HostState.PENDING), key=lambda place: place.position)
@@ -169,7 +168,7 @@ def _rearrange(
                 place.wave = number
         case AdmitLate(number=number):
             late = ledger.late.pop(row.id, [])
-            row.times |= {(machines[host_id].zone, ledger.windows_of(row, host_id)) for host_id in late}
+            row.times |= {(ledger.machines[host_id].zone, ledger.windows_of(row, host_id)) for host_id in late}
             for host_id in late:
                 row.places[host_id] = Place(
                     host_id=host_id, wave=number, position=len(row.places), release=row.release, since=now

@@ -8,6 +8,7 @@ from random import Random
 from uuid import UUID
 
 from fleet.rollouts.rehearsed import Rehearsed, Span
+from fleet.rollouts.silence import SILENT_AFTER
 from fleet.rollouts.states import FailureClass
 
 FEW = 3
@@ -28,8 +29,8 @@ class HostHabits:
     name: str
     labels: dict[str, str] = field(default_factory=dict)
     zone: str = "UTC"
-    silent: bool = False
-    """Whether it is, now."""
+    away_ms: int | None = None
+    """For how long nothing has been heard of it, where it is silent now; None: it is not."""
     unhealthy: bool = False
     """Whether it failed at its latest try."""
     updates: int = 0
@@ -40,7 +41,7 @@ class HostHabits:
     applies_ms: tuple[int, ...] = ()
     """From the new container's making to the end of its verification."""
     spells_ms: tuple[int, ...] = ()
-    """How long it was silent each time that a rollout waited for it."""
+    """How long it was silent each time that a rollout waited for it: from when it was parked."""
     known_ms: int = 0
     """For how long it has been known."""
     mirror: str = ""
@@ -116,7 +117,7 @@ def _host(
     away = _spells(habits, fleet, begin, longest, chance)
     slow = chosen.slower if chosen.slow_mirror in habits.mirror else 1
     if any(fnmatchcase(habits.name, pattern) for pattern in chosen.off):
-        away = ((begin, begin + min(chosen.off_for or longest, longest)), *away)
+        away = ((begin - longest, begin + min(chosen.off_for or longest, longest)), *away)
     return Rehearsed(
         id=habits.id,
         name=habits.name,
@@ -144,18 +145,21 @@ def _failure(habits: HostHabits, fleet: _Fleet, chance: Random) -> FailureClass 
 
 
 def _spells(habits: HostHabits, fleet: _Fleet, begin: datetime, longest: timedelta, chance: Random) -> tuple[Span, ...]:
-    """Draw when it is silent: from now on where it is so now, and later as often, and for as long, as before."""
+    """Draw when nothing is heard of it: where it is silent now, since it was, and later as often, and for as long, as before.
+
+    It was parked when it had been silent for a while already, so that each time was longer by that.
+    """
     lengths, ends = habits.spells_ms or fleet.spells_ms, begin + longest
     found: list[Span] = []
     at = begin
-    if habits.silent:
+    if habits.away_ms is not None:
         at = begin + timedelta(milliseconds=chance.choice(lengths)) if lengths else ends
-        found.append((begin, at))
+        found.append((begin - timedelta(milliseconds=habits.away_ms), at))
     if not habits.spells_ms or not habits.known_ms:
         return tuple(found)
     between_ms = max(1, habits.known_ms // len(habits.spells_ms))
     while (at := at + timedelta(milliseconds=chance.expovariate(1 / between_ms))) < ends:
-        back = at + timedelta(milliseconds=chance.choice(habits.spells_ms))
+        back = at + SILENT_AFTER + timedelta(milliseconds=chance.choice(habits.spells_ms))
         found.append((at, back))
         at = back
     return tuple(found)

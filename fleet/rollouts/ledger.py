@@ -13,6 +13,7 @@ from uuid import UUID, uuid5
 from fleet.rollouts.caps import Cap
 from fleet.rollouts.decisions import Decision
 from fleet.rollouts.facts import Candidate, CapFacts, RolloutFacts, Superseding, WaveFacts
+from fleet.rollouts.silence import silence
 from fleet.rollouts.spec import RolloutSpec
 from fleet.rollouts.states import LIVE, WAITING, FailureClass, Hold, HostState, RolloutState, WaveState
 from fleet.rollouts.waves import PlacedHost, cut
@@ -32,6 +33,8 @@ class Machine:
     windows: tuple[Window, ...] = ()
     """Those that its policy gives it."""
     online: bool = True
+    heard_at: datetime | None = None
+    """When it was last heard of, where it is not online; None: too long ago for any rollout."""
     unhealthy: bool = False
     """Whether what it was last brought to does not run well."""
     runs: str = "old"
@@ -143,7 +146,7 @@ class Ledger:
         for place in row.places.values():
             by_wave[place.wave].append(place)
         candidates = tuple(
-            self._candidate(row, place, busy)
+            self._candidate(row, place, busy, now)
             for number in sorted(touched)
             for place in by_wave[number]
             if place.state is HostState.PENDING
@@ -187,13 +190,18 @@ class Ledger:
         """Return the windows of a host's own policy, as far as they bind a rollout: none binds a way back."""
         return () if row.undoes is not None else self.machines[host_id].windows
 
-    def _candidate(self, row: RolloutRow, place: Place, busy: set[UUID]) -> Candidate:
+    def silent(self, row: RolloutRow, host_id: UUID, now: datetime) -> bool:
+        """Tell whether nothing was heard of a host for as long as the rollout waits for its word."""
+        machine = self.machines[host_id]
+        return not machine.online and (machine.heard_at is None or now - machine.heard_at >= silence(row.spec))
+
+    def _candidate(self, row: RolloutRow, place: Place, busy: set[UUID], now: datetime) -> Candidate:
         machine = self.machines[place.host_id]
         return Candidate(
             host_id=place.host_id,
             wave=place.wave,
             position=place.position,
-            reachable=machine.online,
+            reachable=not self.silent(row, place.host_id, now),
             busy=place.host_id in busy,
             unavailable=machine.unhealthy,
             name=machine.name,
@@ -205,7 +213,7 @@ class Ledger:
 
     def _wave(self, row: RolloutRow, wave: WaveRow, mine: Sequence[Place], now: datetime) -> WaveFacts:
         waiting = [place for place in mine if place.state in WAITING]
-        online = {place.host_id for place in waiting if self.machines[place.host_id].online}
+        silent = {place.host_id for place in waiting if self.silent(row, place.host_id, now)}
         parked = [place for place in waiting if place.state is HostState.PARKED]
         too_long = now - timedelta(milliseconds=row.spec.offline.catch_up_ms)
         quarantine = row.spec.quarantine_after is not None
@@ -220,11 +228,9 @@ class Ledger:
             regressed_at=wave.regressed_at,
             approved=wave.approved,
             prefetched=wave.prefetched_at is not None,
-            silent=sum(p.state is HostState.PENDING and p.host_id not in online for p in waiting),
-            returned=sum(p.host_id in online for p in parked),
-            overdue=sum(
-                p.host_id not in online and p.parked_at is not None and p.parked_at <= too_long for p in parked
-            ),
+            silent=sum(p.state is HostState.PENDING and p.host_id in silent for p in waiting),
+            returned=sum(p.host_id not in silent for p in parked),
+            overdue=sum(p.host_id in silent and p.parked_at is not None and p.parked_at <= too_long for p in parked),
             quarantined=sum(quarantine and self.machines[p.host_id].quarantined for p in waiting),
         )
 

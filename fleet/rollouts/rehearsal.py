@@ -122,7 +122,9 @@ class _Stage:
 
     def _weather(self) -> None:
         for host in self._roaming:
-            self._ledger.machines[host.id].online = not any(_within(self._now, span) for span in host.away)
+            machine = self._ledger.machines[host.id]
+            since = next((span[0] for span in host.away if _within(self._now, span)), None)
+            machine.online, machine.heard_at = since is None, since
 
     def _answer(self) -> None:
         after = self._faults.approve_after

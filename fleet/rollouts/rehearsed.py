@@ -24,7 +24,7 @@ class Rehearsed:
     pull_ms: int = 30_000
     apply_ms: int = 10_000
     away: tuple[Span, ...] = ()
-    """When it is silent."""
+    """When nothing is heard of it; how soon it counts as silent is for the spec to say (``offline.after``)."""
     fails: FailureClass | None = None
     """How each try of it ends; None: well."""
     regresses_after_ms: int | None = None

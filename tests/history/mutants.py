@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import delete, select
 
 from fleet.history import (
+    candidates,
     caps,
     dispatch,
     expiring,
@@ -96,7 +97,7 @@ def _no_windows(patch: Patch) -> None:
 
 
 def _no_caps(patch: Patch) -> None:
-    patch.setattr(rollout_facts, "caps_of", lambda *_: [])
+    patch.setattr(candidates, "caps_of", lambda *_: [])
 
 
 def _broken_hosts_are_not_counted(patch: Patch) -> None:
@@ -109,7 +110,7 @@ def _broken_hosts_are_not_counted(patch: Patch) -> None:
             inner.setattr(caps, "_away", lambda: live)
             return real(*given)
 
-    patch.setattr(rollout_facts, "caps_of", healthy)
+    patch.setattr(candidates, "caps_of", healthy)
 
 
 def _no_event(patch: Patch) -> None:
@@ -124,7 +125,7 @@ def _no_event(patch: Patch) -> None:
 
 
 def _freezes_are_only_for_show(patch: Patch) -> None:
-    patch.setattr(rollout_facts, "holding", lambda *_: [])
+    patch.setattr(candidates, "holding", lambda *_: [])
     patch.setattr(sending, "what_stops", lambda *_: {})
 
 

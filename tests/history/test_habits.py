@@ -40,7 +40,7 @@ def test_times_failures_and_the_mirror_of_a_host_are_read_from_its_updates(world
     found = _of(world, "web-1")
     assert (found.updates, found.pulls_ms, found.applies_ms) == (2, (12,), (3,))
     assert (found.failures, found.mirror) == ((FailureClass.RELEASE,), "http://good.lan")
-    assert (found.unhealthy, found.silent) == (True, False)
+    assert (found.unhealthy, found.away_ms) == (True, None)
     assert _of(world, "web-2").updates == 0
 
 
@@ -48,14 +48,14 @@ def test_how_long_a_host_was_silent_is_read_from_what_rollouts_told(world: World
     agent = world.add_host("web-1", container("app"))
     hosts.label_host(world.db, "web-1", labels={"timezone": "Asia/Tokyo"}, **BY)
     clock.move(minutes=20)
-    assert _of(world, "web-1").silent
+    assert _of(world, "web-1").away_ms == 20 * 60_000
     world.rollout(spec=SPEC)
     world.run()
     clock.move(hours=3)
     world.take(agent, world.heartbeat())
     world.run()
     found = _of(world, "web-1")
-    assert (found.spells_ms, found.zone, found.silent) == ((3 * 3_600_000,), "Asia/Tokyo", False)
+    assert (found.spells_ms, found.zone, found.away_ms) == ((3 * 3_600_000,), "Asia/Tokyo", None)
 
 
 @pytest.mark.parametrize(
@@ -71,12 +71,13 @@ def test_a_rehearsal_agrees_with_a_real_run(
     agents = [world.add_host(f"web-{n}", container("app")) for n in range(12)]
     for n in bad:
         agents[n].result = Result.ROLLED_BACK
-    begin = clock.at + timedelta(minutes=16)
+    heard = clock.at
+    begin = heard + timedelta(minutes=16)
     back = begin + timedelta(hours=2)
     plan = world.plan()
     expected = rehearse(
         spec,
-        [_rehearsed(agent, n in bad, (begin, back) if n in off else None) for n, agent in enumerate(agents)],
+        [_rehearsed(agent, n in bad, (heard, back) if n in off else None) for n, agent in enumerate(agents)],
         begin,
         seed=plan,
         faults=Faults(bad_image=len(bad) == len(agents)),

@@ -254,7 +254,7 @@ _facts = ledger.Ledger.facts
 def _with_all_candidates(self: ledger.Ledger, row: Any, now: Any) -> RolloutFacts:
     found = _facts(self, row, now)
     every = [place for place in row.places.values() if place.state is HostState.PENDING]
-    return replace(found, candidates=tuple(self._candidate(row, place, set()) for place in every))
+    return replace(found, candidates=tuple(self._candidate(row, place, set(), now) for place in every))
 
 
 def _a_timeout_is_success(patch: Patch) -> None:

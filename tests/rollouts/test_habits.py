@@ -55,11 +55,17 @@ def test_hosts_fail_as_often_as_they_did() -> None:
 
 
 def test_a_host_that_is_silent_now_stays_so_for_as_long_as_before() -> None:
-    silent = replace(STEADY, silent=True, spells_ms=(3_600_000,))
+    silent = replace(STEADY, away_ms=7_200_000, spells_ms=(3_600_000,))
     (host,) = _draw(silent)
-    assert host.away[0] == (BEGIN, BEGIN + timedelta(hours=1))
+    heard = BEGIN - timedelta(hours=2)
+    assert host.away[0] == (heard, BEGIN + timedelta(hours=1))
     (never_back,) = _draw(replace(silent, spells_ms=()))
-    assert never_back.away == ((BEGIN, BEGIN + LONGEST),)
+    assert never_back.away == ((heard, BEGIN + LONGEST),)
+
+
+def test_a_host_was_not_heard_of_for_longer_than_it_was_parked() -> None:
+    (host,) = _draw(replace(STEADY, spells_ms=(3_600_000,) * 10))
+    assert host.away and all(back - since == timedelta(hours=1, minutes=15) for since, back in host.away)
 
 
 def test_a_host_that_was_silent_is_so_again_about_as_often() -> None:
@@ -77,7 +83,7 @@ def test_what_is_chosen_and_fits_no_host_is_told() -> None:
 def test_what_is_chosen_is_worse_and_everything_else_stays() -> None:
     (before,) = _draw(STEADY)
     (off,) = _draw(STEADY, chosen=Chosen(off=("st*",), off_for=timedelta(hours=2)))
-    assert off == replace(before, away=((BEGIN, BEGIN + timedelta(hours=2)),))
+    assert off == replace(before, away=((BEGIN - LONGEST, BEGIN + timedelta(hours=2)),))
     (slow,) = _draw(STEADY, chosen=Chosen(slower=4, slow_mirror="harbor"))
     assert slow == replace(before, pull_ms=before.pull_ms * 4)
     assert _draw(STEADY, chosen=Chosen(slower=4, slow_mirror="south")) == (before,)

@@ -4,6 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import pytest
+
 from fleet.rollouts.caps import Cap
 from fleet.rollouts.rehearsal import rehearse
 from fleet.rollouts.rehearsed import Faults, Rehearsal, Rehearsed
@@ -20,6 +22,11 @@ DAY = timedelta(days=1)
 
 def _rehearse(spec: RolloutSpec = SPEC, hosts: tuple[Rehearsed, ...] = HOSTS, **more: object) -> Rehearsal:
     return rehearse(spec, hosts, BEGIN, seed=SEED, **more)  # type: ignore[arg-type]
+
+
+def _away(name: str, since: datetime, until: datetime) -> tuple[Rehearsed, ...]:
+    """Return the hosts, of one of which nothing is heard for a while."""
+    return tuple(replace(host, away=((since, until),)) if host.name == name else host for host in HOSTS)
 
 
 def test_a_good_image_reaches_every_host_wave_by_wave_and_its_soaks_are_in_the_time() -> None:
@@ -40,13 +47,26 @@ def test_a_bad_image_reaches_the_canary_alone_and_goes_back() -> None:
 
 
 def test_a_host_that_is_off_is_parked_and_catches_up() -> None:
-    off = tuple(replace(h, away=((BEGIN, BEGIN + 3 * DAY),)) if h.name == "h3" else h for h in HOSTS)
+    off = _away("h3", BEGIN - DAY, BEGIN + 3 * DAY)
     spec = replace(SPEC, waves=tuple(replace(w, gate=replace(w.gate, success_pct=80)) for w in STAGED if w.gate))
     found = _rehearse(spec, off)
     assert found.state is RolloutState.COMPLETED
     assert found.ended_at is not None
     assert found.ended_at > BEGIN + 3 * DAY
     assert any(said.endswith("silent hosts are parked") for _, said in found.events)
+
+
+@pytest.mark.parametrize(
+    ("after", "parked"), [(None, False), (timedelta(minutes=5), True), (timedelta(hours=1), False)]
+)
+def test_how_soon_a_host_is_silent_is_for_the_spec_to_say(after: timedelta | None, parked: bool) -> None:
+    """One of which nothing is heard for ten minutes before the rollout begins, and for ten more."""
+    hosts = _away("h3", BEGIN - timedelta(minutes=10), BEGIN + timedelta(minutes=3))
+    after_ms = None if after is None else round(after.total_seconds() * 1000)
+    spec = RolloutSpec(offline=OfflineSpec(park=True, after_ms=after_ms))
+    found = _rehearse(spec, hosts)
+    assert found.state is RolloutState.COMPLETED and found.counts == {HostState.SUCCEEDED: 20}
+    assert any(said.endswith("silent hosts are parked") for _, said in found.events) is parked
 
 
 def test_an_outage_holds_the_rollout_and_counts_against_nobody() -> None:

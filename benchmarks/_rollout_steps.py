@@ -1,0 +1,37 @@
+"""What is done to a filled database between measurements, and a tick that finds nothing to do."""
+
+from uuid import UUID
+
+from sqlalchemy import delete, update
+
+from fleet.history import tick
+from fleet.history.database import Database
+from fleet.history.fact_tables import commands
+from fleet.history.rollout_tables import plans, rollout_hosts, rollouts
+from fleet.rollouts.states import HostState
+
+
+def clear(db: Database) -> None:
+    """Take the last run's rollout away, so that each run begins alike."""
+    with db.writing() as connection:
+        connection.execute(delete(commands))
+        connection.execute(delete(rollout_hosts))
+        connection.execute(update(plans).values(rollout_id=None))
+        connection.execute(update(rollouts).values(ended_at=db.moment(connection)))
+
+
+def skip_the_first_wave(db: Database, id: UUID) -> None:
+    """Skip the first tenth, so that the wave that is judged holds nine tenths of the fleet."""
+    with db.writing() as connection:
+        mine = (rollout_hosts.c.rollout_id == id, rollout_hosts.c.wave == 0)
+        connection.execute(update(rollout_hosts).where(*mine).values(state=HostState.SKIPPED))
+
+
+def idle(db: Database) -> None:
+    """Do all of a tick's SQL where nothing is to be done."""
+    tick.expire(db)
+    for id in tick.active_rollouts(db):
+        if tick.advance_rollout(db, id).changed:
+            raise RuntimeError("the rollout is not at rest")
+    if tick.due_messages(db):
+        raise RuntimeError("messages are due")
