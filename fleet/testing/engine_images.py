@@ -4,10 +4,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from fleet.errors import BadInput, EngineError
 from fleet.images.reference import Reference
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +123,6 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def as_json(value: Any) -> Any:
+def as_json(value: T) -> T:
     """Return *value* as it comes out of an engine: through JSON, so that nothing of it is shared with who is told."""
-    return json.loads(json.dumps(value))
+    return cast(T, json.loads(json.dumps(value)))

@@ -124,6 +124,36 @@ def test_a_held_back_message_is_not_made_new_by_an_empty_queue(host: HostClock, 
     time.reading()
     host.advance(60)
     assert not time.accepts(*held_back)
+    assert time.skew_s is None
+
+
+def test_what_comes_right_after_another_message_says_nothing_of_the_hosts_clock(host: HostClock, file: Path) -> None:
+    """It may have waited behind that; and so may all where nobody says that the queue is read."""
+    time = CentreTime(file, host)
+    time.done()
+    host.advance(60)
+    assert time.accepts(*centre(host, ago=DAY))
+    assert time.skew_s is None
+    time.reading()
+    host.advance(1)
+    assert time.accepts(*centre(host, ago=HOUR))
+    time.done()
+    host.advance(1.5)
+    assert time.accepts(*centre(host, ago=HOUR))
+    assert time.skew_s is None
+    time.done()
+    host.advance(60)
+    assert time.accepts(*centre(host))
+    assert time.skew_s == 0
+
+
+def test_what_an_earlier_agent_proved_goes_on_with_the_time(host: HostClock, file: Path) -> None:
+    assert CentreTime(file, host).accepts(*centre(host))
+    host.advance(3600)
+    again = CentreTime(file, host)
+    assert again.now() == ManualClock.now(host)
+    host.advance(100)
+    assert again.now() == ManualClock.now(host)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"proved": "yesterday", "host_clock": 7}', '{"proved": 1}'])

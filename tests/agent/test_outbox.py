@@ -76,10 +76,11 @@ def site(tmp_path: Path, clock: ManualClock) -> Site:
 
 
 def test_an_outcome_is_said_at_once_and_again_until_its_receipt(site: Site) -> None:
-    site.courier.put(outcome())
-    assert site.step() == [outcome()]
+    told = outcome(config_diff=("Config.User: unset -> set",))
+    site.courier.put(told)
+    assert site.step() == [told]
     assert site.step(1) == []
-    assert site.step(30) == [outcome()]
+    assert site.step(30) == [told]
     site.courier.receipt(UUID(int=1))
     assert site.step(10_000) == []
     assert list((site.path / "outbox").iterdir()) == []

@@ -138,6 +138,15 @@ def test_a_clock_that_is_off_is_told_until_it_is_right(site: Site) -> None:
         assert [line.partition(":")[0] for line in site.problems.lines()] == ["clock-skew"] * told
 
 
+def test_what_was_never_heard_of_or_cancelled_is_not_wanted(site: Site) -> None:
+    offered, cancelled = uuid4(), uuid4()
+    for id in (offered, cancelled):
+        site.hear(Order(command=id, targets=(), policy=Policy(), pull_ids={}))
+    site.hear(Cancel(command=cancelled, reason="enough"))
+    wanted = [site.commands.wanted(id) for id in (offered, cancelled, uuid4())]
+    assert [entry.id if entry else None for entry in wanted] == [offered, None, None]
+
+
 def test_each_word_has_its_reaction(site: Site) -> None:
     assert site.hear(Resolve(request=uuid4(), reference="nginx:1")) == ["resolve"]
     assert site.hear(Probe(request=uuid4())) == ["probe"]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from celery import Celery, _state
+from celery import Celery, current_app
 
 from fleet.road import names
 from fleet.road.app import centre_app, host_app
@@ -63,4 +63,4 @@ def test_there_is_no_task_but_those_of_the_process_and_no_app_for_all() -> None:
     app = deliver_app(BROKER, ID, lambda sealed: None)
     assert list(app.tasks) == [names.DELIVER]
     assert sorted(tick_app(BROKER, lambda: None, {"look": lambda: None}).tasks) == ["fleet.beat.look", names.TICK]
-    assert _state._tls.current_app is not app
+    assert current_app != app

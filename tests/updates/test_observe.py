@@ -4,6 +4,7 @@ import errno
 import os
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -144,7 +145,13 @@ def test_a_damaged_memory_knows_nothing(tmp_path: Path) -> None:
 
 def test_needs_are_those_of_other_containers_alone() -> None:
     """Engines leave out, or say null, where there is nothing."""
-    host = {"NetworkMode": "bridge", "PidMode": "host", "IpcMode": None, "VolumesFrom": None, "Links": None}
+    host: dict[str, Any] = {
+        "NetworkMode": "bridge",
+        "PidMode": "host",
+        "IpcMode": None,
+        "VolumesFrom": None,
+        "Links": None,
+    }
     assert needs_of({"HostConfig": host}, {}) == ()
     host = {
         "NetworkMode": "container:abc",
