@@ -38,6 +38,8 @@ def test_what_follows_is_on_the_disk_before_anybody_hears_of_it_and_the_same_aft
     again = Identity(tmp_path, join)
     assert (again.current, again.own) == (join, False)
     assert again.follow().text() == following.text()
+    assert known(tmp_path), "who it is, is written down from here on"
+    assert Identity(tmp_path, None).current.text() == following.text(), "and holds where the join file is gone"
     assert following.key.kid != join.key.kid
     assert following.broker.password != "carried"
     assert (tmp_path / NEXT).stat().st_mode & 0o777 == 0o600

@@ -1,6 +1,7 @@
 """What runs here is told whole: at the start, when it changed and has settled, and in messages that pass."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from uuid import uuid4
 
@@ -181,6 +182,19 @@ def test_a_large_snapshot_is_split_between_containers_and_every_part_passes() ->
     for part in told:
         sealed = seal(part, key=key, issuer=host, audience=CENTRE, clock=SystemClock())
         assert open_up(sealed, keys=lambda kid: (host, key.public)).message == part
+
+
+@pytest.mark.parametrize("most_bytes", [1_000, 4_000, 10_000])
+def test_every_part_is_full_and_none_is_too_large_or_empty(most_bytes: int) -> None:
+    containers = [state(f"web-{number}", **{"fleet.note": "x" * (number * 37 % 300)}) for number in range(60)]
+    told = parts("hash", containers, [MIRROR] * 3, most_bytes=most_bytes)
+    sizes = [
+        [len(Snapshot(hash="", containers=(each,)).model_dump_json()) for each in part.containers] for part in told
+    ]
+    assert all(sizes), "a part without a container"
+    assert all(sum(each) <= most_bytes for each in sizes if len(each) > 1)
+    for before, after in pairwise(sizes[1:]):
+        assert sum(before) + after[0] > most_bytes, "the next one had had room"
 
 
 def test_one_container_with_monstrous_labels_is_told_without_them() -> None:

@@ -18,7 +18,7 @@ from fleet.agent.resolve import MOST_WAITING, Resolver
 from fleet.agent.watch import Watch
 from fleet.cli.agent import agent
 from fleet.clock import SystemClock
-from fleet.errors import BadInput, Refused
+from fleet.errors import BadInput, EngineUnreachable, Refused
 from fleet.mirrors.sources import HostMirrors
 from fleet.registry.credentials import NoCredentials
 from fleet.road.messages import Resolve, Resolved, Up
@@ -230,3 +230,25 @@ def test_the_agent_imports_no_sql_and_no_web_framework() -> None:
     roots = {name.partition(".")[0] for name in loaded.stdout.split()}
     assert not roots & {"sqlalchemy", "alembic", "psycopg", "fastapi", "sqlakeyset"}
     assert "fleet.history" not in loaded.stdout
+
+
+def test_an_engine_that_is_away_is_a_problem_until_it_answers_and_what_it_said_last_is_known() -> None:
+    engine, problems = MemoryEngine(), Problems()
+    facts = Facts(engine, lambda _: HostMirrors(), problems)
+    engine.fail("facts", EngineUnreachable("cannot reach it"))
+    assert facts.ask() is None
+    assert [line.endswith(": cannot reach it") for line in problems.lines()] == [True]
+    known = facts.ask()
+    assert known is not None
+    assert problems.lines() == ()
+    engine.fail("facts", EngineUnreachable("cannot reach it"))
+    assert facts.ask() == known
+
+
+def test_that_the_engine_pulls_by_itself_is_told_for_as_long_as_it_is_so() -> None:
+    problems = Problems()
+    facts = Facts(MemoryEngine(), lambda _: HostMirrors(), problems)
+    facts.pulls_by_itself("cannot listen on the loopback")
+    assert [line.endswith(": cannot listen on the loopback") for line in problems.lines()] == [True]
+    facts.pulls_by_itself("")
+    assert problems.lines() == ()
