@@ -147,9 +147,12 @@ def test_an_outcome_that_is_too_large_is_told_without_its_details(site: Site) ->
 
 
 def test_while_the_broker_is_away_everything_is_kept(site: Site) -> None:
+    woken: list[bool] = []
+    site.courier.wake = lambda: woken.append(True)
     site.away = True
     site.courier.put(outcome())
     site.courier.say(Claim(command=UUID(int=7)))
+    assert len(woken) == 2, "it is said at once where the broker is there"
     assert site.step() == []
     assert 0 < site.next_s <= 36
     site.away = False

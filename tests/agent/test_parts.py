@@ -156,8 +156,11 @@ def test_every_request_is_answered_and_a_flood_is_bounded() -> None:
     said: list[Up] = []
     facts = Facts(MemoryEngine(), lambda found: HostMirrors(), Problems())
     resolver = Resolver(NoCredentials(), facts, said.append, clock=SystemClock())
+    woken: list[bool] = []
+    resolver.wake = lambda: woken.append(True)
     for _ in range(MOST_WAITING + 50):
         resolver.ask(Resolve(request=uuid4(), reference=""))
+    assert woken, "nobody would look before the next hour"
     resolver.step()
     assert len(said) == MOST_WAITING
 
