@@ -1,5 +1,6 @@
 """The invariants of the page over SQL, recounted from raw rows, never from what the engine counted. Numbers are the page's."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,9 +26,39 @@ from tests.rollouts.recount import hold as hold
 Row = dict[str, Any]
 Key = tuple[UUID, UUID]
 _TABLES = (rollouts, waves, rollout_hosts, commands, updates, rollout_events, containers, rollout_shapes, inventory)
-_ALL_OF_THEM = [select(table) for table in _TABLES]
+_ALL_OF = {table.name: select(table) for table in _TABLES}
 """Made once: they are asked for after every step."""
+_WRITES_ONE = re.compile(r'\s*(?:INSERT INTO|UPDATE) "?(\w+)"?\s')
+"""How statements begin that change rows of one table."""
+_CHANGES_NOTHING = ("SELECT", "BEGIN", "SAVEPOINT", "RELEASE")
+"""How statements begin that change no row; what a crash takes back, the statements before it have told of."""
 _CLEARED = ("passed", "waived")
+
+
+class Known:
+    """The rows of each table as they were read last, for as long as no statement may have changed one."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, list[Row]] = {}
+        self.stale = True
+        """Whether a statement came since the last reading that may have changed something."""
+
+    def forget(self, statement: str) -> None:
+        """Forget what *statement* may change: the rows of the table that it names, or all."""
+        if statement.lstrip().upper().startswith(_CHANGES_NOTHING):
+            return
+        self.stale = True
+        named = _WRITES_ONE.match(statement)
+        if named is None:
+            self._rows.clear()
+        else:
+            self._rows.pop(named[1], None)
+
+    def rows(self, connection: Connection, table: str) -> list[Row]:
+        """Return all rows of *table*."""
+        if table not in self._rows:
+            self._rows[table] = [dict(row) for row in connection.execute(_ALL_OF[table]).mappings()]
+        return self._rows[table]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +79,24 @@ class Seen:
     """By host: when it was last heard of, as it is written."""
 
     @classmethod
-    def read(cls, db: Database) -> "Seen":
-        """Read them in one transaction."""
+    def read(cls, db: Database, known: Known) -> "Seen":
+        """Read in one transaction what is not *known*."""
         with db.reading() as connection:
-            found = [[dict(row) for row in connection.execute(each).mappings()] for each in _ALL_OF_THEM]
+            found = [known.rows(connection, table) for table in _ALL_OF]
             told = {row["id"]: _told(connection, row["id"]) for row in found[0]}
-        all_rollouts, all_waves, all_hosts, all_commands, all_updates, all_events, all_containers, shapes, known = found
+        known.stale = False
+        (
+            all_rollouts,
+            all_waves,
+            all_hosts,
+            all_commands,
+            all_updates,
+            all_events,
+            all_containers,
+            shapes,
+            inventoried,
+        ) = found
+        all_hosts = [dict(row) for row in all_hosts]
         _make_whole(all_hosts, shapes)
         return cls(
             {row["id"]: row for row in all_rollouts},
@@ -64,7 +107,7 @@ class Seen:
             sorted(all_events, key=lambda row: row["id"]),
             {(row["host_id"], row["name"]): row for row in all_containers},
             told,
-            {row["id"]: row["last_seen_at"] for row in known},
+            {row["id"]: row["last_seen_at"] for row in inventoried},
         )
 
     def live(self) -> set[UUID]:
