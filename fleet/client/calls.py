@@ -1,6 +1,7 @@
 """The calls of the API, by what they are about."""
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -178,10 +179,20 @@ class Client(Exchange):
         return self._get(ComparedAnswer, "/history/compared")
 
     def audit(
-        self, *, who: str = "", subject: str = "", action: str = "", limit: int = 50, page: str = ""
+        self,
+        *,
+        who: str = "",
+        subject: str = "",
+        action: str = "",
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 50,
+        page: str = "",
     ) -> AuditPage:
         """Return one page of who did what, newest first."""
-        return self._get(AuditPage, "/audit", _given(who=who, subject=subject, action=action, limit=limit, page=page))
+        times = {name: at.isoformat() for name, at in (("since", since), ("until", until)) if at}
+        query = _given(who=who, subject=subject, action=action, limit=limit, page=page, **times)
+        return self._get(AuditPage, "/audit", query)
 
     # Mirrors and policies
 

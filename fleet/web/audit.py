@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from pydantic import AwareDatetime
 
 from fleet.api.history import LARGEST_PAGE
 from fleet.api.questions import Act, AuditPage
@@ -23,9 +24,12 @@ def list_acts(
     who: Text = "",
     subject: Text = "",
     action: Text = "",
+    since: AwareDatetime | None = None,
+    until: AwareDatetime | None = None,
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = 50,
     page: Text = "",
 ) -> AuditPage:
     """List who did what, through which door, newest first; everything given must hold."""
-    found = audit.acts(centre.db, PageRequest(limit=limit, cursor=page), who=who, subject=subject, action=action)
+    asked = PageRequest(limit=limit, cursor=page)
+    found = audit.acts(centre.db, asked, who=who, subject=subject, action=action, since=since, until=until)
     return AuditPage(acts=tuple(Act.model_validate(row) for row in found.items), next_page=found.next or None)

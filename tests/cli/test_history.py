@@ -4,15 +4,17 @@ import csv
 import io
 import json
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
+from sqlalchemy import insert
 
 from fleet.cli import listing
 from fleet.cli.asking import ThisMachine, is_term, understood
 from fleet.cli.main import take_any_sign
 from fleet.cli.session import FORMATS
-from fleet.history import tags
+from fleet.history import fact_tables, tags
 from tests.cli.conftest import Fleet
 from tests.controller.centre import NEW, OLD, Centre, ScriptedHost
 from tests.web.test_routes import IMAGE, carry_out
@@ -172,6 +174,35 @@ class TestQuestions:
             assert fleet("history", *words).code == 0
         refused = fleet("history", "mirrors", "--since", "soon")
         assert (refused.code, "expected something like 2h" in refused.err) == (1, True)
+
+    def test_the_audit_is_asked_for_a_time(self, fleet: Fleet, web1: ScriptedHost, centre: Centre) -> None:
+        with centre.db.writing() as connection:
+            for hours, apart in ((2, 5), (50, -5)):
+                at = datetime.now(UTC) - timedelta(hours=hours)
+                # As an act of then has it: its id is its time, and the database's clock is some minutes apart.
+                id = UUID(int=int(at.timestamp() * 1000) << 80 | 7 << 76 | 0b10 << 62)
+                act = {
+                    "id": id,
+                    "who": f"person:{hours}h",
+                    "door": "socket",
+                    "action": "x",
+                    "subject": "y",
+                    "details": {},
+                }
+                connection.execute(insert(fact_tables.audit), {**act, "at": at + timedelta(minutes=apart)})
+
+        def asked(*words: str) -> list[str]:
+            return sorted(fleet("audit", "--no-headers", "--columns", "who", *words).lines)
+
+        assert asked("--since", "1h") == ["person:test"]
+        assert asked("--since", "3h") == ["person:2h", "person:test"]
+        assert asked("--until", "1h") == ["person:2h", "person:50h"]
+        assert asked("--since", "118m", "--until", "1h") == ["person:2h"]
+        assert asked("--until", "3001m") == ["person:50h"]
+        assert asked("--since", "3d", "--until", "1d") == ["person:50h"]
+        assert asked("--since", "3d", "--who", "2h") == ["person:2h"]
+        assert len(asked("--since", "0001-01-01T00:00Z", "--until", "9999-12-31T23:59Z")) == 3
+        assert fleet("audit", "--since", "soon").code == 1
 
     def test_the_audit_is_listed(self, fleet: Fleet, updated: ScriptedHost) -> None:
         listed = fleet("audit", "--action", "host add")
