@@ -14,6 +14,7 @@ from fleet.updates.execute import recover, recreate_target
 from fleet.updates.journal import Journal, Stage
 from fleet.updates.outcome import Result, UpdateOutcome
 from fleet.updates.prepare import UNKNOWN_IMAGE
+from fleet.updates.rollback import STEADY_S
 from tests.updates.site import COMMAND, SHAPES, UPDATE, Shape, Site, engine_says_no, restart
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
@@ -277,6 +278,12 @@ def test_a_new_one_that_failed_is_told_to_end_before_it_is_removed(tmp_path: Pat
     acts = [(call.name, call.arguments[0]) for call in site.engine.calls if call.name in ("stop", "remove")]
     assert started != site.old_id
     assert acts.index(("stop", started)) < acts.index(("remove", started))
+
+
+@pytest.mark.parametrize("shape", ["a new one that exits", "rm, a new one that cannot start"])
+def test_the_way_back_takes_one_look_more_and_no_second_try(shape: str, tmp_path: Path) -> None:
+    outcome = Site(tmp_path, SHAPES[shape]).update()
+    assert (outcome.result, outcome.phases.rollback_ms) == (Result.ROLLED_BACK, STEADY_S * 1000)
 
 
 def test_what_differs_only_while_it_runs_is_told_as_well(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 from fleet.engine.spec import led_to
 from fleet.images.digest import Digest
 from fleet.images.reference import Reference
-from fleet.testing.engine_faults import KillNow
+from fleet.testing.engine_faults import KillNow, When
 from fleet.testing.engine_images import STEADY, Behaviour
 from fleet.updates.command import Target
 from fleet.updates.execute import recover, recreate_target
@@ -157,6 +157,14 @@ def test_what_runs_already_is_not_started_anew_by_the_next_agent(tmp_path: Path)
     after = {name: found["State"]["StartedAt"] for name, found in site.engine.running().items()}
     assert after == {name: running[name] for name in after}
     assert {"kid", "web"} <= set(after)
+
+
+def test_a_stop_that_its_agent_left_under_way_takes_no_kid_along_later(tmp_path: Path) -> None:
+    site = Site(tmp_path, Shape(body=restart("always"), kids={"kid": KID}))
+    site.engine.fail("stop", KillNow, when=When.LATE, late_s=5)
+    outcome = site.live()
+    assert (site.deaths, outcome.result) == (1, Result.ROLLED_BACK)
+    site.assert_promise(outcome)
 
 
 def test_references_lead_to_ids_and_not_to_namesakes() -> None:
