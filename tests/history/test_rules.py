@@ -1,11 +1,13 @@
 """Policies, schedules, tokens and the audit: what people set, and what holds."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
+from sqlalchemy import insert
 
 from fleet.errors import BadInput, NotFound, Refused
-from fleet.history import audit, hosts, policies, schedules, tokens
+from fleet.history import audit, fact_tables, hosts, policies, schedules, tokens
 from fleet.history.database import Database
 from fleet.history.pages import PageRequest
 from fleet.history.schedules import ScheduleChange, ScheduleRow
@@ -119,6 +121,21 @@ def test_a_paused_schedule_is_not_due_and_does_not_catch_up(db: Database, clock:
     assert schedules.claim_due(db, clock.now()) == []
     schedules.run_schedule_now(db, "nightly", **BY)
     assert len(schedules.claim_due(db, clock.now())) == 1
+
+
+def test_the_audit_is_asked_for_a_time_by_what_it_tells(db: Database) -> None:
+    """An id says when it was made, by another clock than the database's: some minutes between them hide no act."""
+    noon = datetime(2026, 6, 1, 12, tzinfo=UTC)
+    with db.writing() as connection:
+        for who, apart in (("early", -5), ("late", 5)):
+            id = UUID(int=int(noon.timestamp() * 1000) << 80 | 7 << 76 | 0b10 << 62 | apart + 5)
+            act = {"id": id, "who": who, "door": "test", "action": "x", "subject": "y", "details": {}}
+            connection.execute(insert(fact_tables.audit), {**act, "at": noon + timedelta(minutes=apart)})
+    assert [act.who for act in audit.acts(db, since=noon + timedelta(minutes=4)).items] == ["late"]
+    assert [act.who for act in audit.acts(db, until=noon - timedelta(minutes=4)).items] == ["early"]
+    assert len(audit.acts(db, since=noon - timedelta(minutes=5), until=noon + timedelta(minutes=6)).items) == 2
+    ever = audit.acts(db, since=datetime.min.replace(tzinfo=UTC), until=datetime.max.replace(tzinfo=UTC))
+    assert len(ever.items) == 2
 
 
 def test_a_run_under_way_does_not_bring_back_times_that_were_changed_meanwhile(db: Database, clock: HeldClock) -> None:
