@@ -50,5 +50,4 @@ def to_be_looked_at(rollout_id: UUID, number: int, now: datetime, too_long: date
 
 
 def _of_wave(rollout_id: UUID, number: int) -> tuple[ColumnElement[bool], ...]:
-    # Not the column alone: SQLite would take the index of waves, in which all that are parked lie together.
-    return (_C.rollout_id == rollout_id, _C.wave + 0 == number, _IS_PARKED)
+    return (_C.rollout_id == rollout_id, _C.wave == number, _IS_PARKED)

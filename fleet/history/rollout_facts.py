@@ -29,7 +29,9 @@ _LOOKED_BACK = 200
 """How many of the latest tries are looked at to count failures in a row."""
 
 _PINNED: dict[UUID, frozenset[tuple[str, str]]] = {}
-"""What rollouts pin, as this process read it: it never changes, and to read it of every host at each tick takes a second."""
+"""What rollouts pin, as this process read it: it never changes, and at each tick that a young release waits it is asked again; to
+look for what hosts have alone takes 20 ms of 100,000.
+"""
 _REMEMBERED = 1000
 
 _WAVES = select(waves).where(waves.c.rollout_id == bindparam("id")).order_by(waves.c.number)
