@@ -22,7 +22,7 @@ _ONE_AT_A_TIME = 0x666C65657464
 two count the same host into one cap.
 """
 
-AT_ONCE = 1000
+AT_ONCE = 2500
 """From so many dispatched hosts on a transaction ends: who freezes or holds anything waits for its end, since nothing that they
 stop may be dispatched once they were told so.
 """

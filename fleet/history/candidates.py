@@ -1,8 +1,8 @@
 """Whose turn has come: the first pending hosts of the waves that were opened which may be dispatched.
 
 In a large wave so many may not be (they are silent and not parked, outside their windows, frozen, on a site that is full) that to
-pass all of them takes longer than a tick has. So a tick looks at the next :data:`LOOKED_AT` of them, and the next tick goes on where
-nobody was found; behind the last one comes the first.
+pass all of them takes longer than a tick has. So where nobody was found a tick looks at the next :data:`LOOKED_AT` of them, and the next
+tick goes on behind those; behind the last one comes the first.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,11 @@ from fleet.rollouts.states import LIVE, HostState
 from fleet.rollouts.windows import ZONE_LABEL
 
 LOOKED_AT = 1000
-"""So many pending hosts of a wave are looked at at once; where any may be dispatched, the same tick looks at the next."""
+"""So many pending hosts of a wave are looked at at once, once nobody of it was found; where any is, the same tick looks at the next."""
+MANY = 500
+"""Where so many of those may be dispatched, it is likely of the others as well."""
+AT_ONCE = 2500
+"""So many are told of at once, at most."""
 
 _FROM: dict[tuple[UUID, int], int] = {}
 """By rollout and wave: behind which place this process goes on looking, since up to there nobody could be dispatched."""
@@ -46,7 +50,7 @@ class Candidates:
     ) -> None:
         """Prepare the question."""
         self._connection, self._row, self._spec, self._admission = connection, row, spec, admission
-        self._most = min(spec.max_parallel, LOOKED_AT)
+        self._most = min(spec.max_parallel, AT_ONCE)
         self._query = _query(connection, spec, admission, now).limit(self._most)
 
     def of(self, waves: Sequence[WaveFacts], sizes: Sizes | None) -> tuple[tuple[Candidate, ...], tuple[CapFacts, ...]]:
@@ -92,9 +96,9 @@ class _Slice:
         self._key = (id, wave.number)
         self._last: int | None = None
         self.here = of_wave(id, wave.number, HostState.PENDING)
-        if wave.count(HostState.PENDING) <= LOOKED_AT:
+        first = _FROM.get(self._key)
+        if wave.count(HostState.PENDING) <= LOOKED_AT or first is None:
             return
-        first = _FROM.get(self._key, -1)
         self.here = and_(self.here, _C.position > first)
         ends = select(_C.position).where(self.here).order_by(_C.position).offset(LOOKED_AT - 1).limit(1)
         self._last = connection.execute(ends).scalar()
@@ -102,15 +106,15 @@ class _Slice:
             self.here = and_(self.here, _C.position <= self._last)
 
     def remember(self, found: Sequence[Candidate]) -> None:
-        """Go on behind them the next time, where none of them was *found*."""
-        if any(each.wave == self._key[1] for each in found):
-            return
-        if self._last is None:
+        """Go on behind them the next time, where none of them was *found*; where many were, look at all again."""
+        here = sum(1 for each in found if each.wave == self._key[1])
+        if here >= MANY:
             _FROM.pop(self._key, None)
+        if here:
             return
         if len(_FROM) > _REMEMBERED:
             _FROM.clear()
-        _FROM[self._key] = self._last
+        _FROM[self._key] = -1 if self._last is None else self._last
 
 
 def _query(connection: Connection, spec: RolloutSpec, admission: Admission, now: datetime) -> Select[Any]:

@@ -17,6 +17,7 @@ from tests.history.world import BY, World
 def two_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let two hosts be many."""
     monkeypatch.setattr(candidates, "LOOKED_AT", 2)
+    monkeypatch.setattr(candidates, "AT_ONCE", 2)
     monkeypatch.setattr(advancing, "AT_ONCE", 2)
 
 
