@@ -103,7 +103,9 @@ def test_an_image_whose_attestation_nobody_has_comes_where_the_engine_takes_it(
     named = generation.replace(".", "-")
     host = lab.host(f"bare-{named}", generation, options={"insecure-registries": [registry.host]})
     digest = registry.push(f"team/alone-{named}", "1", without_attestation(f"alone {generation}"))
-    alone = host.machine.run("docker", "pull", f"{registry.host}/team/alone-{named}@{digest}", check=False, timeout_s=60)
+    alone = host.machine.run(
+        "docker", "pull", f"{registry.host}/team/alone-{named}@{digest}", check=False, timeout_s=60
+    )
     digest = registry.push(f"team/bare-{named}", "1", without_attestation(f"bare {generation}"))
     done = pull(host, f"{registry.host}/team/bare-{named}:1", digest, insecure=[registry.host])
     assert done["outcome"]["ok"] == (alone.returncode == 0), done["outcome"]["reason"]
