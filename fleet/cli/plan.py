@@ -94,7 +94,10 @@ def apply(ctx: click.Context, plan: str, spec: dict[str, str], detach: bool, tim
 def update(
     ctx: click.Context, host: str, container: str | None, check: bool, detach: bool, timeout: timedelta | None
 ) -> None:
-    """Bring HOST, or one CONTAINER of it, up to date: plan, apply and watch in one."""
+    """Bring HOST, or one CONTAINER of it, up to date: plan, apply and watch in one.
+
+    A CONTAINER that may not be updated, or of whose tag nobody could tell, ends with exit code 6 and the reason.
+    """
     from fleet.api.plans import UpdateHost
 
     session = ctx.ensure_object(Session)
@@ -102,7 +105,17 @@ def update(
         request = build(UpdateHost, host=host, container=container, check=check)
         with working(session, ASKING if check else PLANNING):
             ordered = client.update(request)
+        if container:
+            _check_taken(ordered)
         ctx.exit(carry_out(session, client, ordered, detach, timeout))
+
+
+def _check_taken(ordered: "Ordered") -> None:
+    """Raise Refused where the one container that was asked for is left out: it is not for that up to date."""
+    if ordered.rollout_id is None and ordered.plan.skipped:
+        skipped = ordered.plan.skipped[0]
+        told = f"cannot update {skipped.container} on {skipped.host}: {skipped.reason}"
+        raise Refused(skipped.reason if skipped.reason.startswith("cannot ") else told)
 
 
 def carry_out(session: Session, client: "Client", ordered: "Ordered", detach: bool, timeout: timedelta | None) -> int:

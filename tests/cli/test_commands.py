@@ -209,6 +209,16 @@ class TestUpdate:
         ran = fleet("update", "web-1", "--no-check")
         assert (ran.code, "nothing to update" in ran.err) == (0, True)
 
+    def test_what_alone_was_asked_for_and_is_left_out_is_not_well(
+        self, fleet: Fleet, centre: Centre, web1: ScriptedHost
+    ) -> None:
+        tags.record_failed(centre.db, IMAGE, "cannot ask registry-1.docker.io: it does not answer")
+        alone, whole = fleet("update", "web-1", "web", "--no-check"), fleet("update", "web-1", "--no-check")
+        assert (alone.code, alone.out) == (6, "")
+        assert "cannot ask registry-1.docker.io: it does not answer" in alone.err
+        assert "nothing to update" not in alone.err
+        assert (whole.code, "left out: web-1 web: cannot ask" in whole.err) == (0, True)
+
     def test_a_rollout_is_paused_and_resumed(self, fleet: Fleet, moved: ScriptedHost) -> None:
         fleet("update", "web-1", "--no-check", "-d")
         assert fleet("rollout", "pause", "#1").out.endswith("held\n")
