@@ -1,8 +1,8 @@
 """The images whose pulls are measured: one layer of 258 MiB each.
 
-What an engine does with a layer takes most of a pull's time, and depends on what is in it. ``of_programs`` is packed from
-what images are made of: thousands of files, of text and of machine code. ``of_few_files`` takes an engine a third of the
-time to unpack, so that what the gateway adds stands out.
+``of_few_files`` unpacks to 712 MiB and takes an engine little else than to copy bytes, so that what the gateway adds stands out.
+``of_programs`` is packed from what images are made of, thousands of files of text and machine code: there an engine is busy with
+unpacking for most of a pull, whoever brings the bytes.
 """
 
 import gzip
@@ -31,9 +31,8 @@ _LARGEST_BYTES = 16 * _MEBIBYTE
 """No program's file is larger, so that a layer ends near the size that it is to have."""
 _PACKS_TO = 3
 """Programs pack to about a third."""
-_FEW_BYTES = 30 * _MEBIBYTE
-_BLOCK_BYTES, _HARD_BYTES = 64 * 1024, 23 * 1024
-"""Few files are made of blocks, of which so many bytes cannot be compressed."""
+_FEW, _UNPACKED_MIB, _BLOCK_BYTES = 24, 712, 64 * 1024
+"""How many files few are, what 258 MiB of them unpack to, and the blocks that they are made of."""
 _TEXT = b"What a program says of itself is mostly the same words in another order. " * 1024
 
 
@@ -62,7 +61,7 @@ def of_programs(packed_mib: int = LAYER_MIB) -> LargeImage:
 
 def of_few_files(packed_mib: int = LAYER_MIB) -> LargeImage:
     """Return an image of large files that are quick to unpack, the same everywhere."""
-    return _image(_few(), packed_mib, level=1)
+    return _image(_few(packed_mib), packed_mib, level=1)
 
 
 def _programs(packed_mib: int) -> Iterator[tuple[str, bytes]]:
@@ -84,15 +83,16 @@ def _programs(packed_mib: int) -> Iterator[tuple[str, bytes]]:
             yield f"{number}{path}", path.read_bytes()
 
 
-def _few() -> Iterator[tuple[str, bytes]]:
-    dice, easy = random.Random("few"), _TEXT[: _BLOCK_BYTES - _HARD_BYTES]
-    for number in itertools.count():
-        blocks = (dice.randbytes(_HARD_BYTES) + easy for _ in range(_FEW_BYTES // _BLOCK_BYTES))
-        yield f"data/{number}", b"".join(blocks)
+def _few(packed_mib: int) -> Iterator[tuple[str, bytes]]:
+    """Give files of blocks that begin with noise and go on with words."""
+    dice, hard = random.Random("large"), _BLOCK_BYTES * LAYER_MIB // _UNPACKED_MIB
+    blocks = packed_mib * _UNPACKED_MIB // LAYER_MIB * _MEBIBYTE // _FEW // _BLOCK_BYTES
+    for number in range(_FEW):
+        yield f"data/{number}", b"".join(dice.randbytes(hard) + _TEXT[: _BLOCK_BYTES - hard] for _ in range(blocks))
 
 
 def _image(content: Iterable[tuple[str, bytes]], packed_mib: int, *, level: int) -> LargeImage:
-    """Pack files into one layer until it is large enough; *level* is gzip's: builders use 6."""
+    """Pack files into one layer until it is large enough or all are in it; *level* is gzip's: builders use 6."""
     packed, files = io.BytesIO(), 0
     with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=level, mtime=0) as squeezed:
         unpacked = _Hashing(squeezed)

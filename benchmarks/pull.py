@@ -2,10 +2,10 @@
 a link that gives so much a connection. Then ten images that share layers, counted, a worker's memory in a large pull, and what a
 byte costs in the gateway.
 
-What overlaps in a single layer can only be the gateway's own work. ``few`` is an unlimited pull of a layer that is quick to
-unpack, in which that work stands out. Needs root and the lab (``memory`` and ``reading`` do not). Words choose parts:
-``unlimited``, ``limited``, ``few``, ``shared``, ``memory``, ``reading``; ``20.10`` and ``26.1-containerd`` choose engines;
-``rounds=2`` how often, and ``mib=16`` how large a layer is, to see that it runs.
+What overlaps in a single layer can only be the gateway's own work. ``programs`` is both pulls of a layer that takes engines longer
+to unpack. Needs root and the lab (``memory`` and ``reading`` do not). Words choose parts: ``unlimited``, ``limited``,
+``programs``, ``shared``, ``memory``, ``reading``; ``20.10`` and ``26.1-containerd`` choose engines; ``rounds=2`` how often, and
+``mib=16`` how large a layer is, to see that it runs.
 """
 
 import contextlib
@@ -29,11 +29,11 @@ from tests.lab import pulls_on_host
 from tests.lab.engines import Generation
 from tests.lab.images import Recipe
 from tests.lab.lab import Host, Lab
-from tests.lab.registries import Registry
+from tests.lab.registries import Registry, ScriptableRegistry
 
 ROUNDS = 3
 LIMIT_BYTES_S = 25_000_000
-PARTS = ("unlimited", "limited", "few", "shared", "memory", "reading")
+PARTS = ("unlimited", "limited", "programs", "shared", "memory", "reading")
 IMAGES, SHARED_LAYERS_MIB, OWN_LAYER_MIB = 10, (4.0, 3.0, 2.0), 1.0
 ENGINES = (Generation.V20, Generation.V26_CONTAINERD)
 _NUMBERS = itertools.count()
@@ -58,25 +58,34 @@ def main() -> None:
 
 def _pulls(lab: Lab, engines: Sequence[Generation], parts: Sequence[str], rounds: int, layer_mib: int) -> None:
     origin, slow = lab.origin(), lab.scriptable("slow")
-    programs = of_programs(layer_mib) if {"unlimited", "limited"} & set(parts) else None
-    few = of_few_files(layer_mib) if "few" in parts else None
+    few = of_few_files(layer_mib) if {"unlimited", "limited"} & set(parts) else None
+    programs = of_programs(layer_mib) if "programs" in parts else None
     for generation in engines:
         host = lab.host(
             f"host-{generation.replace('.', '-')}", generation, options={"insecure-registries": [slow.host]}
         )
-        what = f"engine {generation}"
-        if programs is not None and "unlimited" in parts:
-            _compare(f"{what}, unlimited, {programs}", host, origin, "library/big", programs, "big:1", rounds)
-        if programs is not None and "limited" in parts:
-            what_slow = f"{what}, {LIMIT_BYTES_S // 1_000_000} MB/s a connection, {programs}"
-            slow.push("team/big", "1", programs.built)
-            slow.misbehave({"fault": "slow", "kind": "blobs", "method": "GET", "rate": LIMIT_BYTES_S})
-            _compare(what_slow, host, slow, "team/big", programs, f"{slow.host}/team/big:1", rounds)
-            slow.misbehave()
-        if few is not None:
-            _compare(f"{what}, unlimited, {few}", host, origin, "library/few", few, "few:1", rounds)
+        if few is not None and "unlimited" in parts:
+            _unlimited(host, origin, "few", few, rounds)
+        if few is not None and "limited" in parts:
+            _limited(host, slow, "few", few, rounds)
+        if programs is not None:
+            _unlimited(host, origin, "programs", programs, rounds)
+            _limited(host, slow, "programs", programs, rounds)
         if "shared" in parts:
             _shared(host, origin)
+
+
+def _unlimited(host: Host, origin: Registry, name: str, image: LargeImage, rounds: int) -> None:
+    what = f"engine {host.generation}, unlimited, {image}"
+    _compare(what, host, origin, f"library/{name}", image, f"{name}:1", rounds)
+
+
+def _limited(host: Host, slow: ScriptableRegistry, name: str, image: LargeImage, rounds: int) -> None:
+    what = f"engine {host.generation}, {LIMIT_BYTES_S // 1_000_000} MB/s a connection, {image}"
+    slow.push(f"team/{name}", "1", image.built)
+    slow.misbehave({"fault": "slow", "kind": "blobs", "method": "GET", "rate": LIMIT_BYTES_S})
+    _compare(what, host, slow, f"team/{name}", image, f"{slow.host}/team/{name}:1", rounds)
+    slow.misbehave()
 
 
 def _compare(
