@@ -9,6 +9,7 @@ from pathlib import Path
 from fleet.mirrors.hosts_toml import read_hosts_toml
 from fleet.mirrors.sources import hosts_files
 from fleet.registry.credentials import Credentials, CredentialSource
+from fleet.registry.stamps import Stamp, stamp
 from fleet.registry.tls import DOCKER_CERTS
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ class HostsTomlCredentials:
     def __init__(self, others: CredentialSource, *, folders: Sequence[Path] = DOCKER_CERTS) -> None:
         """Take the source that is asked where no file gives a header."""
         self._others, self._folders = others, folders
-        self._read: tuple[tuple[tuple[str, int, int], ...], Mapping[str, Credentials]] = ((), {})
+        self._read: tuple[tuple[Stamp, ...], Mapping[str, Credentials]] = ((), {})
 
     async def for_host(self, host: str) -> Credentials | None:
         """Return what the files say is shown to *host*, else what the other source knows. Never raises."""
@@ -32,7 +33,7 @@ class HostsTomlCredentials:
 
     def _known(self) -> Mapping[str, Credentials]:
         files = hosts_files(self._folders)
-        stamps = tuple(stamp for path, _ in files if (stamp := _stamp(path)) is not None)
+        stamps = tuple(found for path, _ in files if (found := stamp(path)) is not None)
         if stamps != self._read[0]:
             self._read = stamps, _all(files)
         return self._read[1]
@@ -66,11 +67,3 @@ def read_authorization(header: str) -> Credentials | None:
     except (binascii.Error, UnicodeDecodeError):
         return None
     return Credentials(username=user, password=password) if colon else None
-
-
-def _stamp(path: Path) -> tuple[str, int, int] | None:
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return str(path), stat.st_mtime_ns, stat.st_size

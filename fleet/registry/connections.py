@@ -19,7 +19,8 @@ from fleet.registry.named import NONE, proxy_url
 from fleet.registry.proxies import Proxies
 from fleet.registry.realm import address_of, is_for_machine_alone, is_private_to_machine, same_server
 from fleet.registry.sending import MOST_IDLE, sent
-from fleet.registry.tls import DOCKER_CERTS, Stamp, client_context, stamp_of
+from fleet.registry.stamps import Stamp
+from fleet.registry.tls import DOCKER_CERTS, client_context, stamps_of
 from fleet.registry.wide import WideBackend
 
 CONNECT_S = 3.0
@@ -54,7 +55,7 @@ class _Terms(NamedTuple):
     own: bool
     """Whether it is the address itself."""
     proxy: str | None
-    files: Stamp = ()
+    files: tuple[Stamp, ...] = ()
     """Those by which it is trusted, and what is shown to it."""
 
 
@@ -110,19 +111,21 @@ class Connections:
 
     async def _client(self, server: Server, url: str) -> httpx2.AsyncClient:
         """Return the pool of *server*, made anew where a certificate was renewed since, or an authority put in its place."""
-        terms, pool = self._terms_for(url), self._pools.get(server)
-        if pool is None or pool.terms != terms:
+        terms = self._terms_for(url)
+        if new := not self._has(server, terms):
             made = _Pool(terms, await asyncio.to_thread(self._connect, url, terms))
             # Another task may have made one meanwhile; theirs may be in use, this one is not yet.
-            pool = self._pools.get(server)
-            if pool is None or pool.terms != terms:
-                self._outdated += [(server, pool)] if pool is not None else []
-                pool = self._pools[server] = made
-            self._pools[server] = self._pools.pop(server)
+            if not self._has(server, terms):
+                if server in self._pools:
+                    self._outdated.append((server, self._pools[server]))
+                self._pools[server] = made
+        pool = self._pools[server] = self._pools.pop(server)
+        if new:
             await self._let_go()
-        else:
-            self._pools[server] = self._pools.pop(server)
         return pool.client
+
+    def _has(self, server: Server, terms: _Terms) -> bool:
+        return (pool := self._pools.get(server)) is not None and pool.terms == terms
 
     async def _let_go(self) -> None:
         """Close what was not used for longest, where servers name ever more others, and what is not up to date any more."""
@@ -147,7 +150,7 @@ class Connections:
         if scheme != "https":
             return terms
         ca_file, client, certs = self._address.ca_file, self._shown(terms), self._certs
-        return terms._replace(files=stamp_of(named, ca_file=ca_file, client=client, certs=certs))
+        return terms._replace(files=stamps_of(named, ca_file=ca_file, client=client, certs=certs))
 
     def _connect(self, url: str, terms: "_Terms") -> httpx2.AsyncClient:
         """Make the pool for the server of *url*."""

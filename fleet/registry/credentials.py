@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 from fleet.clock import Clock, SystemClock
 from fleet.errors import AuthNeeded, BadInput
 from fleet.registry.keychain import KEYCHAIN_LIMIT_S, ask
+from fleet.registry.stamps import Stamp, stamp
 from fleet.registry.tls import expanded
 
 HUB_KEY = "https://index.docker.io/v1/"
@@ -75,7 +76,7 @@ class DockerConfig:
         self._clock = clock or SystemClock()
         self._limit_s = limit_s
         self._content: Mapping[str, Any] = {}
-        self._stamp: tuple[int, ...] = ()
+        self._stamp: Stamp | None = None
         self._kept: dict[str, tuple[float, Credentials | None]] = {}
         self._asking: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Lock]] = WeakKeyDictionary()
         """By event loop: a lock belongs to one, and this object is used by several, one after the other and at once."""
@@ -101,11 +102,11 @@ class DockerConfig:
         return await self._from_program(program, key) if program else self._from_auths(key)
 
     def _refresh(self) -> None:
-        stamp = _stamp(self._path)
-        if stamp == self._stamp:
+        now = stamp(self._path)
+        if now == self._stamp:
             return
-        self._content = _read(self._path) if stamp else {}
-        self._stamp, self._kept = stamp, {}
+        self._content = _read(self._path) if now else {}
+        self._stamp, self._kept = now, {}
 
     def _program(self, key: str) -> str:
         helpers = {_plain(server): str(name) for server, name in (self._content.get("credHelpers") or {}).items()}
@@ -152,15 +153,6 @@ class DockerConfig:
 def default_path() -> Path:
     """Return where the docker command looks for its configuration."""
     return expanded(Path(os.environ.get("DOCKER_CONFIG") or "~/.docker")) / "config.json"
-
-
-def _stamp(path: Path) -> tuple[int, ...]:
-    """Return what changes when the file does, empty where there is none."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return ()
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 def _read(path: Path) -> Mapping[str, Any]:

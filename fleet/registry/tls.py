@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fleet.errors import BadInput
+from fleet.registry.stamps import Stamp, stamp
 
 DOCKER_CERTS = (Path("/etc/docker/certs.d"), Path("~/.config/docker/certs.d"))
 """Where Docker, and Docker without root, reads authorities, client certificates and ``hosts.toml`` by registry."""
@@ -44,24 +45,17 @@ def client_context(
     return _showing(context, client)
 
 
-Stamp = tuple[tuple[str, int, int], ...]
-
-
-def stamp_of(
+def stamps_of(
     host: str, *, ca_file: str = "", client: tuple[str, str] | None = None, certs: Sequence[Path] = DOCKER_CERTS
-) -> Stamp:
-    """Return what changes with the files that ``client_context`` reads for *host*, but for the system's authorities."""
+) -> tuple[Stamp, ...]:
+    """Return the stamps of the files that ``client_context`` reads for *host*, but for the system's authorities."""
     files = [ca_file, *(client or ())]
     for folder in certs:
         for name in folder_names(host):
             with contextlib.suppress(OSError), os.scandir(expanded(folder) / name) as found:
                 files += sorted(each.path for each in found if each.name.endswith(_DOCKERS))
-    stamps = []
-    for file in filter(None, files):
-        with contextlib.suppress(OSError):
-            stat = Path(file).stat()
-            stamps.append((file, stat.st_mtime_ns, stat.st_ino))
-    return tuple(stamps)
+    stamps = (stamp(Path(file)) for file in files if file)
+    return tuple(filter(None, stamps))
 
 
 def expanded(path: Path) -> Path:
