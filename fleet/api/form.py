@@ -8,9 +8,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 SCHEMA: Literal["v1"] = "v1"
 """The version of the answers' schema; a field may be added within it, never removed or given another meaning."""
 
-PREFIX = "/api/v1"
-"""What every path of the API begins with."""
-
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 

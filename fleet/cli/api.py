@@ -40,7 +40,7 @@ def api(session: Session, method: str, path: str, query: tuple[str, ...], file: 
 
 def _full(path: str) -> str:
     """Return the path with what every path of the API begins with; raise BadInput for what is none."""
-    from fleet.api.form import PREFIX
+    from fleet.api.paths import PREFIX
 
     if "://" in path or "?" in path or "#" in path:
         raise BadInput(f"cannot use {path[:200]!r} as a path of the API; give one such as /hosts, and --query K=V")

@@ -129,7 +129,7 @@ def _told(session: Session) -> Iterator[tuple[str, Any]]:
 
 
 def _answers(client: "Client") -> Iterator[tuple[str, Any]]:
-    from fleet.api.form import PREFIX
+    from fleet.api.paths import PREFIX
     from fleet.client.calls import PLAN_TIMEOUT_S
 
     yield "server", {"address": str(client.address), **client.health().document()}

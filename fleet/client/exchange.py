@@ -8,7 +8,8 @@ from typing import Any, Self, TypeVar
 import httpx2
 from pydantic import BaseModel, ValidationError
 
-from fleet.api.form import PREFIX, Answer
+from fleet.api.form import Answer
+from fleet.api.paths import PREFIX
 from fleet.api.problems import Problem
 from fleet.client.address import ServerAddress
 from fleet.errors import AuthNeeded, BadInput, FleetError, Unreachable

@@ -7,11 +7,10 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from fleet.api.paths import PREFIX
 from fleet.client.address import ServerAddress
 from fleet.errors import Unreachable
 
-PREFIX = "/api/v1"
-"""As ``fleet.api.form`` has it, which is not loaded here."""
 LARGEST = 4 * 1024 * 1024
 """The most bytes of an answer that are read."""
 

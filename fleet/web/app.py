@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from fleet.api.doctor import Health
-from fleet.api.form import PREFIX
+from fleet.api.paths import PREFIX
 from fleet.history.database import Database
 from fleet.settings.centre import CentreSettings
 from fleet.web import (

@@ -19,7 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from fleet.api import words
-from fleet.api.form import PREFIX
+from fleet.api.paths import PREFIX
 from fleet.api.problems import Problem, problem_of
 from fleet.errors import AuthNeeded, BadInput, FleetError
 from fleet.web.callers import Forbidden
