@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, select, text
 
+from fleet.history import candidates
 from fleet.history.ahead import pull_ahead
 from fleet.history.caps import Sizes
 from fleet.history.carrying import carry_out
@@ -20,11 +21,6 @@ from fleet.rollouts.states import RolloutState, WaveState
 _ONE_AT_A_TIME = 0x666C65657464
 """The key of the advisory lock of whoever dispatches on PostgreSQL: two rollouts never want one host at once, and no
 two count the same host into one cap.
-"""
-
-AT_ONCE = 2500
-"""From so many dispatched hosts on a transaction ends: who freezes or holds anything waits for its end, since nothing that they
-stop may be dispatched once they were told so.
 """
 
 _MOST_ROUNDS = 1000
@@ -66,7 +62,7 @@ def advance_to_rest(db: Database, connection: Connection, rollout_id: UUID, size
             # What was held or ended since has its commands called off by who sends what is due.
             return Rest(changed=done > 0, offered=offered if goes_on else ())
         offered += carry_out(connection, row, decisions, now)
-        if len(offered) >= AT_ONCE:
+        if len(offered) >= candidates.AT_ONCE:
             return Rest(changed=True, offered=offered)
         row = connection.execute(query).mappings().one()
     raise RuntimeError(f"rollout {rollout_id} does not come to rest")

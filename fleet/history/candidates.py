@@ -31,7 +31,9 @@ LOOKED_AT = 1000
 MANY = 500
 """Where so many of those may be dispatched, it is likely of the others as well."""
 AT_ONCE = 2500
-"""So many are told of at once, at most."""
+"""So many are told of at once, at most, and as many dispatched hosts end a transaction: who freezes or holds anything waits for its
+end, since nothing that they stop may be dispatched once they were told so.
+"""
 
 _FROM: dict[tuple[UUID, int], int] = {}
 """By rollout and wave: behind which place this process goes on looking, since up to there nobody could be dispatched."""

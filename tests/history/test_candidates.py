@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from fleet.history import advancing, candidates, caps, hosts, stops, tick
+from fleet.history import candidates, caps, hosts, stops, tick
 from fleet.rollouts.selector import Selector
 from fleet.rollouts.spec import RolloutSpec
 from fleet.rollouts.stops import StopKind
@@ -18,7 +18,6 @@ def two_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let two hosts be many."""
     monkeypatch.setattr(candidates, "LOOKED_AT", 2)
     monkeypatch.setattr(candidates, "AT_ONCE", 2)
-    monkeypatch.setattr(advancing, "AT_ONCE", 2)
 
 
 def test_who_may_go_is_found_behind_those_that_may_not_within_some_ticks(world: World) -> None:
