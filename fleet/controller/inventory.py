@@ -4,7 +4,7 @@ Where the broker is away, SQL is right all the same, and the reconciler brings t
 """
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from fleet.controller import keys
@@ -99,25 +99,6 @@ def remove_host(db: Database, broker: BrokerAddress, name_or_id: str, *, by: str
     row = hosts.remove_host(db, name_or_id, by=by, door=door)
     _at_the_broker(broker, lambda keeper: keeper.drop([row.id.hex]))
     return row
-
-
-def rename_host(db: Database, name_or_id: str, name: str, *, by: str, door: str) -> HostRow:
-    """Give a host another name; raise NotFound, and Refused where the name is taken."""
-    return hosts.rename_host(db, name_or_id, name=name, by=by, door=door)
-
-
-def label_host(
-    db: Database,
-    name_or_id: str,
-    labels: Mapping[str, str],
-    *,
-    keep: bool = False,
-    drop: Collection[str] = (),
-    by: str,
-    door: str,
-) -> HostRow:
-    """Give a host these labels and no others; with *keep* also those that it has, but for *drop*. Raise NotFound."""
-    return hosts.label_host(db, name_or_id, labels=labels, keep=keep, drop=drop, by=by, door=door)
 
 
 def _check_hash(password_sha256: str) -> None:

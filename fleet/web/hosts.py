@@ -84,13 +84,13 @@ def change_host(centre: ThisCentre, caller: Admin, name: str, body: ChangeHost) 
         raise BadInput("cannot take all labels and some of them at once; give labels, or set_labels and drop_labels")
     row = hosts.host(centre.db, name)
     if body.labels is not None:
-        row = inventory.label_host(centre.db, row.id.hex, body.labels, **caller.by())
+        row = hosts.label_host(centre.db, row.id, labels=body.labels, **caller.by())
     if parts:
-        row = inventory.label_host(
-            centre.db, row.id.hex, body.set_labels, keep=True, drop=body.drop_labels, **caller.by()
+        row = hosts.label_host(
+            centre.db, row.id, labels=body.set_labels, keep=True, drop=body.drop_labels, **caller.by()
         )
     if body.name is not None and body.name != row.name:
-        row = inventory.rename_host(centre.db, row.id.hex, body.name, **caller.by())
+        row = hosts.rename_host(centre.db, row.id, name=body.name, **caller.by())
     return _answer(centre, row)
 
 
