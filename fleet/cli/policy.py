@@ -4,7 +4,7 @@ import difflib
 import json
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,12 +52,24 @@ def show(session: Session, host: str | None) -> None:
         print_json(answer.effective)
 
 
-@policy.command("apply")
-@click.option("-f", "--file", "file", required=True, metavar="FILE", help="TOML or JSON; - is stdin.")
-@click.option(
-    "--host", metavar="NAME", shell_complete=completing.hosts, help="For this host; by default for the whole fleet."
+_WRITTEN = (
+    click.option("-f", "--file", "file", required=True, metavar="FILE", help="TOML or JSON; - is stdin."),
+    click.option(
+        "--host", metavar="NAME", shell_complete=completing.hosts, help="For this host; by default for the whole fleet."
+    ),
+    click.option("--label", metavar="K=V", help="For every host that has the label."),
 )
-@click.option("--label", metavar="K=V", help="For every host that has the label.")
+
+
+def _writing(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give *command* the options that say what is written, and for whom."""
+    for option in reversed(_WRITTEN):
+        command = option(command)
+    return command
+
+
+@policy.command("apply")
+@_writing
 @pass_session
 def apply(session: Session, file: str, host: str | None, label: str | None) -> None:
     """Write the policy of the fleet, of a label, or of a host; it replaces the one before.
@@ -72,11 +84,7 @@ def apply(session: Session, file: str, host: str | None, label: str | None) -> N
 
 
 @policy.command("diff")
-@click.option("-f", "--file", "file", required=True, metavar="FILE", help="TOML or JSON; - is stdin.")
-@click.option(
-    "--host", metavar="NAME", shell_complete=completing.hosts, help="For this host; by default for the whole fleet."
-)
-@click.option("--label", metavar="K=V", help="For every host that has the label.")
+@_writing
 @pass_session
 def diff(session: Session, file: str, host: str | None, label: str | None) -> None:
     """Show what ``fleet policy apply`` of FILE would change, line by line, and write nothing."""
