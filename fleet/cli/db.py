@@ -16,7 +16,7 @@ from fleet.cli.listing import Listing, NamedListing, print_items
 from fleet.cli.session import TABLE, Branch, Session, pass_session
 from fleet.cli.sure import unasked
 from fleet.cli.words import Duration, moment, short_id, size
-from fleet.errors import FleetError, Refused
+from fleet.errors import FleetError, NotFound, Refused
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -136,7 +136,7 @@ def restore(session: Session, file: Path) -> None:
     from fleet.settings.centre import CentreSettings
 
     CentreSettings.read().prepare_state()
-    with _opened() as database:
+    with _opened(new=True) as database:
         bring_back(database, file)
         try:
             require_head(database)
@@ -236,11 +236,17 @@ def _garbage_document(row: "GarbageRow") -> dict[str, Any]:
 
 
 @contextmanager
-def _opened() -> "Iterator[Database]":
+def _opened(*, new: bool = False) -> "Iterator[Database]":
+    """Open the centre's database; raises NotFound where its file is not there, but for one that may be *new*."""
     from fleet.history.database import Database
     from fleet.settings.centre import CentreSettings
 
     database = Database.open(CentreSettings.read().database_url)
+    if database.file is not None and not new and not database.file.exists():
+        # SQLite itself would make an empty one, for everyone to read.
+        raise NotFound(
+            f"cannot find the database {database.file}; name another (FLEET_DATABASE_URL), or make it: fleet db upgrade"
+        )
     try:
         yield database
     finally:

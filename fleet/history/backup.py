@@ -30,8 +30,8 @@ def back_up(db: Database, to: Path) -> int:
     if to.exists():
         raise Refused(f"cannot write the backup: {to} is there already; name another file")
     with _whole(to) as part:
-        if db.dialect == "sqlite":
-            _copy(Path(str(db.engine.url.database)), part)
+        if db.file is not None:
+            _copy(db.file, part)
         else:
             _run(db, "pg_dump", "--format=custom", "--file", str(part))
         return part.stat().st_size
@@ -50,16 +50,16 @@ def restore(db: Database, of: Path) -> None:
         raise BadInput(f"cannot restore {of}: it is no backup of Fleet's")
     if kind != db.dialect:
         raise BadInput(f"cannot restore {of}: it is a backup of {kind}, and the database is {db.dialect}")
-    if kind == "sqlite":
+    if db.file is not None:
         # It holds hashes of tokens and passwords; SQLite itself would let everyone read it.
         with suppress(OSError):
-            Path(str(db.engine.url.database)).touch(mode=0o600)
+            db.file.touch(mode=0o600)
     with db.reading() as connection:
         if inspect(connection).get_table_names():
-            raise Refused("cannot restore: the database is not empty; restore into a new one (FLEET_DATABASE_URL)")
-    if kind == "sqlite":
+            raise Refused(f"cannot restore into {db.place}: it is not empty; name a new database (FLEET_DATABASE_URL)")
+    if db.file is not None:
         _check_sqlite(of)
-        _copy(of, Path(str(db.engine.url.database)))
+        _copy(of, db.file)
     else:
         _run(db, "pg_restore", "--exit-on-error", "--single-transaction", "--no-owner", str(of))
     with suppress(Refused):

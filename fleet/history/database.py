@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal, Self, cast
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -54,6 +55,19 @@ class Database:
         """Which of the two databases it is."""
         return cast(Dialect, self.engine.dialect.name)
 
+    @property
+    def file(self) -> Path | None:
+        """Where it stands on this machine; None: on a server."""
+        return Path(str(self.engine.url.database)) if self.dialect == "sqlite" else None
+
+    @property
+    def place(self) -> str:
+        """Its file, or its server and name there, for people; never a login."""
+        if self.file is not None:
+            return str(self.file)
+        url = self.engine.url
+        return f"{url.database or ''} at {url.host or 'this machine'}{f':{url.port}' if url.port else ''}".strip()
+
     def now(self) -> datetime:
         """Return the present instant by the database's clock; raises DatabaseUnreachable."""
         with self.reading() as connection:
@@ -73,13 +87,13 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Run a transaction that may write: all of it, or nothing; raises DatabaseUnreachable."""
-        with database_errors(), self.engine.begin() as connection:
+        with database_errors(self), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Run a transaction that only reads, of one moment's state on SQLite; raises DatabaseUnreachable."""
-        with database_errors(), self.engine.connect() as connection:
+        with database_errors(self), self.engine.connect() as connection:
             if self.dialect == "sqlite":
                 connection.execution_options(**{_READ: True})
             with connection.begin():
@@ -91,18 +105,18 @@ class Database:
 
 
 @contextmanager
-def database_errors() -> Iterator[None]:
-    """Turn what drivers raise for a database that is away, locked or overloaded into DatabaseUnreachable."""
+def database_errors(db: Database) -> Iterator[None]:
+    """Turn what drivers raise for *db*, which is away, locked or overloaded, into DatabaseUnreachable, which names it."""
     try:
         yield
     except (OperationalError, InterfaceError) as e:
-        raise DatabaseUnreachable(f"cannot use the database: {_first_line(e)}") from e
+        raise DatabaseUnreachable(f"cannot use the database {db.place}: {_first_line(e)}") from e
     except DBAPIError as e:
         if _NO_DATABASE in str(e.orig):
-            raise BadInput("cannot use the database: its file is no SQLite database; see FLEET_DATABASE_URL") from e
+            raise BadInput(f"cannot use {db.place}: it is no SQLite database; see FLEET_DATABASE_URL") from e
         if not e.connection_invalidated:
             raise
-        raise DatabaseUnreachable(f"cannot use the database: {_first_line(e)}") from e
+        raise DatabaseUnreachable(f"cannot use the database {db.place}: {_first_line(e)}") from e
 
 
 def _first_line(error: DBAPIError) -> str:

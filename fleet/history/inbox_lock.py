@@ -61,7 +61,7 @@ _Locking = tuple[Callable[[], bool], InboxLock]
 
 @contextmanager
 def _postgresql_lock(db: Database) -> Iterator[_Locking]:
-    with database_errors(), db.engine.connect() as connection:
+    with database_errors(db), db.engine.connect() as connection:
 
         def try_lock() -> bool:
             with connection.begin():
@@ -76,7 +76,7 @@ def _postgresql_lock(db: Database) -> Iterator[_Locking]:
 
         @contextmanager
         def writing() -> Iterator[Connection]:
-            with database_errors(), connection.begin():
+            with database_errors(db), connection.begin():
                 yield connection
 
         try:

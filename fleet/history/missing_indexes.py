@@ -41,7 +41,7 @@ def build_missing(db: Database, *, clock: Clock | None = None) -> list[str]:
 @contextmanager
 def _alone(db: Database, clock: Clock) -> Iterator[Connection]:
     """Give a connection without transactions, once no other program builds."""
-    with database_errors(), db.engine.connect() as opened:
+    with database_errors(db), db.engine.connect() as opened:
         connection = opened.execution_options(isolation_level="AUTOCOMMIT")
         # Asked again and again, not waited for: a statement that waits is one that CONCURRENTLY waits for.
         while not connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _KEY}).scalar_one():

@@ -28,11 +28,11 @@ def upgrade(db_url: str) -> None:
     Raises Refused where the database was made by a newer program.
     """
     db = Database.open(db_url)
-    if db.dialect == "sqlite":
+    if db.file is not None:
         # It holds hashes of tokens and passwords; SQLite itself would let everyone read it. What is wrong with the
         # place is told when it is opened.
         with suppress(OSError):
-            Path(str(db.engine.url.database)).touch(mode=0o600)
+            db.file.touch(mode=0o600)
     try:
         with db.reading() as connection:
             _refuse_newer(connection)
@@ -53,7 +53,9 @@ def require_head(db: Database) -> None:
     with db.reading() as connection:
         _refuse_newer(connection)
         if _found(connection) != _scripts().get_current_head():
-            raise Refused("cannot use the database: its tables are not those of this version; run: fleet db upgrade")
+            raise Refused(
+                f"cannot use the database {db.place}: its tables are not those of this version; run: fleet db upgrade"
+            )
 
 
 def migrations() -> Path:

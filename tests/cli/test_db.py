@@ -57,8 +57,22 @@ def test_facts_are_given_up_only_with_a_yes(fleet: Fleet, url: str) -> None:
 def test_a_database_of_another_shape_fails_the_check(
     fleet: Fleet, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "new.db").touch()
     monkeypatch.setenv("FLEET_DATABASE_URL", f"sqlite:///{tmp_path / 'new.db'}")
     ran = fleet("db", "check")
     assert ran.code == 1
     assert "fleet db upgrade" in ran.out
     assert ran.err.startswith("cannot vouch")
+
+
+@pytest.mark.parametrize("command", ["check", "current", "stats", "prune", "garbage", "backup"])
+def test_a_database_that_is_not_there_is_named_and_not_made(
+    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """A slip in FLEET_DATABASE_URL leaves no empty file behind, and says where it looked."""
+    file = tmp_path / "fleet.db"
+    monkeypatch.setenv("FLEET_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("FLEET_DATABASE_URL", f"sqlite:///{file}")
+    ran = fleet("db", command, *([str(tmp_path / "copy")] if command == "backup" else []))
+    assert (ran.code, ran.err.startswith(f"cannot find the database {file}; ")) == (5, True), ran.err
+    assert list(tmp_path.iterdir()) == []
