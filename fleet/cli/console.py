@@ -65,6 +65,8 @@ class Column:
     """What a cell is cut down to where the terminal has not room for all."""
     by: Callable[[Any], Any] | None = None
     """What it is sorted by, of what the row is about; None: by its cells."""
+    wraps: bool = False
+    """Whether a cell that is too long goes on in the next line, since all of its words count."""
 
     def always(self) -> "Column":
         """Return the column as one that is shown however narrow the terminal is."""
@@ -201,9 +203,12 @@ def _print_fitted(session: Session, columns: Sequence[Column], rows: Sequence[Se
     )
     for i in widths:
         justify: Literal["left", "right"] = "right" if columns[i].right else "left"
-        table.add_column(columns[i].title, justify=justify, no_wrap=True, overflow="ellipsis")
+        table.add_column(
+            columns[i].title, justify=justify, no_wrap=not columns[i].wraps, overflow="fold", width=widths[i]
+        )
     for row in rows:
-        table.add_row(*(Text(shorten(row[i], n), style=COLOURS.get(row[i], "")) for i, n in widths.items()))
+        cells = {i: row[i] if columns[i].wraps else shorten(row[i], n) for i, n in widths.items()}
+        table.add_row(*(Text(cell, style=COLOURS.get(row[i], "")) for i, cell in cells.items()))
     console = rich_console(session, sys.stdout)
     console.width = width
     console.print(table)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fleet.client import Client
     from fleet.rollouts.watchtower import Imported
 
-_COLUMNS = (Column("OPTION"), Column("VALUE", 2), Column("FATE"), Column("HERE", 1))
+_COLUMNS = (Column("OPTION"), Column("VALUE", 2), Column("FATE"), Column("HERE", wraps=True))
 
 
 @click.group("import", cls=Branch)

@@ -1,12 +1,13 @@
 """What fits, what is coloured, and what a hostile name can do to a terminal."""
 
 import io
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.cli import history, mirror
+from fleet.cli import history, importing, mirror
 from fleet.cli.console import Column, clean, colourful, fitting, in_brief, print_table, shorten
 from fleet.cli.session import Session
 
@@ -128,3 +129,18 @@ def test_a_pipe_gets_every_column_in_full(capsys: pytest.CaptureFixture[str]) ->
 def test_where_nothing_is_that_is_said_beside_the_data(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(Session(), COLUMNS, [], "no hosts")
     assert capsys.readouterr() == ("", "no hosts\n")
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_a_cell_whose_words_all_count_goes_on_below(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    """What becomes of an option is an explanation: no part of it may be left out."""
+    words = "a new container is started and must prove itself, or the old one comes back; see: fleet policy show"
+    out = Terminal()
+    monkeypatch.setattr("sys.stdout", out)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    row = ("--no-restart", "true", "dropped", words)
+    print_table(Session(no_color=True), importing._COLUMNS, [row], "")
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()).splitlines()
+    at = lines[0].index("HERE")
+    assert " ".join(line[at:].strip() for line in lines[1:]) == words
+    assert max(map(len, lines)) <= columns
