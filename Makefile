@@ -29,8 +29,8 @@ $(STAMP): pyproject.toml requirements.lock
 install: $(STAMP) ## Install Fleet and its locked dependencies into .venv
 
 .PHONY: demo
-demo: install system ## Set everything up and run the main job on real engines (root)
-	$(BIN)/python -m tests.lab.demo
+demo: install system ## Set everything up and run the main job on real engines (root); STAY=1 leaves the fleet running, STAY=now shows it alone
+	$(BIN)/python -m tests.lab.demo $(STAY)
 
 .PHONY: test
 test: install system ## Run linters, types, floors and the tests, with the chosen part of the long matrices (root)

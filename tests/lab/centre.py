@@ -9,9 +9,12 @@ from typing import Any
 
 from tests.lab.engines import Engine
 from tests.lab.machines import Machine, Running, eventually
+from tests.lab.registries import Tls
 from tests.lab.servers import Redis
 
 FLEET = (sys.executable, "-m", "fleet.cli.main")
+PORT = 8443
+"""Of the pages, where they are served."""
 _UP_WITHIN_S = 120.0
 """Generous: Python starts six times here, and the machine may be busy with other labs."""
 _QUICK = {"FLEET_PLANNER_TICK_S": "0.5", "FLEET_PLANNER_RECONCILE_S": "5", "FLEET_CHECK_EVERY_S": "5"}
@@ -37,6 +40,11 @@ class Centre:
                 **environment,
             }
         )
+
+    def listen(self, tls: Tls) -> None:
+        """Let it, which must not run yet, serve its pages at a port that this machine reaches too."""
+        listen = {"FLEET_LISTEN": f"{self.machine.address}:{PORT}", "FLEET_WEB_CERTIFICATE_FILE": str(tls.certificate)}
+        self.machine.environment.update(listen | {"FLEET_WEB_KEY_FILE": str(tls.key)})
 
     def start(self) -> None:
         """Bring the database up to date, start the processes, and wait until the API answers."""

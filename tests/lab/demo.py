@@ -3,6 +3,8 @@
 Three engines of different generations (four where engine 29 is there), an origin that is Docker Hub to them, three mirrors
 (one dead, one that serves wrong bytes, one good), Redis with TLS and ACLs, PostgreSQL, the central processes, and one
 agent on each host, all as separate processes. Each claim that is printed is checked, and a wrong one ends the demo.
+
+``make demo STAY=1`` leaves the fleet running at the end, for whoever wants to look around; ``STAY=now`` does so at once.
 """
 
 import os
@@ -16,12 +18,13 @@ from tests.lab.lab import Host, Lab
 from tests.lab.machines import eventually
 from tests.lab.report import heading, line, table
 from tests.lab.stage import APPS, WEB, Stage, configure, recipe, set_up, show_fleet
+from tests.lab.staying import stay
 
 SCHEDULE = "nightly"
 
 
-def main() -> int:
-    """Run the demo; return the exit code."""
+def main(stays: str = "") -> int:
+    """Run the demo, and leave the fleet running where it *stays*: at the end, or ``now``. Return the exit code."""
     if os.geteuid() != 0:
         print("cannot run the demo without root: it makes network namespaces; try: sudo make demo", file=sys.stderr)
         return 2
@@ -30,19 +33,22 @@ def main() -> int:
             stage = Stage(lab)
             try:
                 set_up(stage)
-                _play(stage)
+                show_fleet(stage)
+                if stays != "now":
+                    _play(stage)
+                    heading("done: everything above was checked against the engines and the registries' own logs")
+                if stays:
+                    stay(stage)
             except Exception:
                 _show_logs(stage)
                 raise
     except FleetError as error:
         print(f"\nthe demo failed: {error}", file=sys.stderr)
         return 1
-    heading("done: everything above was checked against the engines and the registries' own logs")
     return 0
 
 
 def _play(stage: Stage) -> None:
-    show_fleet(stage)
     first = _new_version(stage, "2")
     _set_schedule(stage, stage.hosts[0])
     _update_by_hand(stage, stage.hosts[1], stage.hosts[2:])
@@ -173,4 +179,4 @@ def _show_logs(stage: Stage) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("".join(sys.argv[1:2])))

@@ -71,6 +71,7 @@ def set_up(stage: Stage) -> None:
         raise DemoFailed("cannot show several generations of engines; run: scripts/install-engines packages 20.10 26.1")
     lab.ready()
     stage.centre = centre = lab.centre(redis, database.url)
+    centre.listen(lab.tls(centre.machine, ()))
     centre.start()
     line("Redis with TLS and ACLs, PostgreSQL, and the central processes: web, planner, inbox, beat")
     with ThreadPoolExecutor() as pool:

@@ -1,0 +1,25 @@
+"""A demo that stays: the fleet keeps running, with its pages, until somebody presses Ctrl-C."""
+
+import shlex
+import signal
+
+from tests.lab.centre import FLEET, PORT
+from tests.lab.report import heading, line
+from tests.lab.stage import Stage
+
+_ENDS = {signal.SIGINT, signal.SIGTERM}
+
+
+def stay(stage: Stage) -> None:
+    """Say how the fleet is reached, and return when somebody has had enough of it."""
+    machine = stage.fleet.machine
+    token = machine.folder / "token"
+    token.touch(mode=0o600)
+    token.write_text(stage.fleet.ask("token", "create", "demo", "--scope", "admin")["secret"])
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)  # before anybody is told how to end it
+    heading("the fleet stays; Ctrl-C ends it. In another terminal, as root:")
+    line(f"export FLEET_SOCKET={stage.fleet.state / 'fleet.sock'}")
+    line(f"alias fleet={shlex.quote(shlex.join(FLEET))}; fleet ps")
+    line(f"docker -H {stage.hosts[0].engine_url} ps    # the engine of {stage.hosts[0].name}")
+    line(f"pages: https://{machine.address}:{PORT}/ (signed by {stage.lab.ca}); the token to log in is in {token}")
+    signal.sigwait(_ENDS)
