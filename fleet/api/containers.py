@@ -58,3 +58,5 @@ class Outdated(Answer):
 
     containers: tuple[Freshness, ...]
     current: int = 0
+    checked_at: datetime | None = None
+    """When the registries were last asked for the tag of theirs that was asked for longest ago; null: for none yet."""

@@ -1,5 +1,6 @@
 """``fleet ps`` and ``fleet outdated``: what runs where, and what its tag has moved past."""
 
+from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from fleet.cli.session import TABLE, Session, pass_session
 from fleet.cli.words import NOTHING, ago, change, familiar, short_digest
 
 if TYPE_CHECKING:
-    from fleet.api.containers import Container, Freshness
+    from fleet.api.containers import Container, Freshness, Outdated
     from fleet.api.selectors import Selector
 
 _PS = (
@@ -34,6 +35,9 @@ _OUTDATED = (
     Column("CHECKED", 3, by=attrgetter("resolved_at")),
     Column("REASON", 4),
 )
+
+_FRESH = timedelta(seconds=30)
+"""A check that is younger is not told of: it was just asked for."""
 
 
 @click.command(cls=NamedListing)
@@ -72,7 +76,8 @@ def outdated(session: Session, selector: "Selector", check: bool) -> None:
         answer = client.outdated(selector, check=check)
     if print_answer(session, answer):
         return
-    empty = f"nothing is outdated; {_current(answer.current)}" if answer.current else none_of(selector)
+    current = _current(answer)
+    empty = f"nothing is outdated; {current}" if answer.current else none_of(selector)
     print_items(
         session,
         _OUTDATED,
@@ -83,7 +88,7 @@ def outdated(session: Session, selector: "Selector", check: bool) -> None:
         name=lambda c: f"{c.host} {c.container}",
     )
     if answer.containers and session.output == TABLE and not session.quiet:
-        say(f"{_current(answer.current)}; see what an update would do with: fleet plan")
+        say(f"{current}; see what an update would do with: fleet plan")
 
 
 def _container(c: "Container") -> tuple[str, ...]:
@@ -110,5 +115,9 @@ def _freshness(c: "Freshness") -> tuple[str, ...]:
     )
 
 
-def _current(count: int) -> str:
-    return "1 container is current" if count == 1 else f"{count} containers are current"
+def _current(answer: "Outdated") -> str:
+    """Return how many are current, and since when nobody asked whether they still are."""
+    count = "1 container is current" if answer.current == 1 else f"{answer.current} containers are current"
+    if answer.checked_at is None or datetime.now(UTC) - answer.checked_at < _FRESH:
+        return count
+    return f"{count}, by a check {ago(answer.checked_at)} (fleet outdated --check asks anew)"

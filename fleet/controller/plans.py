@@ -6,10 +6,11 @@ from uuid import UUID
 
 from fleet.clock import Clock
 from fleet.controller.check import check as check_tags
-from fleet.controller.draw import ContainerStanding, Stopped, choose, draw, stand, trusted, without_circles
+from fleet.controller.draw import draw
 from fleet.controller.foreseeing import with_foresight
 from fleet.controller.image_configs import ImageConfigs
 from fleet.controller.resolving import Asking
+from fleet.controller.standing import ContainerStanding, Stopped, choose, stand, trusted, without_circles
 from fleet.errors import NotFound
 from fleet.history import hosts, plans, policies, stops, tags
 from fleet.history.alike import alike

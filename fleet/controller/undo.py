@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from fleet.controller.draw import Freshness, stand
+from fleet.controller.standing import Freshness, stand
 from fleet.errors import NotFound, Refused
 from fleet.history import hosts, plans, policies
 from fleet.history.containers import ContainerRow, containers

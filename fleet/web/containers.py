@@ -3,9 +3,9 @@
 from fastapi import APIRouter
 
 from fleet.api.containers import Container, Containers, Freshness, Outdated
-from fleet.controller import draw, plans
+from fleet.controller import plans, standing
 from fleet.controller.check import check as check_tags
-from fleet.controller.draw import ContainerStanding
+from fleet.controller.standing import ContainerStanding
 from fleet.history.containers import ContainerRow, containers
 from fleet.history.words import Scope
 from fleet.web.callers import Reader, demand
@@ -30,23 +30,27 @@ def list_outdated(centre: ThisCentre, caller: Reader, selector: Selected, check:
         images = {row.image for row in containers(centre.db, selector) if row.image}
         check_tags(centre.db, images, asking=centre.asking(), wait_s=plans.WAIT_FOR_HOSTS_S)
     standings = plans.outdated(centre.db, selector)
-    stale = [s for s in standings if s.freshness is not draw.Freshness.CURRENT]
-    return Outdated(containers=tuple(_freshness(s) for s in stale), current=len(standings) - len(stale))
+    stale = [s for s in standings if s.freshness is not standing.Freshness.CURRENT]
+    return Outdated(
+        containers=tuple(_freshness(s) for s in stale),
+        current=len(standings) - len(stale),
+        checked_at=min((s.resolved_at for s in standings if s.resolved_at), default=None),
+    )
 
 
 def _container(row: ContainerRow) -> Container:
     return Container.model_validate(row)
 
 
-def _freshness(standing: ContainerStanding[ContainerRow]) -> Freshness:
-    row = standing.container
+def _freshness(found: ContainerStanding[ContainerRow]) -> Freshness:
+    row = found.container
     return Freshness(
         host=row.host,
         container=row.name,
         image=row.image,
-        status=standing.freshness.value,
-        old_digest=standing.old_digest,
-        new_digest=standing.new_digest,
-        resolved_at=standing.resolved_at,
-        reason=standing.reason,
+        status=found.freshness.value,
+        old_digest=found.old_digest,
+        new_digest=found.new_digest,
+        resolved_at=found.resolved_at,
+        reason=found.reason,
     )

@@ -10,7 +10,8 @@ from uuid import UUID
 import pytest
 
 from fleet.controller import draw as drawing
-from fleet.controller.draw import Drawn, Freshness, stand, trusted
+from fleet.controller.draw import Drawn
+from fleet.controller.standing import Freshness, stand, trusted
 from fleet.history.alike import Alike, Home, Placed
 from fleet.history.containers import ContainerLike, ContainerRow
 from fleet.history.policies import EffectivePolicy
