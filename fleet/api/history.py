@@ -59,6 +59,8 @@ class OutcomeRow(Part):
     downtime_ms: int | None = None
     asked_by: str
     rollout_id: UUID
+    rollout: int | None = None
+    """The number of its rollout, ``#42`` for people; null: that is not there any more."""
     recorded_at: datetime
 
 

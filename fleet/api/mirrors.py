@@ -25,6 +25,8 @@ class MirrorEntry(Part):
     """Who hosts are there: ``config`` (as their Docker configuration says), ``none``, or a login of theirs by its name."""
     proxy: str = ""
     """By which proxy: a URL, ``none``, one of the host's by its name; empty: as the host's environment says."""
+    holds_on: str = ""
+    """Of a rule of policy: the hosts that it holds on, in words; empty: a host's own rule."""
 
 
 class Mirrors(Answer):

@@ -2,3 +2,5 @@
 
 PREFIX = "/api/v1"
 """What every path of the API begins with."""
+DRY_RUN = f"{PREFIX}/dry-run"
+"""Below which every path of the API stands a second time: what is asked there is tried, and taken back."""

@@ -142,4 +142,6 @@ class Ordered(Answer):
 
     rollout_id: UUID | None = None
     """The rollout that carries it out; None: there was nothing to do."""
+    rollout: int | None = None
+    """Its number, ``#42`` for people."""
     plan: Plan

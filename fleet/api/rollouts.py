@@ -90,10 +90,24 @@ class Wave(WavePart):
     """The numbers that its gate was judged by."""
 
 
+class RolloutImage(Part):
+    """What a rollout brings: one image at one digest."""
+
+    image: str
+    """Canonical registry/repository:tag."""
+    digest: str
+    old_digests: tuple[str, ...] = ()
+    """What ran before, the most frequent first, without those that nobody knew."""
+    containers: int
+    """To how many."""
+
+
 class RolloutAnswer(Answer):
     """One rollout with its hosts."""
 
     rollout: Rollout
+    images: tuple[RolloutImage, ...] = ()
+    """What it brings, to most containers first."""
     waves: tuple[Wave, ...] = ()
     hosts: tuple[RolloutHost, ...] = ()
     spec: dict[str, Any] = Field(default_factory=dict)
@@ -146,3 +160,5 @@ class Undone(Answer):
 
     rollout_id: UUID | None = None
     """The rollout that brings back what was updated; None: it is made once nothing is live any more."""
+    rollout: int | None = None
+    """Its number."""

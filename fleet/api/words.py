@@ -15,6 +15,11 @@ def short_id(id: UUID | None) -> str:
     return id.hex[-8:] if id else NOTHING
 
 
+def numbered(number: int | None, id: UUID) -> str:
+    """Return what a rollout is called: ``#42``; one that an earlier server did not number, by its id."""
+    return short_id(id) if number is None else f"#{number}"
+
+
 def short_digest(digest: str) -> str:
     """Return ``sha256:`` and 12 digits."""
     algorithm, colon, hexes = digest.partition(":")

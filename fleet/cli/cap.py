@@ -9,7 +9,7 @@ from fleet.cli import completing
 from fleet.cli.building import build
 from fleet.cli.console import Column, clean, print_answer, say
 from fleet.cli.listing import NamedListing, print_items
-from fleet.cli.session import Branch, Session, pass_session
+from fleet.cli.session import Branch, Session, pass_session, trying
 from fleet.cli.words import NOTHING, moment
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def ls(session: Session) -> None:
 @cap.command("set")
 @click.argument("label")
 @click.argument("most")
+@trying
 @pass_session
 def set_(session: Session, label: str, most: str) -> None:
     """Let at most MOST hosts with the same value of LABEL be away at once: 1, or 25% (rounded down).
@@ -58,6 +59,7 @@ def set_(session: Session, label: str, most: str) -> None:
 
 @cap.command("rm")
 @click.argument("label", shell_complete=completing.caps)
+@trying
 @pass_session
 def rm(session: Session, label: str) -> None:
     """Take the cap of LABEL away."""

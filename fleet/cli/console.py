@@ -6,6 +6,7 @@ Data goes to stdout, words about it to stderr. Colours and widths are decided he
 
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 import click
 
 from fleet.api.words import NOTHING
-from fleet.cli.session import Session
+from fleet.cli.session import YAML, Session
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,6 +31,8 @@ NONE_KNOWN = "no containers; is an agent running? see: fleet host ls"
 """What is said where no container is known at all."""
 NONE_FITS = "no container fits; see all of them with: fleet ps"
 """What is said where none is known of those that one asks for."""
+_UNREADABLE = re.compile("[\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\ufff9-\ufffb]")
+"""What is no sign to read: control characters beyond ASCII's first, what turns the direction of text, halves of pairs."""
 _GAP = 2
 _SHORT = 28
 """The width down to which a long column is shortened before another one is given up, where it names none."""
@@ -92,7 +95,7 @@ def rich_console(session: Session, stream: TextIO) -> "Console":
 
 def say(text: str) -> None:
     """Tell the person something about what is printed, or why nothing is; never data."""
-    click.echo(text, err=True)
+    click.echo(clean_lines(text), err=True)
 
 
 def working(session: Session, text: str) -> AbstractContextManager[object]:
@@ -103,12 +106,32 @@ def working(session: Session, text: str) -> AbstractContextManager[object]:
 
 
 def print_json(document: Any) -> None:
-    """Print a document; to people with indents, to a pipe as well, so that a diff shows lines."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    """Print a document; to people with indents, to a pipe as well, so that a diff shows lines. As YAML where that is wanted."""
+    context = click.get_current_context(silent=True)
+    session = context.find_object(Session) if context else None
+    if session is None or session.output != YAML:
+        click.echo(json_text(document, indent=2))
+        return
+    from fleet.cli.yaml_form import yaml_of
+
+    # What is no plain word stands in quotes there, and takes the escapes of JSON.
+    click.echo(_escaped(yaml_of(document)), nl=False)
+
+
+def json_text(document: Any, *, indent: int | None = None, separators: tuple[str, str] | None = None) -> str:
+    """Return *document* as JSON for a terminal or a program: signs that people read stand as they are, all others escaped.
+
+    JSON itself wants no more escaped than the first of the control characters, and there are others that steer a terminal.
+    """
+    return _escaped(json.dumps(document, indent=indent, separators=separators, ensure_ascii=False))
+
+
+def _escaped(text: str) -> str:
+    return _UNREADABLE.sub(lambda found: json.dumps(found[0])[1:-1].replace("\x7f", "\\u007f"), text)
 
 
 def print_answer(session: Session, answer: "Answer") -> bool:
-    """Print *answer* where JSON was asked for; return whether it was."""
+    """Print *answer* where one document was asked for; return whether it was."""
     if session.json:
         print_json(answer.document())
     return session.json
@@ -129,6 +152,11 @@ def print_table(session: Session, columns: Sequence[Column], rows: Iterable[Sequ
 def clean(text: str) -> str:
     """Return *text* without control characters: what a host wrote must not steer a terminal."""
     return "".join(c if c.isprintable() else "�" for c in text)
+
+
+def clean_lines(text: str) -> str:
+    """Return *text* as :func:`clean` does, in as many lines as it has."""
+    return "\n".join(map(clean, text.split("\n")))
 
 
 def paint(session: Session, word: str, text: str | None = None) -> str:

@@ -22,6 +22,7 @@ from fleet.cli.words import (
     change,
     familiar,
     moment,
+    numbered,
     place_of,
     seconds,
     short_id,
@@ -43,6 +44,7 @@ _COLUMNS = (
     Column("MIRROR", 1, least=12, brief=place_of),
     Column("IMAGE", 3),
     Column("DOWN", 4, right=True, by=attrgetter("downtime_ms")),
+    Column("ROLLOUT", 5),
     Column("BY", 5),
     Column("REASON", 6),
 )
@@ -168,6 +170,7 @@ def _cells(o: "OutcomeRow") -> tuple[str, ...]:
         o.mirror or NOTHING,
         familiar(o.image),
         seconds(o.downtime_ms),
+        numbered(o.rollout, o.rollout_id),
         o.asked_by,
         o.reason or NOTHING,
     )
@@ -197,12 +200,12 @@ def show(session: Session, id: str) -> None:
 def _show_update(session: Session, u: "Update") -> None:
     facts = {
         "outcome": f"{short_id(u.id)} ({u.id})",
-        "host": f"{u.host}, container {u.container}",
-        "image": u.image,
+        "host": clean(f"{u.host}, container {u.container}"),
+        "image": clean(u.image),
         "result": paint(session, came_to(u.result.value, u.back)) + (f": {clean(u.reason)}" if u.reason else ""),
-        "old digest": u.old_digest or "not known",
-        "new digest": u.new_digest or "not known",
-        "asked by": f"{clean(u.asked_by)}, rollout {short_id(u.rollout_id)}",
+        "old digest": clean(u.old_digest) or "not known",
+        "new digest": clean(u.new_digest) or "not known",
+        "asked by": f"{clean(u.asked_by)}, rollout {numbered(u.rollout, u.rollout_id)}",
         "recorded": f"{moment(u.recorded_at)} (by the host's clock {moment(u.finished_at)})",
         "phases": _phases(u),
         "downtime": seconds(u.downtime_ms) if u.downtime_ms is not None else "none: it was never stopped",

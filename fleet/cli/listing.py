@@ -1,4 +1,4 @@
-"""Lists in five forms: a table for the terminal, all of its columns, one JSON document, JSON lines, and CSV.
+"""Lists in every form: a table for the terminal, all of its columns, one document of JSON or YAML, JSON lines, CSV, and names.
 
 JSON lines and CSV are written page by page, as they come: a whole history goes through in little memory. Every list
 takes the same options for what of it is printed and how: columns, order, headers, and names alone.
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fleet.cli import view
-from fleet.cli.console import Column, print_plain, print_table, say
-from fleet.cli.session import CSV, FORMATS, JSONL, TABLE, WIDE, Leaf, Session, noting
+from fleet.cli.console import Column, clean, clean_lines, json_text, print_plain, print_table, say
+from fleet.cli.session import CSV, FORMATS, JSONL, NAME, TABLE, WIDE, Leaf, Session, noting
 from fleet.errors import BadInput
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ P = TypeVar("P", bound="BaseModel | dict[str, Any]")
 class Formed(Leaf):
     """A leaf that prints what it has in any form."""
 
-    forms = FORMATS
+    forms = tuple(form for form in FORMATS if form != NAME)
 
 
 class Listing(Formed):
@@ -53,7 +53,7 @@ class Listing(Formed):
         if session.json and given:
             option = f"--{given[0].replace('_', '-')}"
             raise BadInput(
-                f"cannot use {option} with -o json, which is the API's own document; choose -o table or jsonl"
+                f"cannot use {option} with -o {session.output}, which is the API's own document; choose -o table or jsonl"
             )
         if session.quiet and session.output in (JSONL, CSV):
             raise BadInput(f"cannot print names alone as {session.output}; leave out -q or -o {session.output}")
@@ -61,7 +61,9 @@ class Listing(Formed):
 
 
 class NamedListing(Listing):
-    """A list of things with a name (or an id), by which other commands take them."""
+    """A list of things with a name (or an id), by which other commands take them; ``-o name`` is ``-q``."""
+
+    forms = FORMATS
 
     def __init__(self, *args: Any, **more: Any) -> None:
         """Add the option that prints names alone."""
@@ -69,6 +71,13 @@ class NamedListing(Listing):
         self.params[-1:-1] = noting(
             click.Option(["-q", "--quiet"], is_flag=True, help="Names alone, one a line, as other commands take them.")
         )
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it."""
+        session = ctx.ensure_object(Session)
+        if session.output == NAME:
+            session.output, session.quiet = TABLE, True
+        return super().invoke(ctx)
 
 
 def print_items(
@@ -91,7 +100,7 @@ def print_items(
     ordered = _in_order(session, columns, items, cells)
     if session.quiet and name is not None:
         for item in ordered:
-            click.echo(name(item))
+            click.echo(clean(name(item)))
         return
     shown = view.places([c.title for c in columns], session.columns) if session.columns else range(len(columns))
     wanted = [columns[i].always() if session.columns else columns[i] for i in shown]
@@ -145,7 +154,7 @@ def say_more(next_page: str | None) -> None:
 
 
 def _line(document: dict[str, Any]) -> str:
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    return json_text(document, separators=(",", ":"))
 
 
 def print_one(session: Session, document: dict[str, Any]) -> bool:
@@ -160,7 +169,8 @@ def print_one(session: Session, document: dict[str, Any]) -> bool:
 def _write_csv(documents: Iterable[dict[str, Any]], header: Sequence[str] | None) -> None:
     """Write a line of names, also where nothing follows, and a line a document; lists and objects stand as JSON in their cell.
 
-    A text that a spreadsheet would calculate gets an apostrophe before it: it may be what a host wrote.
+    A text that a spreadsheet would calculate gets an apostrophe before it, and none steers a terminal: it may be what a host
+    wrote.
     """
     writer = csv.writer(sys.stdout, lineterminator="\n")
     if header is not None:
@@ -172,7 +182,10 @@ def _write_csv(documents: Iterable[dict[str, Any]], header: Sequence[str] | None
 def _cell(value: Any) -> Any:
     if isinstance(value, list | dict):
         return json.dumps(value)
-    return f"'{value}" if isinstance(value, str) and value.startswith(_CALCULATED) else value
+    if not isinstance(value, str):
+        return value
+    value = clean_lines(value)
+    return f"'{value}" if value.startswith(_CALCULATED) else value
 
 
 _CALCULATED = ("=", "+", "-", "@", "\t", "\r")

@@ -1,7 +1,7 @@
 """``fleet mirror``: which mirrors there are, and which way an image would take."""
 
 import sys
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING
 
 import click
@@ -14,7 +14,9 @@ from fleet.cli.words import NOTHING, seconds, short_digest, size
 from fleet.rollouts.naming import named
 
 if TYPE_CHECKING:
-    from fleet.api.mirrors import MirrorEntry, RouteStop
+    from collections.abc import Iterable, Sequence
+
+    from fleet.api.mirrors import HostRoute, MirrorEntry, RouteStop
     from fleet.api.probes import AuditFinding, ProbeEntry
     from fleet.api.questions import Compared, ComparedAnswer, MirrorDay
 
@@ -78,7 +80,7 @@ def ls(session: Session, host: str | None) -> None:
 
 def _rule(m: "MirrorEntry") -> tuple[str, ...]:
     return (
-        m.host or "(policy)",
+        m.host or f"(policy) {m.holds_on}".rstrip(),
         m.for_registry,
         m.endpoint,
         m.provenance.value,
@@ -118,25 +120,45 @@ def explain(session: Session, image: str, host: str | None, ask: bool) -> None:
         return
     click.echo(f"{clean(answer.image)} is {answer.reference}")
     if answer.digest:
-        click.echo(f"its tag has {short_digest(answer.digest)}, as {clean(answer.endpoint) or 'a host'} said")
+        when = f" at {answer.resolved_at:%Y-%m-%d %H:%M} UTC" if answer.resolved_at else ""
+        click.echo(f"its tag has {short_digest(answer.digest)}, as {clean(answer.endpoint) or 'a host'} said{when}")
     else:
         click.echo("what its tag has is not known" + (f": {clean(answer.reason)}" if answer.reason else ""))
-    for route in answer.routes:
-        order = ", the fastest mirror first" if route.strategy.value == "fastest" else ""
-        click.echo(f"{clean(route.host) or 'a host without mirrors of its own'}{order}:")
-        for number, stop in enumerate(route.sources, start=1):
-            click.echo(f"  {number} {_stop(stop)}" + (f"  {_seen(stop)}" if stop.looked_at else ""))
-            if stop.state_reason:
-                click.echo(f"      {clean(stop.state_reason)}")
-        for skipped in route.skipped:
-            click.echo(f"  - {clean(skipped.endpoint)}  not asked: {clean(skipped.reason)}")
+    for routes in _together(answer.routes):
+        _show_route(routes)
 
 
-def _seen(stop: "RouteStop") -> str:
-    """Return what a source was when it was last asked, and what it said of this image, if that was what it was asked for."""
+def _together(routes: "Iterable[HostRoute]") -> "list[list[HostRoute]]":
+    """Return *routes* with those together that differ by their host, and by when and how fast it was answered, alone."""
+    groups: dict[tuple[object, ...], list[HostRoute]] = {}
+    for route in routes:
+        sources = tuple((_stop(s), s.state, s.digest, s.state_reason, s.looked_at is None) for s in route.sources)
+        groups.setdefault((route.strategy, sources, route.skipped), []).append(route)
+    return list(groups.values())
+
+
+def _show_route(routes: "Sequence[HostRoute]") -> None:
+    route = routes[0]
+    order = ", the fastest mirror first" if route.strategy.value == "fastest" else ""
+    hosts = clean(named([each.host for each in routes])) or "a host without mirrors of its own"
+    click.echo(f"{hosts}{order}:")
+    for number, stops in enumerate(zip(*(each.sources for each in routes), strict=True), start=1):
+        stop = stops[0]
+        click.echo(f"  {number} {_stop(stop)}" + (f"  {_seen(stops)}" if stop.looked_at else ""))
+        if stop.state_reason:
+            click.echo(f"      {clean(stop.state_reason)}")
+    for skipped in route.skipped:
+        click.echo(f"  - {clean(skipped.endpoint)}  not asked: {clean(skipped.reason)}")
+
+
+def _seen(stops: "Sequence[RouteStop]") -> str:
+    """Return what a source was when hosts last asked it (the first of them), and what it said of this image, if it was asked."""
+    stop = stops[0]
     told = f"  {short_digest(stop.digest)}" if stop.digest else ""
-    took = f" in {stop.took_ms} ms" if stop.took_ms is not None else ""
-    return clean(f"{stop.state} at {stop.looked_at:%Y-%m-%d %H:%M} UTC{took}{told}")
+    took = [each.took_ms for each in stops if each.took_ms is not None]
+    within = "" if not took else f" in {took[0]} ms" if len(stops) == 1 else f" in {min(took)} to {max(took)} ms"
+    looked_at = min(each.looked_at for each in stops if each.looked_at)
+    return clean(f"{stop.state} at {looked_at:%Y-%m-%d %H:%M} UTC{within}{told}")
 
 
 def _stop(stop: "RouteStop") -> str:
@@ -205,13 +227,21 @@ def audit(ctx: click.Context, session: Session) -> None:
         # Nor has it for what is wrong.
         watched = sys.stdout.isatty() and session.output == TABLE and not (session.columns or session.sort)
         if answer.findings and watched:
-            for grade, host, code, text in map(_finding, answer.findings):
-                click.echo(f"{paint(session, grade)} {clean(f'{host}: {code}: {text}')}")
+            for (grade, code, text), hosts in _by_text(answer.findings).items():
+                click.echo(f"{paint(session, grade)} {clean(f'{named(hosts)}: {code}: {text}')}")
         else:
             none = f"nothing is wrong with the mirrors of {answer.hosts} host{'s'[: answer.hosts != 1]}"
             print_items(session, _FINDINGS, answer.findings, _finding, none, fields=AuditFinding)
     if any(f.failed for f in answer.findings):
         ctx.exit(1)
+
+
+def _by_text(findings: "Iterable[AuditFinding]") -> dict[tuple[str, str, str], list[str]]:
+    """Return what was found with the hosts that it was found on, what must not stay so first."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for grade, host, code, text in sorted(map(_finding, findings), key=itemgetter(0)):
+        found.setdefault((grade, code, text), []).append(host)
+    return found
 
 
 def _finding(f: "AuditFinding") -> tuple[str, ...]:

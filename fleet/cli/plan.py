@@ -12,10 +12,10 @@ from fleet.cli.building import build
 from fleet.cli.console import Column, clean, none_of, print_answer, print_table, say, working
 from fleet.cli.foreseen import foreseen_lines
 from fleet.cli.select import selecting
-from fleet.cli.session import Leaf, Session
+from fleet.cli.session import Leaf, Session, trying
 from fleet.cli.spec import speccing
 from fleet.cli.waiting import follow, waiting
-from fleet.cli.words import change, moment, short_id
+from fleet.cli.words import change, moment, numbered, short_id
 from fleet.errors import BadInput, Refused
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def plan(
 @click.argument("plan")
 @speccing
 @waiting
+@trying
 @click.pass_context
 def apply(ctx: click.Context, plan: str, spec: dict[str, str], detach: bool, timeout: timedelta | None) -> None:
     """Carry out PLAN: the id that fleet plan printed, or the file that it wrote."""
@@ -90,6 +91,7 @@ def apply(ctx: click.Context, plan: str, spec: dict[str, str], detach: bool, tim
 @click.argument("container", required=False, shell_complete=completing.containers)
 @click.option("--check/--no-check", default=True, help="Ask the registries first (default), or take the last check.")
 @waiting
+@trying
 @click.pass_context
 def update(
     ctx: click.Context, host: str, container: str | None, check: bool, detach: bool, timeout: timedelta | None
@@ -102,12 +104,23 @@ def update(
 
     session = ctx.ensure_object(Session)
     with session.client() as client:
-        request = build(UpdateHost, host=host, container=container, check=check)
         with working(session, ASKING if check else PLANNING):
-            ordered = client.update(request)
+            if session.dry_run and check:
+                _ask_registries(session, host, container)
+            asks = check and not session.dry_run
+            ordered = client.update(build(UpdateHost, host=host, container=container, check=asks))
         if container:
             _check_taken(ordered)
         ctx.exit(carry_out(session, client, ordered, detach, timeout))
+
+
+def _ask_registries(session: Session, host: str, container: str | None) -> None:
+    """Let the registries be asked, which nobody can take back: what is tried after it goes by what they say now."""
+    from fleet.api.selectors import Selector
+
+    chosen = build(Selector, hosts=(host,), containers=(container,) if container else ())
+    with session.client(in_earnest=True) as client:
+        client.outdated(chosen, check=True)
 
 
 def _check_taken(ordered: "Ordered") -> None:
@@ -122,13 +135,13 @@ def carry_out(session: Session, client: "Client", ordered: "Ordered", detach: bo
     """Show what was ordered, and follow it to its end; return the exit code."""
     if not session.json:
         _show_targets(session, ordered.plan)
-    if ordered.rollout_id is None or detach:
+    if ordered.rollout_id is None or detach or session.dry_run:
         print_answer(session, ordered)
+        if session.dry_run:
+            return 0
         if ordered.rollout_id is not None and not session.json:
-            click.echo(
-                f"rollout {short_id(ordered.rollout_id)} goes on; watch it with: fleet rollout watch "
-                f"{short_id(ordered.rollout_id)}"
-            )
+            name = numbered(ordered.rollout, ordered.rollout_id)
+            click.echo(f"rollout {name} goes on; watch it with: fleet rollout watch {name.removeprefix('#')}")
         return 0
     return follow(session, client, ordered.rollout_id.hex, timeout)
 

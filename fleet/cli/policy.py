@@ -13,7 +13,7 @@ import click
 from fleet.cli import completing
 from fleet.cli.building import build
 from fleet.cli.console import clean, print_answer, print_json
-from fleet.cli.session import Branch, Session, pass_session
+from fleet.cli.session import Branch, Session, pass_session, trying
 from fleet.cli.sure import be_sure, unasked
 from fleet.cli.words import moment, read_pairs
 from fleet.errors import BadInput
@@ -70,6 +70,7 @@ def _writing(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @policy.command("apply")
 @_writing
+@trying
 @pass_session
 def apply(session: Session, file: str, host: str | None, label: str | None) -> None:
     """Write the policy of the fleet, of a label, or of a host; it replaces the one before.
@@ -107,6 +108,7 @@ def diff(session: Session, file: str, host: str | None, label: str | None) -> No
 )
 @click.option("--label", metavar="K=V", help="Of every host that has the label.")
 @unasked
+@trying
 @pass_session
 def remove(session: Session, host: str | None, label: str | None, yes: bool) -> None:
     """Take the policy of the fleet, of a label, or of a host away. Asks first at a terminal."""

@@ -11,7 +11,17 @@ from fleet.cli.asking import instant
 from fleet.cli.console import Column, clean, print_answer, print_json, print_table, say
 from fleet.cli.listing import Listing, NamedListing, print_items, say_more
 from fleet.cli.session import CSV, JSONL, TABLE, Session, pass_session
-from fleet.cli.words import NOTHING, change, familiar, moment, short_digest, short_id
+from fleet.cli.words import (
+    NOTHING,
+    brief_digest,
+    brief_moment,
+    change,
+    familiar,
+    moment,
+    place_of,
+    short_digest,
+    short_id,
+)
 
 if TYPE_CHECKING:
     from fleet.api.history import OutcomeRow
@@ -20,9 +30,9 @@ if TYPE_CHECKING:
 _RUNS = (
     Column("HOST"),
     Column("CONTAINER"),
-    Column("DIGEST"),
-    Column("SINCE", 1),
-    Column("MIRROR", 1),
+    Column("DIGEST", least=12, brief=brief_digest),
+    Column("SINCE", 1, brief=brief_moment),
+    Column("MIRROR", 1, least=12, brief=place_of),
     Column("STATE", 3),
     Column("BY", 3),
     Column("UPDATE", 4),
@@ -140,13 +150,19 @@ def _change(row: "Change") -> Sequence[str]:
     return (
         row.host,
         row.container,
-        change(row.before, row.after) if row.changed else "unchanged",
+        _moved(row),
         familiar(row.image),
         str(row.updates),
         str(row.failures),
         moment(row.last_at),
         row.reason or NOTHING,
     )
+
+
+def _moved(row: "Change") -> str:
+    if row.changed and row.before == row.after:
+        return f"{short_digest(row.after).rpartition(':')[2]} again, after {row.changed} changes"
+    return change(row.before, row.after) if row.changed else "unchanged"
 
 
 def _link(row: "OutcomeRow") -> Sequence[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,24 +13,25 @@ from fleet.cli.console import Column, clean, paint, print_answer, print_table, s
 from fleet.cli.listing import NamedListing, print_items, say_more
 from fleet.cli.plan import ASKING, PLANNING, carry_out
 from fleet.cli.select import selecting
-from fleet.cli.session import Branch, Leaf, Session, pass_session
+from fleet.cli.session import Branch, Leaf, Session, pass_session, trying
 from fleet.cli.spec import speccing
 from fleet.cli.tree import amount, doing, refusals
 from fleet.cli.waiting import follow, follow_back, waiting
-from fleet.cli.words import NOTHING, Duration, moment, short_id
+from fleet.cli.words import NOTHING, Duration, brief_moment, change, familiar, moment, numbered, short_id
 
 if TYPE_CHECKING:
-    from fleet.api.rollouts import AnswerWave, Rollout, RolloutAnswer, StopRollout, Wave
+    from fleet.api.rollouts import AnswerWave, Rollout, RolloutAnswer, RolloutImage, StopRollout, Wave
     from fleet.api.selectors import Selector
 
 _COLUMNS = (
-    Column("NR", right=True),
-    Column("ID"),
+    Column("ROLLOUT", right=True, by=attrgetter("number")),
+    Column("ID", 4),
     Column("STATE"),
     Column("HOSTS", 1),
     Column("BY", 2),
-    Column("BEGUN", 1),
-    Column("ENDED", 3),
+    Column("BEGUN", 1, brief=brief_moment),
+    Column("ENDED", 3, brief=brief_moment),
+    Column("REASON", 2),
 )
 _HOSTS = (
     Column("HOST"),
@@ -37,7 +39,7 @@ _HOSTS = (
     Column("CONTAINERS", 1),
     Column("BYTES", 3),
     Column("MIRROR", 2),
-    Column("REASON", 1),
+    Column("REASON", 1, wraps=True),
 )
 
 
@@ -52,6 +54,7 @@ def rollout() -> None:
 @click.option("--check/--no-check", default=True, help="Ask the registries first (default), or take the last check.")
 @click.option("-m", "--reason", default="", help="Why, for the others.")
 @waiting
+@trying
 @click.pass_context
 def start(
     ctx: click.Context,
@@ -70,10 +73,10 @@ def start(
 
     session = ctx.ensure_object(Session)
     told = build(ApplyPlan, **(spec or {"spec_text": ""}), reason=reason)
-    with session.client() as client:
+    with session.client() as client, session.client(in_earnest=True) as planning:
         request = build(MakePlan, selector=selector, check=check, configuration=False)
         with working(session, ASKING if check else PLANNING):
-            plan = client.make_plan(request).plan
+            plan = planning.make_plan(request).plan
         if not plan.changes:
             ctx.exit(carry_out(session, client, Ordered(plan=plan), detach, timeout))
         ctx.exit(carry_out(session, client, client.apply_plan(plan.id.hex, told), detach, timeout))
@@ -100,12 +103,18 @@ def _cells(r: "Rollout") -> tuple[str, ...]:
     return (
         f"#{r.number}",
         short_id(r.id),
-        r.state.words,
-        " ".join(f"{n} {state.value}" for state, n in r.counts.items() if n) or NOTHING,
+        _standing(r),
+        ", ".join(f"{n} {state.value}" for state, n in r.counts.items() if n) or NOTHING,
         r.asked_by,
         moment(r.created_at),
         moment(r.ended_at),
+        r.reason or NOTHING,
     )
+
+
+def _standing(r: "Rollout") -> str:
+    """Return its state, and what holds it: one that waits for a person does not look as if it ran."""
+    return ", ".join((r.state.words, *(f"held: {hold.value}" for hold in r.holds)))
 
 
 @rollout.command("show")
@@ -118,14 +127,16 @@ def show(session: Session, id: str) -> None:
     if print_answer(session, answer):
         return
     r = answer.rollout
-    click.echo(f"#{r.number} {short_id(r.id)}  {paint(session, r.state.value, r.state.words)}  by {clean(r.asked_by)}")
+    click.echo(f"#{r.number}  {paint(session, r.state.value, r.state.words)}  by {clean(r.asked_by)}")
     click.echo(f"begun {moment(r.created_at)}, ended {moment(r.ended_at)}")
     if answer.undoes is not None:
         click.echo(f"the way back of rollout #{answer.undoes}")
     if answer.undone_by:
         click.echo(f"undone by rollout {', '.join(f'#{number}' for number in answer.undone_by)}")
+    for image in answer.images:
+        click.echo(clean(f"brings: {_brought(image)}"))
     for hold in r.holds:
-        click.echo(f"held: {hold.words}")
+        click.echo("; ".join(filter(None, (f"held: {hold.words}", hold.answer(r.number)))))
     if r.reason:
         click.echo(f"reason: {clean(r.reason)}")
     for wave in answer.waves:
@@ -165,6 +176,7 @@ def watch(ctx: click.Context, id: str, timeout: timedelta | None) -> None:
 @rollout.command("pause")
 @click.argument("id", shell_complete=completing.rollouts)
 @click.option("-m", "--reason", default="", help="Why, for the others.")
+@trying
 @pass_session
 def pause(session: Session, id: str, reason: str) -> None:
     """Send nothing new for rollout ID until it is resumed."""
@@ -182,6 +194,7 @@ def pause(session: Session, id: str, reason: str) -> None:
     help="Which hold to take away; the others stay.",
 )
 @click.option("-m", "--reason", default="", help="Why, for the others.")
+@trying
 @pass_session
 def resume(session: Session, id: str, hold: str, reason: str) -> None:
     """Let a paused rollout go on."""
@@ -202,6 +215,7 @@ def _answering(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @rollout.command("promote")
 @_answering
+@trying
 @pass_session
 def promote(session: Session, id: str, wave: int | None, reason: str) -> None:
     """Approve the next wave of rollout ID that waits for it."""
@@ -211,6 +225,7 @@ def promote(session: Session, id: str, wave: int | None, reason: str) -> None:
 
 @click.command("approve", cls=Leaf)
 @_answering
+@trying
 @pass_session
 def approve(session: Session, id: str, wave: int | None, reason: str) -> None:
     """Approve the next wave of rollout ID that waits for it."""
@@ -220,6 +235,7 @@ def approve(session: Session, id: str, wave: int | None, reason: str) -> None:
 
 @rollout.command("waive")
 @_answering
+@trying
 @pass_session
 def waive(session: Session, id: str, wave: int | None, reason: str) -> None:
     """Let rollout ID go on although a wave failed, or never came to an end; who and why is kept."""
@@ -229,6 +245,7 @@ def waive(session: Session, id: str, wave: int | None, reason: str) -> None:
 
 @rollout.command("retry")
 @_answering
+@trying
 @pass_session
 def retry(session: Session, id: str, wave: int | None, reason: str) -> None:
     """Try the failed hosts of a wave of rollout ID again."""
@@ -240,15 +257,17 @@ def retry(session: Session, id: str, wave: int | None, reason: str) -> None:
 @click.argument("id", shell_complete=completing.rollouts)
 @click.option("-m", "--reason", default="", help="Why, for the others.")
 @waiting
+@trying
 @click.pass_context
 def undo(ctx: click.Context, id: str, reason: str, detach: bool, timeout: timedelta | None) -> None:
     """Bring what rollout ID updated back to what ran before, by a rollout of its own; one that runs is stopped first."""
     session = ctx.ensure_object(Session)
     with session.client() as client:
         answer = client.undo_rollout(id, _stop(reason))
-        if detach:
+        if detach or session.dry_run:
             if not print_answer(session, answer):
-                made = short_id(answer.rollout_id) if answer.rollout_id else "made once nothing is live any more"
+                back = answer.rollout_id
+                made = f"rollout {numbered(answer.rollout, back)}" if back else "made once nothing is live any more"
                 click.echo(f"the way back is {made}; see: fleet rollout ls")
             return
         ctx.exit(follow_back(session, client, id, answer.rollout_id, timeout))
@@ -257,11 +276,20 @@ def undo(ctx: click.Context, id: str, reason: str, detach: bool, timeout: timede
 @rollout.command("abort")
 @click.argument("id", shell_complete=completing.rollouts)
 @click.option("-m", "--reason", default="", help="Why, for the others.")
+@trying
 @pass_session
 def abort(session: Session, id: str, reason: str) -> None:
     """Send nothing new for rollout ID; what is being recreated may end."""
     with session.client() as client:
         _told(session, client.abort_rollout(id, _stop(reason)))
+
+
+def _brought(image: "RolloutImage") -> str:
+    """Return one image with what it replaces: ``nginx:1 9f1c2d3e4f5a -> 41aa... to 4 containers``."""
+    before, *more = image.old_digests or ("",)
+    others = f" (and from {len(more)} more)" if more else ""
+    count = f"{image.containers} container{'s'[: image.containers != 1]}"
+    return f"{familiar(image.image)}  {change(before, image.digest)}{others}  to {count}"
 
 
 def _painted(session: Session, wave: "Wave") -> str:
@@ -290,5 +318,4 @@ def _answer(wave: int | None, reason: str) -> "AnswerWave":
 def _told(session: Session, answer: "RolloutAnswer") -> None:
     if print_answer(session, answer):
         return
-    held = ", held" if answer.rollout.holds else ""
-    click.echo(f"rollout {short_id(answer.rollout.id)} {answer.rollout.state.words}{held}")
+    click.echo(f"rollout #{answer.rollout.number} {_standing(answer.rollout)}")

@@ -10,7 +10,7 @@ from fleet.cli.building import build
 from fleet.cli.console import Column, clean, print_answer
 from fleet.cli.listing import Listing, NamedListing, print_items
 from fleet.cli.select import selecting
-from fleet.cli.session import Branch, Session, pass_session
+from fleet.cli.session import Branch, Session, pass_session, trying
 from fleet.cli.spec import spec_text
 from fleet.cli.sure import be_sure, unasked
 from fleet.cli.words import NOTHING, Duration, chosen, length, moment
@@ -54,6 +54,7 @@ def schedule() -> None:
 @click.option("--late", type=Duration(some=True), help="Miss a run that cannot begin within this time, such as 2h.")
 @click.option("--spec", type=click.Path(), help="A file with the waves and limits of the rollouts; - for stdin.")
 @selecting
+@trying
 @pass_session
 def create(
     session: Session,
@@ -131,6 +132,7 @@ def _run_cells(run: "ScheduleRun") -> tuple[str, ...]:
 @click.option("--no-spec", is_flag=True, help="No waves and limits of its own any more.")
 @click.option("--everything", is_flag=True, help="Take every container of every host.")
 @selecting
+@trying
 @pass_session
 def edit(
     session: Session,
@@ -170,6 +172,7 @@ def show(session: Session, name: str) -> None:
 
 @schedule.command("pause")
 @click.argument("name", shell_complete=completing.schedules)
+@trying
 @pass_session
 def pause(session: Session, name: str) -> None:
     """Let a schedule not run until it is resumed."""
@@ -178,6 +181,7 @@ def pause(session: Session, name: str) -> None:
 
 @schedule.command("resume")
 @click.argument("name", shell_complete=completing.schedules)
+@trying
 @pass_session
 def resume(session: Session, name: str) -> None:
     """Let a paused schedule run again."""
@@ -187,6 +191,7 @@ def resume(session: Session, name: str) -> None:
 @schedule.command("rm")
 @click.argument("name", shell_complete=completing.schedules)
 @unasked
+@trying
 @pass_session
 def rm(session: Session, name: str, yes: bool) -> None:
     """Remove a schedule; what it did stays in the history. Asks first at a terminal."""
@@ -199,6 +204,7 @@ def rm(session: Session, name: str, yes: bool) -> None:
 
 @schedule.command("run")
 @click.argument("name", shell_complete=completing.schedules)
+@trying
 @pass_session
 def run(session: Session, name: str) -> None:
     """Let a schedule run now, as if it were due."""

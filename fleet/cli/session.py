@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from fleet.client import Client, ServerAddress
 
 F = TypeVar("F", bound=Callable[..., Any])
-TABLE, WIDE, JSON, JSONL, CSV = FORMATS = ("table", "wide", "json", "jsonl", "csv")
-"""What ``-o`` takes: every command prints a table or JSON, lists print all five."""
+TABLE, WIDE, JSON, YAML, JSONL, CSV, NAME = FORMATS = ("table", "wide", "json", "yaml", "jsonl", "csv", "name")
+"""What ``-o`` takes: every command prints a table, JSON or YAML; lists print the others too, and those of what has a name ``name``."""
 
 
 @dataclass(slots=True)
@@ -36,6 +36,8 @@ class Session:
     sort: str = ""
     """By which of them, with a minus before it downwards; empty: as the server says it."""
     no_headers: bool = False
+    dry_run: bool = False
+    """Whether what is ordered is only tried."""
     context: str | None = None
     """The name of a server that the settings file knows."""
     told: set[str] = field(default_factory=set)
@@ -43,14 +45,14 @@ class Session:
 
     @property
     def json(self) -> bool:
-        """Whether a program reads what is printed."""
-        return self.output == JSON
+        """Whether a program reads what is printed: one document, as JSON or as the YAML that says the same."""
+        return self.output in (JSON, YAML)
 
-    def client(self) -> "Client":
-        """Return a connection to the server; nothing is sent yet."""
+    def client(self, *, in_earnest: bool = False) -> "Client":
+        """Return a connection to the server, which tries alone what is ordered where that is wanted; nothing is sent yet."""
         from fleet.client.calls import Client
 
-        return Client(self.address())
+        return Client(self.address(), dry_run=self.dry_run and not in_earnest)
 
     def address(self) -> "ServerAddress":
         """Return where the server is, and with which token; raise BadInput where that cannot be told."""
@@ -147,6 +149,13 @@ def noting(*options: click.Option) -> tuple[click.Option, ...]:
     return options
 
 
+def trying(command: F) -> F:
+    """Give *command* the option that lets the server try it, and take it back."""
+    told = "Say what would come of it, and change nothing."
+    option = click.option("--dry-run", is_flag=True, expose_value=False, callback=_note, is_eager=True, help=told)
+    return option(command)
+
+
 def _options(*, root: bool) -> list[click.Option]:
     """Return the global options; a leaf takes them too, and shows only ``-o`` in its help."""
     shared: dict[str, Any] = {"expose_value": False, "callback": _note, "is_eager": True}
@@ -187,9 +196,9 @@ def _options(*, root: bool) -> list[click.Option]:
         ),
         click.Option(
             ["-o", "--output"],
-            type=click.Choice(FORMATS if root else (TABLE, JSON)),
-            help="What to print; json is the API's own schema"
-            + ("; wide, jsonl and csv are for lists." if root else "."),
+            type=click.Choice(FORMATS if root else (TABLE, JSON, YAML)),
+            help="What to print; json is the API's own schema, and yaml the same"
+            + ("; wide, jsonl, csv and name are for lists." if root else "."),
             **env("FLEET_OUTPUT"),
             **shared,
         ),
@@ -203,7 +212,7 @@ def _options(*, root: bool) -> list[click.Option]:
 class Leaf(click.Command):
     """A command that takes the global options after its name as well."""
 
-    forms: tuple[str, ...] = (TABLE, JSON)
+    forms: tuple[str, ...] = (TABLE, JSON, YAML)
     """What it can print."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
@@ -222,7 +231,16 @@ class Leaf(click.Command):
         if os.environ.get("FORCE_COLOR"):
             # What is painted is decided where it is; Click would take it away where no terminal listens.
             ctx.color = True
-        return super().invoke(ctx)
+        if not ctx.ensure_object(Session).dry_run:
+            return super().invoke(ctx)
+        try:
+            super().invoke(ctx)
+        except click.exceptions.Exit as end:
+            code = end.exit_code
+        else:
+            code = 0
+        click.echo("a dry run: nothing was changed", err=True)
+        raise click.exceptions.Exit(code)
 
 
 class Branch(click.Group):

@@ -1,7 +1,7 @@
 """``fleet freeze``, ``hold``, ``snooze``, ``skip`` and their ends: what shall not be updated for now."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,8 @@ from fleet.cli.building import build
 from fleet.cli.console import Column, clean, print_answer
 from fleet.cli.listing import NamedListing, print_items
 from fleet.cli.select import selecting
-from fleet.cli.session import Leaf, Session, pass_session
-from fleet.cli.words import NOTHING, Duration, Moment, chosen, moment, read_pairs, short_digest, short_id
+from fleet.cli.session import Leaf, Session, pass_session, trying
+from fleet.cli.words import NOTHING, Duration, Moment, brief_moment, chosen, moment, read_pairs, short_digest, short_id
 from fleet.errors import BadInput
 
 if TYPE_CHECKING:
@@ -25,10 +25,13 @@ _COLUMNS = (
     Column("ID"),
     Column("KIND"),
     Column("WHAT"),
-    Column("UNTIL"),
+    Column("UNTIL", 1, brief=brief_moment),
     Column("BY", 2),
-    Column("REASON", 1),
+    Column("REASON", wraps=True, least=12),
 )
+
+_NAMED = click.argument("named", nargs=-1, metavar="[[HOST] CONTAINER]", shell_complete=completing.containers)
+_HOST_AND_CONTAINER = 2
 
 _ENDS = (
     click.option("-m", "--reason", default="", help="Why, for the others."),
@@ -61,6 +64,7 @@ def _ending(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--label", "labels", multiple=True, metavar="K=V", help="Hosts that have the label.")
 @_ending
+@trying
 @pass_session
 def freeze(session: Session, hosts: tuple[str, ...], labels: tuple[str, ...], more: dict[str, Any]) -> None:
     """Touch no container of the fleet, or of some hosts, until fleet unfreeze or a certain time.
@@ -74,6 +78,7 @@ def freeze(session: Session, hosts: tuple[str, ...], labels: tuple[str, ...], mo
 
 @click.command(cls=Leaf)
 @click.argument("id", required=False)
+@trying
 @pass_session
 def unfreeze(session: Session, id: str | None) -> None:
     """Lift the freeze ID; without it, the only one that there is."""
@@ -82,28 +87,31 @@ def unfreeze(session: Session, id: str | None) -> None:
 
 
 @click.command(cls=Leaf)
-@click.argument("container", required=False, shell_complete=completing.containers)
+@_NAMED
 @selecting
 @_ending
+@trying
 @pass_session
-def hold(session: Session, container: str | None, selector: "Selector", more: dict[str, Any]) -> None:
-    """Keep CONTAINER, or what the options choose, as it is until fleet unhold or a certain time."""
-    _create(session, "hold", _with(selector, container), more)
+def hold(session: Session, named: tuple[str, ...], selector: "Selector", more: dict[str, Any]) -> None:
+    """Keep CONTAINER, on HOST or everywhere, or what the options choose, as it is until fleet unhold or a certain time."""
+    _create(session, "hold", _with(selector, named), more)
 
 
 @click.command(cls=Leaf)
-@click.argument("container", required=False, shell_complete=completing.containers)
+@_NAMED
 @selecting
 @_ending
+@trying
 @pass_session
-def snooze(session: Session, container: str | None, selector: "Selector", more: dict[str, Any]) -> None:
-    """Keep CONTAINER, or what the options choose, as it is for a while: --for 3d."""
-    _create(session, "snooze", _with(selector, container), more)
+def snooze(session: Session, named: tuple[str, ...], selector: "Selector", more: dict[str, Any]) -> None:
+    """Keep CONTAINER, on HOST or everywhere, or what the options choose, as it is for a while: --for 3d."""
+    _create(session, "snooze", _with(selector, named), more)
 
 
 @click.command(cls=Leaf)
 @click.argument("image")
 @_ending
+@trying
 @pass_session
 def skip(session: Session, image: str, more: dict[str, Any]) -> None:
     """Never bring a container to IMAGE's digest: the one it names, else the one its tag was last seen to have.
@@ -118,6 +126,7 @@ def skip(session: Session, image: str, more: dict[str, Any]) -> None:
 
 @click.command(cls=Leaf)
 @click.argument("id")
+@trying
 @pass_session
 def unhold(session: Session, id: str) -> None:
     """Lift the hold, snooze or skip ID."""
@@ -149,10 +158,15 @@ def _create(session: Session, kind: str, selector: "Selector", more: dict[str, A
         _told(session, client.create_stop(build(CreateStop, kind=kind, selector=selector, **more)).stop)
 
 
-def _with(selector: "Selector", container: str | None) -> "Selector":
-    if container is None:
+def _with(selector: "Selector", named: Sequence[str]) -> "Selector":
+    """Return *selector* with a container that was named alone, or behind its host as other commands have it."""
+    if len(named) > _HOST_AND_CONTAINER:
+        raise click.UsageError(f"Got unexpected extra argument ({named[_HOST_AND_CONTAINER]})")
+    *hosts, container = named or ("",)
+    if not container:
         return selector
-    return build(type(selector), **{**selector.model_dump(), "containers": (*selector.containers, container)})
+    more = {"hosts": (*selector.hosts, *hosts), "containers": (*selector.containers, container)}
+    return build(type(selector), **{**selector.model_dump(), **more})
 
 
 def _only_freeze(client: "Client") -> str:

@@ -20,7 +20,7 @@ def be_sure(session: Session, what: str, yes: bool) -> None:
 
     Raises Refused where it is not meant, or where nothing may be asked at a terminal.
     """
-    if yes or not (os.isatty(0) and os.isatty(2)):
+    if yes or session.dry_run or not (os.isatty(0) and os.isatty(2)):
         return
     if not session.may_ask():
         raise Refused(f"cannot {what} without being sure; add --yes")

@@ -50,9 +50,10 @@ TOPICS = {
         "What is printed: forms, columns, order.",
         """Data goes to stdout, words about it to stderr. Every list takes:
 
-  -o table|wide|json|jsonl|csv
+  -o table|wide|json|yaml|jsonl|csv|name
                    table fits a terminal, and is whole in a pipe; wide is whole; json is the API's own document
-                   ("schema": "v1"); jsonl and csv are its items, a line each. What is no list takes table and json.
+                   ("schema": "v1"), and yaml says the same; jsonl and csv are its items, a line each; name is -q.
+                   What is no list takes table, json and yaml.
   -q               names (or ids) alone, one a line, as other commands take them; containers by host and name
   --columns A,B    these columns in this order, by their titles; of csv and jsonl, fields by their names
   --sort COLUMN    by this column; -COLUMN begins with the greatest. Numbers in names count as numbers
@@ -60,7 +61,7 @@ TOPICS = {
 
   fleet outdated -q | xargs -L1 fleet update --detach
   fleet host ls -o csv --columns name,engine_version --sort name
-  fleet rollout ls --sort -begun --columns nr,state,hosts""",
+  fleet rollout ls --sort -begun --columns rollout,state,hosts""",
     ),
     "selectors": (
         "How hosts and containers are chosen.",

@@ -8,7 +8,7 @@ from fleet.cli import completing
 from fleet.cli.building import build
 from fleet.cli.console import say
 from fleet.cli.plan import carry_out
-from fleet.cli.session import Leaf, Session
+from fleet.cli.session import Leaf, Session, trying
 from fleet.cli.waiting import waiting
 from fleet.cli.words import familiar
 
@@ -18,6 +18,7 @@ from fleet.cli.words import familiar
 @click.argument("container", shell_complete=completing.containers)
 @click.option("-m", "--reason", default="", help="Why, for the others.")
 @waiting
+@trying
 @click.pass_context
 def undo(ctx: click.Context, host: str, container: str, reason: str, detach: bool, timeout: timedelta | None) -> None:
     """Bring CONTAINER on HOST back to the digest that it ran before its latest update.

@@ -19,7 +19,7 @@ from fleet.rollouts.states import WAITING
 
 if TYPE_CHECKING:
     from fleet.api.history import OutcomeRow
-    from fleet.api.rollouts import RolloutAnswer
+    from fleet.api.rollouts import Rollout, RolloutAnswer
     from fleet.client import Client
 
 LOOK_S = 1.0
@@ -55,11 +55,11 @@ def follow(session: Session, client: "Client", id: str, timeout: timedelta | Non
 
     Ctrl-C ends the watch alone, and says so.
     """
-    short = id[-8:]
+    number = client.rollout(id).rollout.number
     try:
-        answer = _watch(session, client, id, timeout)
+        answer = _watch(session, client, number, timeout)
     except KeyboardInterrupt:
-        say(f"detached: rollout {short} goes on; stop it with: fleet rollout abort {short}")
+        say(f"detached: rollout #{number} goes on; stop it with: fleet rollout abort {number}")
         return INTERRUPTED
     outcomes = _outcomes(client, answer)
     if answer.rollout.ended_at is None:
@@ -79,31 +79,31 @@ def follow_back(session: Session, client: "Client", id: str, way_back: UUID | No
             undone = client.rollout(id).rollout
             way_back = next((r.id for r in client.rollouts(limit=NEWEST).rollouts if r.way_back_of == undone.id), None)
             if way_back is None and undone.ended_at is not None:
-                click.echo(f"rollout {short_id(undone.id)} {undone.state.words}: it had updated nothing")
+                click.echo(f"rollout #{undone.number} {undone.state.words}: it had updated nothing")
                 return 0
-            _check_time(ends, undone.id.hex)
+            _check_time(ends, undone.number)
             time.sleep(0 if way_back else LOOK_S)
     except KeyboardInterrupt:
-        say(f"detached: rollout {id} goes back all the same; see: fleet rollout ls")
+        say("detached: it goes back all the same; see: fleet rollout ls")
         return INTERRUPTED
     return follow(session, client, way_back.hex, None if ends is None else timedelta(seconds=ends - time.monotonic()))
 
 
-def _check_time(ends: float | None, id: str) -> None:
+def _check_time(ends: float | None, number: int) -> None:
     """Raise TimedOut where the time of a watch is over."""
     if ends is not None and time.monotonic() >= ends:
         raise TimedOut(
-            f"cannot wait any longer: rollout {id[-8:]} goes on; watch it with: fleet rollout watch {id[-8:]}"
+            f"cannot wait any longer: rollout #{number} goes on; watch it with: fleet rollout watch {number}"
         )
 
 
-def _watch(session: Session, client: "Client", id: str, timeout: timedelta | None) -> "RolloutAnswer":
+def _watch(session: Session, client: "Client", number: int, timeout: timedelta | None) -> "RolloutAnswer":
     ends = time.monotonic() + timeout.total_seconds() if timeout else None
     away = 0
     with _screen(session) as screen:
         while True:
             try:
-                answer = client.rollout(id)
+                answer = client.rollout(str(number))
                 away = 0
                 screen.show(answer)
             except FleetError as e:
@@ -114,7 +114,7 @@ def _watch(session: Session, client: "Client", id: str, timeout: timedelta | Non
             else:
                 if answer.rollout.ended_at is not None or waits(answer):
                     return answer
-            _check_time(ends, id)
+            _check_time(ends, number)
             time.sleep(LOOK_S)
 
 
@@ -130,11 +130,17 @@ def waits(answer: "RolloutAnswer") -> str:
     return "; ".join(refusals(answer)) if refused else answer.frozen
 
 
+def answers_to(rollout: "Rollout") -> list[str]:
+    """Return what a person may say to each hold of *rollout*, with the command."""
+    return [answer for hold in rollout.holds if (answer := hold.answer(rollout.number))]
+
+
 def _told_held(session: Session, answer: "RolloutAnswer") -> int:
-    short = short_id(answer.rollout.id)
+    number = answer.rollout.number
     if session.json:
         print_json(answer.document())
-    say(f"rollout {short} waits, {waits(answer)}; it is not over, see: fleet rollout show {short}")
+    remedies = "; ".join(answers_to(answer.rollout)) or f"see: fleet rollout show {number}"
+    say(f"rollout #{number} waits, {waits(answer)}; it is not over; {remedies}")
     return REFUSED
 
 
@@ -180,4 +186,4 @@ def _show_end(session: Session, answer: "RolloutAnswer", outcomes: "list[Outcome
             say(
                 f"{o.host} {o.container}: {o.reason or came_to(o.result.value, o.back)}; see: fleet history show {short_id(o.id)}"
             )
-    click.echo(f"rollout {short_id(answer.rollout.id)} {answer.rollout.state.words}")
+    click.echo(f"rollout #{answer.rollout.number} {answer.rollout.state.words}")

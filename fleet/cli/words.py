@@ -14,6 +14,7 @@ from fleet.api.words import (
     change,
     familiar,
     moment,
+    numbered,
     pairs,
     seconds,
     short_digest,
@@ -28,12 +29,14 @@ __all__ = [
     "Moment",
     "ago",
     "brief_change",
+    "brief_digest",
     "brief_moment",
     "came_to",
     "change",
     "familiar",
     "length",
     "moment",
+    "numbered",
     "pairs",
     "place_of",
     "read_duration",
@@ -52,6 +55,11 @@ _DURATION = re.compile(r"(\d{1,6})([smhdw])")
 def brief_moment(text: str) -> str:
     """Cut a :func:`moment` down to day and minute: ``11-26 18:54``."""
     return text[5:16] if len(text) > len("2026-11-26 18:54") else text
+
+
+def brief_digest(text: str) -> str:
+    """Cut a digest down to its hexadecimal digits."""
+    return text.rpartition(":")[2]
 
 
 def brief_change(text: str) -> str:

@@ -9,7 +9,7 @@ import httpx2
 from pydantic import BaseModel, ValidationError
 
 from fleet.api.form import Answer
-from fleet.api.paths import PREFIX
+from fleet.api.paths import DRY_RUN, PREFIX
 from fleet.api.problems import Problem
 from fleet.client.address import ServerAddress
 from fleet.errors import AuthNeeded, BadInput, FleetError, Unreachable
@@ -24,9 +24,15 @@ A = TypeVar("A", bound=Answer)
 class Exchange:
     """One connection to the API; a context manager."""
 
-    def __init__(self, address: ServerAddress, *, transport: httpx2.BaseTransport | None = None) -> None:
-        """Speak to *address*; nothing is sent until the first call. *transport* replaces the network, for tests."""
+    def __init__(
+        self, address: ServerAddress, *, dry_run: bool = False, transport: httpx2.BaseTransport | None = None
+    ) -> None:
+        """Speak to *address*; nothing is sent until the first call. *transport* replaces the network, for tests.
+
+        In a *dry_run* the server takes back what is sent to it.
+        """
         self.address = address
+        self._sends_to = DRY_RUN if dry_run else PREFIX
         headers = {"Accept": "application/json"}
         if address.token:
             headers["Authorization"] = f"Bearer {address.token}"
@@ -74,7 +80,9 @@ class Exchange:
         # What nobody asked for is not sent: an earlier server refuses fields that it does not know.
         content = body.model_dump_json(exclude_unset=True).encode() if body is not None else None
         headers = {"Content-Type": "application/json"} if content else {}
-        return _read(kind, self._request(method, PREFIX + path, content=content, headers=headers, timeout=timeout))
+        return _read(
+            kind, self._request(method, self._sends_to + path, content=content, headers=headers, timeout=timeout)
+        )
 
     def _request(self, method: str, path: str, **more: Any) -> httpx2.Response:
         if (seconds := more.pop("timeout", None)) is not None:

@@ -38,7 +38,7 @@ class ChangeRow:
     reason: str
     """Of the last failure."""
     config_diff: tuple[str, ...]
-    """Lines of every update, oldest first, each once."""
+    """Lines of every update, oldest first, each once; none where it runs again what it ran before."""
     last_at: datetime
 
 
@@ -59,7 +59,7 @@ def changes(db: Database, host: str, since: When, until: When | None = None, *, 
     groups: dict[tuple[str, str, UUID], list[OutcomeRow]] = {}
     for row in reversed(found):
         groups.setdefault((row.host, row.container, row.host_id), []).append(row)
-    return Changes(rows=tuple(_change(rows) for _, rows in sorted(groups.items())), complete=complete)
+    return Changes(rows=tuple(change_of(rows) for _, rows in sorted(groups.items())), complete=complete)
 
 
 def chain(db: Database, host: str, container: str, page: PageRequest) -> tuple[list[OutcomeRow], str]:
@@ -84,21 +84,23 @@ def _newest(db: Database, query: Query, zone: tzinfo) -> tuple[list[OutcomeRow],
     return found, False
 
 
-def _change(rows: list[OutcomeRow]) -> ChangeRow:
+def change_of(rows: list[OutcomeRow]) -> ChangeRow:
     """Return what came of one container; *rows* are oldest first."""
     moved = [row for row in rows if row.result is Result.UPDATED]
     failed = [row for row in rows if row.result in FAILURES]
+    before, after = rows[0].old_digest, moved[-1].new_digest if moved else rows[0].old_digest
     return ChangeRow(
         host=rows[-1].host,
         container=rows[-1].container,
         image=rows[-1].image,
-        before=rows[0].old_digest,
-        after=moved[-1].new_digest if moved else rows[0].old_digest,
+        before=before,
+        after=after,
         updates=len(rows),
         changed=len([row for row in moved if row.old_digest != row.new_digest]),
         failures=len(failed),
         reason=failed[-1].reason if failed else "",
-        config_diff=_once(line for row in moved for line in row.config_diff),
+        # To and fro, they would contradict each other.
+        config_diff=() if before == after != "" else _once(line for row in moved for line in row.config_diff),
         last_at=max(row.recorded_at for row in rows),
     )
 

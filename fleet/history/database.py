@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self, cast
@@ -41,6 +41,8 @@ class Database:
     engine: Engine
     clock: Clock | None = None
     """Stands in for the database's clock in tests."""
+    held: Connection | None = None
+    """The one transaction that everything is a part of, where all of it is taken back at the end."""
 
     @classmethod
     def open(cls, url: str, *, clock: Clock | None = None) -> Self:
@@ -85,14 +87,35 @@ class Database:
         return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
     @contextmanager
+    def taken_back(self) -> Iterator[Self]:
+        """Give the database as it would be: what is written there is read there, and all of it is taken back at the end.
+
+        On SQLite nobody else writes meanwhile.
+        """
+        with database_errors(self), self.engine.connect() as connection:
+            transaction = connection.begin()
+            try:
+                yield replace(self, held=connection)
+            finally:
+                transaction.rollback()
+
+    @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Run a transaction that may write: all of it, or nothing; raises DatabaseUnreachable."""
+        if self.held is not None:
+            with database_errors(self), self.held.begin_nested():
+                yield self.held
+            return
         with database_errors(self), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Run a transaction that only reads, of one moment's state on SQLite; raises DatabaseUnreachable."""
+        if self.held is not None:
+            with database_errors(self), self.held.begin_nested():
+                yield self.held
+            return
         with database_errors(self), self.engine.connect() as connection:
             if self.dialect == "sqlite":
                 connection.execution_options(**{_READ: True})

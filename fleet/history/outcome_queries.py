@@ -58,6 +58,8 @@ class OutcomeRow:
     recorded_at: datetime
     interrupted: bool | None
     """Whether the agent ended in the middle of it; None: written before that was told."""
+    rollout: int | None = None
+    """The number of its rollout; None: that is not there any more."""
     back: bool = False
     """Whether it was asked for to go back to what ran before."""
 
@@ -133,24 +135,30 @@ def outcome(db: Database, id: UUID | str) -> OutcomeDetail:
 
 
 def read_outcomes(connection: Connection, rows: Sequence[RowMapping]) -> Iterator[OutcomeRow]:
-    """Yield rows of ``updates`` with the names of their hosts, and whether they were ways back."""
+    """Yield rows of ``updates`` with the names of their hosts, the numbers of their rollouts, and whether they were ways back."""
     wanted = {row["host_id"] for row in rows}
     query = select(hosts.c.id, hosts.c.name).where(hosts.c.id.in_(wanted))
     names: dict[UUID, str] = {row.id: row.name for row in connection.execute(query)}
-    back = _ways_back(connection, {row["rollout_id"] for row in rows})
-    return (OutcomeRow(host=names.get(row["host_id"], ""), back=row["rollout_id"] in back, **row) for row in rows)
+    known = _rollouts(connection, {row["rollout_id"] for row in rows})
+    for row in rows:
+        number, back = known.get(row["rollout_id"], (None, False))
+        yield OutcomeRow(host=names.get(row["host_id"], ""), rollout=number, back=back, **row)
 
 
-def _ways_back(connection: Connection, ids: Collection[UUID]) -> set[UUID]:
-    """Return which of these rollouts undo another one, or bring one container back: then their plan says so throughout."""
+def _rollouts(connection: Connection, ids: Collection[UUID]) -> dict[UUID, tuple[int, bool]]:
+    """Return the number of each of these rollouts, and whether it undoes another one, or brings one container back.
+
+    Of a rollout that brings one back, the plan says so throughout.
+    """
     # What earlier releases wrote says so in its plan alone; that of a large fleet has megabytes, and is read for nothing else.
     planned_back = plans.c.document[("hosts", "pins", 0, "back")].as_boolean()
     planned_back = or_(planned_back, plans.c.document[("hosts", 0, "containers", 0, "back")].as_boolean())
-    query = select(rollouts.c.id).outerjoin(plans, and_(plans.c.id == rollouts.c.plan_id, rollouts.c.back.is_(None)))
     undone = or_(
         rollouts.c.way_back_of.is_not(None), case((rollouts.c.back.is_(None), planned_back), else_=rollouts.c.back)
     )
-    return set(connection.execute(query.where(rollouts.c.id.in_(ids), undone)).scalars())
+    query = select(rollouts.c.id, rollouts.c.number, undone.label("undone"))
+    query = query.outerjoin(plans, and_(plans.c.id == rollouts.c.plan_id, rollouts.c.back.is_(None)))
+    return {row.id: (row.number, bool(row.undone)) for row in connection.execute(query.where(rollouts.c.id.in_(ids)))}
 
 
 def _pull(connection: Connection, id: UUID | None) -> PullRow | None:

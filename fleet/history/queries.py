@@ -17,4 +17,5 @@ from fleet.history.rollout_queries import RolloutRow as RolloutRow
 from fleet.history.rollout_queries import WaveRow as WaveRow
 from fleet.history.rollout_queries import progress as progress
 from fleet.history.rollout_queries import rollout as rollout
+from fleet.history.rollout_queries import rollout_number as rollout_number
 from fleet.history.rollout_queries import rollouts as rollouts

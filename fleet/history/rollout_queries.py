@@ -153,6 +153,13 @@ def rollout(db: Database, id_or_number: UUID | int | str) -> RolloutDetail:
         )
 
 
+def rollout_number(db: Database, id: UUID) -> int:
+    """Return the number of a rollout; raises NotFound."""
+    with db.reading() as connection:
+        number: int = _find(connection, id)["number"]
+        return number
+
+
 def rollouts(db: Database, page: PageRequest = FIRST) -> Page[RolloutRow]:
     """Return rollouts, newest first."""
     with db.reading() as connection:

@@ -102,6 +102,20 @@ class Hold(StrEnum):
         """The hold with what it means: ``budget (more hosts failed than it allows)``."""
         return f"{self.value} ({_HOLDS[self]})"
 
+    def answer(self, number: int) -> str:
+        """Return what a person says to let rollout *number* go on; empty where it is not a person's to say."""
+        match self:
+            case Hold.APPROVAL:
+                return f"approve it: fleet approve {number}"
+            case Hold.USER:
+                return f"let it go on: fleet rollout resume {number}"
+            case Hold.GATE_FAILED | Hold.INCONCLUSIVE:
+                return f"try again: fleet rollout retry {number}; go on all the same: fleet rollout waive {number}"
+            case Hold.BUDGET | Hold.MIRROR_OUTAGE | Hold.ENGINE_ERROR:
+                return f"let it go on: fleet rollout resume {number} --hold {self.value}"
+            case Hold.SUPERSEDED:
+                return ""
+
 
 _HOLDS = {
     Hold.USER: "a person paused it",

@@ -12,6 +12,7 @@ from fleet.api.problems import MEDIA_TYPE, Problem, make_problem, problem_of
 from fleet.errors import AuthNeeded, FleetError, Refused
 from fleet.history import audit
 from fleet.web.callers import Caller, Forbidden
+from fleet.web.dry_run import is_tried
 from fleet.web.pages.shell import told, wants_page
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ def _expected(request: Request, error: Exception) -> JSONResponse:
 def _note_refused(request: Request, error: FleetError) -> None:
     """Write down what somebody wanted to do and was refused; who proved nothing is not written down."""
     caller = getattr(request.state, "caller", None)
-    if not isinstance(caller, Caller):
+    if not isinstance(caller, Caller) or is_tried(request.scope):
         return
     subject = f"{request.method} {request.url.path[:200]}"
     why = {"why": str(error)[:500]}

@@ -30,6 +30,7 @@ from fleet.web import (
 )
 from fleet.web.centre import Centre, ThisCentre
 from fleet.web.doors import LARGEST_REQUEST
+from fleet.web.dry_run import DryRuns
 from fleet.web.pages import fleet as fleet_pages
 from fleet.web.pages import history as history_pages
 from fleet.web.pages import visitors
@@ -77,6 +78,7 @@ def create_app(settings: CentreSettings, db: Database | None = None) -> FastAPI:
         max_body_size=LARGEST_REQUEST,
     )
     app.state.centre = Centre(settings=settings, db=db or Database.open(settings.database_url))
+    app.add_middleware(DryRuns)
     answers.install(app)
     app.add_api_route("/healthz", healthz, tags=["doctor"])
     for room in ROOMS:

@@ -1,6 +1,6 @@
 """What the routes work with: the database, the broker's address, and how registries are asked."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -10,6 +10,7 @@ from fleet.controller.image_configs import ImageConfigs
 from fleet.controller.resolving import Asking
 from fleet.history.database import Database
 from fleet.settings.centre import CentreSettings
+from fleet.web.dry_run import as_tried, is_tried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,9 +28,9 @@ class Centre:
 
 
 def of_request(request: Request) -> Centre:
-    """Return the centre that this application serves."""
+    """Return the centre that this application serves; for a dry run, one of which all is taken back."""
     centre: Centre = request.app.state.centre
-    return centre
+    return replace(centre, db=as_tried(centre.db, request.scope)) if is_tried(request.scope) else centre
 
 
 ThisCentre = Annotated[Centre, Depends(of_request)]

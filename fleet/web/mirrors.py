@@ -22,6 +22,7 @@ from fleet.mirrors.policy import CONFIG
 from fleet.mirrors.probe import ProbeState
 from fleet.mirrors.source import MirrorRule, Source
 from fleet.mirrors.table import Strategy
+from fleet.rollouts.naming import named
 from fleet.rollouts.selector import Selector
 from fleet.updates.command import Policy
 from fleet.web.callers import Reader
@@ -40,11 +41,15 @@ def list_mirrors(centre: ThisCentre, _: Reader, host: str = "") -> Mirrors:
     """List the rules of policy and of every host's own files, or those that hold for one host."""
     rows = [hosts.host(centre.db, host)] if host else hosts.hosts(centre.db)
     holding = policies.effective_policies(centre.db)
-    entries: dict[MirrorEntry, None] = {}
+    of_policy: dict[MirrorEntry, list[str]] = {}
     for row in rows:
         effective = holding.get(row.id)
         for rule in effective.policy.mirrors if effective else ():
-            entries[entry_of(rule, "")] = None
+            of_policy.setdefault(entry_of(rule, ""), []).append(row.name)
+    entries = dict.fromkeys(
+        entry.model_copy(update={"holds_on": named(names) if len(names) < len(holding) else "all hosts"})
+        for entry, names in of_policy.items()
+    )
     for row in rows:
         for rule in host_rules(row):
             entries[entry_of(rule, row.name)] = None

@@ -22,6 +22,7 @@ from fleet.controller import plans
 from fleet.controller.routes import route_words
 from fleet.controller.spec_warnings import spec_warnings
 from fleet.controller.undo import undo_container
+from fleet.history import queries
 from fleet.history.database import Database
 from fleet.history.hosts import own_mirrors
 from fleet.history.plans import PlanRow
@@ -79,7 +80,8 @@ def undo(centre: ThisCentre, caller: Writer, body: UndoContainer) -> Ordered:
 
 
 def _ordered(centre: Centre, plan_id: UUID, rollout_id: UUID | None, spec: RolloutSpec | None = None) -> Ordered:
-    return Ordered(rollout_id=rollout_id, plan=_plan(centre, find_plan(centre.db, plan_id), spec))
+    number = queries.rollout_number(centre.db, rollout_id) if rollout_id else None
+    return Ordered(rollout_id=rollout_id, rollout=number, plan=_plan(centre, find_plan(centre.db, plan_id), spec))
 
 
 def _plan(centre: Centre, row: PlanRow, spec: RolloutSpec | None = None) -> Plan:

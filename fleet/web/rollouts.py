@@ -1,6 +1,7 @@
 """The routes of rollouts."""
 
-from collections.abc import Collection
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from fleet.api.rollouts import (
     Rollout,
     RolloutAnswer,
     RolloutHost,
+    RolloutImage,
     Rollouts,
     StopRollout,
     Undone,
@@ -105,7 +107,8 @@ def retry_wave(centre: ThisCentre, caller: Writer, id: str, body: AnswerWave) ->
 def undo_rollout(centre: ThisCentre, caller: Writer, id: str, body: StopRollout) -> Undone:
     """Bring back what a rollout updated, by a rollout of its own; one that runs is stopped first."""
     rollout_id = queries.rollout(centre.db, id).rollout.id
-    return Undone(rollout_id=people.undo_rollout(centre.db, rollout_id, reason=body.reason, **caller.by()))
+    made = people.undo_rollout(centre.db, rollout_id, reason=body.reason, **caller.by())
+    return Undone(rollout_id=made, rollout=queries.rollout_number(centre.db, made) if made else None)
 
 
 def _place(body: AnswerWave) -> int | None:
@@ -121,6 +124,7 @@ def _answer(centre: Centre, id: str) -> RolloutAnswer:
     windows = windows_told(centre.db, detail)
     return RolloutAnswer(
         rollout=_rollout(detail.rollout),
+        images=images_of(target for row in detail.hosts for target in row.targets),
         waves=tuple(Wave.model_validate(wave) for wave in detail.waves),
         hosts=tuple(
             _host(row, doing.get(row.host_id), refused.get(row.host_id, ""), windows.missed.get(row.host_id, 0))
@@ -133,6 +137,23 @@ def _answer(centre: Centre, id: str) -> RolloutAnswer:
         undoes=detail.undoes,
         undone_by=detail.undone_by,
     )
+
+
+def images_of(targets: Iterable[Mapping[str, Any]]) -> tuple[RolloutImage, ...]:
+    """Return what *targets* bring, image by image, to most containers first (pure)."""
+    brought: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for target in targets:
+        brought[target["image"], target["digest"]][target.get("old_digest", "")] += 1
+    found = (
+        RolloutImage(
+            image=image,
+            digest=digest,
+            old_digests=tuple(digest for digest, _ in before.most_common() if digest),
+            containers=before.total(),
+        )
+        for (image, digest), before in brought.items()
+    )
+    return tuple(sorted(found, key=lambda each: (-each.containers, each.image)))
 
 
 def _warnings(centre: Centre, detail: RolloutDetail) -> tuple[str, ...]:

@@ -3,13 +3,14 @@
 import json
 import stat
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from fleet.history import tags
+from fleet.history import policies, tags
 from fleet.history.probes import ask_probes
+from fleet.history.words import PolicyKind
 from fleet.mirrors.attempt import Attempt, AttemptResult
 from fleet.mirrors.probe import MirrorProbe, ProbeState
 from fleet.mirrors.source import Role
@@ -19,7 +20,8 @@ from fleet.road.up import lets_in
 from fleet.road.versions import READS
 from fleet.updates.outcome import Result
 from tests.cli.conftest import Fleet
-from tests.controller.centre import NEW, OLD, Centre, ScriptedHost
+from tests.controller.centre import BY, DOOR, NEW, OLD, Centre, ScriptedHost, nginx
+from tests.history.conftest import HeldClock
 from tests.web.test_routes import IMAGE, carry_out
 
 pytestmark = [pytest.mark.redis, pytest.mark.usefixtures("served")]
@@ -221,7 +223,7 @@ class TestUpdate:
 
     def test_a_rollout_is_paused_and_resumed(self, fleet: Fleet, moved: ScriptedHost) -> None:
         fleet("update", "web-1", "--no-check", "-d")
-        assert fleet("rollout", "pause", "#1").out.endswith("held\n")
+        assert fleet("rollout", "pause", "#1").out.endswith("held: user\n")
         assert "held: user" in fleet("rollout", "show", "#1").out
         assert "held" not in fleet("rollout", "resume", "#1").out
 
@@ -248,7 +250,12 @@ class TestLooking:
         tags.record_resolved(centre.db, IMAGE, NEW, "https://registry-1.docker.io")
         assert "outdated" in fleet("outdated").out
         tags.record_resolved(centre.db, IMAGE, OLD, "https://registry-1.docker.io")
-        assert "nothing is outdated; 1 container is current" in fleet("outdated").err
+        assert fleet("outdated").err == "nothing is outdated; 1 container is current\n"
+        earlier = HeldClock()
+        earlier.at = centre.db.now() - timedelta(hours=3)
+        tags.record_resolved(replace(centre.db, clock=earlier), IMAGE, OLD, "https://registry-1.docker.io")
+        told = "nothing is outdated; 1 container is current, by a check 3h ago (fleet outdated --check asks anew)\n"
+        assert fleet("outdated").err == told
 
     def test_where_nothing_runs_nothing_is_called_current(self, fleet: Fleet) -> None:
         assert fleet("outdated").err == fleet("ps").err == "no containers; is an agent running? see: fleet host ls\n"
@@ -293,6 +300,27 @@ class TestLooking:
         )
         assert "sent to cdn.lan:5000" in fleet("history", "show", fleet("history").lines[1].split()[0]).out
         assert "compared" not in fleet("mirror", "stats", "-o", "json").err
+
+    def test_hosts_alike_are_told_of_together(self, fleet: Fleet, centre: Centre, web1: ScriptedHost) -> None:
+        """Of a thousand hosts nobody reads a thousand times the same; who differs stands apart."""
+        for name in ("web-2", "web-3"):
+            host = centre.add_host(name)
+            host.heartbeat()
+            host.snapshot(nginx())
+        centre.turn()
+        for kind, subject, url in (
+            (PolicyKind.FLEET, "", "https://harbor.lan"),
+            (PolicyKind.HOST, "web-3", "https://other.lan"),
+        ):
+            document = {"mirrors": [{"for": "docker.io", "url": url}]}
+            policies.set_policy(centre.db, kind, subject, document, by=BY, door=DOOR)
+        lines = fleet("mirror", "explain", "nginx:1").lines
+        assert [line for line in lines if line.endswith(":")] == ["web-1, web-2:", "web-3:"]
+        rules = fleet("mirror", "ls", "--columns", "host,mirror", "--no-headers").lines
+        assert [" ".join(rule.split()) for rule in rules] == [
+            "(policy) web-1, web-2 https://harbor.lan",
+            "(policy) web-3 https://other.lan",
+        ]
 
     def test_how_mirrors_are_asked(self, fleet: Fleet, centre: Centre, web1: ScriptedHost, tmp_path: Path) -> None:
         (tmp_path / "p.toml").write_text(

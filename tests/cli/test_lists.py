@@ -8,10 +8,11 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 
 from fleet.cli.listing import Listing, NamedListing
 from fleet.cli.main import fleet as command_line
-from fleet.cli.session import CSV, JSON, JSONL, WIDE
+from fleet.cli.session import CSV, JSON, JSONL, WIDE, YAML
 from fleet.history import tags
 from tests.cli.conftest import Fleet
 from tests.controller.centre import NEW, Centre, ScriptedHost
@@ -90,6 +91,7 @@ def test_each_takes_every_form_and_an_empty_one_keeps_its_header(
             for form in (WIDE, JSON, JSONL):
                 ran = fleet(*words, "-o", form)
                 assert ran.code == 0, ran.err
+            assert yaml.safe_load(fleet(*words, "-o", YAML).out) == json.loads(fleet(*words, "-o", JSON).out)
             header = next(csv.reader(io.StringIO(fleet(*words, "-o", CSV).out)))
             assert len(header) >= 3
             shown = fleet(*words, "-o", CSV, "--columns", f"{header[2]},{header[0]}", "--sort", header[0])
@@ -162,6 +164,9 @@ def test_what_is_asked_for_comes_before_the_usual_form(
 @served
 @pytest.mark.redis
 def test_names_alone_are_what_other_commands_take(fleet: Fleet, full: ScriptedHost) -> None:
+    assert fleet("host", "ls", "-o", "name").out == fleet("host", "ls", "-q").out != ""
+    refused = fleet("mirror", "ls", "-o", "name")
+    assert (refused.code, "'name' is not one of" in refused.err) == (2, True)
     assert set(fleet("host", "ls", "-q").lines) == {"web-1", "web-2", "web-10"}
     for words, takes in (
         (("host", "ls"), ("host", "show")),

@@ -1,6 +1,7 @@
 """Rollouts as they are typed: begun with a spec, watched to their end, or until they wait for somebody."""
 
 import json
+import re
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,11 +9,13 @@ from uuid import UUID
 
 import pytest
 
+from fleet.cli.rollout import approve, rollout
 from fleet.history import caps, tags
 from fleet.road.messages import Go, Offer, Order
+from fleet.rollouts.states import Hold
 from fleet.updates.outcome import Result
 from tests.cli.conftest import Fleet
-from tests.controller.centre import NEW, Centre, ScriptedHost, nginx
+from tests.controller.centre import NEW, OLD, Centre, ScriptedHost, nginx
 from tests.web.test_routes import IMAGE, carry_out
 
 pytestmark = [pytest.mark.redis, pytest.mark.usefixtures("served")]
@@ -68,6 +71,50 @@ def test_the_watch_of_a_held_rollout_ends_with_6_and_says_what_holds_it(
     fleet("rollout", "resume", "#1")
     carry_out(centre, moved)
     assert fleet("rollout", "watch", "#1", "--timeout", "20s").code == 0
+
+
+def test_a_rollout_has_one_name_and_says_what_it_brings(
+    fleet: Fleet, centre: Centre, moved: ScriptedHost, tmp_path: Path
+) -> None:
+    """All that is printed calls it #1, and whoever knows it by its id still finds it, so written or by its end."""
+    spec = tmp_path / "spec.yaml"
+    spec.write_text("waves: [{size: rest}]\n")
+    ran = fleet("rollout", "start", "--no-check", "-d", "-m", "CVE-2026-1", "--spec", str(spec))
+    assert "rollout #1 goes on; watch it with: fleet rollout watch 1\n" in ran.out
+    told = json.loads(fleet("rollout", "show", "1", "-o", "json").out)
+    id = UUID(told["rollout"]["id"])
+    assert told["images"] == [{"image": IMAGE, "digest": NEW, "old_digests": [OLD], "containers": 1}]
+    shown = [fleet("rollout", "show", name).out for name in ("1", "#1", str(id), id.hex, id.hex[-8:])]
+    assert len(set(shown)) == 1
+    assert shown[0].startswith("#1  ")
+    assert f"brings: nginx:1  {OLD[7:19]} -> {NEW[7:19]}  to 1 container\n" in shown[0]
+    assert fleet("rollout", "pause", "1").out.startswith("rollout #1 ")
+    assert (
+        "held: user (a person paused it); let it go on: fleet rollout resume 1\n" in fleet("rollout", "show", "1").out
+    )
+    (row,) = fleet("rollout", "ls", "--no-headers", "--columns", "rollout,state,reason").lines
+    assert row.split(None, 1)[0] == "#1"
+    assert row.endswith("held: user  CVE-2026-1")
+    fleet("rollout", "resume", "1")
+    carry_out(centre, moved)
+    ended = fleet("rollout", "watch", "1", "--timeout", "20s")
+    assert ended.lines[-1] == "rollout #1 completed"
+    (outcome,) = json.loads(fleet("history", "ls", "-o", "json").out)["outcomes"]
+    assert outcome["rollout"] == 1
+    assert "rollout #1\n" in fleet("history", "show", outcome["id"]).out
+    for name in ("1", "#1", id.hex, id.hex[-8:]):
+        assert outcome["id"][-8:] in fleet("history", "ls", f"rollout:{name}").out, name
+
+
+@pytest.mark.parametrize("hold", Hold)
+def test_every_hold_that_a_person_may_lift_says_how(hold: Hold) -> None:
+    """The command is one that there is; what a newer rollout holds is not a person's to lift."""
+    answer = hold.answer(7)
+    assert bool(answer) is (hold is not Hold.SUPERSEDED)
+    for said in re.findall(r"fleet ([a-z -]+ 7[^;]*)", answer):
+        group, *rest = said.split()
+        command = {"approve": approve}.get(group) or rollout.commands[rest.pop(0)]
+        command.make_context(group, rest)
 
 
 def test_the_watch_of_a_frozen_rollout_ends_with_6_and_says_until_when(

@@ -41,6 +41,18 @@ def test_several_freezes_are_lifted_by_name(fleet: Fleet, moved: ScriptedHost) -
     assert fleet("unfreeze", id).code == 0
 
 
+def test_a_container_is_named_as_every_other_command_names_it(fleet: Fleet, moved: ScriptedHost) -> None:
+    """HOST CONTAINER, as -q prints it, means that one; a name alone means it wherever it runs."""
+    (named,) = fleet("outdated", "-q").lines
+    for command in ("hold", "snooze"):
+        assert fleet(command, *named.split(), "-m", "a migration", "--for", "3d").code == 0
+        (stop,) = json.loads(fleet("stops", "-o", "json").out)["stops"]
+        assert (stop["selector"]["hosts"], stop["selector"]["containers"]) == (["web-1"], ["web"])
+        assert fleet("unhold", stop["id"][-8:]).code == 0
+    ran = fleet("hold", "web-1", "web", "cache")
+    assert (ran.code, "Got unexpected extra argument (cache)" in ran.err) == (2, True)
+
+
 @pytest.mark.parametrize(
     "command",
     [("hold", "web"), ("snooze", "--image", "nginx", "--for", "3d"), ("skip", "nginx:1"), ("skip", f"nginx:1@{NEW}")],

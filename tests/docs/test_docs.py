@@ -135,3 +135,15 @@ def test_commands_are_found_at_all() -> None:
     assert len([words for page in PAGES for words in fleet_commands(page)]) > 40
     assert known(["host", "add", "x", "--nonsense"]) == "--nonsense of add"
     assert known(["nonsense"]) == "nonsense of fleet"
+
+
+def test_the_figures_of_the_fault_matrix_are_those_of_its_page() -> None:
+    """The README says how many faults there are and how many rows hold; ``make faults`` writes both."""
+    page, readme = (ROOT / "docs/fault-matrix.md").read_text(), (ROOT / "README.md").read_text()
+    counted = [(int(held), int(rows)) for held, rows in re.findall(r"^(\d+) of (\d+) rows hold", page, re.M)]
+    held, rows = map(sum, zip(*counted, strict=True))
+    faults = counted[0][1] - len(
+        re.findall(r"^\| no fault", page.partition("rows hold")[2].partition("rows hold")[0], re.M)
+    )
+    assert f"{faults} faults of a mirror" in readme
+    assert f"{held} of {rows} rows hold" in readme

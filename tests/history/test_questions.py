@@ -11,7 +11,7 @@ from sqlalchemy import text, update
 
 from fleet.errors import BadInput
 from fleet.history import days
-from fleet.history.changes import chain, changes
+from fleet.history.changes import chain, change_of, changes
 from fleet.history.database import Database
 from fleet.history.durations import compared, durations, percentile
 from fleet.history.fact_tables import FAILURES, attempts, pulls, updates
@@ -19,7 +19,9 @@ from fleet.history.language import Query
 from fleet.history.language_parse import parse
 from fleet.history.language_times import Ago
 from fleet.history.mirror_report import mirror_report
+from fleet.history.outcome_filter import OutcomeFilter
 from fleet.history.pages import PageRequest
+from fleet.history.queries import outcomes
 from fleet.history.who_runs import RunsRow, who_runs
 from fleet.mirrors.attempt import AttemptResult
 from fleet.mirrors.source import Role
@@ -109,6 +111,15 @@ def test_what_changed_on_a_host_is_told_by_container(updated: World, clock: Held
     assert bad.reason == "cannot do it"
     assert changes(updated.db, "web-1", Ago(seconds=60)).rows == ()
     assert changes(updated.db, "web-1", Ago(seconds=7200), Ago(seconds=7000)).rows == ()
+
+
+def test_what_went_to_and_fro_has_no_lines_that_contradict_each_other(updated: World) -> None:
+    (row,) = outcomes(updated.db, OutcomeFilter(host="web-1", container="app")).items
+    there = replace(row, config_diff=("Labels.version: 1 -> 2",))
+    fro = replace(there, old_digest=row.new_digest, new_digest=row.old_digest, config_diff=("Labels.version: 2 -> 1",))
+    told = change_of([there, fro])
+    assert (told.before, told.after, told.changed, told.config_diff) == (row.old_digest, row.old_digest, 2, ())
+    assert change_of([there, fro, there]).config_diff == (*there.config_diff, *fro.config_diff)
 
 
 def test_the_chain_of_a_container_holds_what_it_was_brought_to(updated: World) -> None:

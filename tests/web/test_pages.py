@@ -7,10 +7,11 @@ from html.parser import HTMLParser
 import pytest
 from starlette.testclient import TestClient
 
+from fleet.updates.outcome import Result
 from fleet.web.doors import Behind, Door
 from fleet.web.pages.shell import _templates
 from fleet.web.pages.visitors import COOKIE, LARGEST_FORM
-from tests.controller.centre import Centre, ScriptedHost, nginx
+from tests.controller.centre import NEW, OLD, Centre, ScriptedHost, nginx
 from tests.web.test_routes import API, _move_tag, carry_out
 
 PAGES = ("/", "/hosts", "/rollouts", "/history", "/mirrors", "/schedules")
@@ -63,6 +64,43 @@ class _Markup(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.words += data
+
+
+def test_a_page_says_what_a_rollout_brings_and_what_to_answer_to_what_holds_it(
+    http: TestClient, browser: TestClient, centre: Centre, web1: ScriptedHost
+) -> None:
+    """A reason that a person gave is no error, and no command is offered that would do something else."""
+    _move_tag(centre)
+    plan = http.post(f"{API}/plans", json={"check": False}).json()["plan"]
+    http.post(f"{API}/plans/{plan['id']}/apply", json={"reason": "CVE-2026-1"})
+    http.post(f"{API}/rollouts/1/pause", json={})
+    enter(browser, token_of(http))
+    page = browser.get("/rollouts/1").text
+    assert "Held: user (a person paused it); let it go on: fleet rollout resume 1" in page
+    assert f"{OLD[7:19]}\u00a0→ {NEW[7:19]}</span> to 1 container<" in page
+    assert "<dt>Reason</dt><dd>CVE-2026-1</dd>" in page
+    id = http.get(f"{API}/rollouts/1").json()["rollout"]["id"]
+    assert {browser.get(f"/rollouts/{name}").text for name in ("%231", id, id[-8:])} == {page}
+    http.post(f"{API}/rollouts/1/resume", json={})
+    carry_out(centre, web1, Result.ROLLED_BACK)
+    (outcome,) = http.get(f"{API}/history").json()["outcomes"]
+    shown = browser.get(f"/history/{outcome['id']}").text
+    assert '<a href="/rollouts/1">rollout #1</a>' in shown
+    assert "Digest tried" in shown
+    assert "fleet undo" not in shown  # it runs what it ran before
+
+
+def test_a_schedule_says_when_it_runs_there_and_what_changes_of_clocks_do_to_it(
+    http: TestClient, browser: TestClient, centre: Centre
+) -> None:
+    """A night in which half past two does not exist, or comes twice, is found by no list of the next three runs."""
+    told = {"name": "nightly", "cron": "30 2 * * *", "zone": "Europe/Berlin", "action": "check"}
+    assert http.post(f"{API}/schedules", json=told).status_code == 201
+    enter(browser, token_of(http))
+    page = browser.get("/schedules").text
+    assert page.count(" 02:30 +0") >= 2
+    assert "02:30 does not exist in Europe/Berlin on " in page
+    assert "02:30 comes twice in Europe/Berlin on " in page
 
 
 class TestLogin:

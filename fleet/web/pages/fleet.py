@@ -14,6 +14,7 @@ from fleet.api.containers import Container
 from fleet.api.history import HistoryQuery
 from fleet.api.questions import MirrorDay
 from fleet.controller import conditions
+from fleet.controller.condition import Severity
 from fleet.errors import NotFound
 from fleet.history.hosts import removed_host
 from fleet.rollouts.selector import Selector
@@ -28,6 +29,7 @@ DAYS = 14
 """Over how many days the mirrors are shown."""
 LATEST = 10
 """How many outcomes and rollouts the overview shows."""
+_URGENCY = tuple(Severity)
 _YEAR = "public, max-age=31536000, immutable"
 
 
@@ -40,7 +42,7 @@ def overview(request: Request, centre: ThisCentre, visitor: Visitor) -> Response
         request,
         "overview.html",
         visitor=visitor,
-        needs=conditions.active(centre.db),
+        needs=sorted(conditions.active(centre.db), key=lambda need: _URGENCY.index(need.severity)),
         hosts=known,
         online=sum(host.state == "online" for host in known),
         others=sorted(Counter(host.state for host in known if host.state != "online").items()),

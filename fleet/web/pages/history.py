@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fleet.api.history import LARGEST_PAGE, HistoryPage, HistoryQuery
 from fleet.errors import BadInput
 from fleet.history.language import BadQuery
+from fleet.updates.outcome import Result
 from fleet.web import history as api
 from fleet.web.centre import ThisCentre
 from fleet.web.pages.shell import PageRoute, render
@@ -72,6 +73,7 @@ def outcome(request: Request, centre: ThisCentre, visitor: Visitor, id: str) -> 
         pull=found.pull,
         phases=phases,
         longest_ms=max((took for _, took in phases), default=0),
+        ran=update.result in (Result.UPDATED, Result.ALREADY_CURRENT),
         undo=shlex.join(["fleet", "undo", update.host, update.container]),
     )
 

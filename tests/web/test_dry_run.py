@@ -1,0 +1,74 @@
+"""A dry run answers as the real thing would, and leaves nothing behind."""
+
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from fleet.api.paths import DRY_RUN, PREFIX
+from fleet.history import audit
+from fleet.history.database import Database
+from fleet.history.pages import PageRequest
+from tests.controller.centre import Centre, ScriptedHost
+from tests.web.test_routes import _move_tag
+
+ORDERS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("POST", "/stops", {"kind": "freeze", "reason": "Black Friday"}),
+    ("POST", "/schedules", {"name": "nightly", "cron": "30 2 * * *", "zone": "Europe/Berlin", "action": "check"}),
+    ("PUT", "/caps/site", {"most": "25%"}),
+    ("PUT", "/policies", {"document": {"mirrors": [{"for": "docker.io", "url": "https://harbor.lan"}]}}),
+    ("POST", "/updates", {"host": "web-1", "check": False}),
+)
+
+
+def everything(db: Database) -> dict[str, list[Any]]:
+    """Return all rows of all tables."""
+    from fleet.history.columns import METADATA
+
+    with db.reading() as connection:
+        return {name: sorted(map(repr, connection.execute(table.select()))) for name, table in METADATA.tables.items()}
+
+
+@pytest.mark.parametrize(("method", "path", "body"), ORDERS, ids=[path for _, path, _ in ORDERS])
+def test_what_is_tried_is_answered_and_taken_back(
+    http: TestClient, centre: Centre, web1: ScriptedHost, method: str, path: str, body: dict[str, Any]
+) -> None:
+    """Ids and times aside the answer is that of the order itself; nothing is written down, not even who tried it."""
+    _move_tag(centre)
+    before = everything(centre.db)
+    tried = http.request(method, DRY_RUN + path, json=body)
+    assert tried.status_code in (200, 201), tried.text
+    assert everything(centre.db) == before
+    done = http.request(method, PREFIX + path, json=body)
+    assert (tried.status_code, tried.json().keys()) == (done.status_code, done.json().keys())
+    assert everything(centre.db) != before
+
+
+def test_what_would_be_refused_is_refused_in_the_same_words(
+    http: TestClient, centre: Centre, web1: ScriptedHost
+) -> None:
+    """And the audit does not say that somebody was refused something that he did not want to do."""
+    acts = len(audit.acts(centre.db, PageRequest(limit=100)).items)
+    for path, body in (
+        ("/rollouts/7/abort", {}),
+        ("/stops", {"kind": "snooze"}),
+        ("/undo", {"host": "web-1", "container": "web"}),
+    ):
+        tried, real = (http.post(prefix + path, json=body) for prefix in (DRY_RUN, PREFIX))
+        assert (tried.status_code, tried.json()["detail"]) == (real.status_code, real.json()["detail"])
+        assert tried.status_code >= 400
+    told = [act.subject for act in audit.acts(centre.db, PageRequest(limit=100)).items][: -acts or None]
+    assert not [subject for subject in told if "dry-run" in subject]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/hosts"), ("DELETE", "/hosts/web-1"), ("POST", "/mirrors/test"), ("POST", "/plans")]
+)
+def test_what_reaches_beyond_the_database_is_not_tried(
+    http: TestClient, centre: Centre, web1: ScriptedHost, method: str, path: str
+) -> None:
+    """A broker, a host or a registry takes nothing back."""
+    before = everything(centre.db)
+    answer = http.request(method, DRY_RUN + path, json={} if method == "POST" else None)
+    assert (answer.status_code, "cannot try this without doing it" in answer.json()["detail"]) == (409, True)
+    assert everything(centre.db) == before
