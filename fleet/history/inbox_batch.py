@@ -31,6 +31,9 @@ HEARD_ANEW = timedelta(seconds=10)
 MOST_CLAIMS = 100
 """How many commands of one heartbeat are looked at."""
 
+MOST_CANCELS = 20
+"""How many commands one host is told to forget by one batch: what it names besides, its next heartbeat names again."""
+
 
 class Unusable(Exception):
     """A message that was proved, and whose content cannot be used; its text says why."""
@@ -64,6 +67,8 @@ class Batch:
     receipts: dict[UUID, list[UUID]] = field(default_factory=dict)
     outbox: list[dict[str, Any]] = field(default_factory=list)
     progress: dict[UUID, dict[str, Any]] = field(default_factory=dict)
+    cancelled: dict[UUID, int] = field(default_factory=dict)
+    """How many commands each host was told to forget."""
     rekeys: dict[UUID, str] = field(default_factory=dict)
     """Of those senders whose key is being replaced: the new key, until it was heard."""
     lives: dict[UUID, Lives] = field(default_factory=dict)
@@ -111,7 +116,10 @@ class Batch:
         self.outbox.append(posted(host_id, message, self.now))
 
     def cancel(self, host_id: UUID, command: UUID, reason: str) -> None:
-        """Let the host forget a command."""
+        """Let the host forget a command; a few at a time, or a host that names any would have the centre sign without end."""
+        self.cancelled[host_id] = self.cancelled.get(host_id, 0) + 1
+        if self.cancelled[host_id] > MOST_CANCELS:
+            return
         self.post(host_id, Cancel(command=command, reason=reason))
 
     def write(self) -> None:

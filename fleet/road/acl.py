@@ -13,8 +13,11 @@ from fleet.road import names
 from fleet.road.broker import BrokerAddress
 from fleet.road.down import broker_errors
 
-_COMMANDS = ("brpop", "zadd", "hset", "zrem", "hdel", "hget", "zrange", "multi", "exec", "watch", "unwatch", "rpush")
-"""What the single-consumer transport says on the host's own keys."""
+_READING = ("brpop", "zrem", "hdel", "hget", "zrange", "multi", "exec", "watch", "unwatch")
+"""What the single-consumer transport says on the host's own keys that lets none of them grow."""
+_KEEPING = ("zadd", "hset", "rpush")
+"""What it says besides, to keep what it has taken until that is done with."""
+_COMMANDS = (*_READING, *_KEEPING)
 
 _SETINFO_SINCE = (7, 2)
 """``CLIENT SETINFO`` came with Redis 7.2; naming it to an older server is an error."""
@@ -33,7 +36,7 @@ class Sends(StrEnum):
     OWN = "own"
     """To its own list."""
     NOWHERE = "nowhere"
-    """It sent too much."""
+    """It sent or kept too much; and none of its keys may grow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,15 +86,17 @@ def acl_rules(login: HostLogin, *, setinfo: bool = False) -> list[str]:
     Nothing among them runs Lua, blocks without end, or names a key of another host.
     """
     host_id = login.host_id
-    queue = names.host_queue(host_id)
+    # Each by its name: of a pattern a host could make keys without end.
+    keys = (names.host_queue(host_id), names.unacked_key(host_id), names.unacked_index_key(host_id))
+    commands = _READING if login.sends is Sends.NOWHERE else _COMMANDS
     client = ["+ping", "+client|setname", *(["+client|setinfo"] if setinfo else [])]
-    own = ["resetkeys", "resetchannels", "-@all", *client, f"~{queue}", f"~{names.unacked_key(host_id)}*"]
+    own = ["resetkeys", "resetchannels", "-@all", *client, *(f"~{key}" for key in keys)]
     return [
         "reset",
         "on",
         *(f"#{sha256}" for sha256 in login.hashes),
         *own,
-        *(f"+{c}" for c in _COMMANDS),
+        *(f"+{c}" for c in commands),
         *_inboxes(login),
     ]
 

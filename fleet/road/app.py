@@ -68,7 +68,7 @@ def host_app(broker: BrokerAddress, host_id: str) -> Celery:
             **_TRANSPORT_OPTIONS,
             # Kombu's own names are the same for all: then every host could read all that is unacknowledged.
             "unacked_key": unacked,
-            "unacked_index_key": f"{unacked}_index",
+            "unacked_index_key": names.unacked_index_key(host_id),
             "unacked_mutex_key": f"{unacked}_mutex",
             "polling_interval": POLL_S,
         },

@@ -13,6 +13,7 @@ TICK = "fleet.tick"
 """The task that the planner runs every few seconds; further beats of the centre are named ``fleet.beat.NAME``."""
 
 _HEX = re.compile(r"[0-9a-f]{32}")
+_KEY = re.compile(r"(?:fleet\.inbox\.([0-9a-f]{32})|host\.([0-9a-f]{32})(?:\..*)?)", re.DOTALL)
 
 
 def host_queue(host_id: str) -> str:
@@ -23,6 +24,19 @@ def host_queue(host_id: str) -> str:
 def unacked_key(host_id: str) -> str:
     """Return the hash of the messages that the host's worker has taken and not yet acknowledged."""
     return f"{host_queue(host_id)}.unacked"
+
+
+def unacked_index_key(host_id: str) -> str:
+    """Return the sorted set of when its worker took each of them."""
+    return f"{unacked_key(host_id)}_index"
+
+
+def key_owner(key: str) -> str | None:
+    """Return the id of the host that writes to *key*, in hex; empty: hosts of the first version all do; None: none does."""
+    if key == SHARED_INBOX:
+        return ""
+    found = _KEY.fullmatch(key)
+    return (found[1] or found[2]) if found else None
 
 
 SHARED_INBOX = "fleet.inbox"

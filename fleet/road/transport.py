@@ -13,8 +13,9 @@ from queue import Empty
 from time import monotonic
 from typing import Any, cast
 
-from kombu.transport import TRANSPORT_ALIASES
+from kombu.transport import TRANSPORT_ALIASES, virtual
 from kombu.transport import redis as stock
+from redis.exceptions import NoPermissionError
 
 from fleet.road.broker import once_more
 
@@ -54,9 +55,16 @@ class QoS(stock.QoS):
     _remove_from_indices: Any
 
     def append(self, message: Any, delivery_tag: str) -> None:
-        """Write down that *message* was taken."""
+        """Write down that *message* was taken.
+
+        Who kept too much at the broker may write nothing there for a while: then it is known here alone, and the centre says
+        again what a crash makes of no effect.
+        """
         _in_hand.add(delivery_tag)
-        super().append(message, delivery_tag)
+        try:
+            super().append(message, delivery_tag)
+        except NoPermissionError:
+            virtual.QoS.append(self, message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
         """Forget a message that is done with, at once here, and in the broker now or before the next read.

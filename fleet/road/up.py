@@ -11,7 +11,7 @@ from redis.exceptions import NoPermissionError
 from fleet.errors import LoginRefused
 from fleet.road.broker import BrokerAddress
 from fleet.road.down import broker_errors
-from fleet.road.names import SHARED_INBOX, inbox_key, inbox_owner
+from fleet.road.names import SHARED_INBOX, host_queue, inbox_key, inbox_owner, key_owner
 from fleet.road.versions import MAX_MESSAGE_BYTES
 
 PEEK_BYTES = 16 * 1024 * 1024
@@ -178,19 +178,26 @@ class InboxReader:
             return int(self._client.info("memory")["used_memory_dataset"])
 
     def sizes(self) -> dict[str, int]:
-        """Return how much memory each list takes, in bytes, by its host (in hex; empty: the one of all).
+        """Return how much memory is taken by what each host wrote or has not read: its list, its queue, and what it has in hand.
 
-        Raise BrokerUnreachable.
+        In bytes, by the host (in hex; empty: the one list of all). Raise BrokerUnreachable.
         """
         with broker_errors(self._broker):
-            keys = self._lists()
-            sizes = self._asked("MEMORY USAGE", keys, "SAMPLES", "0")
-        return {inbox_owner(key.decode()): size for key, size in zip(keys, sizes, strict=True)}
+            owners = {key: owner for key in self._keys("*") if (owner := key_owner(key.decode("latin-1"))) is not None}
+            found: dict[str, int] = {}
+            sizes = self._asked("MEMORY USAGE", list(owners), "SAMPLES", "0")
+            for owner, size in zip(owners.values(), sizes, strict=True):
+                found[owner] = found.get(owner, 0) + size
+            return found
 
     def throw_away(self, host_id: str) -> None:
-        """Throw away all that waits in a host's list (empty: the one of all); raise BrokerUnreachable."""
+        """Throw away all that a host wrote and all that waits for it (empty: the one list of all); raise BrokerUnreachable.
+
+        What the centre had to say to it is said again.
+        """
         with broker_errors(self._broker):
-            self._client.unlink(inbox_key(host_id) if host_id else SHARED_INBOX)
+            own = self._keys(f"{host_queue(host_id)}*") if host_id else []
+            self._client.unlink(inbox_key(host_id) if host_id else SHARED_INBOX, *own)
 
     def close(self) -> None:
         """Give the connection back."""
@@ -198,7 +205,10 @@ class InboxReader:
 
     def _lists(self) -> list[bytes]:
         """Return the keys of the lists in which something waits, sorted."""
-        return sorted(key for key in set(self._client.scan_iter(f"{SHARED_INBOX}*", count=_SCAN)) if _is_inbox(key))
+        return sorted(key for key in self._keys(f"{SHARED_INBOX}*") if _is_inbox(key))
+
+    def _keys(self, pattern: str) -> set[bytes]:
+        return set(self._client.scan_iter(pattern, count=_SCAN))
 
     def _asked(self, command: str, keys: list[bytes], *more: str) -> list[int]:
         """Return what the server answers for each key; 0 where it is gone meanwhile."""

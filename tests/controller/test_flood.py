@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
+import redis
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import update
@@ -12,9 +14,10 @@ from fleet.controller.flood import SPARED, FloodGate, flooding
 from fleet.controller.reconciler import Reconciled
 from fleet.errors import BrokerUnreachable
 from fleet.history import hosts
+from fleet.history.inbox_batch import MOST_CANCELS
 from fleet.history.inventory_tables import hosts as table
 from fleet.history.logins import MUTED_FOR
-from fleet.road.names import SHARED_INBOX, inbox_key
+from fleet.road.names import SHARED_INBOX, host_queue, inbox_key
 from tests.controller.centre import Centre, ScriptedHost
 
 CAP = 2 * 1024 * 1024
@@ -63,6 +66,45 @@ class TestGate:
         flood(evil, inbox_key(evil.id.hex))
         gate.look()
         assert evil.hear(0.01) == []
+
+    @pytest.mark.parametrize(
+        ("command", "key"),
+        [
+            ("RPUSH {q}", "{q}"),
+            ("HSET {q}.unacked {n}", "{q}.unacked"),
+            ("ZADD {q}.unacked_index 1", "{q}.unacked_index"),
+        ],
+    )
+    def test_who_keeps_too_much_in_keys_of_its_own_may_let_none_grow(
+        self, centre: Centre, gate: FloodGate, command: str, key: str
+    ) -> None:
+        evil, good = centre.add_host("web-1"), centre.add_host("web-2")
+        good.heartbeat()
+        own = host_queue(evil.id.hex)
+        with evil.broker.client() as client, centre.broker.client() as all_of_it:
+            for n in range(CAP // 200_000 + 1):
+                value = f"{n:0>6}".encode() + b"x" * 200_000
+                client.execute_command(*command.format(q=own, n=n).split(), value)
+            assert gate.look() == [evil.id.hex]
+            assert not all_of_it.exists(key.format(q=own))
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                client.execute_command(*command.format(q=own, n=0).split(), b"x")
+        assert (muted(centre, "web-1"), muted(centre, "web-2")) == (True, False)
+        assert evil.hear(0.01) == []
+        assert centre.reconciler.reconcile() == Reconciled()
+
+    def test_there_are_no_more_keys_of_its_own_than_are_counted(self, centre: Centre) -> None:
+        """Of a pattern a host could make keys without end, which nobody looks for."""
+        evil = centre.add_host("web-1")
+        with evil.broker.client() as client, pytest.raises(redis.exceptions.NoPermissionError):
+            client.hset(f"{host_queue(evil.id.hex)}.unacked.more", "a", "b")
+
+    def test_a_host_that_names_any_commands_is_answered_for_a_few(self, centre: Centre) -> None:
+        evil = centre.add_host("web-1")
+        for _ in range(3):
+            evil.heartbeat(claims=tuple(uuid4() for _ in range(200)), ready=tuple(uuid4() for _ in range(200)))
+        centre.turn()
+        assert evil.words() == ["cancel"] * MOST_CANCELS
 
     def test_the_right_is_given_back_when_its_time_is_over(self, centre: Centre, gate: FloodGate) -> None:
         evil = centre.add_host("web-1")

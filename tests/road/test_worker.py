@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fleet.road import names
-from fleet.road.acl import AclKeeper, HostLogin, password_hash
+from fleet.road.acl import AclKeeper, HostLogin, Sends, password_hash
 from fleet.road.broker import BrokerAddress
 from fleet.road.down import Sender
 from fleet.road.embedded import EmbeddedBroker
@@ -267,6 +267,19 @@ def test_a_message_that_ends_while_the_broker_is_away_is_neither_read_again_nor_
     workers.send("one")
     workers.wait_for_quiet("one")
     assert (workers.count("begin hold"), workers.count("begin one")) == (1, 1)
+
+
+def test_who_may_let_no_key_grow_reads_on(workers: Workers) -> None:
+    """It was shut out for what it kept at the broker; what it is told meanwhile it does."""
+    login = HostLogin(host_id=workers.host_id, password_sha256=password_hash(PASSWORD), sends=Sends.NOWHERE)
+    keeper = AclKeeper(workers.server.address)
+    keeper.apply([login])
+    keeper.close()
+    process = workers.start()
+    workers.send("one", "two")
+    workers.wait_for_quiet("two")
+    assert (workers.count("begin one"), workers.count("begin two")) == (1, 1)
+    assert process.poll() is None
 
 
 def test_a_right_that_is_missing_ends_it_with_a_reason(workers: Workers) -> None:
