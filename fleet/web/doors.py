@@ -9,7 +9,9 @@ import pwd
 import socket
 import struct
 from enum import StrEnum
+from typing import Any
 
+import h11
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -18,6 +20,13 @@ from fleet.api.problems import MEDIA_TYPE, make_problem
 
 LARGEST_REQUEST = 1024 * 1024
 """The most bytes of a request's body: a policy of thousands of mirrors fits."""
+
+REQUEST_S = 60.0
+"""How long a request may take to come whole, its head and its body: who sends a byte a minute, or none, would hold a place for
+ever, and needs no token for that."""
+
+MOST_CONNECTIONS = 500
+"""How many connections one door serves at once. The doors are counted apart: who fills the port shuts nobody out of the socket."""
 
 _DOOR = "fleet.door"
 _UID = "uid:"
@@ -67,17 +76,48 @@ def peer_of(scope: Scope) -> str:
 
 
 class PeerProtocol(H11Protocol):
-    """HTTP that knows the user at the other end of a unix socket, told by the kernel."""
+    """HTTP that knows the user at the other end of a unix socket, told by the kernel, and waits for no request for ever."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Begin without a request."""
+        super().__init__(*args, **kwargs)
+        self._late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Note the peer's user where the connection is local."""
+        """Note the peer's user where the connection is local; refuse it where there are too many."""
         super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            transport.abort()
+            return
+        self._watch()
         connection = transport.get_extra_info("socket")
         if connection is not None and connection.family == socket.AF_UNIX:
             pid, uid, _gid = struct.unpack(
                 "3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
             )
             self.client = (f"{_UID}{uid}", pid)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the request that did not come."""
+        self._forget()
+        super().connection_lost(exc)
+
+    def handle_events(self) -> None:
+        """Take what has come, and wait on."""
+        super().handle_events()
+        self._watch()
+
+    def _watch(self) -> None:
+        """Let a request that is awaited, or came in part, end its connection in a while, unless it is whole by then."""
+        if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
+            self._forget()
+        elif self._late is None:
+            self._late = self.loop.call_later(REQUEST_S, self.transport.abort)
+
+    def _forget(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
 
 _TOO_LARGE = Response(

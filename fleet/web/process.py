@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import signal
 import socket
 import ssl
@@ -36,6 +37,7 @@ LONGEST_SOCKET = 107
 
 def run(settings: CentreSettings) -> None:
     """Serve until SIGTERM; raise Refused for a database of another shape, BadInput for a door that cannot be opened."""
+    _allow_files()
     db = Database.open(settings.database_url)
     try:
         wait_for_database(db, SystemClock())
@@ -44,6 +46,12 @@ def run(settings: CentreSettings) -> None:
             asyncio.run(_serve(_servers(app, settings, doors)))
     finally:
         db.close()
+
+
+def _allow_files() -> None:
+    """Take as many open files as the system allows: connections that have said nothing yet must not use up those of the socket."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def wait_for_database(db: Database, clock: Clock) -> None:
