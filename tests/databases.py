@@ -6,6 +6,11 @@ from sqlalchemy import event
 
 from fleet.clock import Clock
 from fleet.history.database import Database
+from fleet.history.tables import METADATA
+
+_NAMES = tuple(table.name for table in reversed(METADATA.sorted_tables))
+"""All tables, those that refer to others before these."""
+_FILLED = " UNION ALL ".join(f"SELECT '{name}' WHERE EXISTS (SELECT 1 FROM {name})" for name in _NAMES)
 
 
 def open_database(url: str, *, clock: Clock | None = None) -> Database:
@@ -21,3 +26,12 @@ def open_database(url: str, *, clock: Clock | None = None) -> Database:
 
 def _leave_the_disk_alone(connection: Any, _entry: object) -> None:
     connection.execute("PRAGMA synchronous=OFF")
+
+
+def empty(database: Database) -> None:
+    """Delete every row. A test fills few of the tables, and to ask which is quicker than to delete from all."""
+    with database.writing() as connection:
+        filled = set(connection.exec_driver_sql(_FILLED).scalars())
+        for name in _NAMES:
+            if name in filled:
+                connection.exec_driver_sql(f"DELETE FROM {name}")

@@ -12,13 +12,11 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from sqlalchemy import delete
 
 from fleet.history.database import Database
-from fleet.history.tables import METADATA
 from fleet.history.upgrade import upgrade
 from tests import needs
-from tests.databases import open_database
+from tests.databases import empty, open_database
 from tests.history.world import World, open_world
 
 
@@ -171,9 +169,7 @@ def db(
             opened[kind] = open_database(f"sqlite:///{path}")
         else:
             opened[kind] = open_database(request.getfixturevalue("postgres").url("shared"))
-    with opened[kind].writing() as connection:
-        for table in reversed(METADATA.sorted_tables):
-            connection.execute(delete(table))
+    empty(opened[kind])
     return replace(opened[kind], clock=clock)
 
 

@@ -17,7 +17,7 @@ from uuid import UUID
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from sqlalchemy import Table, delete, event, insert
+from sqlalchemy import Table, event, insert
 
 from fleet.errors import Refused
 from fleet.history import caps, hosts, stops, tick
@@ -34,6 +34,7 @@ from fleet.rollouts.states import Hold
 from fleet.rollouts.stops import StopKind
 from fleet.rollouts.windows import Window
 from fleet.updates.outcome import Result
+from tests.databases import empty
 from tests.history import recount
 from tests.history.conftest import HeldClock
 from tests.history.recount import Known, Seen, Witness, hold
@@ -115,9 +116,7 @@ class Machine(RuleBasedStateMachine):
         ground.clock.at = BEGIN
         self._numbers = count(ground.ids[0])
         self._stack.enter_context(pytest.MonkeyPatch.context()).setattr("fleet.ids.uuid7", self._uuid7)
-        with ground.db.writing() as connection:
-            for table in reversed(METADATA.sorted_tables):
-                connection.execute(delete(table))
+        empty(ground.db)
         self.world: World = open_world(ground.db, ground.folder, self._stack)
         self.road: list[Good] = []
         self.silent: set[UUID] = set()
