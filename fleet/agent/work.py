@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
+from structlog.contextvars import bound_contextvars
+
 from fleet.agent import machine
 from fleet.agent.backoff import Backoff
 from fleet.agent.commands import Commands
@@ -93,7 +95,9 @@ class Workshop:
             entry = self._commands.due()
             if entry is not None:
                 self._engine.ping()
-                self._carry_out(entry)
+                # Whatever is logged on the way names the command, as the history does.
+                with bound_contextvars(command=str(entry.id)):
+                    self._carry_out(entry)
         except Stopped:
             return 0.0
         except EngineUnreachable as error:

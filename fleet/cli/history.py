@@ -206,6 +206,7 @@ def _show_update(session: Session, u: "Update") -> None:
         "old digest": clean(u.old_digest) or "not known",
         "new digest": clean(u.new_digest) or "not known",
         "asked by": f"{clean(u.asked_by)}, rollout {numbered(u.rollout, u.rollout_id)}",
+        "command": f"{u.command_id}, as the host's log names it",
         "recorded": f"{moment(u.recorded_at)} (by the host's clock {moment(u.finished_at)})",
         "phases": _phases(u),
         "downtime": seconds(u.downtime_ms) if u.downtime_ms is not None else "none: it was never stopped",

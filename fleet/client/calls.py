@@ -290,9 +290,9 @@ class Client(Exchange):
         """Take a token back."""
         return self._send("DELETE", Done, f"/tokens/{_part(name)}")
 
-    def doctor(self) -> Diagnosis:
-        """Return what the server found when it looked at itself and the hosts."""
-        return self._get(Diagnosis, "/doctor", timeout=PLAN_TIMEOUT_S)
+    def doctor(self, host: str = "") -> Diagnosis:
+        """Return what the server found when it looked at itself and the hosts, or at one host alone."""
+        return self._get(Diagnosis, "/doctor", [("host", host)] if host else [], timeout=PLAN_TIMEOUT_S)
 
     def health(self) -> Health:
         """Return whether the server lives."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from fleet.history.held import HeldRow
 from fleet.history.hosts import HostRow
 from fleet.history.liars import Liar
 from fleet.history.limits import LimitRow
@@ -43,6 +44,8 @@ class Facts:
     limits: Sequence[LimitRow] = ()
     mirror_days: Sequence[MirrorDay] = ()
     """How the sources did yesterday and today."""
+    held: Sequence[HeldRow] = ()
+    """The rollouts that something holds."""
     liars: Sequence[Liar] = ()
     """The sources that gave wrong bytes lately."""
 

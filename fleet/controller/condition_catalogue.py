@@ -53,6 +53,13 @@ CATALOGUE: tuple[Kind, ...] = (
         remedy="look at what its agent does, and whether that is your agent; fleet host rejoin NAME lets it send at once",
     ),
     Kind(
+        code="rollout-held",
+        title="A rollout waits for a person",
+        severity=Severity.WARNING,
+        look=looks.held,
+        remedy="see what it waits for: fleet rollout ls",
+    ),
+    Kind(
         code="login-refused",
         title="A void login is tried",
         severity=Severity.WARNING,

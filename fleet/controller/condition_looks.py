@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from fleet.controller.condition import CENTRE, Facts, Found
 from fleet.controller.resolving import is_low
+from fleet.controller.rollout_look import waiting_rollouts
 from fleet.history.logins import MUTED_FOR
 from fleet.history.probes import ProbeRow
 from fleet.mirrors.probe import ProbeState
@@ -117,6 +118,11 @@ def skewed(facts: Facts) -> Iterable[Found]:
             yield Found(subject=host.name, text=f"the clock of {host.name} is {minutes} minutes {way}")
 
 
+def held(facts: Facts) -> Iterable[Found]:
+    """Find the rollouts that wait for a person."""
+    return waiting_rollouts(facts.held)
+
+
 def unresolved(facts: Facts) -> Iterable[Found]:
     """Find the tags whose digest cannot be learned."""
     for tag in facts.tags:
@@ -189,7 +195,7 @@ def lying(facts: Facts) -> Iterable[Found]:
         text = (
             f"{liar.mirror}: gave wrong bytes in {liar.pulls} pull{'s'[: liar.pulls != 1]} since yesterday, to {where}"
         )
-        remedy = f"see what it gave: fleet history ls --mirror {liar.mirror}; leave it out of the policy until it is repaired"
+        remedy = f"see how it did: fleet history mirrors {liar.mirror}; leave it out of the policy until it is repaired"
         yield Found(subject=liar.mirror, text=text, remedy=remedy)
 
 

@@ -13,6 +13,7 @@ from fleet.controller.condition import CENTRE, Condition, Facts, Found, Kind
 from fleet.controller.condition_catalogue import CATALOGUE
 from fleet.history import hosts, limits, queries, tags
 from fleet.history.database import Database
+from fleet.history.held import held_rollouts
 from fleet.history.liars import liars
 from fleet.history.mirror_report import mirror_report
 from fleet.history.pages import PageRequest
@@ -57,6 +58,7 @@ def active(
             probes=latest_probes(db),
             limits=limits.limits(db),
             liars=liars(db, now),
+            held=held_rollouts(db),
             mirror_days=mirror_report(db, now - timedelta(days=1)).days,
         )
     )

@@ -10,7 +10,7 @@ from operator import attrgetter, getitem
 from typing import Any, ClassVar, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from fleet.mirrors.source import MirrorRule
 from fleet.updates.outcome import PullOutcome
@@ -52,7 +52,8 @@ class Message(BaseModel):
     """The field with a pull or several; empty: there is none."""
 
     v: Literal[1, 2, 3, 4, 5] = 1
-    traceparent: str = ""
+    traceparent: str = Field(default="", exclude=True)
+    """Written by version 0.1.0, always empty, and read for its sake alone: an update is followed by the id of its command."""
 
     @model_validator(mode="after")
     def _holds_nothing_later(self) -> Self:

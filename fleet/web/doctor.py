@@ -3,9 +3,9 @@
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from fleet.api.doctor import Check, Diagnosis, Grade
 from fleet.controller import conditions, keys, pulse
@@ -19,20 +19,31 @@ from fleet.road.up import InboxReader
 from fleet.web import opt_ins
 from fleet.web.callers import Reader
 from fleet.web.centre import Centre, ThisCentre
+from fleet.web.doctor_host import looks_at
 
 router = APIRouter(tags=["doctor"])
 
 TICK_LATE_S = 60
 """Seconds without a tick after which the scheduler counts as dead."""
+_SAID = ("host-silent", "host-never-joined", "two-agents")
+"""Conditions that are told of one host in other words."""
 HOST_PROBLEM = "host-problem"
 """The condition under which what hosts tell of themselves is found; each has a code of its own here."""
 _GRADES = {Severity.ERROR: Grade.FAIL, Severity.WARNING: Grade.WARN, Severity.INFO: Grade.WARN}
 
 
 @router.get("/doctor")
-def examine(centre: ThisCentre, _: Reader) -> Diagnosis:
-    """Look at the centre and at what the hosts told of themselves."""
-    return Diagnosis(checks=tuple(_checks(centre)))
+def examine(centre: ThisCentre, _: Reader, host: Annotated[str, Query(max_length=200)] = "") -> Diagnosis:
+    """Look at the centre and at what the hosts told of themselves; or at one host alone, in full."""
+    return Diagnosis(checks=tuple(_of_host(centre, host) if host else _checks(centre)))
+
+
+def _of_host(centre: Centre, name: str) -> Iterator[Check]:
+    row = hosts.host(centre.db, name)
+    yield from looks_at(centre.db, row.name)
+    for found in conditions.active(centre.db):
+        if found.subject == row.name and found.code not in _SAID:
+            yield _host_problem(found) if found.code == HOST_PROBLEM else _condition(found)
 
 
 def _checks(centre: Centre) -> Iterator[Check]:

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from structlog.contextvars import get_contextvars
 
 from fleet.agent import outbox
 from fleet.agent.commands import Commands
@@ -225,6 +226,16 @@ def test_a_go_recreates_every_target_and_ends_the_command(site: Site) -> None:
     assert site.journal.updates() == []
     phases = [said.phase for said in site.said if isinstance(said, Progress) and said.container == "web"]
     assert phases == ["pull", "create", "stop", "start", "verify"]
+
+
+def test_whatever_is_logged_on_the_way_names_the_command(site: Site) -> None:
+    """So one update is followed by one id, which the history names too; what comes after it is not said to be of it."""
+    seen: list[dict[str, Any]] = []
+    site.pulls.during = lambda: seen.append(get_contextvars())
+    site.run("web")
+    site.order("web")
+    site.work()
+    assert (seen, get_contextvars()) == ([{"command": str(ID)}], {})
 
 
 def test_what_runs_is_told_once_a_command_has_touched_it_all(site: Site) -> None:

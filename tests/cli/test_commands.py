@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fleet.cli import doctor
 from fleet.history import policies, tags
 from fleet.history.probes import ask_probes
 from fleet.history.words import PolicyKind
@@ -395,6 +396,29 @@ class TestLooking:
         document = json.loads(fleet("doctor", "-o", "json").out)
         assert {check["id"] for check in document["checks"]} >= {"server", "database", "broker", "scheduler"}
         assert last.split()[1] == str(sum(check["absent"] for check in document["checks"])) != "0"
+
+    def test_doctor_looks_at_one_host_in_full(
+        self, fleet: Fleet, centre: Centre, web1: ScriptedHost, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Also at what is well; one whose agent does not answer now is not well, whatever it told before."""
+        monkeypatch.setattr(doctor, "ANSWERS_WITHIN_S", 0.0)
+        problem = "daemon-json-broken: cannot read daemon.json; see: dockerd --validate"
+        facts = HostFacts(agent_version="0.0.9", engine_name="web-1", engine_version="26.1.5", problems=(problem,))
+        web1.say(Heartbeat(facts=facts, host_time=datetime.now(UTC)))
+        down = MirrorProbe(
+            mirror="https://m.lan", registry="docker.io", state=ProbeState.DOWN, reason="cannot reach it"
+        )
+        request = ask_probes(centre.db, [web1.id], by="a test")[web1.id]
+        web1.say(Probed(request=request, mirrors=(down,)))
+        centre.turn()
+        told = json.loads(fleet("doctor", "--host", "web-1", "-o", "json").out)["checks"]
+        grades = {check["id"]: check["grade"] for check in told}
+        assert grades == {
+            **{"server": "PASS", "host.answers": "FAIL", "host.heard": "PASS", "host.engine": "PASS"},
+            **{"host.agent": "WARN", "host.outcomes": "PASS", "host.pulls": "SKIP", "host.mirror": "WARN"},
+            "daemon-json-broken": "FAIL",
+        }
+        assert fleet("doctor", "--host", "web-9").code == 5
 
     def test_doctor_fails_where_something_does(self, fleet: Fleet, centre: Centre) -> None:
         (centre.settings.state_dir / "centre.pub").unlink()

@@ -58,7 +58,20 @@ def test_a_table_is_never_wider_than_the_terminal(width: int, cells: list[str]) 
 
 def test_the_history_shows_digests_and_mirrors_on_a_terminal_of_80_columns() -> None:
     digest, mirror = f"{'a' * 12} -> {'b' * 12}", "https://harbor.example.com"
-    row = ("8c1f2a3b", "2026-11-26 18:54:30Z", "web-1", "app", "went back", digest, mirror, "nginx:1", "-", "anna", "-")
+    row = (
+        "8c1f2a3b",
+        "2026-11-26 18:54:30Z",
+        "web-1",
+        "app",
+        "went back",
+        digest,
+        mirror,
+        "nginx:1",
+        "-",
+        "#1",
+        "anna",
+        "-",
+    )
     (brief,) = in_brief(history._COLUMNS, [row], 80)
     assert (brief[1], brief[5], brief[6]) == ("11-26 18:54", "b" * 12, "harbor.example.com")
     shown = fitting(history._COLUMNS, [brief], 80)

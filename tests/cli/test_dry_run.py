@@ -29,8 +29,8 @@ def test_every_order_to_the_fleet_can_be_tried() -> None:
     tried = {path for path, c in found.items() if any("--dry-run" in p.opts for p in c.params)}
     assert tried == {
         *("apply", "update", "undo", "approve", "freeze", "unfreeze", "hold", "snooze", "skip", "unhold"),
-        *(f"rollout {verb}" for verb in "start pause resume promote waive retry undo abort".split()),
-        *(f"schedule {verb}" for verb in "create edit pause resume rm run".split()),
+        *(f"rollout {verb}" for verb in ["start", "pause", "resume", "promote", "waive", "retry", "undo", "abort"]),
+        *(f"schedule {verb}" for verb in ["create", "edit", "pause", "resume", "rm", "run"]),
         *("cap set", "cap rm", "policy apply", "policy rm"),
     }
     assert not tried & DONE_AT_ONCE

@@ -13,6 +13,7 @@ from fleet.controller.condition_catalogue import CATALOGUE
 from fleet.controller.condition_log import ConditionLog
 from fleet.controller.conditions import judge
 from fleet.controller.mirror_audit import audit_mirrors
+from fleet.history.held import HeldRow
 from fleet.history.hosts import HostRow
 from fleet.history.liars import Liar
 from fleet.history.limits import LimitRow
@@ -20,6 +21,7 @@ from fleet.history.mirror_report import MirrorDay
 from fleet.history.probes import ProbeRow
 from fleet.history.tags import TagRow
 from fleet.mirrors.probe import ProbeState
+from fleet.rollouts.states import Hold
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 
@@ -101,6 +103,20 @@ def test_an_inbox_that_is_behind_explains_silent_hosts() -> None:
 def test_two_hosts_of_one_engine_are_told_once() -> None:
     facts = Facts(now=NOON, hosts=[host("b", engine_id="e"), host("a", engine_id="e"), host("c"), host("d")])
     assert codes(facts) == [("duplicate-engine", "a, b")]
+
+
+def test_a_rollout_that_waits_for_a_person_is_told_with_what_may_be_said() -> None:
+    """Who paused one knows it, and a newer rollout holds its earlier one by itself."""
+    held = [
+        HeldRow(number=6, holds=frozenset({Hold.APPROVAL})),
+        HeldRow(number=7, holds=frozenset({Hold.USER, Hold.APPROVAL})),
+        HeldRow(number=8, holds=frozenset({Hold.SUPERSEDED})),
+        HeldRow(number=9, holds=frozenset({Hold.SUPERSEDED, Hold.GATE_FAILED})),
+    ]
+    six, nine = judge(Facts(now=NOON, held=held))
+    assert (six.code, six.subject, six.remedy) == ("rollout-held", "#6", "approve it: fleet approve 6")
+    assert six.text == "rollout #6 waits: approval (the next wave waits for a person)"
+    assert (nine.subject, "a newer rollout" in nine.text, "fleet rollout waive 9" in nine.remedy) == ("#9", False, True)
 
 
 def test_two_agents_of_one_host_are_told() -> None:
@@ -214,7 +230,7 @@ def test_a_mirror_that_gave_wrong_bytes_is_an_error() -> None:
     (found,) = judge(Facts(now=NOON, liars=[liar]))
     assert (found.code, found.severity, found.subject) == ("mirror-wrong-bytes", Severity.ERROR, "http://liar.lan")
     assert "wrong bytes in 2 pulls since yesterday, to web-1 and other hosts" in found.text
-    assert "fleet history ls --mirror http://liar.lan" in found.remedy
+    assert "fleet history mirrors http://liar.lan" in found.remedy
     (audited,) = audit_mirrors([host("web-1")], [], [liar])
     assert (audited.host, audited.code, audited.failed) == ("web-1", "mirror-wrong-bytes", True)
 

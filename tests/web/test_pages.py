@@ -14,7 +14,7 @@ from fleet.web.pages.visitors import COOKIE, LARGEST_FORM
 from tests.controller.centre import NEW, OLD, Centre, ScriptedHost, nginx
 from tests.web.test_routes import API, _move_tag, carry_out
 
-PAGES = ("/", "/hosts", "/rollouts", "/history", "/mirrors", "/schedules")
+PAGES = ("/", "/hosts", "/outdated", "/rollouts", "/history", "/mirrors", "/schedules")
 NAME = "<b>x</b>"
 """What somebody may write into a label, to see whether a browser would take it for markup."""
 
@@ -101,6 +101,23 @@ def test_a_schedule_says_when_it_runs_there_and_what_changes_of_clocks_do_to_it(
     assert page.count(" 02:30 +0") >= 2
     assert "02:30 does not exist in Europe/Berlin on " in page
     assert "02:30 comes twice in Europe/Berlin on " in page
+
+
+def test_what_is_outdated_is_seen_without_a_terminal(
+    http: TestClient, browser: TestClient, centre: Centre, web1: ScriptedHost
+) -> None:
+    """Over the fleet and on its host; what is not known is not said to be current."""
+    enter(browser, token_of(http))
+    assert "0 outdated, 1 unknown, 0 current." in browser.get("/outdated").text
+    _move_tag(centre)
+    page = browser.get("/outdated").text
+    assert "1 outdated, 0 unknown, 0 current; the check that is longest ago was 0s ago." in page
+    assert f"{OLD[7:19]}\u00a0→ {NEW[7:19]}" in page
+    assert '<span class="chip care">outdated</span>' in browser.get("/hosts/web-1").text
+    web1.snapshot(nginx(digest=NEW))
+    centre.turn()
+    assert "Nothing is outdated." in browser.get("/outdated").text
+    assert '<span class="chip good">current</span>' in browser.get("/hosts/web-1").text
 
 
 class TestLogin:

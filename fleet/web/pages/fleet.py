@@ -11,10 +11,12 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import FileResponse
 
 from fleet.api.containers import Container
+from fleet.api.containers import Freshness as Outdated
 from fleet.api.history import HistoryQuery
 from fleet.api.questions import MirrorDay
 from fleet.controller import conditions
 from fleet.controller.condition import Severity
+from fleet.controller.standing import Freshness
 from fleet.errors import NotFound
 from fleet.history.hosts import removed_host
 from fleet.rollouts.selector import Selector
@@ -27,6 +29,8 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 DAYS = 14
 """Over how many days the mirrors are shown."""
+MOST_ROWS = 500
+"""How many containers one page lists."""
 LATEST = 10
 """How many outcomes and rollouts the overview shows."""
 _URGENCY = tuple(Severity)
@@ -73,6 +77,7 @@ def show_host(request: Request, centre: ThisCentre, visitor: Visitor, name: str)
         mirrors=found.mirrors,
         tier=found.tier,
         containers=_containers_of(centre, visitor, found.host.name),
+        standing=_standing_of(centre, visitor, found.host.name),
         outcomes=history.list_history(centre, visitor, asked).outcomes,
     )
 
@@ -83,6 +88,24 @@ def _removed_host(request: Request, centre: ThisCentre, visitor: Visitor, name: 
     asked = HistoryQuery(host=str(host.id), limit=LATEST)
     outcomes = history.list_history(centre, visitor, asked).outcomes
     return render(request, "removed.html", visitor=visitor, host=host, outcomes=outcomes)
+
+
+@router.get("/outdated")
+def list_outdated(request: Request, centre: ThisCentre, visitor: Visitor) -> Response:
+    """Show what is outdated, or of which that is not known; no registry is asked for it."""
+    found = containers.list_outdated(centre, visitor, Selector())
+    rows = sorted(found.containers, key=lambda row: (row.status, row.host, row.container))
+    counts = Counter(row.status for row in rows)
+    return render(
+        request,
+        "outdated.html",
+        visitor=visitor,
+        found=found,
+        rows=rows[:MOST_ROWS],
+        more=max(0, len(rows) - MOST_ROWS),
+        outdated=counts[Freshness.OUTDATED],
+        unknown=counts[Freshness.UNKNOWN],
+    )
 
 
 @router.get("/rollouts")
@@ -131,6 +154,12 @@ def style() -> Response:
 
 def _containers_of(centre: ThisCentre, visitor: Visitor, host: str) -> tuple[Container, ...]:
     return containers.list_containers(centre, visitor, Selector.parse({"hosts": [host]})).containers
+
+
+def _standing_of(centre: ThisCentre, visitor: Visitor, host: str) -> dict[str, Outdated]:
+    """Return how those containers of a host stand to their tags that are not current, by name."""
+    chosen = Selector.parse({"hosts": [host]})
+    return {row.container: row for row in containers.list_outdated(centre, visitor, chosen).containers}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

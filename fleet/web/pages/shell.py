@@ -39,6 +39,7 @@ HEADERS = {
 _ROOMS = (
     ("/", "Overview"),
     ("/hosts", "Hosts"),
+    ("/outdated", "Outdated"),
     ("/rollouts", "Rollouts"),
     ("/history", "History"),
     ("/mirrors", "Mirrors"),
