@@ -13,9 +13,10 @@ from datetime import datetime
 from functools import partial
 
 from fleet.clock import Clock, SystemClock
+from fleet.controller.allowance import Allowance, Meter
 from fleet.controller.backoff import Backoff
 from fleet.errors import BadInput, Refused, TimedOut, Unreachable, Untrusted
-from fleet.history import hosts, upgrade
+from fleet.history import hosts, logins, upgrade
 from fleet.history import inbox as history
 from fleet.history.database import Database
 from fleet.history.inbox import Bad, Good, InboxLock, Taken
@@ -34,7 +35,14 @@ class Inbox:
     """One reader of the list, under the lock that lets only one work."""
 
     def __init__(
-        self, db: Database, reader: InboxReader, lock: InboxLock, *, batch: int = 500, clock: Clock | None = None
+        self,
+        db: Database,
+        reader: InboxReader,
+        lock: InboxLock,
+        *,
+        batch: int = 500,
+        clock: Clock | None = None,
+        allowance: Allowance | None = None,
     ) -> None:
         """Prepare to read; nothing is asked before the first step."""
         self._db = db
@@ -42,6 +50,7 @@ class Inbox:
         self._lock = lock
         self._batch = batch
         self._clock = clock or SystemClock()
+        self._meter = Meter(allowance=allowance or Allowance())
 
     def step(self) -> int:
         """Take one batch; return how many messages it had, 0 where none waited.
@@ -51,14 +60,23 @@ class Inbox:
         raw = self._reader.peek(self._batch)
         if not raw:
             return 0
-        result = history.take(self._db, self._lock, prove(raw, self._key_owner(), self._clock.now()))
+        allowed, ended = self._meter.allowed(raw, self._clock.monotonic())
+        proved = prove(allowed, self._key_owner(), self._clock.now())
+        result = history.take(self._db, self._lock, self._meter.worth_keeping(proved))
         if result.refused:
             log.warning("messages refused", extra={"count": result.refused})
+        self._shut_out(ended)
         if not self._lock.held():
             raise Refused("cannot trim the inbox: its lock was lost; another inbox may read it")
         if not self._reader.trim():
             log.warning("inbox changed while it was read, reading it again")
         return len(raw)
+
+    def _shut_out(self, hosts: Sequence[str]) -> None:
+        """Note who said too much; the planner has the broker know it when it next compares its users with the hosts."""
+        if hosts:
+            logins.mute(self._db, hosts)
+            log.error("hosts said too much", extra={"hosts": list(hosts)})
 
     def _key_owner(self) -> KeyOwner:
         """Return who owns a key, each asked for once a batch: a key that was revoked holds no longer than that."""

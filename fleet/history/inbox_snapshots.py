@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from fleet.errors import BadInput
 from fleet.history.inbox_batch import Batch, Unusable
@@ -21,6 +21,11 @@ from fleet.updates.snapshot import MOST_KEPT, ContainerState
 _IMAGE_ID = re.compile(r"(sha256:)?[0-9a-f]{64}")
 
 MOST_PARTS = 1000
+MOST_AT_ONCE = 3000
+"""How many containers one part tells of at most: of what is known of each, no more fit into one message."""
+MOST_KNOWN = 10_000
+"""How many containers of one host are known at once, while a snapshot comes those of the one before too: more than any engine runs.
+A host that began snapshots and ended none would otherwise fill the database."""
 MOST_MIRRORS = 200
 
 
@@ -28,10 +33,19 @@ def take_snapshot(batch: Batch, host_id: UUID, snapshot: Snapshot) -> None:
     """Write down what one part tells; raises Unusable for a part that cannot be one."""
     if not 0 <= snapshot.part < snapshot.parts <= MOST_PARTS:
         raise Unusable("cannot take it: there is no such part of a snapshot")
+    _check_size(batch.connection, host_id, len(snapshot.containers))
     hash = name(snapshot.hash)
     _write(batch, host_id, hash, snapshot)
     if _parts(batch, host_id, hash, snapshot.part) == snapshot.parts:
         _finish(batch, host_id, hash)
+
+
+def _check_size(connection: Connection, host_id: UUID, more: int) -> None:
+    if more > MOST_AT_ONCE:
+        raise Unusable(f"cannot take it: it tells of {more} containers at once; the most is {MOST_AT_ONCE}")
+    known = connection.execute(select(func.count()).where(containers.c.host_id == host_id)).scalar_one()
+    if known + more > MOST_KNOWN:
+        raise Unusable(f"cannot take it: {known} containers of this host are known, and the most is {MOST_KNOWN}")
 
 
 def _write(batch: Batch, host_id: UUID, hash: str, snapshot: Snapshot) -> None:
