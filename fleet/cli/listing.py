@@ -5,13 +5,13 @@ takes the same options for what of it is printed and how: columns, order, header
 """
 
 import csv
-import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from fleet.api.csv_form import cell
 from fleet.cli import view
 from fleet.cli.console import Column, clean, clean_lines, json_text, print_plain, print_table, say
 from fleet.cli.session import CSV, FORMATS, JSONL, NAME, TABLE, WIDE, Leaf, Session, noting
@@ -180,16 +180,7 @@ def _write_csv(documents: Iterable[dict[str, Any]], header: Sequence[str] | None
 
 
 def _cell(value: Any) -> Any:
-    if isinstance(value, list | dict):
-        return json.dumps(value)
-    if not isinstance(value, str):
-        return value
-    value = clean_lines(value)
-    return f"'{value}" if value.startswith(_CALCULATED) else value
-
-
-_CALCULATED = ("=", "+", "-", "@", "\t", "\r")
-"""What a formula begins with in a spreadsheet."""
+    return cell(clean_lines(value) if isinstance(value, str) else value)
 
 
 _BLOCKS = "▁▂▃▄▅▆▇█"

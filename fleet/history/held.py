@@ -1,8 +1,8 @@
-"""The rollouts that are held now."""
+"""The rollouts that are not over, and what holds them."""
 
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from fleet.history.database import Database
 from fleet.history.rollout_tables import rollouts
@@ -15,6 +15,12 @@ class HeldRow:
 
     number: int
     holds: frozenset[Hold]
+
+
+def open_rollouts(db: Database) -> int:
+    """Return how many rollouts are not over."""
+    with db.reading() as connection:
+        return connection.execute(select(func.count()).where(rollouts.c.ended_at.is_(None))).scalar_one()
 
 
 def held_rollouts(db: Database) -> list[HeldRow]:

@@ -1,17 +1,21 @@
 """What a browser is shown: pages over what the API answers, the login's cookie, and nothing that runs."""
 
+import csv
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from io import StringIO
 
 import pytest
 from starlette.testclient import TestClient
 
 from fleet.updates.outcome import Result
 from fleet.web.doors import Behind, Door
+from fleet.web.pages import history
 from fleet.web.pages.shell import _templates
 from fleet.web.pages.visitors import COOKIE, LARGEST_FORM
 from tests.controller.centre import NEW, OLD, Centre, ScriptedHost, nginx
+from tests.history.facts import write_facts
 from tests.web.test_routes import API, _move_tag, carry_out
 
 PAGES = ("/", "/hosts", "/outdated", "/rollouts", "/history", "/mirrors", "/schedules")
@@ -118,6 +122,36 @@ def test_what_is_outdated_is_seen_without_a_terminal(
     centre.turn()
     assert "Nothing is outdated." in browser.get("/outdated").text
     assert '<span class="chip good">current</span>' in browser.get("/hosts/web-1").text
+
+
+def test_a_query_is_taken_away_as_a_file(http: TestClient, browser: TestClient, updated: str) -> None:
+    """What the history shows, with nothing that a spreadsheet would calculate, for whoever may see it."""
+    assert browser.get("/history.csv").status_code == 303
+    enter(browser, token_of(http))
+    assert 'href="/history.csv?q=host%3Aweb-1"' in browser.get("/history?q=host:web-1").text
+    answer = browser.get("/history.csv?q=host:web-1")
+    assert (answer.headers["content-type"], "attachment" in answer.headers["content-disposition"]) == (
+        "text/csv; charset=utf-8",
+        True,
+    )
+    (row,) = csv.DictReader(StringIO(answer.text))
+    assert (row["id"], row["host"], row["rollout"], row["new_digest"]) == (updated, "web-1", "1", NEW)
+    assert list(csv.DictReader(StringIO(browser.get("/history.csv?q=host:web-2").text))) == []
+    assert browser.get("/history.csv?q=outcome:bogus").status_code == 422
+
+
+def test_a_long_answer_is_a_file_of_many_pages(
+    http: TestClient, browser: TestClient, centre: Centre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each page goes on where the one before ended, and the file ends where it is to."""
+    write_facts(centre.db, 12, seed=2, now=centre.db.now())
+    enter(browser, token_of(http))
+    monkeypatch.setattr(history, "LARGEST_PAGE", 5)
+    ids = [row["id"] for row in csv.DictReader(StringIO(browser.get("/history.csv").text))]
+    assert ids == [row["id"] for row in http.get(f"{API}/history").json()["outcomes"]]
+    assert len(ids) == 12
+    monkeypatch.setattr(history, "MOST_LINES", 7)
+    assert [row["id"] for row in csv.DictReader(StringIO(browser.get("/history.csv").text))] == ids[:7]
 
 
 class TestLogin:

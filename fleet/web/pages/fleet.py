@@ -18,6 +18,7 @@ from fleet.controller import conditions
 from fleet.controller.condition import Severity
 from fleet.controller.standing import Freshness
 from fleet.errors import NotFound
+from fleet.history.held import open_rollouts
 from fleet.history.hosts import removed_host
 from fleet.rollouts.selector import Selector
 from fleet.web import containers, history, hosts, mirrors, probes, questions, rollouts, schedules
@@ -50,6 +51,7 @@ def overview(request: Request, centre: ThisCentre, visitor: Visitor) -> Response
         hosts=known,
         online=sum(host.state == "online" for host in known),
         others=sorted(Counter(host.state for host in known if host.state != "online").items()),
+        going=open_rollouts(centre.db),
         rollouts=latest,
         outcomes=history.list_history(centre, visitor, HistoryQuery(limit=LATEST)).outcomes,
     )

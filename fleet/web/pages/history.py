@@ -1,22 +1,30 @@
 """The history in a browser: the query language in one field, pages of outcomes, one outcome in full."""
 
+import csv
 import shlex
+from collections.abc import Iterator
+from io import StringIO
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
+from starlette.responses import StreamingResponse
 
-from fleet.api.history import LARGEST_PAGE, HistoryPage, HistoryQuery
+from fleet.api.csv_form import cell
+from fleet.api.history import LARGEST_PAGE, HistoryPage, HistoryQuery, OutcomeRow
 from fleet.errors import BadInput
 from fleet.history.language import BadQuery
 from fleet.updates.outcome import Result
 from fleet.web import history as api
-from fleet.web.centre import ThisCentre
-from fleet.web.pages.shell import PageRoute, render
+from fleet.web.callers import Caller
+from fleet.web.centre import Centre, ThisCentre
+from fleet.web.pages.shell import HEADERS, PageRoute, render
 from fleet.web.pages.visitors import Visitor
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
+MOST_LINES = 100_000
+"""How many outcomes one file holds; a terminal writes them all."""
 EXAMPLES = (
     ("outcome:failed,rolled_back since:7d", "what went wrong this week"),
     ("image:nginx -outcome:updated", "one image, all but what went well"),
@@ -46,6 +54,34 @@ def history(
         )
     more = f"/history?{urlencode({'q': q, 'limit': limit, 'page': found.next_page})}" if found.next_page else ""
     return render(request, "history.html", found=found, wrong="", pointer="", more=more, **facts)
+
+
+@router.get("/history.csv")
+def history_as_csv(
+    centre: ThisCentre, visitor: Visitor, q: Annotated[str, Query(max_length=2000)] = ""
+) -> StreamingResponse:
+    """Send what fits as CSV, newest first, page by page as it is read; at most :data:`MOST_LINES` outcomes."""
+    first = api.list_history(centre, visitor, HistoryQuery(q=q, limit=LARGEST_PAGE))
+    headers = {**HEADERS, "Content-Disposition": 'attachment; filename="history.csv"'}
+    return StreamingResponse(_csv(centre, visitor, q, first), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _csv(centre: Centre, visitor: Caller, q: str, page: HistoryPage) -> Iterator[str]:
+    """Yield a line of names, and the outcomes of *page* and of those after it, each in one piece."""
+    text = StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(OutcomeRow.model_fields)
+    left = MOST_LINES
+    while True:
+        for outcome in page.outcomes[:left]:
+            lines.writerow(map(cell, outcome.model_dump(mode="json").values()))
+        left -= len(page.outcomes)
+        yield text.getvalue()
+        text.seek(0)
+        text.truncate()
+        if left <= 0 or page.next_page is None:
+            return
+        page = api.list_history(centre, visitor, HistoryQuery(q=q, limit=LARGEST_PAGE, page=page.next_page))
 
 
 @router.get("/history/{id}")
