@@ -15,6 +15,7 @@ def waiting_rollouts(held: Sequence[HeldRow]) -> Iterable[Found]:
     for row in held:
         holds = [hold for hold in Hold if hold in row.holds and hold not in _KNOWN]
         if holds and Hold.USER not in row.holds:
-            text = f"rollout #{row.number} waits: {', '.join(hold.words for hold in holds)}"
+            subject = f"rollout #{row.number}"
+            text = f"{subject}: waits: {', '.join(hold.words for hold in holds)}"
             remedy = "; ".join(filter(None, (hold.answer(row.number) for hold in holds)))
-            yield Found(subject=f"#{row.number}", text=text, remedy=remedy)
+            yield Found(subject=subject, text=text, remedy=remedy)
