@@ -7,6 +7,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Tests mostly wait, for engines and servers: three at a time on two cores, each file by one process.
 JOBS ?= 3
+# Tests start hundreds of processes; each would compile the program anew.
+unexport PYTHONDONTWRITEBYTECODE
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 STAMP := $(VENV)/.installed
 
@@ -98,7 +100,7 @@ WHEELS ?= dist/wheels
 
 .PHONY: image-lock
 image-lock: install ## Resolve what goes into the image, in step with requirements.lock, into requirements.image.lock
-	echo hatchling | $(BIN)/uv pip compile pyproject.toml - --extra server --extra agent --universal --python-version 3.11 --generate-hashes \
+	echo hatchling | $(BIN)/uv pip compile pyproject.toml - --extra server --extra agent --extra notify --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --no-annotate --no-emit-package fleet-updater -c requirements.lock -o requirements.image.lock -q
 
 .PHONY: wheels

@@ -69,7 +69,7 @@ def _dying(step: Callable[..., Any], name: str, die: Callable[[str], None]) -> C
 
 def main(join: str, state: str, engine: str, death: str) -> int:
     """Be an agent until SIGTERM; a login that is refused is told soon."""
-    speaker.REFUSED_S = 3.0
+    speaker.REFUSED_S = 1.0
     logs.set_up("agent")
     fatal = Path(death)
 
@@ -98,7 +98,7 @@ def main(join: str, state: str, engine: str, death: str) -> int:
         read_mirrors=lambda facts: HostMirrors(),
         clock=SystemClock(),
         journal=lambda path: Journal(path, after_write=die),
-        heartbeat_s=2.0,
+        heartbeat_s=0.5,
     )
     try:
         serve(JoinFile.read(Path(join)), Path(state), tools)
