@@ -95,8 +95,7 @@ def run(args: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except FleetError as e:
-        click.echo(str(e), err=True)
-        return e.exit_code
+        return _failed(e)
     except BrokenPipeError:
         _close_stdout()
         return 1
@@ -117,6 +116,14 @@ def take_any_sign(stream: TextIO | None) -> None:
     """Let *stream* write a question mark for what its encoding has no sign for: a reason may be in any language."""
     if isinstance(stream, TextIOWrapper):
         stream.reconfigure(errors="replace")
+
+
+def _failed(error: FleetError) -> int:
+    """Say what could not be done; the reason may be in the words of a host or a registry."""
+    from fleet.cli.console import say
+
+    say(str(error))
+    return error.exit_code
 
 
 def _missing(error: ModuleNotFoundError) -> int:
