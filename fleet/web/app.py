@@ -33,6 +33,8 @@ from fleet.web.doors import LARGEST_REQUEST
 from fleet.web.dry_run import DryRuns
 from fleet.web.pages import fleet as fleet_pages
 from fleet.web.pages import history as history_pages
+from fleet.web.pages import hosts as host_pages
+from fleet.web.pages import mirrors as mirror_pages
 from fleet.web.pages import visitors
 
 # The questions stand before the history: `/history/{id}` would take their paths.
@@ -55,7 +57,7 @@ ROOMS = (
     doctor,
 )
 
-PAGES = (visitors, fleet_pages, history_pages)
+PAGES = (visitors, fleet_pages, host_pages, history_pages, mirror_pages)
 
 DESCRIPTION = """Fleet keeps the containers of many plain Docker hosts up to date.
 

@@ -1,17 +1,23 @@
 """What a browser is shown: pages over what the API answers, the login's cookie, and nothing that runs."""
 
 import csv
+import html
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from io import StringIO
 
 import pytest
 from starlette.testclient import TestClient
 
+from fleet.api.probes import ProbeEntry
+from fleet.history.words import Scope
+from fleet.mirrors.probe import ProbeState
 from fleet.updates.outcome import Result
+from fleet.web.callers import Caller
 from fleet.web.doors import Behind, Door
-from fleet.web.pages import history
+from fleet.web.pages import fleet, history, hosts, mirrors
 from fleet.web.pages.shell import _templates
 from fleet.web.pages.visitors import COOKIE, LARGEST_FORM
 from tests.controller.centre import NEW, OLD, Centre, ScriptedHost, nginx
@@ -152,6 +158,61 @@ def test_a_long_answer_is_a_file_of_many_pages(
     assert len(ids) == 12
     monkeypatch.setattr(history, "MOST_LINES", 7)
     assert [row["id"] for row in csv.DictReader(StringIO(browser.get("/history.csv").text))] == ids[:7]
+
+
+def test_a_large_fleet_is_shown_in_part_and_found_by_name_and_label(
+    http: TestClient, browser: TestClient, centre: Centre, web1: ScriptedHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No page grows with the fleet; what fits no page has a link, or the command that shows it."""
+    for name in ("db-1", "web-2", "web-3"):
+        host = centre.add_host(name)
+        host.heartbeat()
+        host.snapshot(nginx())
+    centre.turn()
+    _move_tag(centre)
+    plan = http.post(f"{API}/plans", json={"check": False}).json()["plan"]
+    http.post(f"{API}/plans/{plan['id']}/apply", json={})
+    enter(browser, token_of(http))
+    monkeypatch.setattr(hosts, "MOST_ROWS", 2)
+    monkeypatch.setattr(fleet, "MOST_ROWS", 3)
+    page = browser.get("/hosts").text
+    assert re.findall(r'href="/hosts/([a-z0-9-]+)"', page) == ["db-1", "web-1"]
+    more = html.unescape(str(re.search(r'<a href="(/hosts[^"]*)" rel="next"', page)[1]))  # type: ignore[index]
+    assert re.findall(r'href="/hosts/([a-z0-9-]+)"', browser.get(more).text) == ["web-2", "web-3"]
+    assert "and 1 more: <code>fleet rollout show 1</code>" in browser.get("/rollouts/1").text
+    assert "and 1 more: <code>fleet outdated</code>" in browser.get("/outdated").text
+    assert "3 hosts" in browser.get("/hosts?q=web-*").text
+    assert "No host fits." in browser.get("/hosts?q=site=paris").text
+    wrong = browser.get("/hosts?q=nobody")
+    assert (wrong.status_code, "cannot find a host" in wrong.text) == (422, True)
+
+
+def test_mirrors_are_shown_once_for_all_hosts_that_found_the_same() -> None:
+    """What is not well stands first; of a thousand hosts nobody reads a thousand rows."""
+    at = datetime(2026, 11, 27, tzinfo=UTC)
+    rows = [
+        ProbeEntry(host=f"web-{n}", mirror=mirror, registry="docker.io", state=state, reason="", duration_ms=n, at=at)
+        for n in range(1, 8)
+        for mirror, state in (("https://a.lan", ProbeState.OK), ("https://b.lan", ProbeState.DOWN))
+    ]
+    down, well = mirrors.findings(rows)
+    assert ([row.mirror for row in down[:1]], len(down), len(well)) == (["https://b.lan"], 7, 7)
+    shown = (
+        _templates()
+        .get_template("mirrors.html")
+        .render(
+            **{
+                "findings": [down, well],
+                "rules": [],
+                "sources": [],
+                "days": 14,
+                "visitor": Caller(who="token:eye", door=Door.PORT, scope=Scope.READ),
+            },
+            **{"rooms": (), "here": "", "version": "", "style": ""},
+        )
+    )
+    assert "and 2 more" in shown
+    assert "1 ms to 7 ms" in shown
 
 
 class TestLogin:

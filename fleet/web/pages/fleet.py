@@ -1,37 +1,29 @@
-"""What there is and what goes on, in a browser: the overview, hosts, rollouts, mirrors, schedules."""
+"""What there is and what goes on, in a browser: the overview, what is outdated, rollouts, schedules."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, timedelta
 from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import FileResponse
 
-from fleet.api.containers import Container
-from fleet.api.containers import Freshness as Outdated
 from fleet.api.history import HistoryQuery
-from fleet.api.questions import MirrorDay
+from fleet.api.rollouts import RolloutHost
 from fleet.controller import conditions
 from fleet.controller.condition import Severity
 from fleet.controller.standing import Freshness
-from fleet.errors import NotFound
 from fleet.history.held import open_rollouts
-from fleet.history.hosts import removed_host
 from fleet.rollouts.selector import Selector
-from fleet.web import containers, history, hosts, mirrors, probes, questions, rollouts, schedules
+from fleet.rollouts.states import BAD
+from fleet.web import containers, history, hosts, rollouts, schedules
 from fleet.web.centre import ThisCentre
 from fleet.web.pages.shell import STYLE, PageRoute, render
 from fleet.web.pages.visitors import Visitor
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
-DAYS = 14
-"""Over how many days the mirrors are shown."""
 MOST_ROWS = 500
-"""How many containers one page lists."""
+"""How many containers, or hosts of a rollout, one page lists."""
 LATEST = 10
 """How many outcomes and rollouts the overview shows."""
 _URGENCY = tuple(Severity)
@@ -55,41 +47,6 @@ def overview(request: Request, centre: ThisCentre, visitor: Visitor) -> Response
         rollouts=latest,
         outcomes=history.list_history(centre, visitor, HistoryQuery(limit=LATEST)).outcomes,
     )
-
-
-@router.get("/hosts")
-def list_hosts(request: Request, centre: ThisCentre, visitor: Visitor) -> Response:
-    """Show every host."""
-    return render(request, "hosts.html", visitor=visitor, hosts=hosts.list_hosts(centre, visitor).hosts)
-
-
-@router.get("/hosts/{name}")
-def show_host(request: Request, centre: ThisCentre, visitor: Visitor, name: str) -> Response:
-    """Show one host: what it runs, its mirrors, what was done on it last; of a removed one, what was done on it."""
-    try:
-        found = hosts.show_host(centre, visitor, name)
-    except NotFound:
-        return _removed_host(request, centre, visitor, name)
-    asked = HistoryQuery(host=found.host.name, limit=LATEST)
-    return render(
-        request,
-        "host.html",
-        visitor=visitor,
-        host=found.host,
-        mirrors=found.mirrors,
-        tier=found.tier,
-        containers=_containers_of(centre, visitor, found.host.name),
-        standing=_standing_of(centre, visitor, found.host.name),
-        outcomes=history.list_history(centre, visitor, asked).outcomes,
-    )
-
-
-def _removed_host(request: Request, centre: ThisCentre, visitor: Visitor, name: str) -> Response:
-    """Show a host that is not there any more, since the history names it; raise NotFound where there never was one."""
-    host = removed_host(centre.db, name)
-    asked = HistoryQuery(host=str(host.id), limit=LATEST)
-    outcomes = history.list_history(centre, visitor, asked).outcomes
-    return render(request, "removed.html", visitor=visitor, host=host, outcomes=outcomes)
 
 
 @router.get("/outdated")
@@ -124,22 +81,21 @@ def list_rollouts(
 def show_rollout(request: Request, centre: ThisCentre, visitor: Visitor, id: str) -> Response:
     """Show one rollout: its waves, and every host with how far it is."""
     found = rollouts.show_rollout(centre, visitor, id)
-    return render(request, "rollout.html", visitor=visitor, found=found, rollout=found.rollout)
-
-
-@router.get("/mirrors")
-def list_mirrors(request: Request, centre: ThisCentre, visitor: Visitor) -> Response:
-    """Show the mirrors: the rules, what hosts found there, and what each served day by day."""
-    days = questions.show_mirror_days(centre, visitor).days
+    rows = sorted(found.hosts, key=_of_interest) if len(found.hosts) > MOST_ROWS else list(found.hosts)
     return render(
         request,
-        "mirrors.html",
+        "rollout.html",
         visitor=visitor,
-        mirrors=mirrors.list_mirrors(centre, visitor).mirrors,
-        probes=probes.list_probes(centre, visitor).probes,
-        sources=by_source(days, centre.db.now().date()),
-        days=DAYS,
+        found=found,
+        rollout=found.rollout,
+        hosts=rows[:MOST_ROWS],
+        more=max(0, len(rows) - MOST_ROWS),
     )
+
+
+def _of_interest(host: RolloutHost) -> int:
+    """Return its place where not all have one: who failed, then who is under way; else as the rollout has them."""
+    return 0 if host.state in BAD else 1 if host.state.live else 2
 
 
 @router.get("/schedules")
@@ -152,59 +108,3 @@ def list_schedules(request: Request, centre: ThisCentre, visitor: Visitor) -> Re
 def style() -> Response:
     """Send the style sheet, which needs no login."""
     return FileResponse(STYLE, media_type="text/css", headers={"Cache-Control": _YEAR})
-
-
-def _containers_of(centre: ThisCentre, visitor: Visitor, host: str) -> tuple[Container, ...]:
-    return containers.list_containers(centre, visitor, Selector.parse({"hosts": [host]})).containers
-
-
-def _standing_of(centre: ThisCentre, visitor: Visitor, host: str) -> dict[str, Outdated]:
-    """Return how those containers of a host stand to their tags that are not current, by name."""
-    chosen = Selector.parse({"hosts": [host]})
-    return {row.container: row for row in containers.list_outdated(centre, visitor, chosen).containers}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceDays:
-    """What one source did, day by day."""
-
-    mirror: str
-    days: tuple[tuple[str, int, int], ...]
-    """Of each day, the oldest first: its date, bytes, and pulls that it failed."""
-    pulls: int
-    served: int
-    failures: int
-    fallbacks: int
-    bytes: int
-    bytes_per_s: int | None
-    """None: it gave nothing."""
-
-    @property
-    def most(self) -> int:
-        """Bytes of its best day, at least 1."""
-        return max(1, *(count for _, count, _ in self.days))
-
-
-def by_source(rows: Iterable[MirrorDay], today: date) -> list[SourceDays]:
-    """Return the days of each source, those that gave most first (pure)."""
-    dates = [str(today - timedelta(days=back)) for back in reversed(range(DAYS))]
-    found: dict[str, dict[str, MirrorDay]] = {}
-    for row in rows:
-        found.setdefault(row.mirror, {})[row.day] = row
-    sources = [_source(mirror, known, dates) for mirror, known in found.items()]
-    return sorted(sources, key=lambda source: (-source.bytes, source.mirror))
-
-
-def _source(mirror: str, known: Mapping[str, MirrorDay], dates: Sequence[str]) -> SourceDays:
-    rows = known.values()
-    given, took_ms = sum(row.bytes for row in rows), sum(row.duration_ms for row in rows)
-    return SourceDays(
-        mirror=mirror,
-        days=tuple((day, known[day].bytes, known[day].failures) if day in known else (day, 0, 0) for day in dates),
-        pulls=sum(row.pulls for row in rows),
-        served=sum(row.served for row in rows),
-        failures=sum(row.failures for row in rows),
-        fallbacks=sum(row.fallbacks for row in rows),
-        bytes=given,
-        bytes_per_s=given * 1000 // took_ms if given and took_ms else None,
-    )
