@@ -30,6 +30,11 @@ def postgresql() -> Path:
     return _postgresql() or missing("a PostgreSQL server", "apt-get install postgresql")
 
 
+def promtool() -> str:
+    """Return the path of Prometheus's ``promtool``."""
+    return shutil.which("promtool") or missing("promtool", "apt-get install prometheus")
+
+
 def lab() -> None:
     """Return where real engines can be started in network namespaces: as root, with a dockerd."""
     if os.geteuid() != 0:

@@ -3,7 +3,7 @@
 Only what can be told truthfully stands here. A condition that another one explains is not shown beside it.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -62,6 +62,16 @@ def active(
             mirror_days=mirror_report(db, now - timedelta(days=1)).days,
         )
     )
+
+
+_OF_PROCESSES = ("scheduler-late", "inbox-behind")
+"""What whoever looks from within the planner cannot see."""
+
+
+def subjects_of(found: Iterable[Condition], catalogue: Iterable[Kind] = CATALOGUE) -> dict[str, int]:
+    """Return of how many subjects each condition that the planner can see holds, by its code; 0 where it does not."""
+    held = Counter(condition.code for condition in found)
+    return {kind.code: held[kind.code] for kind in catalogue if kind.code not in _OF_PROCESSES}
 
 
 def _condition(kind: Kind, found: Found) -> Condition:

@@ -13,7 +13,7 @@ from fleet.clock import Clock, SystemClock
 from fleet.controller import beat, keys, pulse, schedules
 from fleet.controller.check import asking_of, check_due
 from fleet.controller.condition_log import ConditionLog
-from fleet.controller.conditions import active
+from fleet.controller.conditions import active, subjects_of
 from fleet.controller.errands import Errands, Threads
 from fleet.controller.flood import FloodGate
 from fleet.controller.reconciler import Reconciler
@@ -22,6 +22,7 @@ from fleet.errors import BadInput, FleetError, Unreachable
 from fleet.history import retention, upgrade
 from fleet.history import tick as due
 from fleet.history.caps import Sizes
+from fleet.history.condition_counts import keep_look
 from fleet.history.database import Database
 from fleet.history.schedules import DueSchedule, claim_due
 from fleet.history.tick import Outgoing
@@ -69,11 +70,12 @@ class Planner:
 
     def tick(self) -> None:
         """Do all that is due now; raise BrokerUnreachable or DatabaseUnreachable, and the next tick makes it good."""
+        began = self._clock.monotonic()
         self._begin_schedules()
         due.expire(self._db)
         self._advance_and_offer()
         self.send_due()
-        pulse.beat(self._settings.state_dir)
+        pulse.beat(self._settings.state_dir, self._clock.monotonic() - began)
 
     def send_due(self) -> int:
         """Sign and send every message that is due; return how many there were."""
@@ -101,8 +103,13 @@ class Planner:
         self._ways.errands.begin(CHECK, look)
 
     def look(self) -> None:
-        """Say in the log which conditions began to hold, and which hold no more."""
-        self._ways.errands.begin(LOOK, lambda: self._conditions.tell(active(self._db)))
+        """Say in the log which conditions began to hold, and which hold no more; keep how many do, for metrics."""
+        self._ways.errands.begin(LOOK, self._look)
+
+    def _look(self) -> None:
+        found = active(self._db)
+        self._conditions.tell(found)
+        keep_look(self._db, subjects_of(found))
 
     def reconcile(self) -> None:
         """Compare the broker's users with the hosts."""

@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 FILE = "planner.tick"
-"""Touched at the end of every tick; no row, since a row every two seconds would be a write for nothing."""
+"""Written at the end of every tick, with how long it took; no row, since a row every two seconds would be a write for nothing."""
 
 
-def beat(state: Path) -> None:
-    """Note that a tick ended now."""
-    (state / FILE).touch()
+def beat(state: Path, took_s: float) -> None:
+    """Note that a tick ended now, and how long it took."""
+    (state / FILE).write_text(f"{took_s:.3f}\n", encoding="ascii")
 
 
 def last(state: Path) -> datetime | None:
@@ -18,3 +18,11 @@ def last(state: Path) -> datetime | None:
         return datetime.fromtimestamp((state / FILE).stat().st_mtime, UTC)
     except OSError:
         return None
+
+
+def took_s(state: Path) -> float | None:
+    """Return how long the last tick took, seconds; None: it is not known."""
+    try:
+        return float((state / FILE).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None  # also while it is being written, or where an earlier release wrote it

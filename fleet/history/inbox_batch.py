@@ -10,6 +10,7 @@ from sqlalchemy import Connection, and_, func, select, update
 
 from fleet.history import parked
 from fleet.history.among import among
+from fleet.history.counting import CheckedBy, CheckOutcome, Tally
 from fleet.history.fact_tables import attempts, pulls, updates
 from fleet.history.inventory_tables import hosts, rekeys
 from fleet.history.lives import LIVES, Lives, lives_of, save_lives
@@ -69,6 +70,8 @@ class Batch:
     progress: dict[UUID, dict[str, Any]] = field(default_factory=dict)
     cancelled: dict[UUID, int] = field(default_factory=dict)
     """How many commands each host was told to forget."""
+    checks: list[tuple[str, CheckOutcome]] = field(default_factory=list)
+    """Images that hosts were asked to resolve, and what came of each."""
     rekeys: dict[UUID, str] = field(default_factory=dict)
     """Of those senders whose key is being replaced: the new key, until it was heard."""
     lives: dict[UUID, Lives] = field(default_factory=dict)
@@ -124,6 +127,9 @@ class Batch:
 
     def write(self) -> None:
         """Write everything; rows that are there already stay as they are."""
+        tally = Tally.of_new(self.connection, outcomes=self.updates, pulled=self.pulls, tried=self.attempts)
+        for image, outcome in self.checks:
+            tally.add_check(image, outcome, CheckedBy.HOST)
         insert_new(self.connection, pulls, self.pulls, ("id",))
         insert_new(self.connection, attempts, self.attempts, ("pull_id", "seq"))
         written = self._write_updates()
@@ -137,6 +143,7 @@ class Batch:
         insert_or_update(self.connection, progress, list(self.progress.values()), ("command_id",))
         confirmed = [row for host_id, ids in self.receipts.items() for row in receipts(host_id, ids, self.now)]
         post_all(self.connection, [*self.outbox, *confirmed])
+        tally.write(self.connection)
 
     def _write_updates(self) -> dict[UUID, Told]:
         """Write the updates, each with the mirror of its pull, which may have come with an earlier message.

@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import select, update
 
 from fleet.errors import BadInput
+from fleet.history.counting import CheckOutcome
 from fleet.history.inbox_batch import MOST_CLAIMS, Batch, Unusable
 from fleet.history.inbox_commands import take_claim, take_ready
 from fleet.history.inventory_tables import resolves
@@ -64,9 +65,11 @@ def take_resolved(batch: Batch, host_id: UUID, answer: Resolved) -> None:
     if not answer.digest:
         reason = prose(answer.reason) or "cannot resolve it, and the host did not say why"
         note_failed(batch.connection, batch.now, image, reason)
+        batch.checks.append((image, CheckOutcome.FAILED))
         return
     try:
         digest = str(Digest.parse(answer.digest))
     except BadInput as e:
         raise Unusable(str(e)) from e
-    note_resolved(batch.connection, batch.now, image, digest, name(answer.endpoint))
+    outcome = note_resolved(batch.connection, batch.now, image, digest, name(answer.endpoint))
+    batch.checks.append((image, outcome))

@@ -4,10 +4,11 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Column, ColumnElement, Table, delete, exists, select, true
 
+from fleet.history.counter_tables import host_updates
 from fleet.history.database import Database
 from fleet.history.days import close_days
 from fleet.history.fact_tables import attempts, commands, mirror_probes, pulls, rollout_events, updates
-from fleet.history.inventory_tables import resolves, snapshot_parts
+from fleet.history.inventory_tables import hosts, resolves, snapshot_parts
 from fleet.history.partitions import drop_before, lowest_id
 from fleet.history.road_tables import messages, progress, refused
 from fleet.history.rollout_tables import plans
@@ -50,6 +51,10 @@ def prune(db: Database) -> dict[str, int]:
         # Parts that were followed by none for a week belong to a snapshot that will never be whole.
         old = snapshot_parts.c.received_at < now - REQUESTS_FOR
         gone["snapshot_parts"] = connection.execute(delete(snapshot_parts).where(old)).rowcount
+        removed = select(hosts.c.id).where(hosts.c.removed_at.is_not(None))
+        gone["host_updates"] = connection.execute(
+            delete(host_updates).where(host_updates.c.host_id.in_(removed))
+        ).rowcount
     return {table: count for table, count in gone.items() if count}
 
 

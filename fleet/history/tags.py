@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, RowMapping, Select, or_, select, update
 
 from fleet.errors import NotFound
+from fleet.history.counting import CheckedBy, CheckOutcome, Tally
 from fleet.history.database import Database
 from fleet.history.inventory_tables import containers, hosts, resolves
 from fleet.history.inventory_tables import images as seen_digests
@@ -72,17 +73,25 @@ def lease(db: Database, images: Sequence[str], now: datetime, seconds: int) -> l
 def record_resolved(db: Database, image: str, digest: str, endpoint: str) -> None:
     """Write down that *image* resolves to *digest*, as *endpoint* said, and end the lease."""
     with db.writing() as connection:
-        note_resolved(connection, db.moment(connection), image, digest, endpoint)
+        outcome = note_resolved(connection, db.moment(connection), image, digest, endpoint)
+        _count(connection, image, outcome)
 
 
 def record_failed(db: Database, image: str, reason: str) -> None:
     """Write down why the check of *image* failed, keep the digest that was known, and end the lease."""
     with db.writing() as connection:
         note_failed(connection, db.moment(connection), image, reason)
+        _count(connection, image, CheckOutcome.FAILED)
 
 
-def note_resolved(connection: Connection, now: datetime, image: str, digest: str, endpoint: str) -> None:
-    """As :func:`record_resolved`, inside a transaction.
+def _count(connection: Connection, image: str, outcome: CheckOutcome) -> None:
+    tally = Tally()
+    tally.add_check(image, outcome, CheckedBy.CENTRE)
+    tally.write(connection)
+
+
+def note_resolved(connection: Connection, now: datetime, image: str, digest: str, endpoint: str) -> CheckOutcome:
+    """As :func:`record_resolved`, inside a transaction; return whether it is believed. It is not counted here.
 
     A move back to a digest that the tag had before is refused, unless the fleet's policy allows it: a stale mirror or
     registry says just that. The digest that was known stays, with the reason.
@@ -93,11 +102,12 @@ def note_resolved(connection: Connection, now: datetime, image: str, digest: str
         reason = _refusal(image, digest, endpoint, back)
         row = {**_blank(image), "reason": reason, "checked_at": now, "refused_digest": digest}
         insert_or_update(connection, table, [row], ("image",), keep=("digest", "endpoint", "resolved_at"))
-        return
+        return CheckOutcome.REFUSED
     row = {**_blank(image), "digest": digest, "endpoint": endpoint, "resolved_at": now, "checked_at": now}
     insert_or_update(connection, table, [row], ("image",))
     seen = {"image": image, "digest": digest, "first_seen_at": now, "last_seen_at": now, "endpoint": endpoint}
     insert_or_update(connection, seen_digests, [seen], ("image", "digest"), keep=("first_seen_at", "endpoint"))
+    return CheckOutcome.RESOLVED
 
 
 def _known(connection: Connection, image: str) -> str:
@@ -123,7 +133,7 @@ def _refusal(image: str, digest: str, endpoint: str, back: datetime) -> str:
 
 
 def note_failed(connection: Connection, now: datetime, image: str, reason: str) -> None:
-    """As :func:`record_failed`, inside a transaction."""
+    """As :func:`record_failed`, inside a transaction. It is not counted here."""
     row = {**_blank(image), "reason": reason, "checked_at": now}
     kept = ("digest", "endpoint", "resolved_at", "refused_digest")
     insert_or_update(connection, table, [row], ("image",), keep=kept)

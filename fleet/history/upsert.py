@@ -35,6 +35,22 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[dict[str, An
     return connection.exec_driver_sql(written, list(columns.rows(names))).rowcount
 
 
+def insert_or_add(
+    connection: Connection, table: Table, rows: Sequence[dict[str, Any]], key: Sequence[str], name: str
+) -> None:
+    """Insert *rows*, which all hold the same columns; where the *key* is there already, add to the column *name* of it."""
+    if not rows:
+        return
+    columns = of_rows(connection, table, rows, apart=key)
+    if connection.dialect.name == "postgresql":
+        alike, apart = tuple(columns.alike), tuple(columns.apart)
+        written = _insert_lists(table, connection.dialect, alike, apart, tuple(key), adds=name)
+        connection.exec_driver_sql(written, columns.values())
+    else:
+        written, names = _insert_each(table, tuple(rows[0]), tuple(key), adds=name)
+        connection.exec_driver_sql(written, list(columns.rows(names)))
+
+
 def update_rows(
     connection: Connection, table: Table, rows: Sequence[object], key: Sequence[str], names: Sequence[str]
 ) -> None:
@@ -73,11 +89,17 @@ def _insert(connection: Connection, table: Table) -> Any:
 
 
 @lru_cache(maxsize=256)
-def _insert_each(table: Table, names: tuple[str, ...], key: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+def _insert_each(
+    table: Table, names: tuple[str, ...], key: tuple[str, ...], *, adds: str = ""
+) -> tuple[str, tuple[str, ...]]:
     """Return the statement that inserts a row of these columns on SQLite, and the names of its values in their order."""
     statement = sqlite.insert(table)
-    leaving = statement.on_conflict_do_nothing(index_elements=list(key)) if key else statement
-    compiled = leaving.compile(dialect=sqlite.dialect(), column_keys=list(names))
+    if adds:
+        more = {adds: table.c[adds] + statement.excluded[adds]}
+        statement = statement.on_conflict_do_update(index_elements=list(key), set_=more)
+    elif key:
+        statement = statement.on_conflict_do_nothing(index_elements=list(key))
+    compiled = statement.compile(dialect=sqlite.dialect(), column_keys=list(names))
     return str(compiled), tuple(compiled.positiontup or ())
 
 
@@ -96,12 +118,19 @@ def _update_each(table: Table, names: tuple[str, ...], key: tuple[str, ...]) -> 
 
 @lru_cache(maxsize=256)
 def _insert_lists(
-    table: Table, dialect: Dialect, alike: tuple[str, ...], apart: tuple[str, ...], key: tuple[str, ...]
+    table: Table,
+    dialect: Dialect,
+    alike: tuple[str, ...],
+    apart: tuple[str, ...],
+    key: tuple[str, ...],
+    *,
+    adds: str = "",
 ) -> str:
     quote = dialect.identifier_preparer.quote
     names = ", ".join(quote(name) for name in (*apart, *alike))
     values = ", ".join([f"listed.{quote(name)}" for name in apart] + [_value(table, dialect, name) for name in alike])
-    conflict = f" ON CONFLICT ({', '.join(quote(name) for name in key)}) DO NOTHING" if key else ""
+    more = f"UPDATE SET {quote(adds)} = {table.name}.{quote(adds)} + excluded.{quote(adds)}" if adds else "NOTHING"
+    conflict = f" ON CONFLICT ({', '.join(quote(name) for name in key)}) DO {more}" if key else ""
     return f"INSERT INTO {table.name} ({names}) SELECT {values} FROM {_listed(table, dialect, apart)}{conflict}"  # noqa: S608
 
 

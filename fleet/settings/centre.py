@@ -1,11 +1,12 @@
 """The settings of the centre's processes: web, planner, inbox, beat, and the supervisor over them."""
 
 import os
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from fleet.errors import BadInput
 from fleet.road.broker import BrokerAddress
@@ -104,6 +105,29 @@ class InboxSettings(_Group):
     hosts send a tenth of it while the centre is away for an hour."""
 
 
+class MetricsSettings(_Group):
+    """What ``/metrics`` shows, and to whom."""
+
+    networks: tuple[str, ...] = ()
+    """Addresses and networks from which it is read without a token, as the server sees them: behind a proxy that is the
+    proxy's; empty: nobody, since it names hosts, mirrors and versions."""
+    per_host: bool = True
+    """Whether each host has series of its own: four to a dozen a host, which Prometheus keeps."""
+    keep_s: Seconds = 15.0
+    """How long what was found is kept: no longer than most ask, so that several who ask cost no more than one. What grows with
+    the fleet is kept for fifty times as long as it took, ten minutes at most."""
+
+    @field_validator("networks")
+    @classmethod
+    def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        for each in networks:
+            try:
+                ip_network(each, strict=False)
+            except ValueError:
+                raise ValueError(f"{each[:60]!r} is no address or network, such as 10.0.0.0/8") from None
+        return networks
+
+
 class LogSettings(_Group):
     """What the processes say about themselves."""
 
@@ -126,6 +150,7 @@ class CentreSettings(sources.ProcessSettings):
     check: CheckSettings = CheckSettings()
     planner: PlannerSettings = PlannerSettings()
     inbox: InboxSettings = InboxSettings()
+    metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

@@ -17,6 +17,7 @@ from fleet.web import (
     doctor,
     history,
     hosts,
+    metrics,
     mirrors,
     plans,
     policies,
@@ -85,6 +86,7 @@ def create_app(settings: CentreSettings, db: Database | None = None) -> FastAPI:
     app.add_api_route("/healthz", healthz, tags=["doctor"])
     for room in ROOMS:
         app.include_router(room.router, prefix=PREFIX)
+    app.include_router(metrics.router)
     for pages in PAGES:
         app.include_router(pages.router)
     answers.describe(app)

@@ -18,9 +18,10 @@ TOKEN_PREFIX = "fpat_"  # noqa: S105
 """What every token begins with, so that scanners of leaked secrets find it."""
 
 _ORDER = (Scope.READ, Scope.WRITE, Scope.ADMIN)
-_BEARER = HTTPBearer(
+BEARER = HTTPBearer(
     auto_error=False, description="A token of `fleet token create`; not needed at the machine's own unix socket."
 )
+"""Where a token stands in a request."""
 
 
 class Forbidden(AuthNeeded):
@@ -49,7 +50,7 @@ def hash_of(token: str) -> str:
 
 
 def identify(
-    request: Request, centre: ThisCentre, bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
+    request: Request, centre: ThisCentre, bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)]
 ) -> Caller:
     """Return who asks; raise AuthNeeded where that is not proved."""
     caller = caller_of(request, centre, bearer.credentials if bearer else None)

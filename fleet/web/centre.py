@@ -7,10 +7,12 @@ from fastapi import Depends, Request
 
 from fleet.controller.check import asking_of
 from fleet.controller.image_configs import ImageConfigs
+from fleet.controller.metrics import Metrics
 from fleet.controller.resolving import Asking
 from fleet.history.database import Database
 from fleet.settings.centre import CentreSettings
 from fleet.web.dry_run import as_tried, is_tried
+from fleet.web.exposition import Written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +23,12 @@ class Centre:
     db: Database
     configs: ImageConfigs = field(default_factory=ImageConfigs)
     """What images say of how they are run, as far as plans asked for it."""
+    written: Written = field(init=False)
+    """The metrics, as they were last written."""
+
+    def __post_init__(self) -> None:
+        """Prepare what hangs on the others."""
+        object.__setattr__(self, "written", Written(Metrics(self.db, self.settings)))
 
     def asking(self) -> Asking:
         """Return how registries are asked, with the credentials as they stand in the file now."""

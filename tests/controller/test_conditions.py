@@ -116,7 +116,11 @@ def test_a_rollout_that_waits_for_a_person_is_told_with_what_may_be_said() -> No
     six, nine = judge(Facts(now=NOON, held=held))
     assert (six.code, six.subject, six.remedy) == ("rollout-held", "rollout #6", "approve it: fleet approve 6")
     assert six.text == "rollout #6: waits: approval (the next wave waits for a person)"
-    assert (nine.subject, "a newer rollout" in nine.text, "fleet rollout waive 9" in nine.remedy) == ("rollout #9", False, True)
+    assert (nine.subject, "a newer rollout" in nine.text, "fleet rollout waive 9" in nine.remedy) == (
+        "rollout #9",
+        False,
+        True,
+    )
 
 
 def test_two_agents_of_one_host_are_told() -> None:

@@ -16,6 +16,8 @@ from fleet.history.fact_tables import PARTITIONED
 from fleet.history.language import Query
 from fleet.history.language_parse import parse
 from fleet.history.language_times import Ago
+from fleet.history.measured import measure
+from fleet.history.measured_mirrors import measure_mirrors
 from fleet.history.mirror_report import mirror_report
 from fleet.history.outcome_pages import Cursor, Search
 from fleet.history.outcome_queries import outcome
@@ -71,6 +73,8 @@ QUESTIONS: dict[str, Ask] = {
     "mirrors": lambda db, facts: mirror_report(db, facts.updates[-1]["recorded_at"] - timedelta(days=5)),
     "durations": lambda db, facts: durations.durations(db, parse("host:web-1")),
     "compared": lambda db, facts: durations.compared(db),
+    "metrics": lambda db, facts: measure(db),
+    "metrics of mirrors": lambda db, facts: measure_mirrors(db),
     "show": lambda db, facts: outcome(db, facts.updates[-5]["id"].hex[-8:]),
 }
 

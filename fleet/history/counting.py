@@ -1,0 +1,228 @@
+"""What is counted while it is written down: counters that no retention takes back, for metrics.
+
+They go up in the transaction that writes the fact, and once for each fact however often a host tells it.
+"""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Self
+from uuid import UUID
+
+from sqlalchemy import Connection, Table, select
+
+from fleet.history.among import among
+from fleet.history.counter_tables import counters, host_updates
+from fleet.history.fact_tables import pulls, updates
+from fleet.history.upsert import insert_or_add
+from fleet.mirrors.attempt import AttemptResult
+from fleet.updates.outcome import Result, Tier
+
+Row = Mapping[str, Any]
+Key = tuple["Counted", tuple[str, ...]]
+
+
+class Counted(StrEnum):
+    """What is counted, with the labels of each."""
+
+    CHECKS = "checks"
+    """Looks at what a tag resolves to: registry, outcome, by."""
+    UPDATES = "updates"
+    """Updates: outcome."""
+    PHASES = "phases"
+    """Durations of phases: phase, bucket."""
+    PHASE_MS = "phase_ms"
+    """Their sum, milliseconds: phase."""
+    DOWNTIMES = "downtimes"
+    """How long containers were away: bucket."""
+    DOWNTIME_MS = "downtime_ms"
+    """The sum of that, milliseconds: no label."""
+    PULLS = "pulls"
+    """Pulls: mirror, registry, outcome."""
+    BYTES = "bytes"
+    """Bytes that were passed to engines: mirror, role."""
+    ATTEMPTS = "attempts"
+    """Sources asked, or passed over: mirror, result."""
+    FALLBACKS = "fallbacks"
+    """Pulls that a later source served: mirror that did not, reason."""
+
+
+NAMED = {Counted.CHECKS: 1, Counted.PULLS: 2, Counted.BYTES: 1, Counted.ATTEMPTS: 1, Counted.FALLBACKS: 1}
+"""Of counters with labels that hosts name (mirrors, registries): how many of their labels those are, which stand first."""
+MOST_SERIES = 500
+"""So many label sets such a counter may have before what is new is counted as OTHER: a host must not fill the memory of whoever reads
+metrics."""
+MOST_BYTES, MOST_MS = 2**40, 30 * 86_400_000
+"""What one attempt, and one phase, adds at most: a host may say what it likes, and a counter must not overflow, nor go down."""
+OTHER = "other"
+"""Stands for every name that came too late."""
+
+PHASES = ("pull", "create", "stop", "start", "verify", "rollback")
+"""The phases of an update, in their order."""
+BUCKETS_MS = (100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 120_000, 300_000, 900_000, 3_600_000)
+"""The upper ends of what durations are sorted into, milliseconds: from a stop at once to a pull over a thin line."""
+LONGER = "inf"
+"""The bucket of what is longer than all of them."""
+
+
+class CheckedBy(StrEnum):
+    """Who asked what a tag resolves to."""
+
+    CENTRE = "centre"
+    """The centre, with its own credentials."""
+    HOST = "host"
+    """A host, with its."""
+
+
+class CheckOutcome(StrEnum):
+    """What came of asking what a tag resolves to."""
+
+    RESOLVED = "resolved"
+    """A digest is known."""
+    REFUSED = "refused"
+    """The tag would have gone back to an older digest."""
+    FAILED = "failed"
+    """No source said one."""
+
+
+class PullOutcomeWord(StrEnum):
+    """What came of a pull, as it is counted."""
+
+    PULLED = "pulled"
+    """The engine got the image."""
+    PRESENT = "present"
+    """It had the image already; no byte was pulled."""
+    FAILED = "failed"
+    """It did not get it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What is to be added to the counters."""
+
+    counts: Counter[Key] = field(default_factory=Counter)
+    of_hosts: Counter[tuple[UUID, Result]] = field(default_factory=Counter)
+
+    @classmethod
+    def of_new(
+        cls, connection: Connection, *, outcomes: Sequence[Row], pulled: Sequence[Row], tried: Sequence[Row]
+    ) -> Self:
+        """Return what rows of updates, pulls and attempts come to, without those that are there: ask before they are written."""
+        tally = cls()
+        tally.add_updates(_new(connection, updates, outcomes))
+        tally.add_pulls(_new(connection, pulls, pulled), tried)
+        return tally
+
+    def add_updates(self, rows: Iterable[Row]) -> None:
+        """Add updates that are in the history now."""
+        for row in rows:
+            self.counts[Counted.UPDATES, (row["result"].value,)] += 1
+            self.of_hosts[row["host_id"], row["result"]] += 1
+            for phase in PHASES:
+                self._add_duration(Counted.PHASES, Counted.PHASE_MS, (phase,), row[f"{phase}_ms"])
+            self._add_duration(Counted.DOWNTIMES, Counted.DOWNTIME_MS, (), row["downtime_ms"])
+
+    def add_pulls(self, rows: Iterable[Row], tried: Iterable[Row]) -> None:
+        """Add pulls that are in the history now, each with those of the attempts *tried* that are its own."""
+        of_pull: dict[UUID, dict[int, Row]] = defaultdict(dict)
+        for attempt in tried:
+            of_pull[attempt["pull_id"]].setdefault(attempt["seq"], attempt)
+        for row in rows:
+            labels = (row["mirror"], registry_of(row["image"]), _pull_outcome(row).value)
+            self.counts[Counted.PULLS, labels] += 1
+            self._add_attempts([attempt for _, attempt in sorted(of_pull[row["id"]].items())])
+
+    def add_check(self, image: str, outcome: CheckOutcome, by: CheckedBy) -> None:
+        """Add one look at what a tag resolves to."""
+        self.counts[Counted.CHECKS, (registry_of(image), outcome.value, by.value)] += 1
+
+    def write(self, connection: Connection) -> None:
+        """Add all of it: the last thing that a transaction does, so that none waits long for another's counters.
+
+        What is counted by the centre and what by hosts never share a row: the inbox, of which one works, has its own.
+        """
+        counts = _within_limits(connection, self.counts)
+        rows = [
+            {"counter": counter.value, "labels": written(labels), "count": count}
+            for (counter, labels), count in counts.items()
+            if count
+        ]
+        rows.sort(key=lambda row: (row["counter"], row["labels"]))
+        insert_or_add(connection, counters, rows, ("counter", "labels"), "count")
+        of_hosts = [
+            {"host_id": host_id, "result": result, "count": count}
+            for (host_id, result), count in sorted(self.of_hosts.items(), key=lambda each: (each[0][0].int, each[0][1]))
+        ]
+        insert_or_add(connection, host_updates, of_hosts, ("host_id", "result"), "count")
+
+    def _add_duration(self, counter: Counted, total: Counted, labels: tuple[str, ...], ms: int | None) -> None:
+        if ms is not None:
+            told = max(0, min(ms, MOST_MS))
+            self.counts[counter, (*labels, bucket_of(told))] += 1
+            self.counts[total, labels] += told
+
+    def _add_attempts(self, tried: Sequence[Row]) -> None:
+        served = [row["seq"] for row in tried if row["result"] is AttemptResult.SERVED]
+        for row in tried:
+            result, mirror = row["result"], row["mirror"]
+            if result is AttemptResult.UNUSED:
+                continue
+            self.counts[Counted.ATTEMPTS, (mirror, result.value)] += 1
+            self.counts[Counted.BYTES, (mirror, row["role"].value)] += max(0, min(row["bytes"], MOST_BYTES))
+            if result is not AttemptResult.SERVED and served and row["seq"] < served[-1]:
+                self.counts[Counted.FALLBACKS, (mirror, result.value)] += 1
+
+
+def registry_of(image: str) -> str:
+    """Return the registry of a canonical ``registry/repository:tag``."""
+    return image.partition("/")[0]
+
+
+def bucket_of(ms: int) -> str:
+    """Return the name of the bucket of a duration: its upper end in milliseconds."""
+    return next((str(end) for end in BUCKETS_MS if ms <= end), LONGER)
+
+
+def written(labels: Sequence[str]) -> str:
+    """Return the values of labels as they stand in the table."""
+    return json.dumps(labels, ensure_ascii=False, separators=(",", ":"))
+
+
+def _pull_outcome(row: Row) -> PullOutcomeWord:
+    if not row["ok"]:
+        return PullOutcomeWord.FAILED
+    return PullOutcomeWord.PRESENT if row["tier"] is Tier.PRESENT else PullOutcomeWord.PULLED
+
+
+def _new(connection: Connection, table: Table, rows: Sequence[Row]) -> list[Row]:
+    """Return those of *rows* that are not in the table yet, each once: the first that was told of it holds."""
+    told: dict[UUID, Row] = {}
+    for row in rows:
+        told.setdefault(row["id"], row)
+    if not told:
+        return []
+    query = select(table.c.id).where(among(connection, table.c.id, told))
+    there = set(connection.execute(query).scalars())
+    return [row for id, row in told.items() if id not in there]
+
+
+def _within_limits(connection: Connection, counts: Counter[Key]) -> Counter[Key]:
+    """Return *counts*, with OTHER in the place of names that would make more series of a counter than there may be."""
+    named = sorted({counter for counter, _ in counts if counter in NAMED})
+    if not named:
+        return counts
+    query = select(counters.c.counter, counters.c.labels).where(counters.c.counter.in_(named))
+    known: dict[str, set[str]] = defaultdict(set)
+    for counter, labels in connection.execute(query):
+        known[counter].add(labels)
+    kept: Counter[Key] = Counter()
+    for (counter, labels), count in counts.items():
+        if counter in NAMED and (text := written(labels)) not in known[counter]:
+            if len(known[counter]) >= MOST_SERIES:
+                labels = (OTHER,) * NAMED[counter] + labels[NAMED[counter] :]  # noqa: PLW2901
+            else:
+                known[counter].add(text)
+        kept[counter, labels] += count
+    return kept
