@@ -27,6 +27,8 @@ _NEARLY = 0.25
 """What comes with this part of the speed that would do is looked at again before others are asked beside it."""
 _DOUBTS = 2
 """So often."""
+_FINER = 4
+"""The end of a blob is cut so much finer, or most connections would wait there for the last pieces of a few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ class Ahead:
     _lent: set[int] = field(default_factory=set)
     """Further pieces that whoever has the turn asked for in one request."""
     _stopped: bool = False
+    _joined: bool = False
+    """Whether whoever has the turn waits, and its own connection is free for one more piece."""
 
     def turn(self, offset: int) -> int:
         """Return where the piece ends that goes on at *offset*; nobody fetches it ahead from now on."""
@@ -104,7 +108,8 @@ class Ahead:
         start = self._start(offset)
         end = self._piece(start).end
         self._lent = set()
-        while self._ample and end < self.size and end not in self._taken and len(self._lent) < self._most_lent:
+        longest = start + self.limits.long_pieces * self.limits.piece_bytes
+        while self._ample and end < min(self.size, longest) and end not in self._taken:
             self._lent.add(end)
             end = self._piece(end).end
         self._taken |= {start, *self._lent}
@@ -127,22 +132,28 @@ class Ahead:
 
     def send_out(self, source: Source) -> None:
         """Begin to fetch the next pieces from *source*, over as many connections as there may be."""
-        while len(self._running) < self.limits.connections - 1 and not self.spare.locked():
+        most = self.limits.connections if self._joined else self.limits.connections - 1
+        while len(self._running) < most and not self.spare.locked():
             piece = self._next()
             if piece is None or self._stopped or source.name in self._barred:
                 return
             self._taken.add(piece.start)
             self._running[piece.start] = asyncio.create_task(self._run(source, piece))
 
-    async def join(self) -> None:
-        """Wait for who fetches what comes next, and take in what is there."""
-        while (size := self.file.size) < self.size:
-            task = self._running.get(self._start(size))
-            if task is not None:
-                await asyncio.wait({task})
-            await self.file.absorb()
-            if self.file.size == size:
-                return
+    async def join(self, source: Source) -> None:
+        """Wait for who fetches what comes next, and take in what is there; meanwhile *source* is asked for one piece more."""
+        self._joined = True
+        try:
+            while (size := self.file.size) < self.size:
+                task = self._running.get(self._start(size))
+                if task is not None:
+                    self.send_out(source)
+                    await asyncio.wait({task})
+                await self.file.absorb()
+                if self.file.size == size:
+                    return
+        finally:
+            self._joined = False
 
     def verdict(self, source: Source) -> Verdict | None:
         """Return what *source* failed by ahead, once, where it would fail by it again."""
@@ -160,25 +171,24 @@ class Ahead:
         finally:
             self.file.forget_ahead()
 
-    @property
-    def _most_lent(self) -> int:
-        return self.limits.long_pieces - 1
-
     def _start(self, offset: int) -> int:
         """Return where the piece begins that *offset* is in."""
-        return offset - offset % self.limits.piece_bytes
+        return offset - offset % self._step(offset)
 
     def _next(self) -> Piece | None:
-        free = (
-            start
-            for start in range(self._start(self.file.size), self.size, self.limits.piece_bytes)
-            if start not in self._taken
-        )
-        start = next(free, None)
-        return None if start is None else self._piece(start)
+        start = self._start(self.file.size)
+        while start < self.size and start in self._taken:
+            start = self._piece(start).end
+        return self._piece(start) if start < self.size else None
 
     def _piece(self, start: int) -> Piece:
-        return Piece(start, min(start + self.limits.piece_bytes, self.size))
+        return Piece(start, min(start + self._step(start), self.size))
+
+    def _step(self, offset: int) -> int:
+        """Return how long the pieces are where *offset* is."""
+        whole = self.limits.piece_bytes
+        fine = self.size // whole - self.limits.connections // 2
+        return whole if offset // whole < fine else whole // _FINER
 
     async def _run(self, source: Source, piece: Piece) -> None:
         try:

@@ -135,7 +135,7 @@ class Fetch:
         resumed = True
         while True:
             if self._ahead is not None:
-                await self._ahead.join()
+                await self._ahead.join(source)
                 if self.sink.size == self.wanted.size:
                     return
                 verdict = self._ahead.verdict(source)

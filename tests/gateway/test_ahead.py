@@ -32,6 +32,10 @@ from tests.gateway.rude import Asked, rude, sized
 PIECE = 128 * 1024
 LAYER = os.urandom(7 * PIECE + 1000)
 BIG = str(Digest.of(LAYER))
+FINE = 5 * PIECE
+"""From here on the layer is cut four times finer: all of it but half as many pieces as there are connections."""
+STARTS = [*range(0, FINE, PIECE), *range(FINE, len(LAYER), PIECE // 4)]
+PIECES = list(zip(STARTS, [*STARTS[1:], len(LAYER)], strict=True))
 IN_PIECES = replace(
     PATIENT,
     piece_bytes=PIECE,
@@ -53,7 +57,7 @@ def limits() -> Limits:
 
 @pytest.fixture
 def harbour(tmp_path: Path, limits: Limits) -> Iterator[Harbour]:
-    """Start an origin and two mirrors with an image of one large layer, and a gateway that cuts it into eight pieces."""
+    """Start an origin and two mirrors with an image of one large layer, and a gateway that cuts it into pieces."""
     with ScriptedRegistry() as origin, ScriptedRegistry() as one, ScriptedRegistry() as two:
         (digest,) = {r.shelf.add_image("org/app", "1", layers=[LAYER]) for r in (origin, one, two)}
         logins = Logins()
@@ -84,8 +88,7 @@ def test_each_piece_is_asked_for_once(harbour: Harbour) -> None:
     (one, two), origin = harbour.mirrors, harbour.origin
     dock, attempts = harbour.pull()
     assert LAYER in dock.blobs.values()
-    starts = range(0, len(LAYER), PIECE)
-    assert parts(one) == [(start, min(start + PIECE, len(LAYER))) for start in starts]
+    assert parts(one) == PIECES
     assert [a.result for a in attempts] == ["served", "unused", "unused"]
     assert attempts[0].bytes == served(one)
     assert attempts[0].resumed_at == ()
@@ -98,7 +101,7 @@ def test_several_are_on_their_way_at_once(harbour: Harbour) -> None:
     one = harbour.mirrors[0]
     one.faults.add(Fault.STALL, tail=BIG, at=60_000, times=1)
     _, attempts = harbour.pull()
-    assert len(parts(one)) == 8
+    assert parts(one) == PIECES
     assert parts(harbour.mirrors[1]) == [(60_000, PIECE)]
     assert attempts[0].bytes == served(one)
     assert attempts[1].bytes == served(harbour.mirrors[1]) == PIECE - 60_000
@@ -111,7 +114,7 @@ def test_a_line_that_is_not_fast_is_not_shared(harbour: Harbour) -> None:
     one.faults.add(Fault.STALL, tail=BIG, at=60_000, times=1)
     harbour.pull()
     assert len(parts(one)) == 1
-    assert len(parts(harbour.mirrors[1])) == 8
+    assert parts(harbour.mirrors[1]) == [(60_000, PIECE), *PIECES[1:]]
 
 
 def test_a_line_that_one_connection_fills_is_asked_for_long_pieces(harbour: Harbour) -> None:
@@ -166,6 +169,36 @@ def test_others_are_asked_beside_a_connection_that_does_not_fill_the_line(tmp_pa
 
     assert asyncio.run(look()) == [number == after or case == "a thin line" for number in range(1, len(speeds) + 1)]
     assert bool(asked) == bool(after)
+
+
+def test_whoever_waits_for_its_turn_has_its_connection_used(tmp_path: Path) -> None:
+    """Of as many connections as there may be, none idles while the next bytes are on their way over another one."""
+    limits = Limits(connections=3)
+    piece = limits.piece_bytes
+    begun: list[int] = []
+
+    async def fetch(_: Source, stretch: Stretch) -> None:
+        begun.append(stretch.piece.start // piece)
+        await asyncio.Event().wait()
+
+    async def wait() -> tuple[list[int], list[int]]:
+        file = SpoolFile(Digest.parse(BIG), tmp_path / "layer.part", note=lambda _: None)
+        spare = asyncio.Semaphore(9)
+        ahead = Ahead(file=file, size=9 * piece, fetch=fetch, spare=spare, limits=limits, failed=lambda *_: None)
+        ahead.turn(0)
+        ahead.flows(SOURCE, limits.fast_bytes_s)
+        await asyncio.sleep(0)
+        beside = list(begun)
+        file.append(bytes(piece), SOURCE.name)
+        joining = asyncio.create_task(ahead.join(SOURCE))
+        await asyncio.sleep(0.1)
+        waiting = list(begun)
+        await ahead.end()
+        await joining
+        file.close()
+        return beside, waiting
+
+    assert asyncio.run(wait()) == ([1, 2], [1, 2, 3])
 
 
 def test_a_long_piece_that_breaks_off_is_gone_on_with_at_the_next_source(harbour: Harbour) -> None:
