@@ -58,7 +58,17 @@ def imported(*modules: str) -> set[str]:
     [
         ("", ("fleet.cli.main", "fleet.client")),
         ("agent", ("fleet.agent.process", "fleet.engine.docker", "fleet.gateway.server")),
-        ("server", ("fleet.controller.process", "fleet.web.process", "fleet.controller.planner", "fleet.cli.init")),
+        (
+            "server",
+            (
+                "fleet.controller.process",
+                "fleet.web.process",
+                "fleet.controller.planner",
+                "fleet.controller.notifier",
+                "fleet.cli.init",
+            ),
+        ),
+        ("notify", ("apprise",)),
         ("up", ("fleet.cli.up", "fleet.cli.local", "fleet.controller.supervisor", "fleet.road.embedded")),
     ],
 )

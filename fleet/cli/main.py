@@ -42,6 +42,7 @@ COMMANDS = {
     "host": Lazy("fleet.cli.host:host", "Add, look at, rename and remove hosts.", SET),
     "policy": Lazy("fleet.cli.policy:policy", "Say which mirrors hosts use, and how they update.", SET),
     "import": Lazy("fleet.cli.importing:importing", "Take over what Watchtower was told.", SET),
+    "notify": Lazy("fleet.cli.notify:notify", "Say where people are told what happens.", SET),
     "token": Lazy("fleet.cli.token:token", "Make and revoke tokens of the API.", SET),
     "context": Lazy("fleet.cli.context:context", "Choose among the servers of several fleets.", SET),
     "completion": Lazy("fleet.cli.about:completion", "Print the completion script of a shell.", SET),

@@ -12,6 +12,7 @@ from fleet.api.form import Done
 from fleet.api.history import HistoryPage, HistoryQuery, UpdateAnswer
 from fleet.api.hosts import AddHost, ChangeHost, HostAdded, HostAnswer, Hosts, RejoinHost
 from fleet.api.mirrors import Explanation, Mirrors
+from fleet.api.notify import AddChannel, ChannelAdded, ChannelAnswer, Channels, Previews, Retried, TestAsked
 from fleet.api.plans import ApplyPlan, MakePlan, Ordered, PlanAnswer, UndoContainer, UpdateHost
 from fleet.api.policies import Policies, SetPolicy
 from fleet.api.probes import MirrorAudit, Probes, TestMirrors
@@ -275,6 +276,36 @@ class Client(Exchange):
     def drop_cap(self, label: str) -> Caps:
         """Take the cap of a label away."""
         return self._send("DELETE", Caps, f"/caps/{_part(label)}")
+
+    # Notifications
+
+    def channels(self) -> Channels:
+        """Return the channels."""
+        return self._get(Channels, "/channels")
+
+    def channel(self, name: str, *, limit: int = 20) -> ChannelAnswer:
+        """Return one channel with its newest deliveries."""
+        return self._get(ChannelAnswer, f"/channels/{_part(name)}", [("limit", limit)])
+
+    def add_channel(self, request: AddChannel) -> ChannelAdded:
+        """Add a channel."""
+        return self._send("POST", ChannelAdded, "/channels", request)
+
+    def remove_channel(self, name: str) -> Done:
+        """Remove a channel."""
+        return self._send("DELETE", Done, f"/channels/{_part(name)}")
+
+    def test_channel(self, name: str) -> TestAsked:
+        """Let a test be sent to a channel."""
+        return self._send("POST", TestAsked, f"/channels/{_part(name)}/test")
+
+    def retry_channel(self, name: str) -> Retried:
+        """Let what was given up wait again."""
+        return self._send("POST", Retried, f"/channels/{_part(name)}/retry")
+
+    def preview_channel(self, name: str) -> Previews:
+        """Return an example of each event that a channel gets."""
+        return self._get(Previews, f"/channels/{_part(name)}/preview")
 
     # Tokens, doctor
 

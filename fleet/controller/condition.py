@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
+from fleet.history.channels import ChannelRow
 from fleet.history.held import HeldRow
 from fleet.history.hosts import HostRow
 from fleet.history.liars import Liar
@@ -13,17 +13,7 @@ from fleet.history.mirror_report import MirrorDay
 from fleet.history.probes import ProbeRow
 from fleet.history.queries import OutcomeRow
 from fleet.history.tags import TagRow
-
-
-class Severity(StrEnum):
-    """How soon a person should look."""
-
-    ERROR = "error"
-    """Now: something is broken and stays so."""
-    WARNING = "warning"
-    """Today: something is not as it should be."""
-    INFO = "info"
-    """Some time: good to know."""
+from fleet.notify.severity import Severity as Severity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +34,12 @@ class Facts:
     limits: Sequence[LimitRow] = ()
     mirror_days: Sequence[MirrorDay] = ()
     """How the sources did yesterday and today."""
-    held: Sequence[HeldRow] = ()
-    """The rollouts that something holds."""
     liars: Sequence[Liar] = ()
     """The sources that gave wrong bytes lately."""
+    held: Sequence[HeldRow] = ()
+    """The rollouts that something holds."""
+    channels: Sequence[ChannelRow] = ()
+    """Where people are told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from datetime import timedelta
 from fleet.controller import condition_looks as looks
 from fleet.controller.condition import Kind, Severity
 from fleet.mirrors.probe import ProbeState
+from fleet.notify.rule import FAILING
 
 CATALOGUE: tuple[Kind, ...] = (
     Kind(
@@ -163,6 +164,14 @@ CATALOGUE: tuple[Kind, ...] = (
         severity=Severity.WARNING,
         look=looks.limited,
         remedy="log in to the registry, check less often, or pull through a mirror",
+    ),
+    Kind(
+        code=FAILING,
+        title="A channel does not take what it is told",
+        severity=Severity.WARNING,
+        look=looks.deaf,
+        after=timedelta(minutes=10),
+        remedy="see: fleet notify ls; then: fleet notify retry NAME",
     ),
     Kind(
         code="tag-went-back",

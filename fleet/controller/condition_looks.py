@@ -123,6 +123,20 @@ def held(facts: Facts) -> Iterable[Found]:
     return waiting_rollouts(facts.held)
 
 
+def deaf(facts: Facts) -> Iterable[Found]:
+    """Find the channels that do not take what is sent to them."""
+    for channel in facts.channels:
+        if channel.failing_since is not None:
+            state = "is sent nothing any more" if channel.stopped_at else f"{channel.waiting} events wait"
+            text = f"{channel.name}: {channel.reason}; {state}"
+            yield Found(
+                subject=channel.name,
+                text=text,
+                since=channel.failing_since,
+                remedy=f"mend it, then: fleet notify retry {channel.name}",
+            )
+
+
 def unresolved(facts: Facts) -> Iterable[Found]:
     """Find the tags whose digest cannot be learned."""
     for tag in facts.tags:

@@ -11,7 +11,7 @@ from pathlib import Path
 from fleet.controller import pulse
 from fleet.controller.condition import CENTRE, Condition, Facts, Found, Kind
 from fleet.controller.condition_catalogue import CATALOGUE
-from fleet.history import hosts, limits, queries, tags
+from fleet.history import channels, hosts, limits, queries, tags
 from fleet.history.database import Database
 from fleet.history.held import held_rollouts
 from fleet.history.liars import liars
@@ -59,6 +59,7 @@ def active(
             limits=limits.limits(db),
             liars=liars(db, now),
             held=held_rollouts(db),
+            channels=channels.channels(db),
             mirror_days=mirror_report(db, now - timedelta(days=1)).days,
         )
     )

@@ -16,6 +16,7 @@ HOMES: Mapping[str, str] = {
     "web": "fleet.web.process",
     "planner": "fleet.controller.planner",
     "inbox": "fleet.controller.inbox",
+    "notifier": "fleet.controller.notifier",
     "beat": "fleet.controller.beat",
     "migrate": "fleet.controller.migrate",
 }

@@ -9,6 +9,7 @@ from fleet.controller.check import check
 from fleet.controller.resolving import Asking
 from fleet.errors import BadInput, FleetError
 from fleet.history import schedules
+from fleet.history.available import tell_available
 from fleet.history.containers import containers
 from fleet.history.database import Database
 from fleet.history.plans import PlanRow
@@ -95,6 +96,7 @@ def _do(db: Database, schedule: ScheduleRow, asking: Asking, clock: Clock | None
         held = next((left.reason for left in plan.document.left_out if left.reason.startswith("frozen")), "")
         return f"nothing to update: {held}" if held else "nothing to update"
     if tells:
+        tell_available(db, plan, schedule.name)
         of = f"{count} {'container' if count == 1 else 'containers'} on {_hosts(plan)}"
         return f"plan {short(plan.id)} of {of}; carry it out with: fleet apply {short(plan.id)}"
     rollout = plans.apply(db, plan.id, by=by, door=DOOR, spec=schedule.spec)

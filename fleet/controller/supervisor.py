@@ -18,7 +18,7 @@ from fleet.settings.centre import CentreSettings
 
 log = logging.getLogger(__name__)
 
-PROCESSES = ("web", "planner", "inbox", "beat")
+PROCESSES = ("web", "planner", "inbox", "notifier", "beat")
 """The centre's processes, in the order in which they are started."""
 
 FIRST_WAIT_S = 0.5

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, RowMapping, insert, select, update
 from fleet.history import wave_hosts
 from fleet.history.ahead import call_off_ahead
 from fleet.history.dispatch import Offered, dispatch
+from fleet.history.events import tell_rollout
 from fleet.history.fact_tables import rollout_events
 from fleet.history.moves import event
 from fleet.history.rollout_tables import rollouts, waves
@@ -190,4 +191,6 @@ class _Carrier:
     def _note(self, kind: str, **details: object) -> None:
         by = {"by": self._by} if self._by != BY_ITSELF else {}
         told = {key: value for key, value in details.items() if value not in ("", None)}
-        self._connection.execute(insert(rollout_events), [event(kind, self._id, self._now, details={**told, **by})])
+        row = event(kind, self._id, self._now, details={**told, **by})
+        self._connection.execute(insert(rollout_events), [row])
+        tell_rollout(self._connection, row)

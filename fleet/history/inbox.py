@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from fleet.errors import Refused
 from fleet.history.database import Database
+from fleet.history.events import tell_updates
 from fleet.history.inbox_batch import Batch, Unusable
 from fleet.history.inbox_commands import take_claim, take_progress, take_ready
 from fleet.history.inbox_hosts import take_heartbeat, take_resolved
@@ -140,6 +141,7 @@ def _take(connection: Connection, messages: Sequence[Good], now: datetime) -> Ta
         except Unusable as why:
             given_up.append((each, str(why)))
     batch.write()
+    tell_updates(connection, batch.updates)
     for each, reason in given_up:
         _give_up(connection, each, reason, now)
     return TakeResult(taken=len(messages) - len(given_up), refused=len(given_up), repeated=repeated)

@@ -12,6 +12,7 @@ from fleet.ids import SHORT_DIGITS
 
 _SHORT = re.compile(rf"[0-9a-f]{{{SHORT_DIGITS}}}")
 _SEEN_BY = {
+    "channel": "see: fleet notify ls",
     "host": "see: fleet host ls",
     "outcome": "see: fleet history",
     "plan": "make one with: fleet plan",

@@ -9,6 +9,7 @@ from fleet.history.database import Database
 from fleet.history.days import close_days
 from fleet.history.fact_tables import attempts, commands, mirror_probes, pulls, rollout_events, updates
 from fleet.history.inventory_tables import hosts, resolves, snapshot_parts
+from fleet.history.notify_tables import deliveries, events
 from fleet.history.partitions import drop_before, lowest_id
 from fleet.history.road_tables import messages, progress, refused
 from fleet.history.rollout_tables import plans
@@ -21,6 +22,8 @@ PLANS_FOR = timedelta(days=30)
 REQUESTS_FOR = timedelta(days=7)
 PROBES_FOR = timedelta(days=30)
 ATTEMPTS_FOR = timedelta(days=400)
+EVENTS_FOR = timedelta(days=30)
+"""How long it is kept what people were told, and what came of it; the history keeps what it was about."""
 
 FACTS = (updates, pulls, attempts, commands, rollout_events)
 """What is kept for ever unless a person says for how long; not the audit."""
@@ -43,6 +46,8 @@ def prune(db: Database) -> dict[str, int]:
         "refused": _delete(db, refused, refused.c.id, refused.c.received_at < now - REFUSED_FOR),
         "plans": _delete(db, plans, plans.c.id, plans.c.expires_at < now - PLANS_FOR),
         "resolves": _delete(db, resolves, resolves.c.id, resolves.c.asked_at < now - REQUESTS_FOR),
+        "events": _delete(db, events, events.c.id, events.c.at < now - EVENTS_FOR),
+        "deliveries": _delete(db, deliveries, deliveries.c.event_id, deliveries.c.created_at < now - EVENTS_FOR),
         "progress": _delete(db, progress, progress.c.command_id, ~done),
         "mirror_probes": _drop_or_delete(db, mirror_probes, mirror_probes.c.id, now - PROBES_FOR),
         "attempts": _drop_or_delete(db, attempts, attempts.c.pull_id, now - ATTEMPTS_FOR),

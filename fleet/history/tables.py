@@ -6,10 +6,20 @@ from fleet.history import (
     fact_tables,
     inventory_tables,
     mirror_tables,
+    notify_tables,
     road_tables,
     rollout_tables,
 )
 from fleet.history.columns import METADATA as METADATA
 
-ROOMS = (inventory_tables, rollout_tables, fact_tables, day_tables, road_tables, mirror_tables, counter_tables)
+ROOMS = (
+    inventory_tables,
+    rollout_tables,
+    fact_tables,
+    day_tables,
+    road_tables,
+    mirror_tables,
+    counter_tables,
+    notify_tables,
+)
 """The files that hold the tables."""

@@ -45,3 +45,23 @@ class PolicyKind(StrEnum):
     """Every host that has the label."""
     HOST = "host"
     """One host."""
+
+
+class ChannelKind(StrEnum):
+    """How a channel is told."""
+
+    WEBHOOK = "webhook"
+    """By HTTP POST of each event as a CloudEvent, signed."""
+    APPRISE = "apprise"
+    """By a message in words, through one of Apprise's services."""
+
+
+class DeliveryState(StrEnum):
+    """How far the sending of one event to one channel is."""
+
+    WAITING = "waiting"
+    """It is to be sent, perhaps again."""
+    SENT = "sent"
+    """The channel took it."""
+    GIVEN_UP = "given_up"
+    """It was tried for long enough, or the channel refused it; ``fleet notify retry`` lets it wait again."""

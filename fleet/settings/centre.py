@@ -1,4 +1,4 @@
-"""The settings of the centre's processes: web, planner, inbox, beat, and the supervisor over them."""
+"""The settings of the centre's processes: web, planner, inbox, notifier, beat, and the supervisor over them."""
 
 import os
 from ipaddress import ip_network
@@ -105,6 +105,17 @@ class InboxSettings(_Group):
     hosts send a tenth of it while the centre is away for an hour."""
 
 
+class NotifySettings(_Group):
+    """How people are told."""
+
+    every_s: Seconds = 2.0
+    """Seconds between two looks for events that are to be told."""
+    look_s: Seconds = 60.0
+    """Seconds between two looks at the conditions, where there is a channel: looking reads all hosts."""
+    source: str = Field(default="urn:fleet:centre", min_length=1, max_length=500)
+    """What events say of where they come from, a URI: whoever hears of several centres tells them apart by it."""
+
+
 class MetricsSettings(_Group):
     """What ``/metrics`` shows, and to whom."""
 
@@ -150,6 +161,7 @@ class CentreSettings(sources.ProcessSettings):
     check: CheckSettings = CheckSettings()
     planner: PlannerSettings = PlannerSettings()
     inbox: InboxSettings = InboxSettings()
+    notify: NotifySettings = NotifySettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 

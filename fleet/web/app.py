@@ -19,6 +19,7 @@ from fleet.web import (
     hosts,
     metrics,
     mirrors,
+    notify,
     plans,
     policies,
     probes,
@@ -54,6 +55,7 @@ ROOMS = (
     schedules,
     stops,
     caps,
+    notify,
     tokens,
     doctor,
 )

@@ -26,6 +26,7 @@ LISTS = (
     ("host", "ls"),
     ("schedule", "ls"),
     ("token", "ls"),
+    ("notify", "ls"),
     ("cap", "ls"),
     ("rollout", "ls"),
     ("mirror", "ls"),
@@ -54,6 +55,7 @@ def full(fleet: Fleet, centre: Centre, web1: ScriptedHost) -> ScriptedHost:
     fleet("schedule", "create", "nightly", "--cron", "0 3 * * *")
     fleet("freeze", "--host", "web-2")
     fleet("token", "create", "laptop")
+    fleet("notify", "add", "ops", "https://chat.lan/hook")
     fleet("cap", "set", "site", "25%")
     return web1
 
@@ -178,6 +180,7 @@ def test_names_alone_are_what_other_commands_take(fleet: Fleet, full: ScriptedHo
         (("stops",), ("unfreeze",)),
         (("cap", "ls"), ("cap", "rm")),
         (("token", "ls"), ("token", "revoke")),
+        (("notify", "ls"), ("notify", "show")),
     ):
         (name, *_) = fleet(*words, "-q").lines
         ran = fleet(*takes, *name.split(" "))

@@ -149,7 +149,7 @@ def test_children_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("only", [("wep",), ("web", "inbx")])
 def test_an_unknown_process_is_refused_with_those_there_are(only: tuple[str, ...], tmp_path: Path) -> None:
     settings = CentreSettings.read(state_dir=tmp_path, broker={"url": "redis://127.0.0.1:1/0"})
-    with pytest.raises(BadInput, match=r"^cannot start '.*': .* web, planner, inbox, beat"):
+    with pytest.raises(BadInput, match=r"^cannot start '.*': .* web, planner, inbox, notifier, beat"):
         supervisor.run(settings, only)
 
 

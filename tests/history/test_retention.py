@@ -30,7 +30,7 @@ def test_only_what_is_too_old_goes(world: World, clock: HeldClock, monkeypatch: 
     gone = retention.prune(world.db)
     assert set(gone) == {"messages", "progress", "resolves"}
     clock.move(days=23)
-    assert retention.prune(world.db) == {"refused": 3, "plans": 2}
+    assert retention.prune(world.db) == {"refused": 3, "plans": 2, "events": 2}
     clock.move(days=3650)
     assert retention.prune(world.db) == {"attempts": 2}
     for table in (messages, refused, progress, attempts):

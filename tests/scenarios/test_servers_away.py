@@ -22,7 +22,7 @@ SLOW_RATE = 250_000
 SLOW_TO_END = ("/bin/sh", "-c", "trap 'sleep 5; exit 0' TERM INT; while :; do sleep 1 & wait $!; done")
 AWAY_S = [0, pytest.param(60, marks=pytest.mark.full)]
 """For how much longer than it takes both hosts to have their bytes."""
-CHILDREN = ("web", "planner", "inbox", "beat")
+CHILDREN = ("web", "planner", "inbox", "notifier", "beat")
 
 
 @contextmanager

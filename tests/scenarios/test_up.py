@@ -32,6 +32,7 @@ CHILDREN = {
     "web": "process web",
     "planner": "process planner",
     "inbox": "process inbox",
+    "notifier": "process notifier",
     "beat": "process beat",
     "agent": "fleet.cli.main agent",
 }

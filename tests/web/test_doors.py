@@ -139,6 +139,13 @@ class TestScopes:
         ("PATCH", "/hosts/x", TokenScope.ADMIN),
         ("POST", "/hosts/x/rejoin", TokenScope.ADMIN),
         ("DELETE", "/hosts/x", TokenScope.ADMIN),
+        ("GET", "/channels", TokenScope.READ),
+        ("GET", "/channels/x", TokenScope.READ),
+        ("GET", "/channels/x/preview", TokenScope.READ),
+        ("POST", "/channels", TokenScope.ADMIN),
+        ("POST", "/channels/x/test", TokenScope.WRITE),
+        ("POST", "/channels/x/retry", TokenScope.WRITE),
+        ("DELETE", "/channels/x", TokenScope.ADMIN),
         ("GET", "/tokens", TokenScope.ADMIN),
         ("POST", "/tokens", TokenScope.ADMIN),
         ("DELETE", "/tokens/x", TokenScope.ADMIN),
@@ -162,6 +169,9 @@ class TestScopes:
         "/hosts": {"name": "n", "public_key": "{}", "password_sha256": "0" * 64},
         "/hosts/x": {"name": "n"},
         "/hosts/x/rejoin": {"public_key": "{}", "password_sha256": "0" * 64},
+        "/channels": {"name": "ops", "url": "https://x.lan/"},
+        "/channels/x/test": {},
+        "/channels/x/retry": {},
         "/tokens": {"name": "read", "scope": "read"},
     }
 

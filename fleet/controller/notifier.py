@@ -1,0 +1,195 @@
+"""The notifier: finds what people are to be told, and tells it to every channel that wants it. It decides nothing else.
+
+It is a process of its own, and each channel has a thread of its own in it: one that hangs keeps nobody else waiting. What
+it did not note as sent is sent again, under the same id, whenever and by whomever.
+"""
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from uuid import UUID
+
+from fleet.clock import Clock, SystemClock
+from fleet.controller.backoff import Backoff
+from fleet.controller.condition import Condition
+from fleet.controller.conditions import active
+from fleet.controller.errands import Errands, Threads
+from fleet.errors import FleetError
+from fleet.history import channels, deliveries, hosts, stops, upgrade
+from fleet.history import conditions as standing
+from fleet.history.conditions import Seen
+from fleet.history.database import Database
+from fleet.history.deliveries import DeliveryRow, DueChannel
+from fleet.history.words import ChannelKind
+from fleet.notify import by_apprise, webhook
+from fleet.notify.events import read
+from fleet.notify.seal import Opener
+from fleet.notify.sent import Came, Sent, later
+from fleet.notify.severity import Severity
+from fleet.notify.text import MOST_TOLD
+from fleet.registry.proxies import Proxies
+from fleet.road.up import InboxReader
+from fleet.rollouts.stops import StopKind
+from fleet.settings.centre import CentreSettings
+
+log = logging.getLogger(__name__)
+
+TURN = 100
+"""How many events a channel is sent before others of this process's work are looked at again."""
+TOLD_BY_EVENTS = ("rollback-failed", "rollout-held")
+"""Conditions that last what an event has told of at once."""
+GATHERED = timedelta(seconds=60)
+"""How long a channel for people is left alone after a message: what fails in a row comes as one message."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Notifier:
+    """The one that tells."""
+
+    db: Database
+    opener: Opener
+    settings: CentreSettings
+    errands: Errands = field(default_factory=Threads)
+    clock: Clock = field(default_factory=SystemClock)
+    waiting: Callable[[], int | None] = lambda: None
+    """How many messages of hosts wait to be read, where that is known."""
+    _looked: float | None = None
+    """When it last looked at the conditions, by the monotonic clock."""
+
+    def step(self) -> None:
+        """Do all that is due now; raise DatabaseUnreachable, and the next step makes it good."""
+        if channels.channels(self.db):
+            self.look()
+        while deliveries.take_events(self.db, self.settings.notify.source) == deliveries.AT_ONCE:
+            pass
+        if given_up := deliveries.give_up_old(self.db):
+            log.warning("events given up", extra={"deliveries": given_up})
+        for channel_id in deliveries.due_channels(self.db):
+            self.errands.begin(f"channel {channel_id}", partial(self.send_to, channel_id))
+
+    def look(self) -> None:
+        """Compare the conditions that hold with those that were told, as often as the settings say."""
+        now = self.clock.monotonic()
+        if self._looked is not None and now - self._looked < self.settings.notify.look_s:
+            return
+        self._looked = now
+        holding = active(self.db, state=self.settings.state_dir, inbox_waiting=self.waiting())
+        found = [each for each in holding if each.code not in TOLD_BY_EVENTS]
+        standing.note(self.db, [_seen(each) for each in found], muted=self._muted(found))
+
+    def _muted(self, found: Sequence[Condition]) -> set[tuple[str, str]]:
+        """Return the conditions about hosts under a freeze, as far as they can wait until it ends."""
+        now = self.db.now()
+        holding = [stop for stop in stops.stops(self.db) if stop.kind is StopKind.FREEZE and stop.holds_at(now)]
+        if not holding:
+            return set()
+        present = hosts.present(self.db)
+        frozen = {host.name for host in present if any(stop.freezes(host.name, host.labels) for stop in holding)}
+        return {
+            (each.code, each.subject)
+            for each in found
+            if each.severity is not Severity.ERROR and each.subject.partition("/")[0] in frozen
+        }
+
+    def send_to(self, channel_id: UUID) -> None:
+        """Send what waits for a channel, oldest first, until it has all, does not take one, or had its turn."""
+        channel = deliveries.claim_channel(self.db, channel_id)
+        if channel is None:
+            return
+        try:
+            self._send(channel)
+        finally:
+            gathers = channel.kind is ChannelKind.APPRISE
+            deliveries.release_channel(self.db, channel.id, GATHERED if gathers else timedelta())
+
+    def _send(self, channel: DueChannel) -> None:
+        try:
+            secret = self.opener.open(channel.sealed)
+        except FleetError as error:
+            rows = deliveries.waiting(self.db, channel.id, 1)
+            self._note(channel, rows, later(str(error)))
+            return
+        if channel.kind is ChannelKind.APPRISE:
+            if rows := deliveries.waiting(self.db, channel.id, MOST_TOLD):
+                self._note(channel, rows, by_apprise.send(secret["url"], [read(row.told) for row in rows]))
+            return
+        for row in deliveries.waiting(self.db, channel.id, TURN):
+            if not self._note(channel, [row], self._post(secret, row)):
+                return
+
+    def _post(self, secret: Mapping[str, str], row: DeliveryRow) -> Came:
+        return webhook.send(
+            secret["url"],
+            secret["secret"],
+            row.told,
+            timestamp=int(self.clock.now().timestamp()),
+            proxies=Proxies.from_environment(),
+        )
+
+    def _note(self, channel: DueChannel, rows: Sequence[DeliveryRow], came: Came) -> bool:
+        """Write down what came of a sending; return whether the channel may get more."""
+        deliveries.note_came(self.db, channel.id, [row.event_id for row in rows], came)
+        told = {"channel": channel.name, "events": [str(row.event_id) for row in rows]}
+        if came.sent is Sent.TAKEN:
+            log.info("told", extra=told)
+        else:
+            log.warning("cannot tell", extra={**told, "reason": came.reason, "came": came.sent.value})
+        return came.sent in (Sent.TAKEN, Sent.REFUSED)
+
+
+def _seen(condition: Condition) -> Seen:
+    return Seen(
+        code=condition.code,
+        subject=condition.subject,
+        severity=condition.severity,
+        title=condition.title,
+        text=condition.text,
+        remedy=condition.remedy,
+        since=condition.since,
+    )
+
+
+def run(settings: CentreSettings) -> None:
+    """Tell until SIGTERM; wait for a database that is away, or of another shape."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    db = Database.open(settings.database_url)
+    opener = Opener.load(settings.state_dir)
+    opener.publish(settings.state_dir)
+    notifier = Notifier(db=db, opener=opener, settings=settings, waiting=_inbox_of(settings))
+    backoff = Backoff(stop, longest_s=LONGEST_WAIT_S)
+    while not stop.is_set():
+        backoff.attempt(partial(_step, notifier, stop, backoff))
+
+
+LONGEST_WAIT_S = 30.0
+"""The longest wait for a database that is away; it begins at one second and doubles."""
+
+
+def _step(notifier: Notifier, stop: threading.Event, backoff: Backoff) -> None:
+    upgrade.require_head(notifier.db)
+    while not stop.is_set():
+        notifier.step()
+        backoff.went_well()
+        stop.wait(notifier.settings.notify.every_s)
+
+
+def _inbox_of(settings: CentreSettings) -> Callable[[], int | None]:
+    """Return what tells how many messages wait in the inbox; None where the broker is away, which hosts fall silent by."""
+
+    def waiting() -> int | None:
+        try:
+            reader = InboxReader(settings.broker_address())
+            try:
+                return reader.length()
+            finally:
+                reader.close()
+        except FleetError:
+            return None
+
+    return waiting

@@ -1,0 +1,138 @@
+"""Channels: where people are told, as they were added, and how each does."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, RowMapping, delete, func, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from fleet.errors import Refused
+from fleet.history import audit
+from fleet.history.database import Database
+from fleet.history.lookup import find
+from fleet.history.notify_tables import channels as table
+from fleet.history.notify_tables import deliveries
+from fleet.history.words import ChannelKind, DeliveryState
+from fleet.ids import new_id
+from fleet.notify.rule import Rule
+from fleet.rollouts.selector import Selector
+
+MOST_CHANNELS = 100
+"""Each has a thread of the notifier while something is sent to it."""
+_KEPT_BACK = ("sealed", "events", "severity", "selector", "leased_until")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelRow:
+    """One channel, without its secrets."""
+
+    id: UUID
+    name: str
+    kind: ChannelKind
+    address: str
+    """What may be shown of its URL."""
+    rule: Rule
+    created_by: str
+    created_at: datetime
+    failures: int
+    failing_since: datetime | None
+    reason: str
+    due_at: datetime | None
+    sent_at: datetime | None
+    stopped_at: datetime | None
+    waiting: int = 0
+    """How many events wait to be sent to it."""
+    given_up: int = 0
+    """How many were given up, of those that are kept."""
+
+
+def add_channel(
+    db: Database, *, name: str, kind: ChannelKind, address: str, sealed: str, rule: Rule, by: str, door: str
+) -> ChannelRow:
+    """Add a channel; raise Refused where the name is taken, or there are too many."""
+    with db.writing() as connection:
+        now = db.moment(connection)
+        if connection.execute(select(func.count()).select_from(table)).scalar_one() >= MOST_CHANNELS:
+            raise Refused(
+                f"cannot add the channel: there are {MOST_CHANNELS} already; remove one with: fleet notify rm"
+            )
+        row: dict[str, Any] = {
+            "id": new_id(),
+            "name": name,
+            "kind": kind,
+            "address": address,
+            "sealed": sealed,
+            "events": rule.events,
+            "severity": rule.severity,
+            "selector": rule.selector.document(),
+            "created_by": by,
+            "created_at": now,
+            "failures": 0,
+            "reason": "",
+        }
+        try:
+            connection.execute(insert(table).values(row))
+        except IntegrityError:
+            raise Refused(f"cannot add the channel: the name {name!r} is taken") from None
+        details = {"kind": kind.value, "address": address, "events": list(rule.events), "selector": row["selector"]}
+        audit.note(connection, now, by=by, door=door, action="channel add", subject=name, details=details)
+        return _read(find_channel(connection, name), {})
+
+
+def channels(db: Database) -> list[ChannelRow]:
+    """Return every channel, by name."""
+    with db.reading() as connection:
+        return read_channels(connection)
+
+
+def read_channels(connection: Connection) -> list[ChannelRow]:
+    """Return every channel, by name, inside a transaction."""
+    counts = _counts(connection)
+    return [_read(row, counts) for row in connection.execute(select(table).order_by(table.c.name)).mappings()]
+
+
+def channel(db: Database, name: str) -> ChannelRow:
+    """Return one channel; raise NotFound."""
+    with db.reading() as connection:
+        return _read(find_channel(connection, name), _counts(connection))
+
+
+def remove_channel(db: Database, name: str, *, by: str, door: str) -> None:
+    """Remove a channel with all that waits for it; raise NotFound."""
+    with db.writing() as connection:
+        found = find_channel(connection, name, lock=True)
+        connection.execute(delete(deliveries).where(deliveries.c.channel_id == found["id"]))
+        connection.execute(delete(table).where(table.c.id == found["id"]))
+        audit.note(connection, db.moment(connection), by=by, door=door, action="channel rm", subject=found["name"])
+
+
+def find_channel(connection: Connection, name: str, *, lock: bool = False) -> RowMapping:
+    """Return the row of a channel by its name or id; raise NotFound."""
+    return find(connection, table, name, what="channel", name="name", lock=lock)
+
+
+def rule_of(row: Any) -> Rule:
+    """Return what the channel in *row* gets."""
+    return Rule(events=row["events"], severity=row["severity"], selector=Selector.parse(row["selector"]))
+
+
+_Counts = dict[tuple[UUID, DeliveryState], int]
+
+
+def _counts(connection: Connection) -> _Counts:
+    d = deliveries.c
+    states = (DeliveryState.WAITING, DeliveryState.GIVEN_UP)
+    query = select(d.channel_id, d.state, func.count().label("counted")).where(d.state.in_(states))
+    return {(r.channel_id, r.state): r.counted for r in connection.execute(query.group_by(d.channel_id, d.state))}
+
+
+def _read(row: RowMapping, counts: _Counts) -> ChannelRow:
+    values = {name: value for name, value in row.items() if name not in _KEPT_BACK}
+    return ChannelRow(
+        **values,
+        rule=rule_of(row),
+        waiting=counts.get((row["id"], DeliveryState.WAITING), 0),
+        given_up=counts.get((row["id"], DeliveryState.GIVEN_UP), 0),
+    )

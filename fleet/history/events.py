@@ -1,0 +1,75 @@
+"""Events are written in the transaction that does what they tell of, so that none is lost, and none tells of what was not.
+
+Each has the id of the fact that it tells of: written twice, it is one.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, select
+
+from fleet.history.notify_tables import channels, events
+from fleet.history.upsert import insert_new
+from fleet.notify.events import EventType, of_rollout, of_update
+from fleet.notify.rule import Rule
+from fleet.notify.severity import Severity
+
+
+def tell_updates(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Tell of rows of ``updates``: of what went wrong always, of what went well where a channel wants each."""
+    told = [(row, kind) for row in rows if (kind := of_update(row["result"])) is not None]
+    if any(type is EventType.APPLIED for _, (type, _) in told) and not _each_is_wanted(connection):
+        told = [(row, kind) for row, kind in told if kind[0] is not EventType.APPLIED]
+    tell(
+        connection,
+        (
+            event(id=row["id"], kind=kind, at=row["recorded_at"], host_id=row["host_id"], rollout_id=row["rollout_id"])
+            for row, kind in told
+        ),
+    )
+
+
+def tell_rollout(connection: Connection, row: Mapping[str, Any]) -> None:
+    """Tell of a row of ``rollout_events``, where it is one that people are told of."""
+    if (kind := of_rollout(row["kind"], row["details"])) is not None:
+        made = event(id=row["id"], kind=kind, at=row["at"], rollout_id=row["rollout_id"], details=row["details"])
+        tell(connection, [made])
+
+
+def event(
+    *,
+    id: UUID,
+    kind: tuple[EventType, Severity],
+    at: datetime,
+    subject: str = "",
+    host_id: UUID | None = None,
+    rollout_id: UUID | None = None,
+    details: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return a row of ``events``."""
+    type, severity = kind
+    return {
+        "id": id,
+        "type": type,
+        "severity": severity,
+        "subject": subject,
+        "host_id": host_id,
+        "rollout_id": rollout_id,
+        "details": dict(details or {}),
+        "at": at,
+        "taken_at": None,
+        "told": None,
+    }
+
+
+def tell(connection: Connection, rows: Iterable[dict[str, Any]]) -> None:
+    """Write rows of ``events``; one that is there already stays as it is."""
+    insert_new(connection, events, list(rows), ("id",))
+
+
+def _each_is_wanted(connection: Connection) -> bool:
+    """Tell whether a channel wants each update that went well."""
+    rows = connection.execute(select(channels.c.events, channels.c.severity))
+    return any(Rule(events=row.events, severity=row.severity).each_update for row in rows)

@@ -1,0 +1,169 @@
+"""The routes of notifications. A channel's URL and secret come in, sealed for the notifier, and never go out again."""
+
+import json
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from fleet.api.form import Done
+from fleet.api.notify import (
+    AddChannel,
+    Channel,
+    ChannelAdded,
+    ChannelAnswer,
+    Channels,
+    Delivery,
+    Preview,
+    Previews,
+    Retried,
+    TestAsked,
+)
+from fleet.controller.condition_catalogue import CATALOGUE
+from fleet.errors import BadInput
+from fleet.history import channels, deliveries
+from fleet.history.channels import ChannelRow
+from fleet.history.deliveries import DeliveryRow
+from fleet.history.words import ChannelKind
+from fleet.notify import by_apprise, rule, webhook
+from fleet.notify.events import EventType, read
+from fleet.notify.examples import examples
+from fleet.notify.rule import Rule
+from fleet.notify.seal import Seal
+from fleet.notify.text import message, title
+from fleet.web.callers import Admin, Reader, Writer
+from fleet.web.centre import Centre, ThisCentre
+from fleet.web.selecting import selector_of
+
+router = APIRouter(prefix="/channels", tags=["notifications"])
+
+
+@router.get("")
+def list_channels(centre: ThisCentre, _: Reader) -> Channels:
+    """List the channels, without their secrets."""
+    return Channels(channels=tuple(_channel(row) for row in channels.channels(centre.db)))
+
+
+@router.post("", status_code=201)
+def add_channel(centre: ThisCentre, caller: Admin, body: AddChannel) -> ChannelAdded:
+    """Add a channel; where a secret is made for it, it is in this answer and nowhere else."""
+    wanted = Rule(events=body.events, severity=body.severity, selector=selector_of(body.selector))
+    rule.check(wanted, [kind.code for kind in CATALOGUE])
+    kind = ChannelKind.WEBHOOK if body.url.lower().startswith(("http://", "https://")) else ChannelKind.APPRISE
+    made = webhook.make_secret() if kind is ChannelKind.WEBHOOK and not body.secret else ""
+    address = _checked(kind, body)
+    row = channels.add_channel(
+        centre.db,
+        name=body.name,
+        kind=kind,
+        address=address,
+        sealed=_sealed(centre, body.url, body.secret or made),
+        rule=wanted,
+        **caller.by(),
+    )
+    return ChannelAdded(channel=_channel(row), secret=made)
+
+
+@router.get("/{name}")
+def show_channel(
+    centre: ThisCentre, _: Reader, name: str, limit: Annotated[int, Query(ge=1, le=1000)] = 20
+) -> ChannelAnswer:
+    """Show a channel with its newest deliveries."""
+    row = channels.channel(centre.db, name)
+    found = deliveries.latest(centre.db, row.id, limit)
+    return ChannelAnswer(channel=_channel(row), deliveries=tuple(map(_delivery, found)))
+
+
+@router.delete("/{name}")
+def remove_channel(centre: ThisCentre, caller: Admin, name: str) -> Done:
+    """Remove a channel, with all that waits for it."""
+    channels.remove_channel(centre.db, name, **caller.by())
+    return Done()
+
+
+@router.post("/{name}/test")
+def test_channel(centre: ThisCentre, caller: Writer, name: str) -> TestAsked:
+    """Let a test be sent to a channel; the notifier sends it."""
+    return TestAsked(event_id=deliveries.ask_test(centre.db, name, **caller.by()))
+
+
+@router.post("/{name}/retry")
+def retry_channel(centre: ThisCentre, caller: Writer, name: str) -> Retried:
+    """Let what was given up wait again, and the channel be tried at once."""
+    return Retried(deliveries=deliveries.retry_channel(centre.db, name, **caller.by()))
+
+
+@router.get("/{name}/preview")
+def preview_channel(centre: ThisCentre, _: Reader, name: str) -> Previews:
+    """Show an example of each event that a channel gets, as it would get it."""
+    row = channels.channel(centre.db, name)
+    wanted = Rule(events=row.rule.events, severity=row.rule.severity)
+    fit = [each for each in examples() if rule.wants(wanted, each, ())]
+    source = centre.settings.notify.source
+    shown = []
+    for event in fit:
+        told = message([event])
+        words = row.kind is ChannelKind.APPRISE
+        written = told.body if words else json.dumps(event.document(source), indent=2, ensure_ascii=False)
+        heading = told.title if words else ""
+        shown.append(Preview(type=event.type.value, severity=event.severity, title=heading, body=written))
+    return Previews(channel=row.name, kind=row.kind, previews=tuple(shown))
+
+
+def _checked(kind: ChannelKind, body: AddChannel) -> str:
+    """Return what may be shown of the URL; raise BadInput for what cannot be used."""
+    if kind is ChannelKind.APPRISE:
+        if body.secret:
+            raise BadInput("cannot use a secret with a URL of Apprise: it holds what the service needs")
+        return by_apprise.check_url(body.url)
+    if body.secret:
+        webhook.check_secret(body.secret)
+    return webhook.check_url(body.url)
+
+
+def _sealed(centre: Centre, url: str, secret: str) -> str:
+    return Seal.load(centre.settings.state_dir).close({"url": url, "secret": secret})
+
+
+def _channel(row: ChannelRow) -> Channel:
+    return Channel(
+        id=row.id,
+        name=row.name,
+        kind=row.kind,
+        state=_state(row),
+        address=row.address,
+        events=row.rule.events,
+        severity=row.rule.severity,
+        selector=row.rule.selector.document(),
+        waiting=row.waiting,
+        given_up=row.given_up,
+        sent_at=row.sent_at,
+        failing_since=row.failing_since,
+        reason=row.reason,
+        again_at=row.due_at if row.failing_since and not row.stopped_at else None,
+        created_by=row.created_by,
+        created_at=row.created_at,
+    )
+
+
+def _state(row: ChannelRow) -> str:
+    if row.stopped_at is not None:
+        return "gone"
+    if row.failing_since is not None:
+        return "failing"
+    return "ok" if row.sent_at is not None else "new"
+
+
+def _delivery(row: DeliveryRow) -> Delivery:
+    event = read(row.told)
+    return Delivery(
+        event_id=row.event_id,
+        type=EventType(event.type).value,
+        severity=event.severity,
+        title=title(event),
+        state=row.state,
+        tries=row.tries,
+        reason=row.reason,
+        created_at=row.created_at,
+        until=row.until,
+        ended_at=row.ended_at,
+    )

@@ -1,0 +1,124 @@
+"""Channels from the command line, and what stands of them where."""
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fleet.controller.notifier import Notifier
+from fleet.history import deliveries
+from fleet.notify.seal import Opener
+from tests.cli.conftest import Fleet
+from tests.controller.centre import Centre
+from tests.notify.listeners import Listener, listening
+
+pytestmark = [pytest.mark.usefixtures("served"), pytest.mark.redis]
+
+
+@pytest.fixture
+def there() -> Iterator[Listener]:
+    """A server that takes what it gets."""
+    with listening() as listener:
+        yield listener
+
+
+@pytest.fixture
+def telling(centre: Centre) -> Iterator[Notifier]:
+    """A notifier that goes on beside the command."""
+    notifier = Notifier(db=centre.db, opener=Opener.load(centre.settings.state_dir), settings=centre.settings)
+    ended = threading.Event()
+
+    def go_on() -> None:
+        while not ended.wait(0.05):
+            notifier.step()
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    yield notifier
+    ended.set()
+    thread.join()
+
+
+def test_a_channel_is_added_tested_shown_and_removed(
+    fleet: Fleet, there: Listener, telling: Notifier, tmp_path: Path
+) -> None:
+    ran = fleet("notify", "add", "ops", f"{there.url}/T0KEN?key=hunter2")
+    assert (ran.code, len(ran.lines)) == (0, 1), ran.err
+    secret = ran.lines[0]
+    assert "this one time" in ran.err
+    tested = fleet("notify", "test", "ops")
+    assert (tested.code, tested.lines) == (0, ["channel ops took the test"]), tested.err
+    assert there.got[0].path == "/T0KEN?key=hunter2"
+    assert there.got[0].proved(secret)
+    shown = fleet("notify", "show", "ops").out
+    assert "ok" in shown
+    assert "sent  a test" in shown
+    listed = fleet("notify", "ls", "-o", "wide").out
+    assert there.url in listed
+    told = "".join((shown, listed, fleet("notify", "ls", "-o", "json").out, fleet("audit", "-o", "json").out))
+    assert all(each not in told for each in ("T0KEN", "hunter2", secret))
+    assert [line["action"] for line in json.loads(fleet("audit", "-o", "json").out)["acts"]][:2] == [
+        "channel test", "channel add"
+    ]  # fmt: skip
+    assert fleet("notify", "rm", "ops", "-y").code == 0
+    assert fleet("notify", "show", "ops").code == 5
+
+
+def test_a_test_that_fails_says_why_and_ends_with_an_error(fleet: Fleet, there: Listener, telling: Notifier) -> None:
+    there.answers(410)
+    fleet("notify", "add", "ops", there.url)
+    ran = fleet("notify", "test", "ops")
+    assert (ran.code, ran.lines) == (1, ["channel ops did not: it answered 410: it is gone for good"])
+    assert fleet("notify", "ls", "--columns", "state", "--no-headers").lines == ["gone"]
+    there.answer = None
+    assert "with 1 events" in fleet("notify", "retry", "ops").out
+    assert fleet("notify", "test", "ops").code == 0
+
+
+def test_url_and_secret_may_come_from_files(fleet: Fleet, there: Listener, telling: Notifier, tmp_path: Path) -> None:
+    (tmp_path / "url").write_text(f"{there.url}/a\n")
+    secret = f"whsec_{'QUJD' * 10}"
+    (tmp_path / "secret").write_text(f"{secret}\n")
+    files = ("--url-file", str(tmp_path / "url"), "--secret-file", str(tmp_path / "secret"))
+    ran = fleet("notify", "add", "ops", *files)
+    assert (ran.code, ran.out) == (0, "")
+    assert fleet("notify", "test", "ops").code == 0
+    assert there.got[0].proved(secret)
+
+
+def test_a_preview_is_what_is_sent(fleet: Fleet) -> None:
+    fleet("notify", "add", "ops", "https://chat.lan/x", "--event", "update.*", "--severity", "error")
+    ran = fleet("notify", "preview", "ops")
+    assert ran.lines[0] == "--- update.failed"
+    event = json.loads("\n".join(ran.lines[1:]))
+    assert (event["specversion"], event["type"], event["data"]["host"]) == ("1.0", "fleet.update.failed", "web-1")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("ops",), "cannot add a channel without one URL"),
+        (("ops", "https://anna:hunter2@x/"), "cannot use a URL with a user in it"),
+        (("ops", "hunter2"), "cannot use this URL"),
+        (("ops", "https://x/", "--event", "mirror-dwon"), "cannot tell of 'mirror-dwon'"),
+        (("ops", "https://x/", "--secret-file", "/nowhere"), "cannot read /nowhere"),
+        (("of course", "https://x/hunter2"), "cannot use"),
+        (("ops", "https://x/" + "hunter2" * 1000), "cannot use"),
+    ],
+)
+def test_what_cannot_be_used_is_said_without_a_secret(fleet: Fleet, words: tuple[str, ...], says: str) -> None:
+    ran = fleet("notify", "add", *words)
+    assert (ran.code, ran.err.startswith(says)) == (1, True), ran.err
+    assert "hunter2" not in ran.out + ran.err
+
+
+def test_without_a_notifier_a_test_is_not_waited_for_without_end(
+    fleet: Fleet, centre: Centre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fleet.cli.notify.TEST_S", 0.2)
+    fleet("notify", "add", "ops", "https://x.lan/")
+    ran = fleet("notify", "test", "ops")
+    assert (ran.code, "does the notifier run?" in ran.err) == (7, True)
+    assert deliveries.take_events(centre.db, "urn:x") == 1
