@@ -40,7 +40,7 @@ def read(text: str, where: str) -> Marked:
     if len(text) > _LONGEST:
         raise BadInput(f"cannot read {where}: it is longer than {_LONGEST} characters")
     try:
-        node = yaml.compose(text, Loader=yaml.BaseLoader)
+        node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as broken:
         mark = broken.problem_mark or broken.context_mark
         line = f"line {mark.line + 1}: " if mark is not None else ""
@@ -51,6 +51,20 @@ def read(text: str, where: str) -> Marked:
     if node is not None:
         found.document = _Walk(found, where).value(node, ())
     return found
+
+
+class _Loader(yaml.BaseLoader):
+    """Reads no more values than a spec may have: to read the rest before that is looked at takes a processor for seconds."""
+
+    _read = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Return the next value, or name."""
+        self._read += 1
+        if self._read > 2 * MOST_VALUES:
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(problem="too many values", problem_mark=mark)
+        return super().compose_node(parent, index)
 
 
 class _Walk:

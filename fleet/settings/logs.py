@@ -64,8 +64,16 @@ def _naming(process: str) -> Any:
 def _last(people: bool) -> list[Any]:
     plain = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if people:
-        return [plain, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        return [plain, _readable, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     return [plain, structlog.processors.JSONRenderer(default=str)]
+
+
+def _readable(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Escape what is no sign to read: what a host or a registry said steers no terminal, and makes no line that looks like ours."""
+    for key, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[key] = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
+    return event
 
 
 def _fields_of_logging(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -163,6 +163,12 @@ def test_aliases_of_aliases_do_not_grow_without_end() -> None:
         read("a: &a [*a]", "it")
 
 
+def test_of_more_values_than_a_spec_may_have_the_rest_is_not_even_read() -> None:
+    """To read a megabyte of them took a processor for seven seconds, and what is wrong with the first was said at the end."""
+    with pytest.raises(BadInput, match="line 1: too many values"):
+        read("{" + "a: b," * 50_000 + "}", "it")
+
+
 @given(st.text(max_size=200))
 def test_whatever_is_written_is_read_or_refused(text: str) -> None:
     try:

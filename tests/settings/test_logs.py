@@ -46,6 +46,16 @@ def test_for_people_a_line_is_readable() -> None:
     assert "{" not in out.getvalue()
 
 
+@pytest.mark.parametrize("hostile", ["\x1b[2J", "\x9b2J", "x\n2026-11-27 [info] all is well", "\u202e", "\ud800"])
+def test_what_others_said_steers_no_terminal_and_makes_no_line(hostile: str) -> None:
+    out = io.StringIO()
+    logs.set_up("agent", format="console", stream=out)
+    logging.getLogger("fleet.x").warning("mirror %s", hostile, extra={"reason": hostile})
+    assert hostile not in out.getvalue()
+    assert out.getvalue().count("\n") == 1
+    out.getvalue().encode()
+
+
 def test_an_exception_stays_one_line() -> None:
     out = io.StringIO()
     logs.set_up("inbox", format="json", stream=out)
