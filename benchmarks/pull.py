@@ -2,10 +2,10 @@
 a link that gives so much a connection. Then ten images that share layers, counted, a worker's memory in a large pull, and what a
 byte costs in the gateway.
 
-What overlaps in a single layer can only be the gateway's own work. ``programs`` is both pulls of a layer that takes engines longer
-to unpack. Needs root and the lab (``memory`` and ``reading`` do not). Words choose parts: ``unlimited``, ``limited``,
-``programs``, ``shared``, ``memory``, ``reading``; ``20.10`` and ``26.1-containerd`` choose engines; ``rounds=2`` how often, and
-``mib=16`` how large a layer is, to see that it runs.
+What overlaps in a single layer can only be the gateway's own work. The layer is one of program files, as images have, and one of
+few files, that engines unpack four times as fast. Needs root and the lab (``memory`` and ``reading`` do not). Words choose
+parts: ``unlimited`` and ``limited`` are links, ``programs`` and ``few`` layers, ``shared``, ``memory`` and ``reading`` the others;
+``20.10`` and ``26.1-containerd`` choose engines; ``rounds=2`` how often, and ``mib=16`` how large a layer is, to see that it runs.
 """
 
 import contextlib
@@ -15,8 +15,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import docker
 
@@ -33,44 +33,50 @@ from tests.lab.registries import Registry, ScriptableRegistry
 
 ROUNDS = 3
 LIMIT_BYTES_S = 25_000_000
-PARTS = ("unlimited", "limited", "programs", "shared", "memory", "reading")
+LINKS = ("unlimited", "limited")
+LAYERS = {"programs": of_programs, "few": of_few_files}
+PULLED, ALONE = {*LINKS, *LAYERS, "shared"}, {"memory", "reading"}
+"""The words of what needs engines, and of what does not."""
 IMAGES, SHARED_LAYERS_MIB, OWN_LAYER_MIB = 10, (4.0, 3.0, 2.0), 1.0
 ENGINES = (Generation.V20, Generation.V26_CONTAINERD)
 _NUMBERS = itertools.count()
+Word = TypeVar("Word", bound=str)
 
 
 def main() -> None:
     """Measure the parts that were asked for, all by default, and print them."""
-    words = [word for word in sys.argv[1:] if "=" not in word]
+    words = {word for word in sys.argv[1:] if "=" not in word}
     numbers = dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
     rounds, layer_mib = int(numbers.get("rounds", ROUNDS)), int(numbers["mib"]) if "mib" in numbers else None
-    engines = [e for e in ENGINES if e in words or not set(map(str, ENGINES)) & set(words)]
-    parts = [p for p in PARTS if p in words or not set(words) - set(map(str, ENGINES))]
+    parts = words & (PULLED | ALONE) or PULLED | ALONE
     show_run("pull: through the gateway, beside the engine's own")
-    if set(parts) - {"memory", "reading"}:
+    if parts & PULLED:
         with Lab() as lab:
-            _pulls(lab, engines, parts, rounds, layer_mib or LAYER_MIB)
+            _pulls(lab, _chosen(ENGINES, words), parts, rounds, layer_mib or LAYER_MIB)
     if "memory" in parts:
         _pull_memory.main(layer_mib or _pull_memory.LAYER_MIB)
     if "reading" in parts:
         _pull_reading.main(rounds, layer_mib or _pull_reading.LAYER_MIB)
 
 
-def _pulls(lab: Lab, engines: Sequence[Generation], parts: Sequence[str], rounds: int, layer_mib: int) -> None:
+def _chosen(choice: Iterable[Word], words: Collection[str]) -> list[Word]:
+    """Return those of *choice* that *words* name, all where they name none."""
+    return [each for each in choice if each in words] or list(choice)
+
+
+def _pulls(lab: Lab, engines: Sequence[Generation], parts: Collection[str], rounds: int, layer_mib: int) -> None:
     origin, slow = lab.origin(), lab.scriptable("slow")
-    few = of_few_files(layer_mib) if {"unlimited", "limited"} & set(parts) else None
-    programs = of_programs(layer_mib) if "programs" in parts else None
+    links, layers = _chosen(LINKS, parts), _chosen(LAYERS, parts)
+    images = {layer: LAYERS[layer](layer_mib) for layer in layers} if {*LINKS, *LAYERS} & set(parts) else {}
     for generation in engines:
         host = lab.host(
             f"host-{generation.replace('.', '-')}", generation, options={"insecure-registries": [slow.host]}
         )
-        if few is not None and "unlimited" in parts:
-            _unlimited(host, origin, "few", few, rounds)
-        if few is not None and "limited" in parts:
-            _limited(host, slow, "few", few, rounds)
-        if programs is not None:
-            _unlimited(host, origin, "programs", programs, rounds)
-            _limited(host, slow, "programs", programs, rounds)
+        for layer, image in images.items():
+            if "unlimited" in links:
+                _unlimited(host, origin, layer, image, rounds)
+            if "limited" in links:
+                _limited(host, slow, layer, image, rounds)
         if "shared" in parts:
             _shared(host, origin)
 
