@@ -2,7 +2,6 @@
 
 import ipaddress
 import os
-import shutil
 import signal
 import socket
 from collections.abc import Iterator
@@ -13,12 +12,10 @@ import pytest
 from hypothesis import settings
 
 from tests import sharing
+from tests.memory import memory
 
 _KEPT = frozenset({"PATH", "LANG", "LC_ALL", "TMPDIR", "CI", "USER", "LOGNAME", "SHELL", "TERM", "VIRTUAL_ENV"})
 _KEPT_PREFIXES = ("PYTEST", "PYTHON", "COV_", "HYPOTHESIS", "FLEET_TEST_", "FLEET_LAB_")
-
-_MEMORY, _ROOM_BYTES = Path("/dev/shm"), 4 * 1024**3
-"""Where files need no disk, and how much of it must be free: all that tests keep at one time is a tenth of that."""
 
 settings.register_profile("fleet", deadline=None, print_blob=True)
 settings.load_profile("fleet")
@@ -30,9 +27,8 @@ def pytest_configure(config: pytest.Config) -> None:
         del os.environ[name]
     os.environ["TZ"] = "UTC"
     os.environ["NO_COLOR"] = "1"
-    if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM_BYTES:
-        # Journals, databases and brokers wait for the disk at every step, which thousands of tests would wait for too.
-        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+    if (folder := memory()) is not None:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(folder))
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell lets what it starts in the background ignore Ctrl-C, and so would every program that a test starts.
         signal.signal(signal.SIGINT, signal.default_int_handler)

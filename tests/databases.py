@@ -1,16 +1,29 @@
 """Databases of tests, which need not outlive the machine: what a test writes is gone with it anyway."""
 
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy import event
 
 from fleet.clock import Clock
 from fleet.history.database import Database
 from fleet.history.tables import METADATA
+from tests.memory import memory
 
 _NAMES = tuple(table.name for table in reversed(METADATA.sorted_tables))
 """All tables, those that refer to others before these."""
 _FILLED = " UNION ALL ".join(f"SELECT '{name}' WHERE EXISTS (SELECT 1 FROM {name})" for name in _NAMES)
+
+
+def server_folder() -> Path:
+    """Make a folder for a private PostgreSQL and return it.
+
+    The server runs as another user, who may not enter pytest's own folder; and a socket's path must be short.
+    """
+    folder = (memory() or Path("/tmp")) / f"fleet-pg-{uuid4().hex[:8]}"
+    folder.mkdir(mode=0o755)
+    return folder
 
 
 def open_database(url: str, *, clock: Clock | None = None) -> Database:

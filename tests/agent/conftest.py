@@ -9,6 +9,7 @@ import pytest
 from fleet.road.embedded import EmbeddedBroker
 from fleet.testing.clock import ManualClock
 from tests import needs
+from tests.memory import memory
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def clock() -> ManualClock:
 @pytest.fixture
 def short() -> Iterator[Path]:
     """Return a folder with a short path, since a socket's must be."""
-    with tempfile.TemporaryDirectory(prefix="fleet-") as folder:
+    with tempfile.TemporaryDirectory(prefix="fleet-", dir=memory()) as folder:
         yield Path(folder)
 
 

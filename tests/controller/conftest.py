@@ -5,7 +5,6 @@ import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -15,8 +14,9 @@ from fleet.history.upgrade import upgrade
 from fleet.road.embedded import EmbeddedBroker
 from tests import needs
 from tests.controller.centre import Centre, centre_of
-from tests.databases import open_database
+from tests.databases import open_database, server_folder
 from tests.history.conftest import Postgres
+from tests.memory import memory
 
 START = datetime(2026, 11, 2, 12, tzinfo=UTC)
 
@@ -67,7 +67,7 @@ def db(migrated: Path, tmp_path: Path) -> Iterator[Database]:
 @pytest.fixture
 def broker() -> Iterator[EmbeddedBroker]:
     """Start a private broker; its path is short, since a socket's must be."""
-    folder = tempfile.TemporaryDirectory(prefix="fleet-")
+    folder = tempfile.TemporaryDirectory(prefix="fleet-", dir=memory())
     with folder, EmbeddedBroker(Path(folder.name) / "broker", server=needs.redis()) as broker:
         yield broker
 
@@ -83,8 +83,7 @@ def centre(db: Database, broker: EmbeddedBroker, tmp_path: Path) -> Iterator[Cen
 def postgres() -> Iterator[Postgres]:
     """Start a private PostgreSQL, which the test may stop."""
     bin_dir = needs.postgresql()
-    directory = Path(f"/tmp/fleet-pg-{uuid4().hex[:8]}")
-    directory.mkdir(mode=0o755)
+    directory = server_folder()
     server = Postgres(bin_dir, directory)
     server.create("fleet")
     with psycopg.connect(f"host={directory} user=postgres dbname=postgres", autocommit=True) as connection:

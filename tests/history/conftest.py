@@ -16,7 +16,7 @@ import pytest
 from fleet.history.database import Database
 from fleet.history.upgrade import upgrade
 from tests import needs
-from tests.databases import empty, open_database
+from tests.databases import empty, open_database, server_folder
 from tests.history.world import World, open_world
 
 
@@ -105,9 +105,7 @@ class Postgres:
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     """A private PostgreSQL for the whole session."""
     bin_dir = needs.postgresql()
-    # The server runs as another user, who may not enter pytest's own folder; and a socket's path must be short.
-    directory = Path(f"/tmp/fleet-pg-{uuid4().hex[:8]}")
-    directory.mkdir(mode=0o755)
+    directory = server_folder()
     server = Postgres(bin_dir, directory)
     yield server
     server.stop()

@@ -13,6 +13,7 @@ from fleet.road.embedded import EmbeddedBroker
 from fleet.road.names import acl_user
 from fleet.testing.clock import ManualClock
 from tests import needs
+from tests.memory import memory
 
 PASSWORD = "pass word:@/%"
 """What a URL must carry without breaking."""
@@ -21,14 +22,14 @@ PASSWORD = "pass word:@/%"
 @pytest.fixture
 def short() -> Iterator[Path]:
     """Return a folder with a short path, since a socket's must be."""
-    with tempfile.TemporaryDirectory(prefix="fleet-") as folder:
+    with tempfile.TemporaryDirectory(prefix="fleet-", dir=memory()) as folder:
         yield Path(folder)
 
 
 @pytest.fixture(scope="session")
 def _server() -> Iterator[EmbeddedBroker]:
     with (
-        tempfile.TemporaryDirectory(prefix="fleet-") as folder,
+        tempfile.TemporaryDirectory(prefix="fleet-", dir=memory()) as folder,
         EmbeddedBroker(Path(folder) / "broker", server=needs.redis()) as server,
     ):
         yield server

@@ -19,6 +19,7 @@ from fleet.web.doors import Behind, Door
 from tests import needs
 from tests.controller.centre import Centre, ScriptedHost, centre_of, nginx
 from tests.databases import open_database
+from tests.memory import memory
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +33,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def broker() -> Iterator[EmbeddedBroker]:
     """One broker for all; its path is short, since a socket's must be."""
-    folder = tempfile.TemporaryDirectory(prefix="fleet-")
+    folder = tempfile.TemporaryDirectory(prefix="fleet-", dir=memory())
     with folder, EmbeddedBroker(Path(folder.name) / "broker", server=needs.redis()) as broker:
         yield broker
 
