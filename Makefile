@@ -60,7 +60,7 @@ test-fast: install ## Run what needs no root, no engine and no server
 check: install ## Lint, format check, types, floors
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers 2
 	$(BIN)/lint-imports --no-cache
 
 .PHONY: format
