@@ -62,7 +62,7 @@ class Notifier:
 
     def step(self) -> None:
         """Do all that is due now; raise DatabaseUnreachable, and the next step makes it good."""
-        if channels.channels(self.db):
+        if channels.any_channel(self.db):
             self.look()
         while deliveries.take_events(self.db, self.settings.notify.source) == deliveries.AT_ONCE:
             pass

@@ -5,11 +5,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, delete, func, insert, select
+from sqlalchemy import Connection, RowMapping, delete, exists, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from fleet.errors import Refused
 from fleet.history import audit
+from fleet.history.among import among_states
 from fleet.history.database import Database
 from fleet.history.lookup import find
 from fleet.history.notify_tables import channels as table
@@ -81,6 +82,12 @@ def add_channel(
         return _read(find_channel(connection, name), {})
 
 
+def any_channel(db: Database) -> bool:
+    """Tell whether there is a channel at all."""
+    with db.reading() as connection:
+        return bool(connection.execute(select(exists().where(table.c.id.is_not(None)))).scalar())
+
+
 def channels(db: Database) -> list[ChannelRow]:
     """Return every channel, by name."""
     with db.reading() as connection:
@@ -122,10 +129,12 @@ _Counts = dict[tuple[UUID, DeliveryState], int]
 
 
 def _counts(connection: Connection) -> _Counts:
-    d = deliveries.c
-    states = (DeliveryState.WAITING, DeliveryState.GIVEN_UP)
-    query = select(d.channel_id, d.state, func.count().label("counted")).where(d.state.in_(states))
-    return {(r.channel_id, r.state): r.counted for r in connection.execute(query.group_by(d.channel_id, d.state))}
+    d, found = deliveries.c, {}
+    for state in (DeliveryState.WAITING, DeliveryState.GIVEN_UP):
+        query = select(d.channel_id, func.count().label("counted")).where(among_states(d.state, [state]))
+        rows = connection.execute(query.group_by(d.channel_id))
+        found |= {(row.channel_id, state): row.counted for row in rows}
+    return found
 
 
 def _read(row: RowMapping, counts: _Counts) -> ChannelRow:

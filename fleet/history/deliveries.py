@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection, RowMapping, and_, exists, func, or_, select, update
 
 from fleet.history import audit
+from fleet.history.among import among_states
 from fleet.history.channels import find_channel, rule_of
 from fleet.history.database import Database
 from fleet.history.events import event, tell
@@ -33,6 +34,7 @@ LEASE = timedelta(minutes=2)
 """How long who sends has a channel for itself; longer than one sending may take."""
 MOST_WAITING = 10_000
 """How many events wait for one channel at most; what comes then is given up at once, and counted."""
+_WAITS = among_states(deliveries.c.state, [DeliveryState.WAITING])
 KEPT_BACK = "too many events wait for this channel already"
 
 
@@ -108,7 +110,7 @@ def _take(db: Database, ids: Sequence[UUID], found: Sequence[tuple[Whole, list[U
 def _room(connection: Connection) -> dict[UUID, int]:
     """Return by channel how many more events may wait."""
     d = deliveries.c
-    query = select(d.channel_id, func.count().label("counted")).where(d.state == DeliveryState.WAITING)
+    query = select(d.channel_id, func.count().label("counted")).where(_WAITS)
     return {row.channel_id: MOST_WAITING - row.counted for row in connection.execute(query.group_by(d.channel_id))}
 
 
@@ -128,10 +130,13 @@ def _delivery(channel_id: UUID, event_id: UUID, now: datetime, room: bool) -> di
 def give_up_old(db: Database) -> int:
     """Give up what was tried for long enough; return how much."""
     d = deliveries.c
+    old = (_WAITS, d.until <= db.now())
+    with db.reading() as connection:
+        # Mostly there is none, and nobody is to wait for that.
+        if not connection.execute(select(exists().where(*old))).scalar():
+            return 0
     with db.writing() as connection:
-        now = db.moment(connection)
-        values = {"state": DeliveryState.GIVEN_UP, "ended_at": now}
-        old = (d.state == DeliveryState.WAITING, d.until <= now)
+        values = {"state": DeliveryState.GIVEN_UP, "ended_at": db.moment(connection)}
         return connection.execute(update(deliveries).where(*old).values(values)).rowcount
 
 
@@ -155,14 +160,14 @@ def claim_channel(db: Database, channel_id: UUID) -> DueChannel | None:
 
 def _due(now: datetime) -> tuple[Any, ...]:
     c, d = channels.c, deliveries.c
-    waits = exists().where(d.channel_id == c.id, d.state == DeliveryState.WAITING)
+    waits = exists().where(d.channel_id == c.id, _WAITS)
     free = or_(c.leased_until.is_(None), c.leased_until <= now)
     return c.stopped_at.is_(None), or_(c.due_at.is_(None), c.due_at <= now), free, waits
 
 
 def waiting(db: Database, channel_id: UUID, limit: int) -> list[DeliveryRow]:
     """Return what waits for a channel, oldest first."""
-    mine = and_(deliveries.c.channel_id == channel_id, deliveries.c.state == DeliveryState.WAITING)
+    mine = and_(deliveries.c.channel_id == channel_id, _WAITS)
     query = _with_events().where(mine).order_by(deliveries.c.created_at, deliveries.c.event_id).limit(limit)
     with db.reading() as connection:
         return [DeliveryRow(**row) for row in connection.execute(query).mappings()]
@@ -193,7 +198,7 @@ def note_came(db: Database, channel_id: UUID, event_ids: Sequence[UUID], came: C
     d = deliveries.c
     with db.writing() as connection:
         now = db.moment(connection)
-        mine = (d.channel_id == channel_id, d.event_id.in_(event_ids), d.state == DeliveryState.WAITING)
+        mine = (d.channel_id == channel_id, d.event_id.in_(event_ids), _WAITS)
         values: dict[str, Any] = {"tries": d.tries + 1, "reason": prose(came.reason)}
         if came.sent in (Sent.TAKEN, Sent.REFUSED):
             state = DeliveryState.SENT if came.sent is Sent.TAKEN else DeliveryState.GIVEN_UP
@@ -218,7 +223,7 @@ def _note_channel(connection: Connection, channel_id: UUID, came: Came, now: dat
     if came.sent is Sent.GONE:
         values["stopped_at"] = now
         ended = {"state": DeliveryState.GIVEN_UP, "ended_at": now, "reason": prose(came.reason)}
-        rest = (deliveries.c.channel_id == channel_id, deliveries.c.state == DeliveryState.WAITING)
+        rest = (deliveries.c.channel_id == channel_id, _WAITS)
         connection.execute(update(deliveries).where(*rest).values(ended))
     connection.execute(update(channels).where(c.id == channel_id).values(values))
 
@@ -240,7 +245,7 @@ def retry_channel(db: Database, name: str, *, by: str, door: str) -> int:
     with db.writing() as connection:
         found = find_channel(connection, name, lock=True)
         now = db.moment(connection)
-        mine = (d.channel_id == found["id"], d.state == DeliveryState.GIVEN_UP)
+        mine = (d.channel_id == found["id"], among_states(d.state, [DeliveryState.GIVEN_UP]))
         again = {"state": DeliveryState.WAITING, "until": now + GIVEN_UP_AFTER, "ended_at": None}
         count = connection.execute(update(deliveries).where(*mine).values(again)).rowcount
         fresh = {"due_at": None, "stopped_at": None}

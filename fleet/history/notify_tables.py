@@ -10,6 +10,7 @@ from fleet.notify.severity import Severity
 
 _UNTAKEN = sql("taken_at IS NULL")
 _WAITS = sql(f"state = '{DeliveryState.WAITING}'")
+_GIVEN_UP = sql(f"state = '{DeliveryState.GIVEN_UP}'")
 
 events = Table(
     "events",
@@ -91,6 +92,7 @@ deliveries = Table(
     Index(
         "ix_deliveries_waiting", "channel_id", "created_at", "event_id", sqlite_where=_WAITS, postgresql_where=_WAITS
     ),
+    Index("ix_deliveries_given_up", "channel_id", sqlite_where=_GIVEN_UP, postgresql_where=_GIVEN_UP),
     Index(None, "created_at"),
     comment="what each channel is to be sent, once; pruned",
 )

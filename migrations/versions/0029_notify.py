@@ -18,6 +18,7 @@ TIME = sa.DateTime(timezone=True)
 DOCUMENT = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
 _UNTAKEN = sa.text("taken_at IS NULL")
 _WAITS = sa.text("state = 'waiting'")
+_GIVEN_UP = sa.text("state = 'given_up'")
 
 
 def _column(name: str, kind: sa.types.TypeEngine[Any], comment: str, nullable: bool = False) -> sa.Column[Any]:
@@ -124,6 +125,9 @@ def upgrade() -> None:
         ["channel_id", "created_at", "event_id"],
         sqlite_where=_WAITS,
         postgresql_where=_WAITS,
+    )
+    op.create_index(
+        "ix_deliveries_given_up", "deliveries", ["channel_id"], sqlite_where=_GIVEN_UP, postgresql_where=_GIVEN_UP
     )
     op.create_index(op.f("ix_deliveries_created_at"), "deliveries", ["created_at"])
 
