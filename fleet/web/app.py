@@ -37,6 +37,7 @@ from fleet.web.pages import fleet as fleet_pages
 from fleet.web.pages import history as history_pages
 from fleet.web.pages import hosts as host_pages
 from fleet.web.pages import mirrors as mirror_pages
+from fleet.web.pages import notify as notify_pages
 from fleet.web.pages import visitors
 
 # The questions stand before the history: `/history/{id}` would take their paths.
@@ -60,7 +61,7 @@ ROOMS = (
     doctor,
 )
 
-PAGES = (visitors, fleet_pages, host_pages, history_pages, mirror_pages)
+PAGES = (visitors, fleet_pages, host_pages, history_pages, mirror_pages, notify_pages)
 
 DESCRIPTION = """Fleet keeps the containers of many plain Docker hosts up to date.
 
@@ -78,6 +79,7 @@ def create_app(settings: CentreSettings, db: Database | None = None) -> FastAPI:
         openapi_url=f"{PREFIX}/openapi.json",
         docs_url=None,  # its pages load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # it would lead to whatever host the request names
         generate_unique_id_function=_name,
         responses=answers.PROBLEMS,
         max_body_size=LARGEST_REQUEST,

@@ -12,8 +12,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from fleet.api.probes import ProbeEntry
+from fleet.history import channels, deliveries
 from fleet.history.words import Scope
 from fleet.mirrors.probe import ProbeState
+from fleet.notify.sent import later
 from fleet.updates.outcome import Result
 from fleet.web.callers import Caller
 from fleet.web.doors import Behind, Door
@@ -24,7 +26,7 @@ from tests.controller.centre import NEW, OLD, Centre, ScriptedHost, nginx
 from tests.history.facts import write_facts
 from tests.web.test_routes import API, _move_tag, carry_out
 
-PAGES = ("/", "/hosts", "/outdated", "/rollouts", "/history", "/mirrors", "/schedules")
+PAGES = ("/", "/hosts", "/outdated", "/rollouts", "/history", "/mirrors", "/schedules", "/channels")
 NAME = "<b>x</b>"
 """What somebody may write into a label, to see whether a browser would take it for markup."""
 
@@ -426,3 +428,20 @@ class TestHistory:
         for path, given in (("/hosts", {}), ("/hosts/web-1", {}), ("/history", {"q": f'"{NAME}"'})):
             answer = http.get(path, params=given)
             assert NAME not in answer.text and "&lt;b&gt;x&lt;/b&gt;" in answer.text
+
+
+def test_a_channel_that_fails_says_why_and_shows_no_secret(http: TestClient, centre: Centre) -> None:
+    body = {"name": "ops", "url": "https://chat.lan/T0KEN", "selector": {"hosts": ["web-*"], "labels": {"a": "b"}}}
+    secret = http.post(f"{API}/channels", json=body).json()["secret"]
+    row = channels.channel(centre.db, "ops")
+    event = deliveries.ask_test(centre.db, "ops", by="person:x", door="socket")
+    assert "It was told nothing yet" in http.get("/channels/ops").text
+    deliveries.take_events(centre.db, "urn:x")
+    deliveries.note_came(centre.db, row.id, [event], later("it answered 500"))
+    for path, shown in (("/channels", "it answered 500"), ("/channels/ops", "fleet notify retry ops")):
+        text = http.get(path).text
+        assert shown in text
+        assert "https://chat.lan" in text
+        assert all(each not in text for each in ("T0KEN", secret))
+    assert "hosts web-*; labels a=b" in http.get("/channels/ops").text
+    assert "channel.test" in http.get("/channels/ops").text

@@ -44,6 +44,7 @@ _ROOMS = (
     ("/history", "History"),
     ("/mirrors", "Mirrors"),
     ("/schedules", "Schedules"),
+    ("/channels", "Notifications"),
 )
 
 
