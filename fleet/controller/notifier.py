@@ -30,7 +30,6 @@ from fleet.notify.events import read
 from fleet.notify.seal import Opener
 from fleet.notify.sent import Came, Sent, later
 from fleet.notify.severity import Severity
-from fleet.notify.text import MOST_TOLD
 from fleet.registry.proxies import Proxies
 from fleet.road.up import InboxReader
 from fleet.rollouts.stops import StopKind
@@ -40,6 +39,8 @@ log = logging.getLogger(__name__)
 
 TURN = 100
 """How many events a channel is sent before others of this process's work are looked at again."""
+TOGETHER = 1000
+"""How many events at most are one message, which names the first of them and counts the rest."""
 TOLD_BY_EVENTS = ("rollback-failed", "rollout-held")
 """Conditions that last what an event has told of at once."""
 GATHERED = timedelta(seconds=60)
@@ -114,7 +115,7 @@ class Notifier:
             self._note(channel, rows, later(str(error)))
             return
         if channel.kind is ChannelKind.APPRISE:
-            if rows := deliveries.waiting(self.db, channel.id, MOST_TOLD):
+            if rows := deliveries.waiting(self.db, channel.id, TOGETHER):
                 self._note(channel, rows, by_apprise.send(secret["url"], [read(row.told) for row in rows]))
             return
         for row in deliveries.waiting(self.db, channel.id, TURN):

@@ -211,12 +211,13 @@ class TestApprise:
         caplog.set_level(logging.DEBUG)
         url = there.url.replace("http://", "json://anna:hunter2@") + "/T0KEN"
         ops = add(notifier.db, tmp_path, "ops", url, ChannelKind.APPRISE)
-        tests = [deliveries.ask_test(notifier.db, "ops", **BY) for _ in range(3)]
+        tests = [deliveries.ask_test(notifier.db, "ops", **BY) for _ in range(40)]
         wait_until(lambda: settled(notifier, ops, tests[-1], DeliveryState.SENT))
         (got,) = there.got
         assert got.path == "/T0KEN"
-        assert (got.event["title"], got.event["type"]) == ("ℹ Fleet: 3 events", "info")
-        assert got.event["message"].count("This channel works.") == 3
+        assert (got.event["title"], got.event["type"]) == ("ℹ Fleet: 40 events", "info")
+        assert got.event["message"].count("This channel works.") == 30
+        assert "and 10 more" in got.event["message"]
         row = channels.channel(notifier.db, "ops")
         assert row.due_at is not None, "what comes within a minute is gathered"
         assert all(secret not in caplog.text for secret in ("hunter2", "T0KEN"))
