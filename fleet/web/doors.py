@@ -13,7 +13,7 @@ from typing import Any
 
 import h11
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fleet.api.problems import MEDIA_TYPE, make_problem
@@ -50,11 +50,13 @@ class Behind:
         self.door = door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Mark the request, and hand it on; one that announces too large a body ends here."""
+        """Mark the request, and hand it on; one that announces too large a body ends here, and one whose end is not clear."""
         if scope["type"] == "http" and _announced(scope) > LARGEST_REQUEST:
             await _TOO_LARGE(scope, receive, send)
+        elif scope["type"] == "http" and _has_two_ends(scope):
+            await _TWO_ENDS(scope, receive, send)
         else:
-            await self.app({**scope, _DOOR: self.door}, receive, send)
+            await self.app({**scope, _DOOR: self.door}, receive, _guarding(send))
 
 
 def door_of(scope: Scope) -> Door | None:
@@ -128,6 +130,35 @@ _TOO_LARGE = Response(
     media_type=MEDIA_TYPE,
     headers={"Connection": "close"},
 )
+
+
+_TWO_ENDS = Response(
+    make_problem(
+        "bad-input", 400, "cannot tell where a request ends that has both Content-Length and Transfer-Encoding"
+    ).model_dump_json(),
+    status_code=400,
+    media_type=MEDIA_TYPE,
+    headers={"Connection": "close"},
+)
+
+_GUARDS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+"""What every answer says that does not say otherwise: nobody on the way keeps it, and no browser takes it for a page."""
+
+
+def _guarding(send: Send) -> Send:
+    async def guarded(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = list(message.get("headers", ()))
+            named = {name.lower() for name, _ in headers}
+            message = {**message, "headers": [*headers, *(guard for guard in _GUARDS if guard[0] not in named)]}
+        await send(message)
+
+    return guarded
+
+
+def _has_two_ends(scope: Scope) -> bool:
+    """Tell whether a proxy before this server might see another end of the request than this server does (RFC 9112, 6.1)."""
+    return {b"content-length", b"transfer-encoding"} <= {name for name, _ in scope["headers"]}
 
 
 def _announced(scope: Scope) -> int:

@@ -77,6 +77,25 @@ def test_a_request_that_announces_too_much_ends_at_the_door(http: TestClient) ->
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+def test_a_request_with_two_ends_ends_at_the_door(http: TestClient) -> None:
+    """A proxy may see the other one, and take the rest for a request of somebody else."""
+    answer = http.post("/login", content=b"x", headers={"Transfer-Encoding": "chunked", "Content-Length": "1"})
+    assert (answer.status_code, answer.headers["connection"]) == (400, "close")
+
+
+@pytest.mark.parametrize("path", ["/api/v1/hosts", "/healthz", "/hosts", "/nowhere", "/api/v1/hosts/nobody"])
+def test_nobody_keeps_an_answer_and_none_is_taken_for_another_kind(http: TestClient, path: str) -> None:
+    headers = http.get(path).headers
+    assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
+
+
+@pytest.mark.parametrize("path", ["/hosts/", "/api/v1/hosts/"])
+def test_no_answer_leads_to_the_host_that_a_request_names(http: TestClient, path: str) -> None:
+    answer = http.get(path, headers={"Host": "evil.lan"}, follow_redirects=False)
+    assert answer.status_code == 404
+    assert "location" not in answer.headers
+
+
 def test_a_request_that_grows_too_large_is_cut(http: TestClient) -> None:
     def parts() -> Iterator[bytes]:
         for _ in range(LARGEST_REQUEST // 65536 + 2):
