@@ -1,5 +1,6 @@
 """What holds for every test: no setting of this machine reaches it, and no packet leaves the loopback."""
 
+import gc
 import ipaddress
 import os
 import signal
@@ -38,6 +39,17 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Share the tests out."""
     return sharing.scheduler(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Look for no garbage while tests are collected, nor ever again among them: nearly all of it is kept to the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(trylast=True)
