@@ -36,6 +36,7 @@ from fleet.rollouts.stops import StopKind
 from fleet.settings.centre import CentreSettings
 from tests.controller.conftest import HandClock
 from tests.controller.processes import running, wait_until
+from tests.history.conftest import Postgres
 from tests.history.world import BY, rows
 from tests.notify.listeners import Listener, listening
 
@@ -159,18 +160,26 @@ def test_a_channel_that_fails_is_a_condition(notifier: Notifier, tmp_path: Path,
     assert "fleet notify retry ops" in found.remedy
 
 
-@pytest.mark.redis
 class TestKilled:
     """As a process of its own, killed between the sending and the note of it."""
 
-    def test_the_event_comes_again_with_the_same_id(self, migrated: Path, there: Listener, tmp_path: Path) -> None:
+    @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+    def url(self, request: pytest.FixtureRequest, migrated: Path, tmp_path: Path) -> str:
+        """An empty database of either kind."""
+        if request.param == "postgresql":
+            server: Postgres = request.getfixturevalue("postgres")
+            return server.url("fleet")
         (tmp_path / "fleet.db").write_bytes(migrated.read_bytes())
-        db = Database.open(f"sqlite:///{tmp_path / 'fleet.db'}")
+        return f"sqlite:///{tmp_path / 'fleet.db'}"
+
+    def test_the_event_comes_again_with_the_same_id(self, url: str, there: Listener, tmp_path: Path) -> None:
+        db = Database.open(url)
         ops = add(db, tmp_path, "ops", there.url)
         event = deliveries.ask_test(db, "ops", **BY)
         held = threading.Event()
         there.hangs(held)
-        environment = {**os.environ, "FLEET_STATE_DIR": str(tmp_path), "FLEET_NOTIFY_EVERY_S": "0.1"}
+        told = {"FLEET_STATE_DIR": str(tmp_path), "FLEET_DATABASE_URL": url, "FLEET_NOTIFY_EVERY_S": "0.1"}
+        environment = {**os.environ, **told}
         with ExitStack() as stack:
             stack.callback(held.set)
             started = stack.enter_context(running(["notifier"], environment, tmp_path / "first.log"))
