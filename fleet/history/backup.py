@@ -95,8 +95,10 @@ def _run(db: Database, program: str, *arguments: str) -> None:
     if found is None:
         raise Refused(f"cannot run {program}: it is not installed here; install PostgreSQL's client programs")
     url = db.engine.url
-    target = url.set(drivername="postgresql", password=None).render_as_string()
-    environment = {**os.environ, **({"PGPASSWORD": str(url.password)} if url.password else {})}
+    password = url.password or url.query.get("password")
+    bare = url.set(drivername="postgresql", password=None).difference_update_query(["password"])
+    target = bare.render_as_string()
+    environment = {**os.environ, **({"PGPASSWORD": str(password)} if password else {})}
     done = subprocess.run(
         [found, "--dbname", target, *arguments], env=environment, capture_output=True, text=True, check=False
     )
@@ -110,7 +112,9 @@ def _whole(path: Path) -> Iterator[Path]:
     """Give a file beside *path* to be written, which becomes *path* once it is whole and on the disk."""
     part = path.with_name(f".{path.name}.part")
     try:
-        part.touch(mode=0o600)
+        # Whatever stands there is no file of this backup: a link of somebody else would lead it elsewhere.
+        part.unlink(missing_ok=True)
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         yield part
         with part.open("rb") as written:
             os.fsync(written.fileno())

@@ -99,6 +99,33 @@ def test_a_backup_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: 
     assert list(folder.iterdir()) == []
 
 
+def test_a_backup_is_written_through_no_link_of_somebody_else(tmp_path: Path) -> None:
+    """In a folder where others may write, the file that is written until it is whole could be made beforehand."""
+    upgrade(f"sqlite:///{tmp_path / 'fleet.db'}")
+    theirs = tmp_path / "theirs"
+    theirs.touch(mode=0o666)
+    (tmp_path / ".copy.db.part").symlink_to(theirs)
+    with closing(Database.open(f"sqlite:///{tmp_path / 'fleet.db'}")) as db:
+        back_up(db, tmp_path / "copy.db")
+    assert theirs.read_bytes() == b""
+    assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o600
+    assert not (tmp_path / "copy.db").is_symlink()
+
+
+@pytest.mark.parametrize("url", ["postgresql://anna:geheim@/x", "postgresql://anna@/x?password=geheim"])
+def test_no_password_stands_among_the_words_of_a_program(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "pg_dump"
+    program.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/words\necho "$PGPASSWORD" > {tmp_path}/secret\nexit 1\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with closing(Database.open(url)) as db, pytest.raises(FleetError):
+        back_up(db, tmp_path / "copy")
+    assert "geheim" not in (tmp_path / "words").read_text()
+    assert (tmp_path / "secret").read_text() == "geheim\n"
+
+
 def test_a_backup_may_have_any_name(tmp_path: Path) -> None:
     upgrade(f"sqlite:///{tmp_path / 'fleet.db'}")
     with closing(Database.open(f"sqlite:///{tmp_path / 'fleet.db'}")) as db:
