@@ -171,6 +171,13 @@ FALLBACKS = _counter(
     "reason",
     most=_NAMED,
 )
+NOTIFICATIONS = _counter(
+    Part.FLEET,
+    "fleet_notifications_total",
+    "Events on their way to channels: sent, the channel took it; failed, it did not, and it is tried again; given_up.",
+    "outcome",
+    most="3",
+)
 LIMIT_REMAINING = _gauge(
     Part.FLEET,
     "fleet_registry_ratelimit_remaining",
@@ -307,6 +314,7 @@ CATALOGUE: tuple[Metric, ...] = (
     BYTES,
     ATTEMPTS,
     FALLBACKS,
+    NOTIFICATIONS,
     LIMIT_REMAINING,
     LIMIT,
     MIRROR_UP,

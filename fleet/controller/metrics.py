@@ -190,6 +190,8 @@ def _counted(found: Measured) -> Iterator[Family]:
     updates = counts.get(Counted.UPDATES, {})
     # All of them, from the beginning: the first failure after a start at nothing would be no rise.
     yield _family(known.UPDATES, [((result.value,), updates.get((result.value,), 0)) for result in Result])
+    told = counts.get(Counted.NOTIFICATIONS, {})
+    yield _family(known.NOTIFICATIONS, [((word,), told.get((word,), 0)) for word in ("sent", "failed", "given_up")])
     for counter, metric in _COUNTERS.items():
         yield _family(metric, sorted(counts.get(counter, {}).items()))
     phases, phase_ms = counts.get(Counted.PHASES, {}), counts.get(Counted.PHASE_MS, {})

@@ -47,6 +47,8 @@ class Counted(StrEnum):
     """Sources asked, or passed over: mirror, result."""
     FALLBACKS = "fallbacks"
     """Pulls that a later source served: mirror that did not, reason."""
+    NOTIFICATIONS = "notifications"
+    """What was sent to channels: outcome."""
 
 
 NAMED = {Counted.CHECKS: 1, Counted.PULLS: 2, Counted.BYTES: 1, Counted.ATTEMPTS: 1, Counted.FALLBACKS: 1}

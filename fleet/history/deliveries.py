@@ -14,6 +14,7 @@ from sqlalchemy import Connection, RowMapping, and_, exists, func, or_, select, 
 from fleet.history import audit
 from fleet.history.among import among_states
 from fleet.history.channels import find_channel, rule_of
+from fleet.history.counting import Counted, Tally
 from fleet.history.database import Database
 from fleet.history.events import event, tell
 from fleet.history.notify_tables import channels, deliveries, events
@@ -105,6 +106,7 @@ def _take(db: Database, ids: Sequence[UUID], found: Sequence[tuple[Whole, list[U
         insert_new(connection, deliveries, rows, ("channel_id", "event_id"))
         untaken = (events.c.id.in_(ids), events.c.taken_at.is_(None))
         connection.execute(update(events).where(*untaken).values(taken_at=now))
+        _count(connection, given_up=sum(row["state"] is DeliveryState.GIVEN_UP for row in rows))
 
 
 def _room(connection: Connection) -> dict[UUID, int]:
@@ -137,7 +139,15 @@ def give_up_old(db: Database) -> int:
             return 0
     with db.writing() as connection:
         values = {"state": DeliveryState.GIVEN_UP, "ended_at": db.moment(connection)}
-        return connection.execute(update(deliveries).where(*old).values(values)).rowcount
+        count = connection.execute(update(deliveries).where(*old).values(values)).rowcount
+        _count(connection, given_up=count)
+        return count
+
+
+def _count(connection: Connection, **outcomes: int) -> None:
+    tally = Tally()
+    tally.counts.update({(Counted.NOTIFICATIONS, (outcome,)): count for outcome, count in outcomes.items()})
+    tally.write(connection)
 
 
 def due_channels(db: Database) -> list[UUID]:
@@ -203,12 +213,22 @@ def note_came(db: Database, channel_id: UUID, event_ids: Sequence[UUID], came: C
         if came.sent in (Sent.TAKEN, Sent.REFUSED):
             state = DeliveryState.SENT if came.sent is Sent.TAKEN else DeliveryState.GIVEN_UP
             values |= {"state": state, "ended_at": now}
-        connection.execute(update(deliveries).where(*mine).values(values))
-        _note_channel(connection, channel_id, came, now)
+        count = connection.execute(update(deliveries).where(*mine).values(values)).rowcount
+        given_up = _note_channel(connection, channel_id, came, now)
+        match came.sent:
+            case Sent.TAKEN:
+                _count(connection, sent=count)
+            case Sent.REFUSED:
+                _count(connection, given_up=count)
+            case Sent.LATER:
+                _count(connection, failed=count)
+            case Sent.GONE:
+                _count(connection, given_up=given_up)
 
 
-def _note_channel(connection: Connection, channel_id: UUID, came: Came, now: datetime) -> None:
-    c = channels.c
+def _note_channel(connection: Connection, channel_id: UUID, came: Came, now: datetime) -> int:
+    """Write down how the channel stands; return how many deliveries to it were given up."""
+    c, given_up = channels.c, 0
     values: dict[str, Any] = {"leased_until": now + LEASE}
     match came.sent:
         case Sent.TAKEN:
@@ -224,8 +244,9 @@ def _note_channel(connection: Connection, channel_id: UUID, came: Came, now: dat
         values["stopped_at"] = now
         ended = {"state": DeliveryState.GIVEN_UP, "ended_at": now, "reason": prose(came.reason)}
         rest = (deliveries.c.channel_id == channel_id, _WAITS)
-        connection.execute(update(deliveries).where(*rest).values(ended))
+        given_up = connection.execute(update(deliveries).where(*rest).values(ended)).rowcount
     connection.execute(update(channels).where(c.id == channel_id).values(values))
+    return given_up
 
 
 def release_channel(db: Database, channel_id: UUID, quiet: timedelta = timedelta()) -> None:

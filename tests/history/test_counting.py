@@ -7,16 +7,19 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from fleet.history import counting, hosts, retention, tags
+from fleet.history import counting, deliveries, hosts, retention, tags
 from fleet.history.counter_tables import counters, host_updates
 from fleet.history.counting import Counted
 from fleet.history.database import Database
 from fleet.history.fact_tables import pulls, updates
 from fleet.mirrors.attempt import Attempt, AttemptResult
 from fleet.mirrors.source import Role
+from fleet.notify.sent import TAKEN, Came, Sent, later
+from fleet.notify.waits import GIVEN_UP_AFTER
 from fleet.road.messages import Order, Ready, Resolved
 from fleet.updates.outcome import Phases, PullOutcome, Result, Tier
 from tests.history.conftest import HeldClock
+from tests.history.test_notify import add, told
 from tests.history.world import BY, GOOD_MIRROR, Agent, World, container, digest_of, rows
 
 IMAGE = "docker.io/library/nginx:1.27"
@@ -198,10 +201,37 @@ def test_what_was_counted_of_a_host_goes_with_it(world: World) -> None:
     assert counted(world.db, Counted.UPDATES) == {'["updated"]': 2}
 
 
-def _updated(world: World, name: str) -> UUID:
+def _updated(world: World, name: str, result: Result = Result.UPDATED) -> UUID:
     agent, order = ordered(world, name)
-    world.take(agent, agent.outcome(order, order.targets[0].update_id))
+    world.take(agent, agent.outcome(order, order.targets[0].update_id, result))
     return agent.id
+
+
+def test_what_is_sent_to_channels_is_counted_by_what_came_of_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What finds no room is given up as well, and so is all that waits for a channel that is gone."""
+    monkeypatch.setattr(deliveries, "MOST_WAITING", 2)
+    ops = add(world.db)
+    for name, result in (("web-1", Result.FAILED), ("web-2", Result.FAILED)):
+        world.add_host(name, container("web")).result = result
+    world.rollout()
+    world.run(12)
+    first, second = told(world.db, ops)
+    ids = [UUID(each["id"]) for each in (first, second)]
+    deliveries.note_came(world.db, ops, ids[:1], later("it answered 500"))
+    deliveries.note_came(world.db, ops, ids[:1], TAKEN)
+    deliveries.note_came(world.db, ops, ids[:1], TAKEN)
+    assert counted(world.db, Counted.NOTIFICATIONS) == {'["failed"]': 1, '["sent"]': 1, '["given_up"]': 1}
+    deliveries.note_came(world.db, ops, ids[1:], Came(sent=Sent.GONE, reason="it answered 410"))
+    assert counted(world.db, Counted.NOTIFICATIONS) == {'["failed"]': 1, '["sent"]': 1, '["given_up"]': 2}
+
+
+def test_what_was_tried_too_long_is_counted_as_given_up(world: World, clock: HeldClock) -> None:
+    ops = add(world.db)
+    _updated(world, "web-1", Result.FAILED)
+    waiting = len(told(world.db, ops))
+    clock.at += GIVEN_UP_AFTER
+    assert deliveries.give_up_old(world.db) == waiting > 0
+    assert counted(world.db, Counted.NOTIFICATIONS) == {'["given_up"]': waiting}
 
 
 def test_durations_are_sorted_by_their_upper_ends() -> None:
