@@ -163,7 +163,7 @@ def test_a_channel_that_fails_is_a_condition(notifier: Notifier, tmp_path: Path,
 class TestKilled:
     """As a process of its own, killed between the sending and the note of it."""
 
-    @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+    @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=[pytest.mark.postgresql, pytest.mark.full])])
     def url(self, request: pytest.FixtureRequest, migrated: Path, tmp_path: Path) -> str:
         """An empty database of either kind."""
         if request.param == "postgresql":
