@@ -9,7 +9,11 @@ FILE = "planner.tick"
 
 def beat(state: Path, took_s: float) -> None:
     """Note that a tick ended now, and how long it took."""
-    (state / FILE).write_text(f"{took_s:.3f}\n", encoding="ascii")
+    try:
+        (state / FILE).write_text(f"{took_s:.3f}\n", encoding="ascii")
+    except OSError:
+        # A full disk takes no text, and the time all the same; the tick itself went well.
+        (state / FILE).touch()
 
 
 def last(state: Path) -> datetime | None:

@@ -1,5 +1,6 @@
 """What Prometheus reads of a centre, who may read it, and that reading often costs no more."""
 
+import errno
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -191,6 +192,14 @@ class TestTheCentre:
         (centre.settings.state_dir / pulse.FILE).touch()
         assert pulse.last(centre.settings.state_dir) is not None
         assert pulse.took_s(centre.settings.state_dir) is None
+
+    def test_a_full_disk_hides_no_tick(self, centre: Centre, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(*_: object, **__: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(Path, "write_text", full)
+        pulse.beat(centre.settings.state_dir, 0.25)
+        assert pulse.last(centre.settings.state_dir) is not None
 
     def test_a_broker_that_is_away_is_told_and_hides_nothing_else(
         self, http: TestClient, web1: ScriptedHost, centre: Centre, application: FastAPI, tmp_path: Path
