@@ -114,8 +114,12 @@ class Desk:
         return self.host.docker("inspect", "--format", _VERSION, name)
 
     def creations(self, name: str, since: float) -> int:
-        """Return how often a container of the image was created, as the engine has it: it keeps its last 256 events."""
-        query = ("--since", f"{since:.3f}", "--until", "0s", "--filter", "event=create", "--filter", f"image={name}:1")
+        """Return how often a container of the image was created, as the engine has it: it keeps its last 256 events.
+
+        Until an instant, since docker cuts "0s" to whole seconds, and what was created in this one is left out.
+        """
+        until = f"{time.time():.3f}"
+        query = ("--since", f"{since:.3f}", "--until", until, "--filter", "event=create", "--filter", f"image={name}:1")
         return len(self.host.docker("events", *query).splitlines())
 
     def results(self, name: str) -> list[tuple[str, str]]:
