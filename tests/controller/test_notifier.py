@@ -8,12 +8,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 from sqlalchemy import update
 
+from fleet.controller import pulse
 from fleet.controller.conditions import active
 from fleet.controller.notifier import Notifier
 from fleet.errors import BadInput
@@ -142,6 +144,24 @@ def test_conditions_are_told_and_a_freeze_keeps_those_of_its_hosts_quiet(
     notifier._looked = None
     notifier.look()
     assert _told(notifier, ops) == ["db-1", "web-1"]
+
+
+def test_it_tells_that_the_planner_is_dead(
+    notifier: Notifier, there: Listener, tmp_path: Path, clock: HandClock
+) -> None:
+    """It looks for itself, and what others have an event for is not told twice."""
+    notifier.db = replace(notifier.db, clock=clock)
+    ops = channels.add_channel(
+        notifier.db, name="ops", kind=ChannelKind.WEBHOOK, address="a", sealed="s", rule=Rule(), **BY
+    ).id
+    (tmp_path / pulse.FILE).touch()
+    ticked = (clock.now() - timedelta(minutes=2)).timestamp()
+    os.utime(tmp_path / pulse.FILE, (ticked, ticked))
+    notifier.look()
+    deliveries.take_events(notifier.db, "urn:x")
+    (row,) = deliveries.waiting(notifier.db, ops, 9)
+    assert (row.told["type"], row.told["data"]["code"]) == ("fleet.condition.raised", "scheduler-late")
+    assert row.told["severity"] == "error"
 
 
 def _told(notifier: Notifier, channel: UUID) -> list[str]:
