@@ -13,6 +13,7 @@ from fleet.history.database import Database
 from fleet.settings.centre import CentreSettings
 from fleet.web.dry_run import as_tried, is_tried
 from fleet.web.exposition import Written
+from fleet.web.standing import StandingCount
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,8 @@ class Centre:
     db: Database
     configs: ImageConfigs = field(default_factory=ImageConfigs)
     """What images say of how they are run, as far as plans asked for it."""
+    standing: StandingCount = field(default_factory=StandingCount)
+    """How the containers of the fleet stood when they were last counted."""
     written: Written = field(init=False)
     """The metrics, as they were last written."""
 

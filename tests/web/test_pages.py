@@ -13,10 +13,12 @@ from starlette.testclient import TestClient
 
 from fleet.api.probes import ProbeEntry
 from fleet.history import channels, deliveries
+from fleet.history.measured_inventory import Inventory
 from fleet.history.words import Scope
 from fleet.mirrors.probe import ProbeState
 from fleet.notify.sent import later
 from fleet.updates.outcome import Result
+from fleet.web import standing
 from fleet.web.callers import Caller
 from fleet.web.doors import Behind, Door
 from fleet.web.pages import fleet, history, hosts, mirrors
@@ -116,16 +118,19 @@ def test_a_schedule_says_when_it_runs_there_and_what_changes_of_clocks_do_to_it(
 
 
 def test_what_is_outdated_is_seen_without_a_terminal(
-    http: TestClient, browser: TestClient, centre: Centre, web1: ScriptedHost
+    http: TestClient, browser: TestClient, centre: Centre, web1: ScriptedHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Over the fleet and on its host; what is not known is not said to be current."""
+    monkeypatch.setattr(standing, "_SHARE", 0)  # however long it took, it is counted anew
     enter(browser, token_of(http))
     assert "0 outdated, 1 unknown, 0 current." in browser.get("/outdated").text
+    assert '<b>0</b> <a href="/outdated">outdated</a>, 1 unknown<' in browser.get("/").text
     _move_tag(centre)
     page = browser.get("/outdated").text
     assert "1 outdated, 0 unknown, 0 current; the check that is longest ago was 0s ago." in page
     assert f"{OLD[7:19]}\u00a0→ {NEW[7:19]}" in page
     assert '<span class="chip care">outdated</span>' in browser.get("/hosts/web-1").text
+    assert '<b>1</b> <a href="/outdated">outdated</a><' in browser.get("/").text
     web1.snapshot(nginx(digest=NEW))
     centre.turn()
     assert "Nothing is outdated." in browser.get("/outdated").text
@@ -445,3 +450,22 @@ def test_a_channel_that_fails_says_why_and_shows_no_secret(http: TestClient, cen
         assert all(each not in text for each in ("T0KEN", secret))
     assert "hosts web-*; labels a=b" in http.get("/channels/ops").text
     assert "channel.test" in http.get("/channels/ops").text
+
+
+def test_what_takes_long_to_count_is_counted_rarely(centre: Centre, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fiftieth of the time at most, however often a page is asked for."""
+    counted: list[float] = []
+    now = [100.0]
+    monkeypatch.setattr(standing.time, "monotonic", lambda: now[0])
+
+    def count(_db: object) -> Inventory:
+        counted.append(now[0])
+        now[0] += 2.0
+        return Inventory(states={}, followed={"outdated": len(counted)})
+
+    monkeypatch.setattr(standing, "measure_inventory", count)
+    kept = standing.StandingCount()
+    for _ in range(12):
+        kept.of(centre.db)
+        now[0] += 10.0
+    assert counted == [100.0, 202.0]

@@ -43,6 +43,7 @@ def overview(request: Request, centre: ThisCentre, visitor: Visitor) -> Response
         hosts=known,
         online=sum(host.state == "online" for host in known),
         others=sorted(Counter(host.state for host in known if host.state != "online").items()),
+        standing=centre.standing.of(centre.db),
         going=open_rollouts(centre.db),
         rollouts=latest,
         outcomes=history.list_history(centre, visitor, HistoryQuery(limit=LATEST)).outcomes,
