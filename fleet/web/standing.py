@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from fleet.history.database import Database
@@ -16,6 +16,7 @@ _SHARE = 50
 class StandingCount:
     """What was counted last, kept by one process."""
 
+    monotonic: Callable[[], float] = time.monotonic
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _kept: Mapping[str, int] = field(default_factory=dict)
     _until: float = 0.0
@@ -23,9 +24,9 @@ class StandingCount:
     def of(self, db: Database) -> Mapping[str, int]:
         """Return how many containers stand how to their tags: ``current``, ``outdated``, ``unknown``."""
         with self._lock:
-            began = time.monotonic()
+            began = self.monotonic()
             if began >= self._until:
                 self._kept = measure_inventory(db).followed
-                ended = time.monotonic()
+                ended = self.monotonic()
                 self._until = ended + _SHARE * (ended - began)
             return self._kept

@@ -456,7 +456,6 @@ def test_what_takes_long_to_count_is_counted_rarely(centre: Centre, monkeypatch:
     """A fiftieth of the time at most, however often a page is asked for."""
     counted: list[float] = []
     now = [100.0]
-    monkeypatch.setattr(standing.time, "monotonic", lambda: now[0])
 
     def count(_db: object) -> Inventory:
         counted.append(now[0])
@@ -464,7 +463,7 @@ def test_what_takes_long_to_count_is_counted_rarely(centre: Centre, monkeypatch:
         return Inventory(states={}, followed={"outdated": len(counted)})
 
     monkeypatch.setattr(standing, "measure_inventory", count)
-    kept = standing.StandingCount()
+    kept = standing.StandingCount(monotonic=lambda: now[0])
     for _ in range(12):
         kept.of(centre.db)
         now[0] += 10.0
