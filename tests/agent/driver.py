@@ -24,6 +24,7 @@ from fleet.engine.protocol import Engine
 from fleet.errors import FleetError
 from fleet.mirrors.sources import HostMirrors
 from fleet.registry.credentials import NoCredentials
+from fleet.road import app
 from fleet.road.join import JoinFile
 from fleet.road.messages import Heartbeat, Rekey
 from fleet.road.versions import Message
@@ -68,8 +69,9 @@ def _dying(step: Callable[..., Any], name: str, die: Callable[[str], None]) -> C
 
 
 def main(join: str, state: str, engine: str, death: str) -> int:
-    """Be an agent until SIGTERM; a login that is refused is told soon."""
+    """Be an agent until SIGTERM; a login that is refused is told soon, and an idle stop waits for no long read."""
     speaker.REFUSED_S = 1.0
+    app.POLL_S = 1
     logs.set_up("agent")
     fatal = Path(death)
 

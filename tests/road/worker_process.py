@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from fleet.errors import FleetError
-from fleet.road import worker
+from fleet.road import app, worker
 from fleet.road.broker import BrokerAddress
 from fleet.road.join import JoinFile
 
@@ -46,7 +46,8 @@ def tell_heard(log: Path) -> None:
 
 
 def main(kind: str, log: Path, where: str) -> int:
-    """Run one worker until SIGTERM; what it logs goes to stderr, as an agent's does."""
+    """Run one worker until SIGTERM; what it logs goes to stderr, as an agent's does. It does not read for long at a time."""
+    app.POLL_S = 1
     logging.basicConfig()
     try:
         if kind == "host":
