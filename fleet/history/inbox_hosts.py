@@ -3,15 +3,14 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from fleet.errors import BadInput
-from fleet.history.counting import CheckOutcome
-from fleet.history.inbox_batch import MOST_CLAIMS, Batch, Unusable
+from fleet.history.inbox_batch import MOST_CLAIMS, Batch
 from fleet.history.inbox_commands import take_claim, take_ready
 from fleet.history.inventory_tables import resolves
 from fleet.history.plain import name, prose
-from fleet.history.tags import note_failed, note_resolved
+from fleet.history.tags import note_answer
 from fleet.images.digest import Digest
 from fleet.road.messages import Heartbeat, Resolved, SendSnapshot
 
@@ -60,16 +59,17 @@ def take_resolved(batch: Batch, host_id: UUID, answer: Resolved) -> None:
     image = batch.connection.execute(query.with_for_update()).scalar()
     if image is None:
         return
-    mine = resolves.c.id == answer.request
-    batch.connection.execute(update(resolves).where(mine).values(answered_at=batch.now))
+    digest, reason = _told(answer)
+    outcome = note_answer(batch.connection, batch.now, answer.request, digest, name(answer.endpoint), reason)
+    if outcome is not None:
+        batch.checks.append((image, outcome))
+
+
+def _told(answer: Resolved) -> tuple[str, str]:
+    """Return the digest of an answer, or why there is none."""
     if not answer.digest:
-        reason = prose(answer.reason) or "cannot resolve it, and the host did not say why"
-        note_failed(batch.connection, batch.now, image, reason)
-        batch.checks.append((image, CheckOutcome.FAILED))
-        return
+        return "", prose(answer.reason) or "cannot resolve it, and the host did not say why"
     try:
-        digest = str(Digest.parse(answer.digest))
-    except BadInput as e:
-        raise Unusable(str(e)) from e
-    outcome = note_resolved(batch.connection, batch.now, image, digest, name(answer.endpoint))
-    batch.checks.append((image, outcome))
+        return str(Digest.parse(answer.digest)), ""
+    except BadInput as error:
+        return "", prose(str(error))

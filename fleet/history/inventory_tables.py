@@ -158,6 +158,7 @@ resolves = Table(
     uid("host_id", "the host that was asked, with its own credentials", ForeignKey("hosts.id")),
     time("asked_at", "when it was asked"),
     time("answered_at", "when its answer came", nullable=True),
+    text("digest", "what it said; empty: that it cannot tell; null: nothing yet", nullable=True),
     Index(None, "image"),
     comment="checks that a host makes for the centre",
 )

@@ -1,12 +1,12 @@
 """What the tags that containers follow resolve to: each image is checked once for all hosts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, Select, or_, select, update
+from sqlalchemy import Connection, RowMapping, Select, exists, or_, select, update
 
 from fleet.errors import NotFound
 from fleet.history.counting import CheckedBy, CheckOutcome, Tally
@@ -23,6 +23,8 @@ from fleet.rollouts.silence import SILENT_AFTER
 
 ASK_AGAIN_AFTER = timedelta(minutes=5)
 """How long a request to a host keeps others for the same image away."""
+ASKED_AT_ONCE = 2
+"""How many hosts are asked: the word of one alone is believed only where no other could be asked."""
 
 _FOLLOWING = (containers.c.image != "", containers.c.state == "running", containers.c.local_build.is_(False))
 
@@ -140,9 +142,10 @@ def note_failed(connection: Connection, now: datetime, image: str, reason: str) 
 
 
 def ask_host(db: Database, image: str) -> UUID:
-    """Ask one live host that runs *image* to resolve it with its own credentials; return the request's id.
+    """Ask two live hosts that run *image* to resolve it with their own credentials; return the id of a request.
 
-    A request that still waits is not made twice. Raises NotFound where no live host runs it.
+    One is asked where only one is live. A request that still waits is not made twice. Raises NotFound where no live host
+    runs it.
     """
     with db.writing() as connection:
         now = db.moment(connection)
@@ -151,27 +154,56 @@ def ask_host(db: Database, image: str) -> UUID:
         waiting: UUID | None = connection.execute(query).scalar()
         if waiting is not None:
             return waiting
-        host_id = _host_to_ask(connection, image, now)
-        id = new_id()
-        row = {"id": id, "image": image, "host_id": host_id, "asked_at": now}
-        connection.execute(resolves.insert().values(row))
-        post(connection, host_id, Resolve(request=id, reference=image), now)
+        for host_id in _hosts_to_ask(connection, image, now):
+            id = new_id()
+            row = {"id": id, "image": image, "host_id": host_id, "asked_at": now}
+            connection.execute(resolves.insert().values(row))
+            post(connection, host_id, Resolve(request=id, reference=image), now)
         return id
 
 
-def _host_to_ask(connection: Connection, image: str, now: datetime) -> UUID:
-    """Return a live host that runs *image*; another one each time, where several could be asked."""
-    asked = select(resolves.c.asked_at).where(resolves.c.host_id == hosts.c.id, resolves.c.image == image)
-    query = (
-        select(hosts.c.id)
-        .join(containers, containers.c.host_id == hosts.c.id)
-        .where(containers.c.image == image, *_FOLLOWING, hosts.c.removed_at.is_(None))
-        .where(hosts.c.last_seen_at > now - SILENT_AFTER)
-        .order_by(asked.order_by(resolves.c.asked_at.desc()).limit(1).scalar_subquery().asc().nulls_first(), hosts.c.id)
-        .limit(1)
+def note_answer(
+    connection: Connection, now: datetime, request: UUID, digest: str, endpoint: str, reason: str
+) -> CheckOutcome | None:
+    """Write down what a host says to a *request*: a *digest*, or why it has none; return what came of the check.
+
+    None: another host was asked with it, and has not answered. One host alone could name any digest of the repository for
+    all that follow the tag, so where two say different ones neither is believed.
+    """
+    mine = resolves.c.id == request
+    connection.execute(update(resolves).where(mine).values(answered_at=now, digest=digest))
+    image, asked_at = connection.execute(select(resolves.c.image, resolves.c.asked_at).where(mine)).one()
+    together = (resolves.c.image == image, resolves.c.asked_at == asked_at)
+    query = select(hosts.c.name, resolves.c.digest, resolves.c.answered_at).join(
+        hosts, hosts.c.id == resolves.c.host_id
     )
-    found: UUID | None = connection.execute(query).scalar()
-    if found is None:
+    said = connection.execute(query.where(*together).order_by(hosts.c.name)).all()
+    if any(row.answered_at is None for row in said):
+        return None
+    told = {row.digest: row.name for row in said if row.digest}
+    if len(told) == 1:
+        return note_resolved(connection, now, image, next(iter(told)), endpoint)
+    note_failed(connection, now, image, _contradiction(image, told) if told else reason)
+    return CheckOutcome.FAILED
+
+
+def _contradiction(image: str, told: Mapping[str, str]) -> str:
+    words = " and ".join(f"{name} {digest[:19]}" for digest, name in told.items())
+    return (
+        f"cannot tell what {image} is: hosts that were asked were told different digests, {words}; where that stays so, one of"
+        " them is not to be trusted, or asks another registry"
+    )
+
+
+def _hosts_to_ask(connection: Connection, image: str, now: datetime) -> Sequence[UUID]:
+    """Return two live hosts that run *image*, or one; others each time, where more could be asked."""
+    asked = select(resolves.c.asked_at).where(resolves.c.host_id == hosts.c.id, resolves.c.image == image)
+    last = asked.order_by(resolves.c.asked_at.desc()).limit(1).scalar_subquery()
+    runs = exists().where(containers.c.host_id == hosts.c.id, containers.c.image == image, *_FOLLOWING)
+    live = (hosts.c.removed_at.is_(None), hosts.c.last_seen_at > now - SILENT_AFTER)
+    query = select(hosts.c.id).where(runs, *live).order_by(last.asc().nulls_first(), hosts.c.id).limit(ASKED_AT_ONCE)
+    found = connection.execute(query).scalars().all()
+    if not found:
         raise NotFound(f"cannot ask a host for {image}: no host that runs it was heard of lately")
     return found
 

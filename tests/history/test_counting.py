@@ -171,7 +171,7 @@ def test_a_pull_is_present_pulled_or_failed(world: World) -> None:
     assert sorted(words) == ['"failed"]', '"present"]', '"pulled"]']
 
 
-def test_checks_are_counted_by_who_made_them_and_what_came_of_them(world: World) -> None:
+def test_checks_are_counted_by_who_made_them_and_what_came_of_them(world: World, clock: HeldClock) -> None:
     agent = world.add_host("web-1", container("web"))
     registry = "https://registry-1.docker.io"
     tags.record_resolved(world.db, IMAGE, digest_of("1"), registry)
@@ -181,6 +181,7 @@ def test_checks_are_counted_by_who_made_them_and_what_came_of_them(world: World)
     for digest in (digest_of("3"), ""):
         asked = tags.ask_host(world.db, IMAGE)
         world.take(agent, Resolved(request=asked, reference=IMAGE, digest=digest, endpoint=registry, reason="no"))
+        clock.move(seconds=1)
     world.take(agent, Resolved(request=uuid4(), reference=IMAGE, digest=digest_of("4"), endpoint=registry))
     assert counted(world.db, Counted.CHECKS) == {
         '["docker.io","resolved","centre"]': 2,

@@ -10,7 +10,7 @@ from fleet.history.inventory_tables import images, resolves
 from fleet.history.words import PolicyKind
 from fleet.road.messages import Resolve, Resolved
 from tests.history.conftest import HeldClock
-from tests.history.world import World, container, digest_of, rows
+from tests.history.world import Agent, World, container, digest_of, rows
 
 IMAGE = "docker.io/library/nginx:1.27"
 
@@ -62,25 +62,64 @@ def test_every_digest_of_a_tag_is_remembered_since_when(world: World, clock: Hel
     assert len(seen) == 2
 
 
-def test_one_live_host_resolves_for_all_with_its_own_credentials(world: World, clock: HeldClock) -> None:
-    agents = [world.add_host(name, container("a")) for name in ("web-1", "web-2")]
-    request = tags.ask_host(world.db, IMAGE)
-    assert tags.ask_host(world.db, IMAGE) == request
-    world.deliver(world.tick())
-    (asked,) = [(agent, resolve) for agent in agents for resolve in agent.asked]
-    assert asked[1] == Resolve(request=request, reference=IMAGE)
-    answer = Resolved(request=request, reference=IMAGE, digest=digest_of("9"), endpoint="https://private")
-    stranger = next(agent for agent in agents if agent is not asked[0])
-    world.take(stranger, answer)
-    assert tags.tag(world.db, IMAGE) is None, "another host answered"
-    world.take(asked[0], answer)
-    assert tags.tags(world.db)[IMAGE].digest == digest_of("9")
-    world.take(asked[0], answer.model_copy(update={"digest": digest_of("late")}))
-    assert tags.tags(world.db)[IMAGE].digest == digest_of("9")
+def asked(world: World, *agents: Agent) -> list[tuple[Agent, Resolve]]:
+    """Let hosts be asked for the image; return which of *agents* were, with the request."""
     tags.ask_host(world.db, IMAGE)
     world.deliver(world.tick())
-    assert [len(agent.asked) for agent in agents] == [1, 1], "the other one's turn"
-    assert all(row["asked_at"] == clock.now() for row in rows(world.db, resolves))
+    return [(agent, agent.asked.pop()) for agent in agents if agent.asked]
+
+
+def say(world: World, to: tuple[Agent, Resolve], digest: str, reason: str = "") -> None:
+    """Let a host answer."""
+    agent, request = to
+    world.take(
+        agent, Resolved(request=request.request, reference=IMAGE, digest=digest, endpoint="https://x", reason=reason)
+    )
+
+
+def test_two_live_hosts_resolve_for_all_with_their_own_credentials(world: World, clock: HeldClock) -> None:
+    agents = [world.add_host(name, container("a")) for name in ("web-1", "web-2", "web-3", "web-4")]
+    request = tags.ask_host(world.db, IMAGE)
+    first = asked(world, *agents)
+    assert request in {each.request for _, each in first}, "a request that waits is not made twice"
+    assert [each.reference for _, each in first] == [IMAGE, IMAGE]
+    stranger = next(agent for agent in agents if agent not in [agent for agent, _ in first])
+    say(world, (stranger, first[0][1]), digest_of("9"))
+    say(world, first[0], digest_of("9"))
+    assert tags.tag(world.db, IMAGE) is None, "the other one has not answered"
+    say(world, first[1], digest_of("9"))
+    assert tags.tags(world.db)[IMAGE].digest == digest_of("9")
+    say(world, first[1], digest_of("1"))
+    assert tags.tags(world.db)[IMAGE].digest == digest_of("9"), "an answer is one"
+    clock.move(seconds=1)
+    second = asked(world, *agents)
+    assert {agent.id for agent, _ in second}.isdisjoint({agent.id for agent, _ in first}), "the others' turn"
+    assert len(rows(world.db, resolves)) == 4
+
+
+def test_one_host_names_no_digest_for_the_others(world: World, clock: HeldClock) -> None:
+    """It could name any of the repository: an old one with a known hole, or one that there is not."""
+    agents = [world.add_host(name, container("a")) for name in ("web-1", "web-2")]
+    tags.record_resolved(world.db, IMAGE, digest_of("1"), "https://a")
+    evil, good = asked(world, *agents)
+    say(world, evil, digest_of("e"))
+    say(world, good, digest_of("2"))
+    tag = tags.tags(world.db)[IMAGE]
+    assert tag.digest == digest_of("1")
+    assert tag.reason.startswith(f"cannot tell what {IMAGE} is: ")
+    assert f"web-1 {digest_of('e')[:19]} and web-2 {digest_of('2')[:19]}" in tag.reason
+    clock.move(minutes=6)
+    for each in asked(world, *agents):
+        say(world, each, digest_of("2"))
+    assert (tags.tags(world.db)[IMAGE].digest, tags.tags(world.db)[IMAGE].reason) == (digest_of("2"), "")
+
+
+def test_where_one_of_two_hosts_cannot_tell_the_other_ones_word_holds(world: World) -> None:
+    agents = [world.add_host(name, container("a")) for name in ("web-1", "web-2")]
+    first, second = asked(world, *agents)
+    say(world, first, "", "cannot log in")
+    say(world, second, digest_of("2"))
+    assert tags.tags(world.db)[IMAGE].digest == digest_of("2")
 
 
 def test_a_host_that_cannot_resolve_says_why(world: World) -> None:
