@@ -1,6 +1,7 @@
 """Every error as problem details: what is expected in full, what is not without a word about its inside."""
 
 import logging
+import time
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -54,6 +55,9 @@ def _note_refused(request: Request, error: FleetError) -> None:
     if not isinstance(caller, Caller) or is_tried(request.scope):
         return
     subject = f"{request.method} {request.url.path[:200]}"
+    if not request.app.state.centre.refusals.are_told(caller.who, time.monotonic()):
+        log.warning("refusal not written down: too many", extra={"who": caller.who, "what": subject})
+        return
     why = {"why": str(error)[:500]}
     try:
         audit.record(request.app.state.centre.db, **caller.by(), action="refused", subject=subject, details=why)

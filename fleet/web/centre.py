@@ -13,6 +13,7 @@ from fleet.history.database import Database
 from fleet.settings.centre import CentreSettings
 from fleet.web.dry_run import as_tried, is_tried
 from fleet.web.exposition import Written
+from fleet.web.refusals import Refusals
 from fleet.web.standing import StandingCount
 
 
@@ -26,6 +27,8 @@ class Centre:
     """What images say of how they are run, as far as plans asked for it."""
     standing: StandingCount = field(default_factory=StandingCount)
     """How the containers of the fleet stood when they were last counted."""
+    refusals: Refusals = field(default_factory=Refusals)
+    """How often what each caller was refused was written down lately."""
     written: Written = field(init=False)
     """The metrics, as they were last written."""
 

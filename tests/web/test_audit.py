@@ -9,6 +9,7 @@ from fleet.history import tags
 from fleet.history.words import Scope
 from fleet.road.keys import SigningKey
 from fleet.updates.outcome import Result
+from fleet.web import refusals
 from tests.controller.centre import NEW, Centre, ScriptedHost, nginx
 from tests.web import test_doors
 from tests.web.test_routes import API, IMAGE, carry_out
@@ -35,6 +36,28 @@ def test_each_act_that_a_token_may_not_do_is_written_down_as_refused(http: TestC
     assert [act["subject"] for act in reversed(acts)] == [f"{method} {API}{path}" for method, path, _ in wanted]
     assert {(act["who"], act["door"]) for act in acts} == {("token:reader", "api testclient")}
     assert all(act["details"]["why"].startswith("cannot do that with a token of scope read") for act in acts)
+
+
+def test_who_may_only_read_cannot_fill_the_audit(
+    http: TestClient, port: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is kept for ever. Others are written down all the same, and the same one again in the next hour."""
+    monkeypatch.setattr(refusals, "MOST", 2)
+    headers = [
+        {"Authorization": f"Bearer {http.post(f'{API}/tokens', json={'name': name, 'scope': 'read'}).json()['secret']}"}
+        for name in ("reader", "other")
+    ]
+    for _ in range(4):
+        assert port.delete(f"{API}/hosts/x", headers=headers[0]).status_code == 403
+    assert port.delete(f"{API}/hosts/x", headers=headers[1]).status_code == 403
+    assert [act["who"] for act in _acts(http, "refused")] == ["token:other", "token:reader", "token:reader"]
+
+
+def test_a_window_of_refusals_ends() -> None:
+    counted = refusals.Refusals()
+    assert [counted.are_told("a", now=0.0) for _ in range(refusals.MOST + 1)] == [True] * refusals.MOST + [False]
+    assert not counted.are_told("a", now=refusals.WINDOW_S - 1)
+    assert counted.are_told("a", now=refusals.WINDOW_S)
 
 
 def test_who_proves_nothing_writes_nothing(http: TestClient, port: TestClient) -> None:
