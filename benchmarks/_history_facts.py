@@ -243,12 +243,12 @@ class Facts:
     def _attempts(self, pull: str, host: str, mirror: str, size: int, took: int, told: str) -> list[Row]:
         role = "origin" if mirror == ORIGIN else "mirror"
         if self.random.random() >= 0.2:
-            return [(pull, 0, host, mirror, role, "served", "", 200, size, 6, 0, 20, took, "[]", 1, told)]
+            return [(pull, 0, host, mirror, role, "served", "", 200, size, 6, 0, 20, took, "[]", 1, told, None)]
         result = _DEAD[self._below(len(_DEAD))]
         why = "cannot connect: connection refused"
         return [
-            (pull, 0, host, MIRRORS[2], "mirror", result, why, 0, 0, 1, 1, None, 0, "[]", 0, told),
-            (pull, 1, host, mirror, role, "served", "", 200, size, 6, 0, 20, took, "[]", 1, told),
+            (pull, 0, host, MIRRORS[2], "mirror", result, why, 0, 0, 1, 1, None, 0, "[]", 0, told, None),
+            (pull, 1, host, mirror, role, "served", "", 200, size, 6, 0, 20, took, "[]", 1, told, None),
         ]
 
     def _digest_of(self, image: str, day: int) -> tuple[str, str]:
