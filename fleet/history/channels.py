@@ -129,7 +129,8 @@ _Counts = dict[tuple[UUID, DeliveryState], int]
 
 
 def _counts(connection: Connection) -> _Counts:
-    d, found = deliveries.c, {}
+    d = deliveries.c
+    found: _Counts = {}
     for state in (DeliveryState.WAITING, DeliveryState.GIVEN_UP):
         query = select(d.channel_id, func.count().label("counted")).where(among_states(d.state, [state]))
         rows = connection.execute(query.group_by(d.channel_id))
