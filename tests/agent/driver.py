@@ -70,7 +70,7 @@ def _dying(step: Callable[..., Any], name: str, die: Callable[[str], None]) -> C
 
 def main(join: str, state: str, engine: str, death: str) -> int:
     """Be an agent until SIGTERM; a login that is refused is told soon, and an idle stop waits for no long read."""
-    speaker.REFUSED_S = 1.0
+    speaker.REFUSED_S = 3.0
     app.POLL_S = 1
     logs.set_up("agent")
     fatal = Path(death)
