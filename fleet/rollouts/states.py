@@ -100,7 +100,7 @@ class Hold(StrEnum):
     @property
     def words(self) -> str:
         """The hold with what it means: ``budget (more hosts failed than it allows)``."""
-        return f"{self.value} ({_HOLDS[self]})"
+        return f"{self.value.replace('_', ' ')} ({_HOLDS[self]})"
 
     def answer(self, number: int) -> str:
         """Return what a person says to let rollout *number* go on; empty where it is not a person's to say."""
@@ -110,7 +110,11 @@ class Hold(StrEnum):
             case Hold.USER:
                 return f"let it go on: fleet rollout resume {number}"
             case Hold.GATE_FAILED | Hold.INCONCLUSIVE:
-                return f"try again: fleet rollout retry {number}; go on all the same: fleet rollout waive {number}"
+                again, on = (
+                    f"try again: fleet rollout retry {number}",
+                    f"go on all the same: fleet rollout waive {number}",
+                )
+                return f"{again}; {on}; take back what it brought: fleet rollout undo {number}"
             case Hold.BUDGET | Hold.MIRROR_OUTAGE | Hold.ENGINE_ERROR:
                 return f"let it go on: fleet rollout resume {number} --hold {self.value}"
             case Hold.SUPERSEDED:
