@@ -63,15 +63,24 @@ def containers(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
     return _fitting(ctx, Question("/containers", query, "containers", "name"), incomplete)
 
 
-def _fitting(ctx: click.Context, question: Question, incomplete: str) -> list[str]:
-    """Return the names that begin with *incomplete*, from what is kept or within the budget."""
+def host_and_container(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete a host or a container where nothing stands before it, else a container of the host that does."""
+    before = ctx.params.get(str(param.name))
+    query = (("host", str(before[0])),) if before else ()
+    running = Question("/containers", query, "containers", "name")
+    return _fitting(ctx, running, incomplete, *(() if before else (Question("/hosts", (), "hosts", "name"),)))
+
+
+def _fitting(ctx: click.Context, question: Question, incomplete: str, *more: Question) -> list[str]:
+    """Return the names that begin with *incomplete*, from what is kept or within the one budget for all questions."""
     session = ctx.ensure_object(Session)
     found: list[str] = []
 
     def look() -> None:
         # Whatever it is, there are no names then; a word of why would stand in the middle of what is being typed.
         with contextlib.suppress(Exception):
-            found.extend(_kept_or_asked(session, question))
+            for each in (question, *more):
+                found.extend(_kept_or_asked(session, each))
 
     # The thread is left alone where it is late; Python ends without waiting for it.
     looking = threading.Thread(target=look, daemon=True)

@@ -30,7 +30,7 @@ _COLUMNS = (
     Column("REASON", wraps=True, least=12),
 )
 
-_NAMED = click.argument("named", nargs=-1, metavar="[[HOST] CONTAINER]", shell_complete=completing.containers)
+_NAMED = click.argument("named", nargs=-1, metavar="[[HOST] CONTAINER]", shell_complete=completing.host_and_container)
 _HOST_AND_CONTAINER = 2
 
 _ENDS = (

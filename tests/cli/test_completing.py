@@ -57,6 +57,8 @@ def test_names_of_the_fleet_are_completed_and_nothing_heavy_is_loaded(
         ("fleet host show we", ["web-1", "web-2"]),
         ("fleet ps ", ["db-1", "web-1", "web-2"]),
         ("fleet update web-1 w", ["web"]),
+        ("fleet hold we", ["web", "web-1", "web-2"]),
+        ("fleet hold web-1 we", ["web"]),
         ("fleet plan --image ngi", ["nginx:1"]),
         ("fleet schedule pause n", ["nightly"]),
         ("fleet cap rm ", ["site"]),
