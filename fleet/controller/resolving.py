@@ -24,6 +24,12 @@ TAG_LIMIT_S = 30.0
 """The most that one tag may take, redirects, tokens and retries included."""
 
 
+REGISTRIES_AT_ONCE = 8
+"""How many times as many tags may be asked for as of one registry: who names servers that never answer keeps no other one's waiting."""
+MOST_SILENT = 3
+"""After so many tags in a row without an answer the rest of a registry's are not asked for in that round."""
+
+
 class Verdict(StrEnum):
     """What came of asking for one tag."""
 
@@ -66,7 +72,7 @@ def ask_registries(images: Iterable[str], asking: Asking) -> list[TagAnswer]:
 
 
 async def _ask_all(images: list[str], asking: Asking) -> list[TagAnswer]:
-    limit = asyncio.Semaphore(asking.parallel)
+    everywhere = asyncio.Semaphore(asking.parallel * REGISTRIES_AT_ONCE)
     bad, good = [], []
     for image in images:
         try:
@@ -75,48 +81,67 @@ async def _ask_all(images: list[str], asking: Asking) -> list[TagAnswer]:
             bad.append(TagAnswer(image=image, verdict=Verdict.FAILED, reason=str(error)))
     good.sort(key=lambda pair: pair[1].registry)
     rounds = [
-        _ask_one_registry(registry, list(pairs), asking, limit)
+        _ask_one_registry(registry, list(pairs), asking, everywhere)
         for registry, pairs in groupby(good, key=lambda pair: pair[1].registry)
     ]
     return bad + [answer for answers in await asyncio.gather(*rounds) for answer in answers]
 
 
 async def _ask_one_registry(
-    registry: str, pairs: list[tuple[str, Reference]], asking: Asking, limit: asyncio.Semaphore
+    registry: str, pairs: list[tuple[str, Reference]], asking: Asking, everywhere: asyncio.Semaphore
 ) -> list[TagAnswer]:
     address = origin_address(registry, insecure=asking.insecure)
     client = RegistryClient(address, credentials=asking.credentials, clock=asking.clock)
-    pause = asyncio.Event()
+    of_one = _Round(here=asyncio.Semaphore(asking.parallel), everywhere=everywhere)
     try:
-        return list(await asyncio.gather(*(_ask(client, *pair, limit, pause) for pair in pairs)))
+        return list(await asyncio.gather(*(_ask(client, *pair, of_one) for pair in pairs)))
     finally:
         await client.aclose()
 
 
-async def _ask(
-    client: RegistryClient, image: str, reference: Reference, limit: asyncio.Semaphore, pause: asyncio.Event
-) -> TagAnswer:
-    """Ask for one tag. *pause* is set once the registry's rate limit is used up: then the rest need not ask."""
-    async with limit:
-        if pause.is_set():
-            return _no(
-                image, Verdict.FAILED, f"cannot ask {reference.registry} now: its rate limit is (nearly) used up"
-            )
+@dataclass(slots=True)
+class _Round:
+    """What is known of one registry while its tags are asked for."""
+
+    here: asyncio.Semaphore
+    everywhere: asyncio.Semaphore
+    paused: bool = False
+    """Whether its rate limit is used up: then the rest need not ask."""
+    silent: int = 0
+    """How many in a row had no answer."""
+
+    def refusal(self, image: str, registry: str) -> TagAnswer | None:
+        """Return why *image* is not asked for; None: it is."""
+        if self.paused:
+            return _no(image, Verdict.FAILED, f"cannot ask {registry} now: its rate limit is (nearly) used up")
+        if self.silent >= MOST_SILENT:
+            return _no(image, Verdict.NOT_OURS, f"cannot reach {registry} now: it did not answer {self.silent} times")
+        return None
+
+
+async def _ask(client: RegistryClient, image: str, reference: Reference, of_one: _Round) -> TagAnswer:
+    """Ask for one tag."""
+    async with of_one.here, of_one.everywhere:
+        if (refusal := of_one.refusal(image, reference.registry)) is not None:
+            return refusal
         try:
             async with asyncio.timeout(TAG_LIMIT_S):
                 found = await client.resolve(reference)
         except RateLimitError as error:
-            pause.set()
+            of_one.paused = True
             return _no(image, Verdict.FAILED, str(error))
         except (AuthNeeded, RegistryUnreachable) as error:
+            of_one.silent += isinstance(error, RegistryUnreachable)
             return _no(image, Verdict.NOT_OURS, str(error))
         except TimeoutError:
+            of_one.silent += 1
             reason = f"cannot resolve {reference.familiar}: no answer within {TAG_LIMIT_S:.0f} s"
             return _no(image, Verdict.NOT_OURS, reason)
         except (RegistryError, BadInput) as error:
             return _no(image, Verdict.FAILED, str(error))
+    of_one.silent = 0
     if found.rate_limit and is_low(found.rate_limit.remaining, found.rate_limit.limit):
-        pause.set()
+        of_one.paused = True
     return TagAnswer(
         image=image,
         verdict=Verdict.RESOLVED,

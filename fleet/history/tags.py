@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, Select, exists, or_, select, update
+from sqlalchemy import Connection, RowMapping, Select, exists, func, or_, select, update
 
 from fleet.errors import NotFound
 from fleet.history.counting import CheckedBy, CheckOutcome, Tally
@@ -23,6 +23,8 @@ from fleet.rollouts.silence import SILENT_AFTER
 
 ASK_AGAIN_AFTER = timedelta(minutes=5)
 """How long a request to a host keeps others for the same image away."""
+MOST_FOLLOWED = 1000
+"""How many images one host may have the centre ask for; an engine runs some hundred containers."""
 ASKED_AT_ONCE = 2
 """How many hosts are asked: the word of one alone is believed only where no other could be asked."""
 
@@ -49,14 +51,22 @@ class TagRow:
 
 
 def followed(db: Database) -> list[str]:
-    """Return the images (canonical registry/repository:tag) that running containers follow, sorted."""
-    query = (
-        select(containers.c.image)
-        .join(hosts, hosts.c.id == containers.c.host_id)
-        .where(*_FOLLOWING, hosts.c.removed_at.is_(None))
-    )
+    """Return the images (canonical registry/repository:tag) that running containers follow, sorted.
+
+    Of a host with more containers than any runs, so many as a host may follow: it need not run what it tells of, and would
+    have the centre ask for others' tags no more.
+    """
+    mine = containers.c.host_id == hosts.c.id
+    following = (mine, *_FOLLOWING, hosts.c.removed_at.is_(None))
     with db.reading() as connection:
-        return sorted(connection.execute(query.distinct()).scalars())
+        counts = select(containers.c.host_id).group_by(containers.c.host_id).having(func.count() > MOST_FOLLOWED)
+        swollen = connection.execute(counts).scalars().all()
+        query = select(containers.c.image).where(*following, hosts.c.id.not_in(swollen))
+        found = set(connection.execute(query.distinct()).scalars())
+        for host_id in swollen:
+            its = select(containers.c.image).where(*following, hosts.c.id == host_id).distinct()
+            found.update(connection.execute(its.order_by(containers.c.image).limit(MOST_FOLLOWED)).scalars())
+        return sorted(found)
 
 
 def lease(db: Database, images: Sequence[str], now: datetime, seconds: int) -> list[str]:

@@ -68,7 +68,7 @@ class CheckSettings(_Group):
     every_s: Seconds = 60.0
     """Seconds between two beats that look for tags whose time has come: how long a new container waits for its check."""
     parallel: Annotated[int, Field(gt=0, le=256)] = 8
-    """Registry requests at once: enough to hide their round trips, too few to look like an attack."""
+    """Requests at once to one registry: enough to hide their round trips, too few to look like an attack. To all, eight times as many."""
     insecure: tuple[str, ...] = ()
     """Registries (``host:port`` or networks) that are asked without TLS checks, as Docker's insecure-registries."""
     docker_config: str = ""

@@ -1,8 +1,15 @@
 """What the centre learns from registries, by whom it asks and how often."""
 
+import socket
+import threading
+import time
+from contextlib import suppress
+from typing import Self
+
 import pytest
 
-from fleet.controller.resolving import Asking, Verdict, ask_registries
+from fleet.controller import resolving
+from fleet.controller.resolving import MOST_SILENT, REGISTRIES_AT_ONCE, Asking, Verdict, ask_registries
 from fleet.controller.resolving_mirrors import ask_mirrors, resolving_mirrors
 from fleet.mirrors.policy import parse_mirrors
 from fleet.mirrors.source import MirrorRule
@@ -71,6 +78,58 @@ def test_a_used_up_rate_limit_ends_the_round_for_that_registry() -> None:
         answers = ask_registries(images, Asking(credentials=NoCredentials(), parallel=1))
         assert {a.verdict for a in answers} == {Verdict.FAILED}
         assert len(registry.log) == 1
+
+
+class Hung:
+    """A server on every address of the loopback that takes connections and never says a word."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        """Connections so far."""
+        self._listening = socket.create_server(("", 0))
+        self.port = self._listening.getsockname()[1]
+        self._open: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._take)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        for each in (self._listening, *self._open):
+            each.close()
+
+    def _take(self) -> None:
+        with suppress(OSError):
+            while True:
+                self._open.append(self._listening.accept()[0])
+                self.taken += 1
+
+
+def test_registries_that_never_answer_keep_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One host could name thousands of them; a round waited for eight at once, and its other answers for all of them."""
+    monkeypatch.setattr(resolving, "TAG_LIMIT_S", 3.0)
+    with Hung() as hung, ScriptedRegistry() as registry:
+        digest = registry.shelf.add_image("app", "1", layers=[b"x"])
+        images = [f"127.0.1.{n}:{hung.port}/app:1" for n in range(1, REGISTRIES_AT_ONCE)]
+        began = time.monotonic()
+        answers = ask_registries([f"{registry.host}/app:1", *images], Asking(credentials=NoCredentials(), parallel=1))
+        took = time.monotonic() - began
+    assert [a.digest for a in answers if a.digest] == [str(digest)]
+    # One after the other they take at least three seconds each, however busy the machine is or not.
+    assert took < 3.0 * len(images)
+
+
+def test_a_registry_that_does_not_answer_is_not_asked_for_every_tag(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolving, "TAG_LIMIT_S", 0.3)
+    with Hung() as hung:
+        images = [f"127.0.0.1:{hung.port}/app:{n}" for n in range(20)]
+        answers = ask_registries(images, Asking(credentials=NoCredentials(), parallel=1))
+        assert hung.taken <= MOST_SILENT
+    assert {a.verdict for a in answers} == {Verdict.NOT_OURS}
+    assert answers[-1].reason.startswith("cannot reach 127.0.0.1:")
 
 
 @pytest.mark.parametrize("parallel", [1, 8])

@@ -24,6 +24,14 @@ def test_followed_images_are_those_that_running_containers_follow(world: World) 
     assert tags.followed(world.db) == [IMAGE]
 
 
+def test_one_host_has_no_more_asked_for_than_a_host_may_follow(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tags, "MOST_FOLLOWED", 3)
+    world.add_host("web-1", *(container(f"c{n}", f"evil{n}.lan/x:1") for n in range(9)))
+    world.add_host("web-2", container("a"), container("b", "zoo:1"))
+    images = ["evil0.lan/x:1", "evil1.lan/x:1", "evil2.lan/x:1"]
+    assert tags.followed(world.db) == [IMAGE, "docker.io/library/zoo:1", *images]
+
+
 def test_a_lease_keeps_others_away_for_its_time(world: World, clock: HeldClock) -> None:
     now = clock.now()
     assert tags.lease(world.db, ["a", "b"], now, 60) == ["a", "b"]
