@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from fleet.gateway.ahead import Ahead, Stretch
-from fleet.gateway.sink import Segment, Sink, SpoolFile
+from fleet.gateway.faults import Faults
+from fleet.gateway.sink import Sink, SpoolFile
 from fleet.gateway.take import Taking
 from fleet.gateway.verdict import SourceFailed, Verdict, failed
 from fleet.gateway.wanted import Means, Wanted
-from fleet.mirrors.announce import PROVED, TRYING_NEXT
+from fleet.mirrors.announce import PROVED
 from fleet.mirrors.attempt import AttemptResult
 from fleet.mirrors.route import Omission, Standing, route
-from fleet.mirrors.source import Role, Source
+from fleet.mirrors.source import Source
 
 log = logging.getLogger(__name__)
 
@@ -27,18 +28,6 @@ IDLE_ROUNDS = 2
 MOST_ROUNDS = 16
 _PROGRESS_BYTES = 1024 * 1024
 """For each such piece of a blob one more round is allowed: a line that breaks often still gets there, a trickle not."""
-_PASSING = frozenset(
-    {
-        AttemptResult.CUT,
-        AttemptResult.SLOW,
-        AttemptResult.UNREACHABLE,
-        AttemptResult.SERVER_ERROR,
-        AttemptResult.RATE_LIMITED,
-    }
-)
-"""What may go well in the next round. A timeout is not among them: it would cost its ten seconds once more."""
-
-
 _NO_PARTS = frozenset({400, 405, 416, 501})
 """What servers answer that do not know the Range header, instead of ignoring it."""
 
@@ -54,21 +43,20 @@ class Fetch:
     wanted: Wanted
     sink: Sink
     means: Means
-    _useless: dict[str, str] = field(default_factory=dict)
-    """Sources that cannot give this, and why."""
     _tried: set[str] = field(default_factory=set)
     """Sources asked in this round."""
     _alone: bool = False
-    _suspects: list[tuple[Segment, str]] = field(default_factory=list)
-    """Bytes of a mixture that was wrong, with their fingerprints."""
-    _rest_s: float = 0.0
-    """The shortest Retry-After of this round."""
     _defied: bool = False
     """Whether all breakers were ignored already."""
     _ahead: Ahead | None = None
     """What is fetched beside the bytes whose turn it is; None where everything comes in one piece."""
     _whole_only: set[str] = field(default_factory=set)
     """Sources that know no parts."""
+    _faults: Faults = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with no source to blame."""
+        self._faults = Faults(wanted=self.wanted, means=self.means)
 
     async def run(self) -> None:
         """Fill the sink with the proved bytes; raise FetchFailed where no source gives them, OSError for a full disk."""
@@ -86,15 +74,15 @@ class Fetch:
     async def _rounds(self) -> None:
         idle = 0
         for _ in range(MOST_ROUNDS + self.wanted.cap // _PROGRESS_BYTES):
-            before, self._rest_s = self.sink.size, 0.0
+            before, self._faults.rest_s = self.sink.size, 0.0
             if await self._round():
-                self._settle()
+                self._faults.settle(self.sink)
                 self._tell()
                 return
             idle = 0 if self.sink.size > before and not self._alone else idle + 1
             if idle >= IDLE_ROUNDS or not self._may_go_on():
                 break
-            await asyncio.sleep(self._rest_s or (self.means.limits.pause_s if idle else 0))
+            await asyncio.sleep(self._faults.rest_s or (self.means.limits.pause_s if idle else 0))
         raise FetchFailed(f"cannot get {self._named()} from any source: {self._failures()}")
 
     async def _round(self) -> bool:
@@ -243,7 +231,7 @@ class Fetch:
             return False
         if len({segment.source for segment in self.sink.segments}) == 1:
             raise failed(AttemptResult.WRONG_BYTES, "its bytes do not have the digest")
-        self._suspects = [(segment, self.sink.fingerprint(segment)) for segment in self.sink.segments]
+        self._faults.suspect(self.sink)
         self._alone, self._tried = True, set()
         self.means.breakers.released(source.name, self.wanted.kind)
         return False
@@ -259,35 +247,10 @@ class Fetch:
         return True
 
     async def _blame(self, source: Source, verdict: Verdict, waited_s: float = 0.0) -> None:
-        """Take note of a failure, and of what follows from it for this source, for which was *waited_s* in vain."""
-        means, name, rest_s = self.means, source.name, verdict.retry_after_s
-        means.ledger.failed(name, verdict)
-        means.breakers.failed(name, self.wanted.kind, verdict.result, retry_after_s=rest_s, waited_s=waited_s)
-        means.strangers.failed(source, self.wanted.reference, verdict.result)
-        if verdict.result is AttemptResult.NOT_FOUND:
-            means.breakers.missing(name, str(self.wanted.digest), verdict.reason)
+        """Take note of a failure, for which was *waited_s* in vain, and forget wrong bytes."""
+        self._faults.blame(source, verdict, waited_s=waited_s, gave=self.sink.size > 0)
         if verdict.result is AttemptResult.WRONG_BYTES:
             await self._start_anew()
-        if not self._may_recover(verdict):
-            self._useless[name] = verdict.reason
-        fields = {
-            "mirror": name,
-            "reason": verdict.reason,
-            "result": str(verdict.result),
-            "image": self.wanted.reference.familiar,
-            "digest": str(self.wanted.digest),
-        }
-        log.warning(TRYING_NEXT if source.role is Role.MIRROR else "origin failed", extra=fields)
-
-    def _may_recover(self, verdict: Verdict) -> bool:
-        """Tell whether this source may be asked again in a later round."""
-        if verdict.result is AttemptResult.RATE_LIMITED or verdict.retry_after_s is not None:
-            wait_s = verdict.retry_after_s or self.means.limits.pause_s
-            if wait_s > self.means.limits.longest_retry_after_s:
-                return False
-            self._rest_s = min(self._rest_s or wait_s, wait_s)
-        gave = self.sink.size > 0 and verdict.result is AttemptResult.STALLED
-        return gave or verdict.result in _PASSING
 
     def _may_go_on(self) -> bool:
         """Tell whether another round could do better: a source is left that is not useless."""
@@ -299,17 +262,9 @@ class Fetch:
         absent = {
             **means.strangers.of(wanted.reference),
             **means.breakers.absent(str(wanted.digest)),
-            **self._useless,
+            **self._faults.useless,
         }
         return Standing(open=means.breakers.open(wanted.kind), absent=absent, own=means.own)
-
-    def _settle(self) -> None:
-        """Find out, by the proved bytes, who gave wrong ones to a mixture before."""
-        lied = {segment.source for segment, print_ in self._suspects if self.sink.fingerprint(segment) != print_}
-        verdict = Verdict(result=AttemptResult.WRONG_BYTES, reason="its bytes do not have the digest")
-        for name in sorted(lied):
-            self.means.ledger.failed(name, verdict)
-            self.means.breakers.failed(name, self.wanted.kind, verdict.result)
 
     def _tell(self) -> None:
         """Say who gave which part of what was proved: the history sums it up for the whole image."""
