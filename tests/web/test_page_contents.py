@@ -1,0 +1,187 @@
+"""What pages show of the fleet, and how much of it at most."""
+
+import csv
+import html
+import re
+from datetime import UTC, datetime
+from io import StringIO
+
+import pytest
+from starlette.testclient import TestClient
+
+from fleet.api.probes import ProbeEntry
+from fleet.history.measured_inventory import Inventory
+from fleet.history.words import Scope
+from fleet.mirrors.probe import ProbeState
+from fleet.updates.outcome import Result
+from fleet.web import standing
+from fleet.web.callers import Caller
+from fleet.web.doors import Door
+from fleet.web.pages import fleet, history, hosts, mirrors
+from fleet.web.pages.shell import _templates
+from tests.controller.centre import NEW, OLD, Centre, ScriptedHost, nginx
+from tests.history.facts import write_facts
+from tests.web.test_pages import browser, enter, token_of, updated
+from tests.web.test_routes import API, _move_tag, carry_out
+
+__all__ = ["browser", "updated"]
+
+
+def test_a_page_says_what_a_rollout_brings_and_what_to_answer_to_what_holds_it(
+    http: TestClient, browser: TestClient, centre: Centre, web1: ScriptedHost
+) -> None:
+    """A reason that a person gave is no error, and no command is offered that would do something else."""
+    _move_tag(centre)
+    plan = http.post(f"{API}/plans", json={"check": False}).json()["plan"]
+    http.post(f"{API}/plans/{plan['id']}/apply", json={"reason": "CVE-2026-1"})
+    http.post(f"{API}/rollouts/1/pause", json={})
+    enter(browser, token_of(http))
+    page = browser.get("/rollouts/1").text
+    assert "Held: user (a person paused it); let it go on: fleet rollout resume 1" in page
+    assert f"{OLD[7:19]}\u00a0→ {NEW[7:19]}</span> to 1 container<" in page
+    assert "<dt>Reason</dt><dd>CVE-2026-1</dd>" in page
+    id = http.get(f"{API}/rollouts/1").json()["rollout"]["id"]
+    assert {browser.get(f"/rollouts/{name}").text for name in ("%231", id, id[-8:])} == {page}
+    http.post(f"{API}/rollouts/1/resume", json={})
+    carry_out(centre, web1, Result.ROLLED_BACK)
+    (outcome,) = http.get(f"{API}/history").json()["outcomes"]
+    shown = browser.get(f"/history/{outcome['id']}").text
+    assert '<a href="/rollouts/1">rollout #1</a>' in shown
+    assert "Digest tried" in shown
+    assert "fleet undo" not in shown  # it runs what it ran before
+
+
+def test_a_schedule_says_when_it_runs_there_and_what_changes_of_clocks_do_to_it(
+    http: TestClient, browser: TestClient, centre: Centre
+) -> None:
+    """A night in which half past two does not exist, or comes twice, is found by no list of the next three runs."""
+    told = {"name": "nightly", "cron": "30 2 * * *", "zone": "Europe/Berlin", "action": "check"}
+    assert http.post(f"{API}/schedules", json=told).status_code == 201
+    enter(browser, token_of(http))
+    page = browser.get("/schedules").text
+    assert page.count(" 02:30 +0") >= 2
+    assert "02:30 does not exist in Europe/Berlin on " in page
+    assert "02:30 comes twice in Europe/Berlin on " in page
+
+
+def test_what_is_outdated_is_seen_without_a_terminal(
+    http: TestClient, browser: TestClient, centre: Centre, web1: ScriptedHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over the fleet and on its host; what is not known is not said to be current."""
+    monkeypatch.setattr(standing, "_SHARE", 0)  # however long it took, it is counted anew
+    enter(browser, token_of(http))
+    assert "0 outdated, 1 unknown, 0 current." in browser.get("/outdated").text
+    assert '<b>0</b> <a href="/outdated">outdated</a>, 1 unknown<' in browser.get("/").text
+    _move_tag(centre)
+    page = browser.get("/outdated").text
+    assert "1 outdated, 0 unknown, 0 current; the check that is longest ago was 0s ago." in page
+    assert f"{OLD[7:19]}\u00a0→ {NEW[7:19]}" in page
+    assert '<span class="chip care">outdated</span>' in browser.get("/hosts/web-1").text
+    assert '<b>1</b> <a href="/outdated">outdated</a><' in browser.get("/").text
+    web1.snapshot(nginx(digest=NEW))
+    centre.turn()
+    assert "Nothing is outdated." in browser.get("/outdated").text
+    assert '<span class="chip good">current</span>' in browser.get("/hosts/web-1").text
+
+
+def test_a_query_is_taken_away_as_a_file(http: TestClient, browser: TestClient, updated: str) -> None:
+    """What the history shows, with nothing that a spreadsheet would calculate, for whoever may see it."""
+    assert browser.get("/history.csv").status_code == 303
+    enter(browser, token_of(http))
+    assert 'href="/history.csv?q=host%3Aweb-1"' in browser.get("/history?q=host:web-1").text
+    answer = browser.get("/history.csv?q=host:web-1")
+    assert (answer.headers["content-type"], "attachment" in answer.headers["content-disposition"]) == (
+        "text/csv; charset=utf-8",
+        True,
+    )
+    (row,) = csv.DictReader(StringIO(answer.text))
+    assert (row["id"], row["host"], row["rollout"], row["new_digest"]) == (updated, "web-1", "1", NEW)
+    assert list(csv.DictReader(StringIO(browser.get("/history.csv?q=host:web-2").text))) == []
+    assert browser.get("/history.csv?q=outcome:bogus").status_code == 422
+
+
+def test_a_long_answer_is_a_file_of_many_pages(
+    http: TestClient, browser: TestClient, centre: Centre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each page goes on where the one before ended, and the file ends where it is to."""
+    write_facts(centre.db, 12, seed=2, now=centre.db.now())
+    enter(browser, token_of(http))
+    monkeypatch.setattr(history, "LARGEST_PAGE", 5)
+    ids = [row["id"] for row in csv.DictReader(StringIO(browser.get("/history.csv").text))]
+    assert ids == [row["id"] for row in http.get(f"{API}/history").json()["outcomes"]]
+    assert len(ids) == 12
+    monkeypatch.setattr(history, "MOST_LINES", 3)
+    assert [row["id"] for row in csv.DictReader(StringIO(browser.get("/history.csv").text))] == ids[:3]
+
+
+def test_a_large_fleet_is_shown_in_part_and_found_by_name_and_label(
+    http: TestClient, browser: TestClient, centre: Centre, web1: ScriptedHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No page grows with the fleet; what fits no page has a link, or the command that shows it."""
+    for name in ("db-1", "web-2", "web-3"):
+        host = centre.add_host(name)
+        host.heartbeat()
+        host.snapshot(nginx())
+    centre.turn()
+    _move_tag(centre)
+    plan = http.post(f"{API}/plans", json={"check": False}).json()["plan"]
+    http.post(f"{API}/plans/{plan['id']}/apply", json={})
+    enter(browser, token_of(http))
+    monkeypatch.setattr(hosts, "MOST_ROWS", 2)
+    monkeypatch.setattr(fleet, "MOST_ROWS", 3)
+    page = browser.get("/hosts").text
+    assert re.findall(r'href="/hosts/([a-z0-9-]+)"', page) == ["db-1", "web-1"]
+    more = html.unescape(str(re.search(r'<a href="(/hosts[^"]*)" rel="next"', page)[1]))  # type: ignore[index]
+    assert re.findall(r'href="/hosts/([a-z0-9-]+)"', browser.get(more).text) == ["web-2", "web-3"]
+    assert "and 1 more: <code>fleet rollout show 1</code>" in browser.get("/rollouts/1").text
+    assert "and 1 more: <code>fleet outdated</code>" in browser.get("/outdated").text
+    assert "3 hosts" in browser.get("/hosts?q=web-*").text
+    assert "No host fits." in browser.get("/hosts?q=site=paris").text
+    wrong = browser.get("/hosts?q=nobody")
+    assert (wrong.status_code, "cannot find a host" in wrong.text) == (422, True)
+
+
+def test_mirrors_are_shown_once_for_all_hosts_that_found_the_same() -> None:
+    """What is not well stands first; of a thousand hosts nobody reads a thousand rows."""
+    at = datetime(2026, 11, 27, tzinfo=UTC)
+    rows = [
+        ProbeEntry(host=f"web-{n}", mirror=mirror, registry="docker.io", state=state, reason="", duration_ms=n, at=at)
+        for n in range(1, 8)
+        for mirror, state in (("https://a.lan", ProbeState.OK), ("https://b.lan", ProbeState.DOWN))
+    ]
+    down, well = mirrors.findings(rows)
+    assert ([row.mirror for row in down[:1]], len(down), len(well)) == (["https://b.lan"], 7, 7)
+    shown = (
+        _templates()
+        .get_template("mirrors.html")
+        .render(
+            **{
+                "findings": [down, well],
+                "rules": [],
+                "sources": [],
+                "days": 14,
+                "visitor": Caller(who="token:eye", door=Door.PORT, scope=Scope.READ),
+            },
+            **{"rooms": (), "here": "", "version": "", "style": ""},
+        )
+    )
+    assert "and 2 more" in shown
+    assert "1 ms to 7 ms" in shown
+
+
+def test_what_takes_long_to_count_is_counted_rarely(centre: Centre, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fiftieth of the time at most, however often a page is asked for."""
+    counted: list[float] = []
+    now = [100.0]
+
+    def count(_db: object) -> Inventory:
+        counted.append(now[0])
+        now[0] += 2.0
+        return Inventory(states={}, followed={"outdated": len(counted)})
+
+    monkeypatch.setattr(standing, "measure_inventory", count)
+    kept = standing.StandingCount(monotonic=lambda: now[0])
+    for _ in range(12):
+        kept.of(centre.db)
+        now[0] += 10.0
+    assert counted == [100.0, 202.0]
