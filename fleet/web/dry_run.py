@@ -8,7 +8,7 @@ import re
 from contextlib import ExitStack
 
 from starlette.concurrency import run_in_threadpool
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fleet.api.paths import DRY_RUN, PREFIX
 from fleet.errors import Refused
@@ -35,11 +35,18 @@ class DryRuns:
             await self._app(scope, receive, send)
             return
         there = PREFIX + path.removeprefix(DRY_RUN)
-        opened = ExitStack()
+        opened, answer = ExitStack(), list[Message]()
+
+        async def keep(message: Message) -> None:
+            answer.append(message)
+
         try:
-            await self._app({**scope, "path": there, "raw_path": there.encode(), _OPEN: opened}, receive, send)
+            await self._app({**scope, "path": there, "raw_path": there.encode(), _OPEN: opened}, receive, keep)
         finally:
             await run_in_threadpool(opened.close)
+            # Only now: who does not read the answer would hold the transaction open, and everybody else up.
+            for message in answer:
+                await send(message)
 
 
 def is_tried(scope: Scope) -> bool:
@@ -50,6 +57,8 @@ def is_tried(scope: Scope) -> bool:
 def as_tried(db: Database, scope: Scope) -> Database:
     """Return the database that a request which is only to be tried works with; raises Refused for what goes beyond it."""
     opened: ExitStack = scope[_OPEN]
-    if scope["method"] != "GET" and not _INSIDE.fullmatch(scope["path"].removeprefix(PREFIX)):
+    if scope["method"] == "GET":
+        return db  # there is nothing to take back
+    if not _INSIDE.fullmatch(scope["path"].removeprefix(PREFIX)):
         raise Refused("cannot try this without doing it: it would reach beyond the database; leave out --dry-run")
     return opened.enter_context(db.taken_back())

@@ -1,13 +1,16 @@
 """A dry run answers as the real thing would, and leaves nothing behind."""
 
+import asyncio
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
+from starlette.types import Message
 
 from fleet.api.paths import DRY_RUN, PREFIX
 from fleet.history import audit
 from fleet.history.database import Database
+from fleet.web.doors import Behind
 from tests.controller.centre import Centre, ScriptedHost
 from tests.web.test_routes import _move_tag
 
@@ -67,3 +70,39 @@ def test_what_reaches_beyond_the_database_is_not_tried(
     answer = http.request(method, DRY_RUN + path, json={} if method == "POST" else None)
     assert (answer.status_code, "cannot try this without doing it" in answer.json()["detail"]) == (409, True)
     assert everything(centre.db) == before
+
+
+def test_what_was_tried_is_taken_back_before_anybody_reads_the_answer(
+    app: Behind, centre: Centre, web1: ScriptedHost
+) -> None:
+    """Who reads slowly, or not at all, would else keep everybody from writing."""
+    written = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b'{"kind": "freeze", "reason": "x"}'}
+
+    async def send(message: Message) -> None:
+        # On SQLite this waits for whoever else writes, and fails in the end.
+        audit.record(centre.db, by="person:test", door="test", action="meanwhile", subject=message["type"])
+        written.append(message["type"])
+
+    headers = [(b"host", b"x"), (b"content-type", b"application/json")]
+    path = f"{DRY_RUN}/stops"
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": headers,
+    }
+    centre.db.engine.dispose()
+    asyncio.run(app({**scope, "app": None, "root_path": "", "scheme": "http", "state": {}}, receive, send))
+    assert written == ["http.response.start", "http.response.body"]
+
+
+def test_to_look_at_something_holds_nobody_up(
+    http: TestClient, centre: Centre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Database, "taken_back", None)
+    assert http.get(f"{DRY_RUN}/hosts").status_code == 200
