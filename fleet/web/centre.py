@@ -9,6 +9,7 @@ from fleet.controller.check import asking_of
 from fleet.controller.image_configs import ImageConfigs
 from fleet.controller.metrics import Metrics
 from fleet.controller.resolving import Asking
+from fleet.errors import Refused
 from fleet.history.database import Database
 from fleet.settings.centre import CentreSettings
 from fleet.web.dry_run import as_tried, is_tried
@@ -37,7 +38,14 @@ class Centre:
         object.__setattr__(self, "written", Written(Metrics(self.db, self.settings)))
 
     def asking(self) -> Asking:
-        """Return how registries are asked, with the credentials as they stand in the file now."""
+        """Return how registries are asked, with the credentials as they stand in the file now; raise Refused in a dry run.
+
+        On SQLite nobody else writes while one lasts, not even the inbox, with the answers that it would wait for.
+        """
+        if self.db.held is not None:
+            raise Refused(
+                "cannot ask registries in a dry run; check before it (fleet outdated --check), and leave out check"
+            )
         return asking_of(self.settings.check)
 
 

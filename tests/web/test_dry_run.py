@@ -101,6 +101,14 @@ def test_what_was_tried_is_taken_back_before_anybody_reads_the_answer(
     assert written == ["http.response.start", "http.response.body"]
 
 
+def test_no_registry_is_asked_while_everybody_waits(http: TestClient, web1: ScriptedHost) -> None:
+    answer = http.post(f"{DRY_RUN}/updates", json={"host": "web-1", "check": True})
+    assert (answer.status_code, answer.json()["detail"].partition(";")[0]) == (
+        409,
+        "cannot ask registries in a dry run",
+    )
+
+
 def test_to_look_at_something_holds_nobody_up(
     http: TestClient, centre: Centre, monkeypatch: pytest.MonkeyPatch
 ) -> None:
