@@ -66,8 +66,8 @@ PAGES = (visitors, fleet_pages, host_pages, history_pages, mirror_pages, notify_
 DESCRIPTION = """Fleet keeps the containers of many plain Docker hosts up to date.
 
 Every answer names its schema; a field may be added within `v1`, never removed. Failures are problem details (RFC 9457)
-whose `code` is of a closed set. At the machine's own unix socket everything is allowed; elsewhere a bearer token's scope
-says what is."""
+whose `code` is of a closed set. Below `/api/v1/dry-run` an order is answered as it would be, and taken back. At the
+machine's own unix socket everything is allowed; elsewhere a bearer token's scope says what is."""
 
 
 def create_app(settings: CentreSettings, db: Database | None = None) -> FastAPI:
