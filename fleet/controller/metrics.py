@@ -207,7 +207,7 @@ def _spread(counts: Mapping[tuple[str, ...], int], labels: tuple[str, ...], tota
     """Return a histogram in seconds; what an other release counted by other ends is in the next of these."""
     mine = {labels_of[-1]: count for labels_of, count in counts.items() if labels_of[:-1] == labels}
     up_to = [
-        (f"{end / _SECOND_MS:g}", float(sum(n for name, n in mine.items() if name != LONGER and int(name) <= end)))
+        (str(end / _SECOND_MS), float(sum(n for name, n in mine.items() if name != LONGER and int(name) <= end)))
         for end in BUCKETS_MS
     ]
     return Distribution(buckets=(*up_to, ("+Inf", float(sum(mine.values())))), total=total_ms / _SECOND_MS)

@@ -21,6 +21,7 @@ from fleet.controller.metric_catalogue import CATALOGUE
 from fleet.controller.metrics import Metrics
 from fleet.errors import BadInput
 from fleet.history import hosts, probes, tags
+from fleet.history.counting import PHASES, Tally
 from fleet.history.measured_inventory import measure_hosts
 from fleet.history.words import Scope
 from fleet.mirrors.probe import MirrorProbe, ProbeState
@@ -95,6 +96,30 @@ class TestWhatIsRead:
             {sample.name for family in families for sample in family.samples} for families in _both(plain, open_text)
         ]
         assert names[0] == names[1] != set()
+
+    def test_durations_lie_in_buckets_that_rise_to_all_of_them(
+        self, http: TestClient, web1: ScriptedHost, centre: Centre, application: FastAPI
+    ) -> None:
+        """Their ends are written as OpenMetrics writes numbers, so that both formats make the same series."""
+        with centre.db.writing() as connection:
+            tally = Tally()
+            phases = dict.fromkeys((f"{phase}_ms" for phase in PHASES), None)
+            tally.add_updates(
+                {**phases, "pull_ms": ms, "downtime_ms": None, "result": Result.UPDATED, "host_id": web1.id}
+                for ms in (80, 1000, 1001, 5_000_000)
+            )
+            tally.write(connection)
+        settled(centre, application)
+        values = read(http)
+        ends = [dict(labels).get("le") for name, labels in values if name == "fleet_update_duration_seconds_bucket"]
+        assert {"0.1", "1.0", "3600.0", "+Inf"} <= set(ends)
+        of_pulls = {
+            end: value(values, "fleet_update_duration_seconds_bucket", phase="pull", le=end or "") for end in ends
+        }
+        assert [of_pulls[end] for end in ("0.1", "0.5", "1.0", "2.5", "3600.0", "+Inf")] == [1, 1, 2, 3, 3, 4]
+        assert value(values, "fleet_update_duration_seconds_count", phase="pull") == 4
+        assert value(values, "fleet_update_duration_seconds_sum", phase="pull") == 5002.081
+        assert value(values, "fleet_update_duration_seconds_count", phase="rollback") == 0
 
     @pytest.mark.parametrize("version", ["9", "no-number", "1.0.0-x"])
     def test_no_version_that_is_asked_for_stops_it(self, http: TestClient, version: str) -> None:
