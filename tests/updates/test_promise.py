@@ -16,6 +16,7 @@ from fleet.testing.engine_faults import ANY, KillNow, When
 from fleet.testing.engine_images import Behaviour
 from fleet.updates.command import LooseFiles, Policy, UpdateOrder, VerifyPolicy
 from fleet.updates.outcome import Result
+from tests.memory import memory
 from tests.updates.site import PROBE, Shape, Site, engine_says_no, lives_in
 
 EXAMPLES = int(os.environ.get("FLEET_TEST_EXAMPLES", "500"))
@@ -122,7 +123,7 @@ def test_after_any_three_faults_one_of_the_two_runs_ten_thousand_times(
 
 def live_through(shape: Shape, faults: list[tuple[int, int, When, float]], reboot: bool) -> None:
     """Let one sequence happen, and judge it."""
-    folder = Path(mkdtemp(prefix="fleet-promise-"))
+    folder = Path(mkdtemp(prefix="fleet-promise-", dir=memory()))
     try:
         with mock.patch.object(os, "fsync", lambda descriptor: None):
             _live_and_look(Site(folder, shape), faults, reboot)
