@@ -19,6 +19,7 @@ from fleet.road.keys import SigningKey
 from fleet.settings.centre import CentreSettings
 from tests import needs
 from tests.controller.centre import BY, DOOR, Centre
+from tests.memory import memory
 
 pytestmark = pytest.mark.redis
 
@@ -123,7 +124,7 @@ def test_before_the_planner_nobody_can_join(tmp_path: Path) -> None:
 @pytest.fixture
 def away() -> Iterator[BrokerAddress]:
     """Return the address of a broker that has ended."""
-    with tempfile.TemporaryDirectory(prefix="fleet-") as folder:
+    with tempfile.TemporaryDirectory(prefix="fleet-", dir=memory()) as folder:
         with EmbeddedBroker(Path(folder) / "broker", server=needs.redis()) as broker:
             address = broker.address
         yield address

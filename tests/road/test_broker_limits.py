@@ -16,6 +16,7 @@ from fleet.road import names
 from fleet.road.acl import AclKeeper, HostLogin, password_hash
 from fleet.road.broker import BrokerAddress
 from tests import needs
+from tests.memory import memory
 
 pytestmark = pytest.mark.redis
 
@@ -34,7 +35,7 @@ def told() -> list[str]:
 @pytest.fixture(scope="module")
 def limited() -> Iterator[BrokerAddress]:
     """Return a broker with these limits, that knows one host."""
-    with tempfile.TemporaryDirectory(prefix="fleet-") as folder:
+    with tempfile.TemporaryDirectory(prefix="fleet-", dir=memory()) as folder:
         path = f"{folder}/s"
         options = " ".join(told()).split()
         words = [needs.redis(), "--port", "0", "--unixsocket", path, "--save", "", *options, "--maxmemory", str(MEMORY)]

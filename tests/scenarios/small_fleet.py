@@ -31,7 +31,7 @@ _SETTINGS = {
     "FLEET_INBOX_RETRY_S": "2",
     "FLEET_PLANNER_RECONCILE_S": "2",
 }
-HEARTBEATS = {"FLEET_AGENT_HEARTBEAT_S": "3"}
+HEARTBEATS = {"FLEET_AGENT_HEARTBEAT_S": "1"}
 
 
 def start_mortal_agent(centre: Centre, host: Host, **environment: str) -> Running:

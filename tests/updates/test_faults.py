@@ -12,6 +12,7 @@ from fleet.errors import EngineUnreachable
 from fleet.testing.engine_faults import KillNow, When
 from fleet.updates.journal import Journal
 from fleet.updates.outcome import Result
+from tests.memory import memory
 from tests.updates.site import SHAPES, Site, engine_says_no
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
@@ -61,7 +62,7 @@ class FaultyJournal(Journal):
 @cache
 def calls_of(shape: str) -> int:
     """Return how many engine calls an update of *shape* takes when nothing else goes wrong."""
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(dir=memory()) as folder:
         site = Site(Path(folder), SHAPES[shape])
         site.live()
         return len(site.engine.calls)
