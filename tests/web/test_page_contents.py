@@ -3,6 +3,7 @@
 import csv
 import html
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import StringIO
 
@@ -38,7 +39,7 @@ def test_a_page_says_what_a_rollout_brings_and_what_to_answer_to_what_holds_it(
     enter(browser, token_of(http))
     page = browser.get("/rollouts/1").text
     assert "Held: user (a person paused it); let it go on: fleet rollout resume 1" in page
-    assert f"{OLD[7:19]}\u00a0→ {NEW[7:19]}</span> to 1 container<" in page
+    assert f"{OLD[7:19]}\u00a0→ {NEW[7:19]}</span> to 1 container (<a href=" in page
     assert "<dt>Reason</dt><dd>CVE-2026-1</dd>" in page
     id = http.get(f"{API}/rollouts/1").json()["rollout"]["id"]
     assert {browser.get(f"/rollouts/{name}").text for name in ("%231", id, id[-8:])} == {page}
@@ -98,6 +99,24 @@ def test_a_query_is_taken_away_as_a_file(http: TestClient, browser: TestClient, 
     assert (row["id"], row["host"], row["rollout"], row["new_digest"]) == (updated, "web-1", "1", NEW)
     assert list(csv.DictReader(StringIO(browser.get("/history.csv?q=host:web-2").text))) == []
     assert browser.get("/history.csv?q=outcome:bogus").status_code == 422
+
+
+def test_who_runs_a_digest_since_when_and_by_which_mirror_is_a_page(
+    http: TestClient, browser: TestClient, centre: Centre, web1: ScriptedHost, updated: str
+) -> None:
+    """It is one step from the update that brought it, and back."""
+    web1.snapshot(replace(nginx(digest=NEW), id="d" * 64))
+    centre.turn()
+    enter(browser, token_of(http))
+    link = str(re.search(r'href="(/who-runs[^"]+)"', browser.get(f"/history/{updated}").text)[1])  # type: ignore[index]
+    page = browser.get(html.unescape(link)).text
+    assert f'<a href="/history/{updated}">20' in page
+    assert '<a href="/hosts/web-1">web-1</a>' in page
+    assert f"fleet history who-runs {NEW}" in page
+    assert "web-1" in browser.get("/who-runs?wanted=nginx").text
+    assert "No host runs it." in browser.get(f"/who-runs?wanted={OLD}").text
+    wrong = browser.get("/who-runs?wanted=sha256:xyz")
+    assert (wrong.status_code, 'role="alert">cannot' in wrong.text) == (422, True)
 
 
 def test_a_long_answer_is_a_file_of_many_pages(

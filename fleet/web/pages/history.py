@@ -12,10 +12,12 @@ from starlette.responses import StreamingResponse
 
 from fleet.api.csv_form import cell
 from fleet.api.history import LARGEST_PAGE, HistoryPage, HistoryQuery, OutcomeRow
+from fleet.api.questions import WhoRuns
 from fleet.errors import BadInput
 from fleet.history.language import BadQuery
 from fleet.updates.outcome import Result
 from fleet.web import history as api
+from fleet.web import questions
 from fleet.web.callers import Caller
 from fleet.web.centre import Centre, ThisCentre
 from fleet.web.pages.shell import HEADERS, PageRoute, render
@@ -23,6 +25,8 @@ from fleet.web.pages.visitors import Visitor
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
+SHOWN_RUNS = 200
+"""How many containers one page of who runs something holds."""
 MOST_LINES = 100_000
 """How many outcomes one file holds; a terminal writes them all."""
 EXAMPLES = (
@@ -54,6 +58,27 @@ def history(
         )
     more = f"/history?{urlencode({'q': q, 'limit': limit, 'page': found.next_page})}" if found.next_page else ""
     return render(request, "history.html", found=found, wrong="", pointer="", more=more, **facts)
+
+
+@router.get("/who-runs")
+def who_runs(
+    request: Request,
+    centre: ThisCentre,
+    visitor: Visitor,
+    wanted: Annotated[str, Query(max_length=600)] = "",
+    page: Annotated[str, Query(max_length=1000)] = "",
+) -> Response:
+    """Show who runs a digest or an image now, since when, and which mirror brought it."""
+    found, wrong = WhoRuns(runs=()), ""
+    try:
+        if wanted:
+            found = questions.list_who_runs(centre, visitor, wanted, limit=SHOWN_RUNS, page=page)
+    except BadInput as error:
+        wrong = str(error)
+    more = f"/who-runs?{urlencode({'wanted': wanted, 'page': found.next_page})}" if found.next_page else ""
+    facts = {"wanted": wanted, "runs": found.runs, "wrong": wrong, "more": more}
+    command = shlex.join(["fleet", "history", "who-runs", wanted])
+    return render(request, "who_runs.html", status=422 if wrong else 200, visitor=visitor, command=command, **facts)
 
 
 @router.get("/history.csv")
