@@ -126,6 +126,13 @@ class TestWhatIsRead:
         answer = http.get(METRICS, headers={"Accept": f"application/openmetrics-text;version={version}"})
         assert (answer.status_code, answer.headers["content-type"].count("version=1.0.0")) == (200, 1)
 
+    @pytest.mark.parametrize(
+        ("accept", "format"),
+        [("text/plain;version=0.0.4", "text/plain"), ("application/openmetrics-text", "application/openmetrics-text")],
+    )
+    def test_it_comes_as_it_is_asked_for(self, http: TestClient, accept: str, format: str) -> None:
+        assert http.get(METRICS, headers={"Accept": accept}).headers["content-type"].split(";")[0] == format
+
     def test_it_comes_as_gzip_where_that_is_read(self, http: TestClient, web1: ScriptedHost) -> None:
         with http.stream("GET", METRICS, headers={"Accept-Encoding": "gzip"} | OPENMETRICS) as answer:
             raw = b"".join(answer.iter_raw())
