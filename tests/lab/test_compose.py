@@ -138,11 +138,12 @@ def test_no_secret_stands_in_the_file_the_environment_or_a_command(joined: Proje
 
 
 def test_the_processes_of_fleet_have_few_rights(joined: Project) -> None:
-    """No capability but what a line of the file says, no new privileges, nothing to write but volumes and /tmp."""
+    """No capability but what a line of the file says, no new privileges, nothing to write but volumes and /tmp, no core files."""
     for service in ("controller", "beat", "agent", "migrate", "init"):
         config = joined.inspect(service)["HostConfig"]
         assert (config["ReadonlyRootfs"], config["Privileged"], config["CapDrop"]) == (True, False, ["ALL"])
         assert config["SecurityOpt"] == ["no-new-privileges:true"]
+        assert config["Ulimits"] == [{"Name": "core", "Hard": 0, "Soft": 0}]
     assert joined.inspect("controller")["Config"]["User"] == "10001:10001"
 
 
