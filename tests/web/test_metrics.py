@@ -1,8 +1,11 @@
 """What Prometheus reads of a centre, who may read it, and that reading often costs no more."""
 
 import errno
+import threading
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ import pytest
 from fastapi import FastAPI
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_plain
+from sqlalchemy import update
 from starlette.testclient import TestClient
 
 from fleet.controller import metrics as found_in
@@ -22,6 +26,7 @@ from fleet.controller.metrics import Metrics
 from fleet.errors import BadInput
 from fleet.history import hosts, probes, tags
 from fleet.history.counting import PHASES, Tally
+from fleet.history.inventory_tables import hosts as host_table
 from fleet.history.measured_inventory import measure_hosts
 from fleet.history.words import Scope
 from fleet.mirrors.probe import MirrorProbe, ProbeState
@@ -189,6 +194,16 @@ class TestWhatIsRead:
         text = http.get(METRICS).text
         assert "sha256" not in text and IMAGE not in text and nginx().id[:12] not in text
 
+    def test_hosts_cannot_make_ever_more_versions_of_agents(self, http: TestClient, centre: Centre) -> None:
+        """A host calls its version what it likes; those that most hosts have are told by name."""
+        for number in range(found_in.MOST_VERSIONS + 3):
+            _host_of_version(centre, f"web-{number}", f"0.0.{number:02}")
+        _host_of_version(centre, "web-z", "0.0.99")
+        _host_of_version(centre, "web-y", "0.0.99")
+        values = read(http)
+        told = {dict(labels)["version"]: n for (name, labels), n in values.items() if name == "fleet_agents"}
+        assert (len(told), told["0.0.99"], told["other"]) == (found_in.MOST_VERSIONS + 1, 2, 4)
+
     def test_odd_names_are_written_so_that_they_are_read(
         self, http: TestClient, web1: ScriptedHost, centre: Centre
     ) -> None:
@@ -196,6 +211,21 @@ class TestWhatIsRead:
         odd = 'http://"quo\\te" {é}.lan'
         _probed(centre, web1, MirrorProbe(mirror=odd, registry="docker.io", state=ProbeState.OK))
         assert value(read(http), "fleet_mirror_up", mirror=odd) == 1
+
+
+def _host_of_version(centre: Centre, name: str, version: str) -> None:
+    row = hosts.add_host(
+        centre.db,
+        name=name,
+        labels={},
+        public_key=name,
+        kid=name,
+        password_sha256="aa",
+        by="person:anna",
+        door="socket",
+    )
+    with centre.db.writing() as connection:
+        connection.execute(update(host_table).where(host_table.c.id == row.id).values(agent_version=version))
 
 
 def _both(plain: Any, open_text: Any) -> Iterator[list[Any]]:
@@ -319,6 +349,25 @@ def _token(centre: Centre, scope: Scope) -> dict[str, str]:
 
 
 class TestHowOften:
+    def test_of_those_who_ask_at_once_one_looks(
+        self, centre: Centre, web1: ScriptedHost, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        looked = []
+        second = threading.Barrier(2)
+
+        def look(db: Any) -> Any:
+            looked.append(1)
+            with suppress(threading.BrokenBarrierError):
+                second.wait(0.3)  # whoever would look beside this one has the time to come here
+            return measure_hosts(db)
+
+        monkeypatch.setattr(found_in, "measure_hosts", look)
+        metrics = Metrics(centre.db, centre.settings, monotonic=lambda: 1000.0)
+        with ThreadPoolExecutor(4) as pool:
+            found = [dict(parts) for parts in pool.map(lambda _: metrics.parts(), range(4))]
+        assert looked == [1]
+        assert all(each == found[0] for each in found)
+
     def test_parts_are_found_anew_once_they_are_old(self, centre: Centre, web1: ScriptedHost) -> None:
         at = [1000.0]
         metrics = Metrics(centre.db, centre.settings, monotonic=lambda: at[0])
