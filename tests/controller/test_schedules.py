@@ -103,10 +103,10 @@ def test_a_moved_tag_is_told(centre: Centre, two: list[ScriptedHost], registry: 
     assert check(centre.db, asking=ASKING).moved == (image,)
 
 
-def test_where_the_centre_is_refused_one_host_is_asked(centre: Centre) -> None:
+def test_where_the_centre_is_refused_two_hosts_are_asked(centre: Centre) -> None:
     with ScriptedRegistry(access=Access(scheme="basic", username="u", password="p")) as private:
         image = f"{private.host}/app:1"
-        hosts = [centre.add_host(name) for name in ("web-1", "web-2")]
+        hosts = [centre.add_host(name) for name in ("web-1", "web-2", "web-3")]
         for host in hosts:
             host.snapshot(nginx("app", reference=image))
         centre.turn()
@@ -115,7 +115,7 @@ def test_where_the_centre_is_refused_one_host_is_asked(centre: Centre) -> None:
         checked = check(centre.db, asking=ASKING)
         assert (checked.asked_hosts, checked.resolved) == ((image,), ())
         centre.turn()
-        assert sorted(host.words() for host in hosts) == [[], ["resolve"]]
+        assert sorted(host.words() for host in hosts) == [[], ["resolve"], ["resolve"]]
         known = tags.tag(centre.db, image)
         assert known is not None
         assert known.reason.startswith("cannot read")
