@@ -3,12 +3,13 @@
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 SCHEMA: Literal["v1"] = "v1"
 """The version of the answers' schema; a field may be added within it, never removed or given another meaning."""
 
 
+_HALF = re.compile("[\ud800-\udfff]")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
@@ -28,6 +29,26 @@ class Request(BaseModel):
     """What a caller sends; a field that is not known is refused, so that no wish is silently dropped."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_text(cls, given: Any) -> Any:
+        """Refuse what no database takes for text, wherever it stands."""
+        if _holds_no_text(given):
+            raise ValueError("a text in it holds a NUL, or half of a pair of surrogates")
+        return given
+
+
+def _holds_no_text(given: Any) -> bool:
+    match given:
+        case str():
+            return "\0" in given or _HALF.search(given) is not None
+        case dict():
+            return any(_holds_no_text(key) or _holds_no_text(value) for key, value in given.items())
+        case list() | tuple():
+            return any(map(_holds_no_text, given))
+        case _:
+            return False
 
 
 class Part(BaseModel):

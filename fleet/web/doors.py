@@ -55,6 +55,8 @@ class Behind:
             await _TOO_LARGE(scope, receive, send)
         elif scope["type"] == "http" and _has_two_ends(scope):
             await _TWO_ENDS(scope, receive, send)
+        elif "\0" in scope.get("path", ""):
+            await _NOWHERE(scope, receive, send)
         else:
             await self.app({**scope, _DOOR: self.door}, receive, _guarding(send))
 
@@ -139,6 +141,12 @@ _TWO_ENDS = Response(
     status_code=400,
     media_type=MEDIA_TYPE,
     headers={"Connection": "close"},
+)
+
+_NOWHERE = Response(
+    make_problem("not-found", 404, "cannot find what has a NUL in its name").model_dump_json(),
+    status_code=404,
+    media_type=MEDIA_TYPE,
 )
 
 _GUARDS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))

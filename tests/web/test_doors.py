@@ -1,6 +1,7 @@
 """What each door lets in."""
 
 import hashlib
+import json
 import os
 import pwd
 import socket
@@ -13,6 +14,7 @@ from starlette.testclient import TestClient
 from starlette.types import Scope
 
 from fleet.history.words import Scope as TokenScope
+from fleet.road.keys import SigningKey
 from fleet.web.doors import LARGEST_REQUEST, Behind, door_of, peer_of
 from tests.controller.centre import Centre
 
@@ -75,6 +77,15 @@ def test_a_request_that_announces_too_much_ends_at_the_door(http: TestClient) ->
     answer = http.post(HOSTS, content=b"x" * (LARGEST_REQUEST + 1))
     assert answer.status_code == 413
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("text", ["\\u0000", "\\ud800"])
+def test_what_no_database_takes_for_text_is_refused_wherever_it_stands(http: TestClient, text: str) -> None:
+    key = json.dumps(str(SigningKey.generate().public))
+    body = f'{{"name": "n", "labels": {{"a": "{text}"}}, "public_key": {key}, "password_sha256": "{"0" * 64}"}}'
+    answer = http.post("/api/v1/hosts", content=body, headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "bad-input")
+    assert http.delete("/api/v1/caps/%00").status_code == 404
 
 
 def test_a_request_with_two_ends_ends_at_the_door(http: TestClient) -> None:
