@@ -295,3 +295,9 @@ def test_a_channel_that_fails_says_why_and_shows_no_secret(http: TestClient, cen
         assert all(each not in text for each in ("T0KEN", secret))
     assert "hosts web-*; labels a=b" in http.get("/channels/ops").text
     assert "channel.test" in http.get("/channels/ops").text
+
+
+@pytest.mark.parametrize("path", ["/history?q=", "/history?page=", "/history.csv?q=", "/rollouts?page=", "/hosts?q="])
+def test_a_nul_is_refused_on_a_page(http: TestClient, path: str) -> None:
+    answer = http.get(f"{path}%00", headers={"accept": "text/html"})
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "text/html; charset=utf-8")

@@ -17,7 +17,7 @@ from fleet.rollouts.selector import Selector
 from fleet.rollouts.states import BAD
 from fleet.web import containers, history, hosts, rollouts, schedules
 from fleet.web.centre import ThisCentre
-from fleet.web.pages.shell import STYLE, PageRoute, render
+from fleet.web.pages.shell import STYLE, TEXT, PageRoute, render
 from fleet.web.pages.visitors import Visitor
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -70,7 +70,10 @@ def list_outdated(request: Request, centre: ThisCentre, visitor: Visitor) -> Res
 
 @router.get("/rollouts")
 def list_rollouts(
-    request: Request, centre: ThisCentre, visitor: Visitor, page: Annotated[str, Query(max_length=1000)] = ""
+    request: Request,
+    centre: ThisCentre,
+    visitor: Visitor,
+    page: Annotated[str, Query(max_length=1000, pattern=TEXT)] = "",
 ) -> Response:
     """Show rollouts, newest first."""
     found = rollouts.list_rollouts(centre, visitor, page=page)

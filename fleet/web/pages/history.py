@@ -20,7 +20,7 @@ from fleet.web import history as api
 from fleet.web import questions
 from fleet.web.callers import Caller
 from fleet.web.centre import Centre, ThisCentre
-from fleet.web.pages.shell import HEADERS, PageRoute, render
+from fleet.web.pages.shell import HEADERS, TEXT, PageRoute, render
 from fleet.web.pages.visitors import Visitor
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -42,8 +42,8 @@ def history(
     request: Request,
     centre: ThisCentre,
     visitor: Visitor,
-    q: Annotated[str, Query(max_length=2000)] = "",
-    page: Annotated[str, Query(max_length=1000)] = "",
+    q: Annotated[str, Query(max_length=2000, pattern=TEXT)] = "",
+    page: Annotated[str, Query(max_length=1000, pattern=TEXT)] = "",
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = 50,
 ) -> Response:
     """Show the outcomes that fit, newest first; of a query that is wrong, where."""
@@ -65,8 +65,8 @@ def who_runs(
     request: Request,
     centre: ThisCentre,
     visitor: Visitor,
-    wanted: Annotated[str, Query(max_length=600)] = "",
-    page: Annotated[str, Query(max_length=1000)] = "",
+    wanted: Annotated[str, Query(max_length=600, pattern=TEXT)] = "",
+    page: Annotated[str, Query(max_length=1000, pattern=TEXT)] = "",
 ) -> Response:
     """Show who runs a digest or an image now, since when, and which mirror brought it."""
     found, wrong = WhoRuns(runs=()), ""
@@ -83,7 +83,7 @@ def who_runs(
 
 @router.get("/history.csv")
 def history_as_csv(
-    centre: ThisCentre, visitor: Visitor, q: Annotated[str, Query(max_length=2000)] = ""
+    centre: ThisCentre, visitor: Visitor, q: Annotated[str, Query(max_length=2000, pattern=TEXT)] = ""
 ) -> StreamingResponse:
     """Send what fits as CSV, newest first, page by page as it is read; at most :data:`MOST_LINES` outcomes."""
     first = api.list_history(centre, visitor, HistoryQuery(q=q, limit=LARGEST_PAGE))

@@ -14,7 +14,7 @@ from fleet.history.hosts import removed_host
 from fleet.rollouts.selector import Selector
 from fleet.web import containers, history, hosts
 from fleet.web.centre import ThisCentre
-from fleet.web.pages.shell import PageRoute, render
+from fleet.web.pages.shell import TEXT, PageRoute, render
 from fleet.web.pages.visitors import Visitor
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -30,8 +30,8 @@ def list_hosts(
     request: Request,
     centre: ThisCentre,
     visitor: Visitor,
-    q: Annotated[str, Query(max_length=500)] = "",
-    after: Annotated[str, Query(max_length=300)] = "",
+    q: Annotated[str, Query(max_length=500, pattern=TEXT)] = "",
+    after: Annotated[str, Query(max_length=300, pattern=TEXT)] = "",
 ) -> Response:
     """Show the hosts, by name, so many at a time; those that *q* takes: patterns of names, and labels as ``site=paris``."""
     words = q.split()

@@ -27,6 +27,8 @@ from fleet.web.callers import Forbidden
 _HERE = Path(__file__).parent.parent
 STYLE = _HERE / "static" / "fleet.css"
 LOGIN = "/login"
+TEXT = r"^[^\x00]*$"
+"""What a query parameter may be: PostgreSQL looks for nothing with a NUL in it."""
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; "
