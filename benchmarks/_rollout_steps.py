@@ -2,22 +2,28 @@
 
 from uuid import UUID
 
-from sqlalchemy import delete, update
+from sqlalchemy import delete, text, update
 
 from fleet.history import tick
 from fleet.history.database import Database
 from fleet.history.fact_tables import commands
+from fleet.history.inventory_tables import hosts
 from fleet.history.rollout_tables import plans, rollout_hosts, rollouts
 from fleet.rollouts.states import HostState
 
 
 def clear(db: Database) -> None:
-    """Take the last run's rollout away, so that each run begins alike."""
+    """Take the last run's rollout away, and what is left of its rows, so that each run begins alike."""
     with db.writing() as connection:
         connection.execute(delete(commands))
         connection.execute(delete(rollout_hosts))
         connection.execute(update(plans).values(rollout_id=None))
         connection.execute(update(rollouts).values(ended_at=db.moment(connection)))
+    if db.dialect == "postgresql":
+        # A server does so by itself within a minute; in the middle of what is measured it would be in nobody's figures.
+        with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            for table in (commands, rollout_hosts, hosts):
+                connection.execute(text(f"VACUUM ANALYZE {table.name}"))
 
 
 def skip_the_first_wave(db: Database, id: UUID) -> None:

@@ -4,6 +4,7 @@ They go up in the transaction that writes the fact, and once for each fact howev
 """
 
 import json
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -67,6 +68,7 @@ BUCKETS_MS = (100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 120_000, 
 """The upper ends of what durations are sorted into, milliseconds: from a stop at once to a pull over a thin line."""
 LONGER = "inf"
 """The bucket of what is longer than all of them."""
+_BUCKETS = (*map(str, BUCKETS_MS), LONGER)
 
 
 class CheckedBy(StrEnum):
@@ -117,14 +119,14 @@ class Tally:
         tally.add_pulls(_new(connection, pulls, pulled), tried)
         return tally
 
-    def add_updates(self, rows: Iterable[Row]) -> None:
+    def add_updates(self, rows: Sequence[Row]) -> None:
         """Add updates that are in the history now."""
-        for row in rows:
-            self.counts[Counted.UPDATES, (row["result"].value,)] += 1
-            self.of_hosts[row["host_id"], row["result"]] += 1
-            for phase in PHASES:
-                self._add_duration(Counted.PHASES, Counted.PHASE_MS, (phase,), row[f"{phase}_ms"])
-            self._add_duration(Counted.DOWNTIMES, Counted.DOWNTIME_MS, (), row["downtime_ms"])
+        self.of_hosts.update((row["host_id"], row["result"]) for row in rows)
+        for result, count in Counter(row["result"] for row in rows).items():
+            self.counts[Counted.UPDATES, (result.value,)] += count
+        for phase in PHASES:
+            self._add_durations(Counted.PHASES, Counted.PHASE_MS, (phase,), rows, f"{phase}_ms")
+        self._add_durations(Counted.DOWNTIMES, Counted.DOWNTIME_MS, (), rows, "downtime_ms")
 
     def add_pulls(self, rows: Iterable[Row], tried: Iterable[Row]) -> None:
         """Add pulls that are in the history now, each with those of the attempts *tried* that are its own."""
@@ -159,11 +161,14 @@ class Tally:
         ]
         insert_or_add(connection, host_updates, of_hosts, ("host_id", "result"), "count")
 
-    def _add_duration(self, counter: Counted, total: Counted, labels: tuple[str, ...], ms: int | None) -> None:
-        if ms is not None:
-            told = max(0, min(ms, MOST_MS))
-            self.counts[counter, (*labels, bucket_of(told))] += 1
-            self.counts[total, labels] += told
+    def _add_durations(
+        self, counter: Counted, total: Counted, labels: tuple[str, ...], rows: Sequence[Row], column: str
+    ) -> None:
+        told = [max(0, min(ms, MOST_MS)) for row in rows if (ms := row[column]) is not None]
+        if told:
+            for bucket, count in Counter(map(bucket_of, told)).items():
+                self.counts[counter, (*labels, bucket)] += count
+            self.counts[total, labels] += sum(told)
 
     def _add_attempts(self, tried: Sequence[Row]) -> None:
         served = [row["seq"] for row in tried if row["result"] is AttemptResult.SERVED]
@@ -184,7 +189,7 @@ def registry_of(image: str) -> str:
 
 def bucket_of(ms: int) -> str:
     """Return the name of the bucket of a duration: its upper end in milliseconds."""
-    return next((str(end) for end in BUCKETS_MS if ms <= end), LONGER)
+    return _BUCKETS[bisect_left(BUCKETS_MS, ms)]
 
 
 def written(labels: Sequence[str]) -> str:
