@@ -109,10 +109,8 @@ class TestWhatIsRead:
         with centre.db.writing() as connection:
             tally = Tally()
             phases = dict.fromkeys((f"{phase}_ms" for phase in PHASES), None)
-            tally.add_updates(
-                {**phases, "pull_ms": ms, "downtime_ms": None, "result": Result.UPDATED, "host_id": web1.id}
-                for ms in (80, 1000, 1001, 5_000_000)
-            )
+            told = {**phases, "downtime_ms": None, "result": Result.UPDATED, "host_id": web1.id}
+            tally.add_updates([{**told, "pull_ms": ms} for ms in (80, 1000, 1001, 5_000_000)])
             tally.write(connection)
         settled(centre, application)
         values = read(http)
