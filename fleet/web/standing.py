@@ -5,16 +5,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from fleet.controller.metrics import SHARE
 from fleet.history.database import Database
 from fleet.history.measured_inventory import measure_inventory
-
-_SHARE = 50
-"""It is counted anew after so many times as long as it took: a fiftieth of the time at most goes into it."""
 
 
 @dataclass(slots=True)
 class StandingCount:
-    """What was counted last, kept by one process."""
+    """What was counted last, kept by one process; counted anew by the rule of metrics that grow with the fleet."""
 
     monotonic: Callable[[], float] = time.monotonic
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -28,5 +26,5 @@ class StandingCount:
             if began >= self._until:
                 self._kept = measure_inventory(db).followed
                 ended = self.monotonic()
-                self._until = ended + _SHARE * (ended - began)
+                self._until = ended + SHARE * (ended - began)
             return self._kept

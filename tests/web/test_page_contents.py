@@ -69,7 +69,7 @@ def test_what_is_outdated_is_seen_without_a_terminal(
     http: TestClient, browser: TestClient, centre: Centre, web1: ScriptedHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Over the fleet and on its host; what is not known is not said to be current."""
-    monkeypatch.setattr(standing, "_SHARE", 0)  # however long it took, it is counted anew
+    monkeypatch.setattr(standing, "SHARE", 0)  # however long it took, it is counted anew
     enter(browser, token_of(http))
     assert "0 outdated, 1 unknown, 0 current." in browser.get("/outdated").text
     assert '<b>0</b> <a href="/outdated">outdated</a>, 1 unknown<' in browser.get("/").text
