@@ -8,7 +8,6 @@ import base64
 import hashlib
 import hmac
 import http.client
-import ipaddress
 import json
 import secrets
 import socket
@@ -23,6 +22,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from fleet.errors import BadInput
 from fleet.notify.sent import TAKEN, Came, Sent, later
 from fleet.registry.proxies import Proxies
+from fleet.registry.realm import address_of, is_for_machine_alone
 
 MEDIA_TYPE = "application/cloudevents+json; charset=utf-8"
 SECRET_PREFIX = "whsec_"  # noqa: S105
@@ -170,10 +170,9 @@ def _tls() -> ssl.SSLContext:
 
 def _check_peer(connection: http.client.HTTPConnection) -> None:
     """Raise OSError where the connection leads to where clouds tell their machines secrets."""
-    peer = ipaddress.ip_address(str(connection.sock.getpeername()[0]).partition("%")[0])
-    mapped = peer.ipv4_mapped if isinstance(peer, ipaddress.IPv6Address) else None
-    if (mapped or peer).is_link_local:
-        raise OSError("it leads to a link-local address, where clouds tell their machines secrets")
+    peer = address_of(str(connection.sock.getpeername()[0]))
+    if peer is not None and is_for_machine_alone(peer):
+        raise OSError("it leads to a link-local address or another one where clouds tell their machines secrets")
     connection.sock.settimeout(TIMEOUT_S)
 
 

@@ -1,6 +1,6 @@
 """The route of metrics: what Prometheus reads, and who may."""
 
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import ip_network
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -8,6 +8,7 @@ from fastapi.security import HTTPAuthorizationCredentials
 from prometheus_client.exposition import gzip_accepted
 
 from fleet.history.words import Scope
+from fleet.registry.realm import address_of
 from fleet.web.callers import BEARER, caller_of, demand
 from fleet.web.centre import Centre, ThisCentre
 from fleet.web.doors import Door, door_of
@@ -29,18 +30,9 @@ def may_read(
 
 def _is_near(request: Request, centre: Centre) -> bool:
     networks = [ip_network(each, strict=False) for each in centre.settings.metrics.networks]
-    address = _address(request.client.host) if networks and request.client else None
-    return address is not None and any(address in network for network in networks)
-
-
-def _address(text: str) -> IPv4Address | IPv6Address | None:
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
     # At a port of both families IPv4 comes as a part of IPv6.
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
+    address = address_of(request.client.host) if networks and request.client else None
+    return address is not None and any(address in network for network in networks)
 
 
 @router.get(PATH, include_in_schema=False, dependencies=[Depends(may_read)])

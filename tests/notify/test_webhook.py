@@ -1,5 +1,6 @@
 """Webhooks, against real servers that take, refuse, redirect, hang and drip."""
 
+import http.client
 import socket
 import ssl
 import threading
@@ -172,3 +173,31 @@ def test_a_secret_is_long_enough_to_prove_something(secret: str) -> None:
     with pytest.raises(BadInput, match="24 to 64 random bytes") as refused:
         webhook.check_secret(secret)
     assert len(secret) < len("whsec_.") or secret not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "peer", ["169.254.169.254", "::ffff:169.254.169.254", "fe80::1%2", "fd00:ec2::254", "100.100.100.200"]
+)
+def test_nothing_is_sent_to_where_clouds_tell_their_machines_secrets(
+    peer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a name leads is known once it is connected; nothing was sent then."""
+    sent: list[str] = []
+    monkeypatch.setattr(http.client.HTTPConnection, "connect", lambda self: setattr(self, "sock", Peer(peer)))
+    monkeypatch.setattr(http.client.HTTPConnection, "request", lambda *_, **__: sent.append(peer))
+    assert "where clouds tell their machines secrets" in send("http://hooks.example/").reason
+    assert not sent
+
+
+class Peer:
+    """A connected socket, as far as it is asked where it leads."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def getpeername(self) -> tuple[str, int]:
+        """Return where it leads."""
+        return (self.address, 80)
+
+    def close(self) -> None:
+        """Close nothing."""
