@@ -60,20 +60,24 @@ _ENDPOINTS = (
     *("http-api-check-timeout", "http-api-update-timeout", "http-api-update!", "http-api-metrics!"),
     *("http-api-containers!", "http-api-periodic-polls!"),
 )
-_TOLD = (
-    *("notifications,n", "notifications-level", "notifications-hostname", "notifications-delay"),
-    *("notification-split-by-container!", "notification-template", "notification-template-file"),
-    *("notification-report!", "notification-title-tag", "notification-skip-title!", "notification-log-stdout!"),
-    *("notification-email-from", "notification-email-to", "notification-email-server"),
+_CHANNELS = (
+    *("notifications,n", "notification-email-from", "notification-email-to", "notification-email-server"),
     *("notification-email-server-tls-skip-verify!", "notification-email-server-user", "notification-email-server-port"),
-    *("notification-email-subjecttag", "notification-email-delay", "notification-gotify-url"),
-    *("notification-gotify-tls-skip-verify!", "notification-slack-identifier", "notification-slack-channel"),
-    *("notification-slack-icon-emoji", "notification-slack-icon-url", "no-startup-message!"),
+    *("notification-gotify-url", "notification-gotify-tls-skip-verify!"),
+    *("notification-slack-identifier", "notification-slack-channel"),
 )
-_SECRETLY_TOLD = (
+_SECRET_CHANNELS = (
     *("notification-url", "notification-email-server-password", "notification-gotify-token"),
     *("notification-msteams-hook", "notification-slack-hook-url"),
     "notification-msteams-hook=WATCHTOWER_NOTIFICATION_MSTEAMS_HOOK_URL",
+)
+_CHANNEL = "add a channel: fleet notify add NAME --url-file FILE, with a URL of Apprise"
+_MESSAGES = (
+    *("notifications-hostname", "notifications-delay", "notification-email-delay"),
+    *("notification-split-by-container!", "notification-template", "notification-template-file"),
+    *("notification-report!", "notification-title-tag", "notification-skip-title!", "notification-log-stdout!"),
+    *("notification-email-subjecttag", "notification-slack-icon-emoji", "notification-slack-icon-url"),
+    "no-startup-message!",
 )
 _GIT = (
     *("git-enable!", "git-image", "git-username", "git-ssh-key-path", "git-ssh-known-hosts", "git-timeout"),
@@ -130,10 +134,10 @@ OPTIONS = (
         "ephemeral-self-update!",
     ),
     *_options(Fate.ELSEWHERE, "give the agent's container the label fleet.ignore=true", "no-self-update!"),
-    *_options(Fate.DROPPED, "nothing is sent to chat or mail; ask: fleet history ls since:1d", *_TOLD),
-    *_options(
-        Fate.DROPPED, "nothing is sent to chat or mail; ask: fleet history ls since:1d", *_SECRETLY_TOLD, secret=True
-    ),
+    *_options(Fate.ELSEWHERE, _CHANNEL, *_CHANNELS),
+    *_options(Fate.ELSEWHERE, _CHANNEL, *_SECRET_CHANNELS, secret=True),
+    *_options(Fate.ELSEWHERE, "say it of the channel: fleet notify add --severity", "notifications-level"),
+    *_options(Fate.DROPPED, "messages have one form, which shows: fleet notify preview NAME", *_MESSAGES),
     *_options(Fate.REFUSED, "cannot read this duration; set resolve.min_age in the policy", "cooldown-delay"),
     *_options(
         Fate.ELSEWHERE,

@@ -20,6 +20,7 @@ def test_nothing_is_changed_without_apply(fleet: Fleet) -> None:
     assert "remove_old_image" in shown.out
     assert "*/5 * * * *" in shown.out
     assert "geheim" not in shown.out + shown.err
+    assert "fleet notify add NAME --url-file FILE" in shown.out
     assert "nothing was changed" in shown.err
 
 
