@@ -15,12 +15,13 @@ import ssl
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from fleet.errors import BadInput
 from fleet.notify.sent import TAKEN, Came, Sent, later
+from fleet.registry.limits import retry_after_s
 from fleet.registry.proxies import Proxies
 from fleet.registry.realm import address_of, is_for_machine_alone
 
@@ -37,7 +38,6 @@ CONNECT_S = 5.0
 _HEADERS = {"Content-Type": MEDIA_TYPE, "User-Agent": "fleet", "Accept": "*/*", "Connection": "close"}
 _REFUSALS = (400, 405, 406, 413, 415, 422)
 """Statuses that say of one event that it is not wanted; all others say something of the channel."""
-_LONGEST_RETRY_S = 86_400
 
 
 def make_secret() -> str:
@@ -107,7 +107,9 @@ def send(
         connection.request("POST", target, body=content, headers={**headers, **more})
         answer = connection.getresponse()
         # Of an answer that was cut off in its head, the library makes a whole one.
-        return _late(timeout_s) if over.is_set() else came(answer.status, dict(answer.headers.items()))
+        if over.is_set():
+            return _late(timeout_s)
+        return came(answer.status, dict(answer.headers.items()), datetime.fromtimestamp(timestamp, UTC))
     except (OSError, http.client.HTTPException, ValueError) as error:
         return _late(timeout_s) if over.is_set() else later(_why(error))
     finally:
@@ -115,8 +117,8 @@ def send(
         connection.close()
 
 
-def came(status: int, headers: Mapping[str, str]) -> Came:
-    """Return what an answer means."""
+def came(status: int, headers: Mapping[str, str], now: datetime) -> Came:
+    """Return what an answer means that came *now*."""
     if 200 <= status < 300:
         return TAKEN
     if status == http.HTTPStatus.GONE:
@@ -125,13 +127,8 @@ def came(status: int, headers: Mapping[str, str]) -> Came:
         return later(f"it answered {status}, a redirect, which is not followed; give the URL that it leads to")
     if status in _REFUSALS:
         return Came(sent=Sent.REFUSED, reason=f"it refused this event: it answered {status}")
-    asked = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
-    return later(f"it answered {status}", _retry_after(asked))
-
-
-def _retry_after(text: str) -> timedelta | None:
-    # A date is not read: the wait of our own is at most an hour, too.
-    return timedelta(seconds=min(int(text), _LONGEST_RETRY_S)) if text.isascii() and text.isdigit() else None
+    asked_s = retry_after_s({name.lower(): value for name, value in headers.items()}, now)
+    return later(f"it answered {status}", None if asked_s is None else timedelta(seconds=asked_s))
 
 
 def _connection(url: str, proxies: Proxies) -> tuple[http.client.HTTPConnection, str, dict[str, str]]:
