@@ -127,6 +127,12 @@ def test_two_agents_of_one_host_are_told() -> None:
     assert codes(Facts(now=NOON, hosts=[host(rivals_at=NOON)])) == [("two-agents", "web-1")]
 
 
+@pytest.mark.parametrize(("hours", "told"), [(23, True), (25, False)])
+def test_a_flood_is_told_of_for_a_day(hours: int, told: bool) -> None:
+    flooded = Facts(now=NOON, hosts=[host(muted_at=NOON - timedelta(hours=hours))])
+    assert (("host-flooding", "web-1") in codes(flooded)) is told
+
+
 def test_a_void_login_is_told_while_it_is_tried_and_not_for_a_moment() -> None:
     def seen(*, minutes: int, ago: int = 0) -> list[tuple[str, str]]:
         last = NOON - timedelta(minutes=ago)

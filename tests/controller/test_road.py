@@ -12,11 +12,12 @@ from fleet.history import queries, tags
 from fleet.history.containers import containers
 from fleet.history.fact_tables import commands
 from fleet.history.queries import OutcomeFilter
+from fleet.history.tick import LEASE
 from fleet.road.down import Sender
 from fleet.road.embedded import EmbeddedBroker
 from fleet.road.messages import Order, Ready, Resolve, Resolved
 from fleet.rollouts.selector import Selector
-from fleet.rollouts.states import HostState, RolloutState
+from fleet.rollouts.states import CommandState, HostState, RolloutState
 from fleet.updates.outcome import Result
 from tests.controller.centre import BY, DOOR, NEW, OLD, Centre, Inline, ScriptedHost, nginx
 
@@ -220,6 +221,40 @@ def test_what_the_broker_did_not_take_is_tried_again_soon(
     assert row.sent == 0
     assert row.due_at - centre.db.now() <= tick.LEASE
     assert state(centre, rollout)[1] == {HostState.DISPATCHED: 1}
+
+
+def test_an_order_that_the_broker_did_not_take_is_tried_again_soon(
+    centre: Centre, host: ScriptedHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply(centre)
+    centre.turn()
+    (offer,) = [opened.message for opened in host.hear()]
+    host.claim(offer.command)
+    sent: list[int] = []
+
+    def refuse(*_: object) -> None:
+        with centre.db.reading() as connection:
+            sent.append(connection.execute(commands.select()).one().sent)
+        raise BrokerUnreachable("cannot reach the broker")
+
+    with monkeypatch.context() as broken, pytest.raises(BrokerUnreachable):
+        broken.setattr(Sender, "send_many", refuse)
+        centre.turn()
+    with centre.db.reading() as connection:
+        row = connection.execute(commands.select()).one()
+    assert [row.sent] == [before - 1 for before in sent], "an order that nobody got is not counted as one"
+    assert row.due_at - centre.db.now() <= LEASE
+
+
+def test_a_tick_ends_what_nobody_answered_in_its_time(centre: Centre, host: ScriptedHost) -> None:
+    apply(centre)
+    centre.turn()
+    with centre.db.writing() as connection:
+        connection.execute(commands.update().values(deadline=centre.db.moment(connection)))
+    centre.turn()
+    with centre.db.reading() as connection:
+        states = [row.state for row in connection.execute(commands.select().order_by(commands.c.id))]
+    assert states == [CommandState.EXPIRED, CommandState.OFFERED], "and the host gets another turn at once"
 
 
 def test_offers_go_in_batches_and_those_that_did_not_go_are_tried_again_soon(

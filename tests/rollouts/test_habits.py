@@ -54,6 +54,15 @@ def test_hosts_fail_as_often_as_they_did() -> None:
     assert _share(STEADY, lambda host: host.fails is not None) == 0
 
 
+def test_a_host_fails_as_it_did_and_as_others_only_where_it_never_did() -> None:
+    """Whose fault it was decides whether there is another try."""
+    sick = replace(STEADY, id=UUID(int=9), failures=(FailureClass.TIMEOUT,) * 20)
+    others = [replace(STEADY, id=UUID(int=n), failures=(FailureClass.RELEASE,) * 20) for n in range(100, 150)]
+    host, *rest = _draw(sick, *others)
+    assert host.fails is FailureClass.TIMEOUT
+    assert {each.fails for each in rest} == {FailureClass.RELEASE}
+
+
 def test_a_host_that_is_silent_now_stays_so_for_as_long_as_before() -> None:
     silent = replace(STEADY, away_ms=7_200_000, spells_ms=(3_600_000,))
     (host,) = _draw(silent)

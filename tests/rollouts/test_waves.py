@@ -83,6 +83,16 @@ def test_a_plan_is_warned_about_in_sentences() -> None:
     )
 
 
+def test_only_a_wave_that_has_hosts_and_too_few_can_never_pass() -> None:
+    """Earlier waves take theirs first, and one that is left without any is passed over."""
+    gate = Gate(min_successes=2)
+    waves = (WaveSpec(size=2), WaveSpec(size=2, gate=gate), WaveSpec(gate=gate))
+    spec = RolloutSpec(waves=waves)
+    short = "wave 2 has 1 host and asks for 2 successes; it can never pass"
+    told = {count: warnings(spec, [PlannedOn(host=str(n)) for n in range(count)], NOW) for count in (2, 3, 4, 6)}
+    assert told == {2: (), 3: (short,), 4: (), 6: ()}
+
+
 def test_a_wave_whose_selector_takes_nobody_is_warned_about() -> None:
     hosts = [PlannedOn(host="a", labels={"site": "x"}), PlannedOn(host="b")]
     waves = (WaveSpec(selector=Selector(labels={"site": "y"}), gate=Gate()), WaveSpec())
