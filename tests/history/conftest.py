@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -91,6 +91,18 @@ class Postgres:
         with psycopg.connect(f"host={self.directory} user=postgres dbname=postgres", autocommit=True) as connection:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
+    @contextmanager
+    def untended(self) -> Iterator[None]:
+        """Vacuum and analyse nothing meanwhile but what is told to be."""
+        self._tell("ALTER SYSTEM SET autovacuum = off")
+        yield
+        self._tell("ALTER SYSTEM RESET autovacuum")
+
+    def _tell(self, setting: str) -> None:
+        with psycopg.connect(f"host={self.directory} user=postgres dbname=postgres", autocommit=True) as connection:
+            connection.execute(setting)
+            connection.execute("SELECT pg_reload_conf()")
+
     def _run(self, program: str, *arguments: str) -> None:
         subprocess.run(
             [*self._as, str(self._bin / program), *arguments],
@@ -169,6 +181,19 @@ def db(
             opened[kind] = open_database(request.getfixturevalue("postgres").url("shared"))
     empty(opened[kind])
     return replace(opened[kind], clock=clock)
+
+
+@pytest.fixture(params=BOTH)
+def fresh(request: pytest.FixtureRequest, tmp_path: Path, clock: HeldClock) -> Iterator[Database]:
+    """A migrated database of one test alone, which nobody tends: what others left, and when it was vacuumed, decides on plans."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "fleet.db")
+        with closing(open_database(f"sqlite:///{tmp_path / 'fleet.db'}", clock=clock)) as opened:
+            yield opened
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    with server.untended():
+        yield request.getfixturevalue("pg")
 
 
 @pytest.fixture
