@@ -37,9 +37,10 @@ from fleet.rollouts.decisions import (
     WithdrawPending,
 )
 from fleet.rollouts.facts import Candidate, CapFacts, RolloutFacts, Superseding, WaveFacts
+from fleet.rollouts.selector import Selector
 from fleet.rollouts.spec import Budget, FailFast, Gate, LateJoiners, OfflineSpec, OnFailure, RolloutSpec, WaveSpec
 from fleet.rollouts.states import Hold, HostState, RolloutState, WaveState
-from fleet.rollouts.windows import Window
+from fleet.rollouts.windows import Freeze, Window
 from fleet.rollouts.written import read_spec
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -149,6 +150,15 @@ def test_time_in_which_a_wave_is_held_or_no_window_is_open_is_not_active() -> No
     over = _facts({HostState.PARKED: 1}, night)
     assert advance(over, NOW + timedelta(hours=34)) == (), "half an hour of the first night"
     assert _kinds(over, NOW + timedelta(hours=35)) == [SetHold]
+
+
+def test_a_freeze_of_all_stops_the_time_of_a_wave_and_one_of_some_does_not() -> None:
+    def after_an_hour(selector: Selector) -> list[type]:
+        freeze = Freeze(begins_at=NOW, ends_at=NOW + timedelta(minutes=30), selector=selector)
+        return _kinds(_facts({HostState.PARKED: 1}, replace(SPEC, freezes=(freeze,))), NOW + timedelta(hours=1))
+
+    assert after_an_hour(Selector()) == []
+    assert after_an_hour(Selector(hosts=("web-*",))) == [SetHold]
 
 
 def test_a_wave_waits_for_its_approval_and_no_other_answer_opens_it() -> None:
