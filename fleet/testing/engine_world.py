@@ -185,8 +185,8 @@ class World:
                 self._drop_with_volumes(made)
 
     def _drop(self, made: MemoryContainer) -> None:
-        del self.containers[made.id]
-        self._tell("destroy", made)
+        if self.containers.pop(made.id, None) is not None:  # a ``--rm`` one that is removed by force goes with its end
+            self._tell("destroy", made)
 
     def _drop_with_volumes(self, made: MemoryContainer) -> None:
         """Remove a container with its anonymous volumes, except those that another container holds."""

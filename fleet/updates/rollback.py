@@ -4,6 +4,7 @@ import contextlib
 
 from fleet.engine.protocol import Inspect
 from fleet.errors import EngineError, EngineUnreachable
+from fleet.updates.giving_way import Replaced, give_way
 from fleet.updates.journal import Stage
 from fleet.updates.outcome import Result, UpdateOutcome
 from fleet.updates.recreate import find_or_make_old, hold_old, name_old, remove_new, start_old
@@ -32,7 +33,10 @@ def roll_back(run: Run, reason: str, *, not_now: bool = False, interrupted: bool
     run.note(interrupted=run.entry.interrupted or (interrupted and not run.entry.reason))
     with contextlib.suppress(OSError):
         run.save(Stage.UNDO, reason=told, not_now=not_now or run.entry.not_now)
-    failure, was_stopped = _tried_often(run)
+    try:
+        failure, was_stopped = _tried_often(run)
+    except Replaced as replaced:
+        return run.close(Result.SKIPPED, str(replaced))
     run.note(phases=run.took(began, "rollback_ms"), downtime_ms=run.entry.downtime_ms if was_stopped else None)
     if failure:
         return run.close(Result.ROLLBACK_FAILED, f"{told}; and the way back failed: {failure}{_keep_new(run)}")
@@ -58,7 +62,10 @@ def _tried_often(run: Run) -> tuple[str, bool]:
     for wait_s in (*WAITS_S, None):
         _await_engine(run)
         try:
+            give_way(run)
             return "", _tried(run)
+        except Replaced:
+            raise
         except EngineUnreachable:
             if wait_s is None:
                 raise

@@ -85,16 +85,19 @@ def start_followers(run: Run) -> None:
 
 
 def verify_followers(run: Run) -> None:
-    """Wait until each has proved itself; the time of those before counts for it."""
-    began = run.clock.monotonic()
+    """Wait until each has proved itself; the time of those before counts for it, and what they go with must be good still."""
+    began, policy = run.clock.monotonic(), run.entry.policy.verify
     for follower in run.entry.followers:
-        policy = run.entry.policy.verify
         left = replace(policy, settle_ms=max(0, policy.settle_ms - since_ms(run.clock, began)))
         reason = verify(run.engine, follower.new_id, left, clock=run.clock) if follower.runs else ""
         if reason:
             raise EngineError(f"cannot update {run.target.container}: {follower.name}, which goes with it: {reason}")
         new = run.engine.inspect(follower.new_id)
         _note(run, follower, config_diff=(*follower.config_diff, *(config_diff(follower.old, new) if new else ())))
+    if run.entry.followers:
+        lead = verify(run.engine, run.entry.new_id, replace(policy, settle_ms=0), clock=run.clock)
+        if lead:
+            raise EngineError(lead)
 
 
 def start_verified_followers(run: Run, *, anew: bool) -> None:
