@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from fleet.controller.draw import Drawn, draw
-from fleet.controller.foreseeing import attach
+from fleet.controller.foreseeing import attach, with_foresight
 from fleet.controller.image_configs import Config, ImageConfigs, ImageOf, Unreadable
 from fleet.controller.resolving import Asking
 from fleet.history.containers import ContainerRow
+from fleet.history.database import Database
+from fleet.history.limits import record_limit
 from fleet.images.digest import Digest
 from fleet.images.platform import Platform
 from fleet.images.reference import Reference
@@ -153,3 +156,20 @@ class TestPlan:
     def test_an_image_that_cannot_be_looked_at_is_named_with_the_reason(self) -> None:
         told = attach(plan_of(container(own=())), {**self.known, AFTER: Unreadable("401")}).configurations[0]
         assert told.unknown == f"the centre cannot look at nginx@{NEW[:19]}: 401"
+
+    @pytest.mark.parametrize(("window_s", "spent"), [(3600, {"registry-1.docker.io"}), (60, set())])
+    def test_a_registry_is_spared_only_while_its_nearly_used_up_limit_lasts(
+        self, db: Database, monkeypatch: pytest.MonkeyPatch, window_s: int, spent: set[str]
+    ) -> None:
+        record_limit(db, "https://registry-1.docker.io", 100, 1, window_s, "10.0.0.1")
+        soon = db.now() + timedelta(minutes=2)
+        monkeypatch.setattr(Database, "now", lambda _: soon)
+        told: list[set[str]] = []
+
+        class Spared(ImageConfigs):
+            def look(self, wanted: Any, asking: Any, *, spent: Any = ()) -> Any:
+                told.append(set(spent))
+                return dict.fromkeys(wanted, Unreadable("not asked"))
+
+        with_foresight(db, plan_of(container(own=())), Spared(), NOBODY)
+        assert told == [spent]

@@ -103,6 +103,17 @@ def test_a_moved_tag_is_told(centre: Centre, two: list[ScriptedHost], registry: 
     assert check(centre.db, asking=ASKING).moved == (image,)
 
 
+def test_an_older_answer_that_holds_on_is_no_check_that_went_well(
+    centre: Centre, two: list[ScriptedHost], registry: ScriptedRegistry, image: str
+) -> None:
+    assert str(check(centre.db, asking=ASKING)) == "1 tag checked, 0 moved"
+    registry.shelf.repositories.clear()
+    failed = check(centre.db, asking=ASKING)
+    assert (failed.resolved, list(failed.failed), str(failed)) == ((), [image], "0 tags checked, 0 moved, 1 failed")
+    known = tags.tag(centre.db, image)
+    assert known is not None and known.digest, "what it last had is not forgotten"
+
+
 def test_where_the_centre_is_refused_two_hosts_are_asked(centre: Centre) -> None:
     with ScriptedRegistry(access=Access(scheme="basic", username="u", password="p")) as private:
         image = f"{private.host}/app:1"
