@@ -50,6 +50,7 @@ def _completer(path: str, items: str, name: str, pattern: str = "") -> Complete:
 hosts = _completer("/hosts", "hosts", "name", "host")
 schedules = _completer("/schedules", "schedules", "name")
 tokens = _completer("/tokens", "tokens", "name")
+receivers = _completer("/receivers", "receivers", "name")
 channels = _completer("/channels", "channels", "name")
 caps = _completer("/caps", "caps", "label")
 rollouts = _completer("/rollouts", "rollouts", "number")

@@ -43,6 +43,9 @@ COMMANDS = {
     "policy": Lazy("fleet.cli.policy:policy", "Say which mirrors hosts use, and how they update.", SET),
     "import": Lazy("fleet.cli.importing:importing", "Take over what Watchtower was told.", SET),
     "notify": Lazy("fleet.cli.notify:notify", "Say where people are told what happens.", SET),
+    "receiver": Lazy(
+        "fleet.cli.receiver:receiver", "Let registries say what was pushed, so that it is checked at once.", SET
+    ),
     "token": Lazy("fleet.cli.token:token", "Make and revoke tokens of the API.", SET),
     "context": Lazy("fleet.cli.context:context", "Choose among the servers of several fleets.", SET),
     "completion": Lazy("fleet.cli.about:completion", "Print the completion script of a shell.", SET),

@@ -17,6 +17,7 @@ from fleet.api.plans import ApplyPlan, MakePlan, Ordered, PlanAnswer, UndoContai
 from fleet.api.policies import Policies, SetPolicy
 from fleet.api.probes import MirrorAudit, Probes, TestMirrors
 from fleet.api.questions import AuditPage, Chain, Changed, ComparedAnswer, DurationsAnswer, MirrorDays, WhoRuns
+from fleet.api.receivers import AddReceiver, ReceiverAdded, Receivers
 from fleet.api.rehearsals import Rehearsal, Rehearse
 from fleet.api.rollouts import AnswerWave, ResumeRollout, RolloutAnswer, Rollouts, StopRollout, Undone
 from fleet.api.schedules import ChangeSchedule, CreateSchedule, ScheduleAnswer, ScheduleRuns, Schedules
@@ -306,6 +307,20 @@ class Client(Exchange):
     def preview_channel(self, name: str) -> Previews:
         """Return an example of each event that a channel gets."""
         return self._get(Previews, f"/channels/{_part(name)}/preview")
+
+    # Receivers
+
+    def receivers(self) -> Receivers:
+        """Return the receivers, without their secrets."""
+        return self._get(Receivers, "/receivers")
+
+    def add_receiver(self, request: AddReceiver) -> ReceiverAdded:
+        """Add a receiver."""
+        return self._send("POST", ReceiverAdded, "/receivers", request)
+
+    def remove_receiver(self, name: str) -> Done:
+        """Remove a receiver."""
+        return self._send("DELETE", Done, f"/receivers/{_part(name)}")
 
     # Tokens, doctor
 

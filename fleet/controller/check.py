@@ -13,7 +13,7 @@ from fleet.clock import Clock, SystemClock
 from fleet.controller.resolving import Asking, TagAnswer, Verdict, ask_registries
 from fleet.controller.resolving_mirrors import ask_mirrors
 from fleet.errors import NotFound
-from fleet.history import limits, policies, probes, tags
+from fleet.history import limits, policies, probes, pushes, tags
 from fleet.history.database import Database
 from fleet.history.tags import TagRow
 from fleet.registry.credentials import DockerConfig, default_path
@@ -98,6 +98,12 @@ def check_due(db: Database, *, asking: Asking, interval_s: float, clock: Clock |
     return check(db, due, asking=asking, clock=clock) if due else Checked()
 
 
+def check_pushed(db: Database, *, asking: Asking, clock: Clock | None = None) -> Checked:
+    """Ask for those tags of which a push was heard, a few seconds after the first word of it and once for all that follow."""
+    due = pushes.take_due(db)
+    return check(db, due, asking=asking, clock=clock) if due else Checked()
+
+
 def probe_due(db: Database) -> int:
     """Ask those live hosts to look at their mirrors that were not asked lately; return how many."""
     due = probes.due_hosts(db, PROBE_EVERY)
@@ -108,6 +114,8 @@ def is_due(image: str, tag: TagRow | None, now: datetime, interval_s: float) -> 
     """Tell whether it is time to ask for *image* again."""
     if tag is None or tag.checked_at is None:
         return True
+    if tag.leased_until is not None and tag.leased_until <= now:
+        return True  # whoever began to ask for it did not live to end it
     early = (zlib.crc32(image.encode()) % 1000) / 1000 * _JITTER
     return now >= tag.checked_at + timedelta(seconds=interval_s * (1 - early))
 

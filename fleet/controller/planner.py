@@ -11,7 +11,7 @@ from uuid import UUID
 
 from fleet.clock import Clock, SystemClock
 from fleet.controller import beat, keys, pulse, schedules
-from fleet.controller.check import asking_of, check_due
+from fleet.controller.check import asking_of, check_due, check_pushed
 from fleet.controller.condition_log import ConditionLog
 from fleet.controller.conditions import active, subjects_of
 from fleet.controller.errands import Errands, Threads
@@ -19,7 +19,7 @@ from fleet.controller.flood import FloodGate
 from fleet.controller.reconciler import Reconciler
 from fleet.controller.resolving import Asking
 from fleet.errors import BadInput, FleetError, Unreachable
-from fleet.history import retention, upgrade
+from fleet.history import pushes, retention, upgrade
 from fleet.history import tick as due
 from fleet.history.caps import Sizes
 from fleet.history.condition_counts import keep_look
@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 SCHEDULES = "schedules"
 CHECK = "check"
+PUSHED = "pushed"
 LOOK = "look"
 _MOST_PASSES = 20
 """More than rollouts wait for one another in a row, and so many times as many hosts are dispatched as one transaction does; what
@@ -72,6 +73,7 @@ class Planner:
         """Do all that is due now; raise BrokerUnreachable or DatabaseUnreachable, and the next tick makes it good."""
         began = self._clock.monotonic()
         self._begin_schedules()
+        self._begin_pushed()
         due.expire(self._db)
         self._advance_and_offer()
         self.send_due()
@@ -141,6 +143,13 @@ class Planner:
             except Exception:
                 # One schedule that cannot be understood must not keep all others waiting.
                 log.exception("schedule cannot be run", extra={"schedule": each.schedule.name})
+
+    def _begin_pushed(self) -> None:
+        """Let those tags be asked for of which a push was heard; where none was, a tick asks one small table."""
+        if not self._ways.errands.busy(PUSHED) and pushes.any_due(self._db):
+            self._ways.errands.begin(
+                PUSHED, partial(check_pushed, self._db, asking=self._ways.asking, clock=self._clock)
+            )
 
     def _advance_and_offer(self) -> None:
         """Bring all rollouts to rest, and send the offers to hosts that were dispatched, a batch at a time."""

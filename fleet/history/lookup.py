@@ -16,6 +16,7 @@ _SEEN_BY = {
     "host": "see: fleet host ls",
     "outcome": "see: fleet history",
     "plan": "make one with: fleet plan",
+    "receiver": "see: fleet receiver ls",
     "refused message": "see: fleet db garbage",
     "rollout": "see: fleet rollout ls",
     "schedule": "see: fleet schedule ls",

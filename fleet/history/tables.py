@@ -7,6 +7,7 @@ from fleet.history import (
     inventory_tables,
     mirror_tables,
     notify_tables,
+    push_tables,
     road_tables,
     rollout_tables,
 )
@@ -21,5 +22,6 @@ ROOMS = (
     mirror_tables,
     counter_tables,
     notify_tables,
+    push_tables,
 )
 """The files that hold the tables."""

@@ -16,6 +16,7 @@ from fleet.web import (
     containers,
     doctor,
     history,
+    hooks,
     hosts,
     metrics,
     mirrors,
@@ -24,6 +25,7 @@ from fleet.web import (
     policies,
     probes,
     questions,
+    receivers,
     rehearsals,
     rollouts,
     schedules,
@@ -38,6 +40,7 @@ from fleet.web.pages import history as history_pages
 from fleet.web.pages import hosts as host_pages
 from fleet.web.pages import mirrors as mirror_pages
 from fleet.web.pages import notify as notify_pages
+from fleet.web.pages import receivers as receiver_pages
 from fleet.web.pages import visitors
 
 # The questions stand before the history: `/history/{id}` would take their paths.
@@ -57,11 +60,12 @@ ROOMS = (
     stops,
     caps,
     notify,
+    receivers,
     tokens,
     doctor,
 )
 
-PAGES = (visitors, fleet_pages, host_pages, history_pages, mirror_pages, notify_pages)
+PAGES = (visitors, fleet_pages, host_pages, history_pages, mirror_pages, notify_pages, receiver_pages)
 
 DESCRIPTION = """Fleet keeps the containers of many plain Docker hosts up to date.
 
@@ -91,6 +95,7 @@ def create_app(settings: CentreSettings, db: Database | None = None) -> FastAPI:
     for room in ROOMS:
         app.include_router(room.router, prefix=PREFIX)
     app.include_router(metrics.router)
+    app.include_router(hooks.router)
     for pages in PAGES:
         app.include_router(pages.router)
     answers.describe(app)

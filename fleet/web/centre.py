@@ -14,6 +14,7 @@ from fleet.history.database import Database
 from fleet.settings.centre import CentreSettings
 from fleet.web.dry_run import as_tried, is_tried
 from fleet.web.exposition import Written
+from fleet.web.pace import Pace
 from fleet.web.refusals import Refusals
 from fleet.web.standing import StandingCount
 
@@ -30,6 +31,8 @@ class Centre:
     """How the containers of the fleet stood when they were last counted."""
     refusals: Refusals = field(default_factory=Refusals)
     """How often what each caller was refused was written down lately."""
+    pace: Pace = field(default_factory=Pace)
+    """How often each receiver was spoken to lately."""
     written: Written = field(init=False)
     """The metrics, as they were last written."""
 

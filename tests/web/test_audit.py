@@ -106,6 +106,8 @@ def test_each_act_that_changes_something_is_written_down(
     act("DELETE", "/hosts/x", "new")
     act("POST", "/tokens", name="ci", scope="read")
     act("DELETE", "/tokens/x", "ci")
+    act("POST", "/receivers", name="git")
+    act("DELETE", "/receivers/x", "git")
     act("POST", "/channels", name="ops", url="https://chat.lan/hook")
     act("POST", "/channels/x/test", "ops")
     act("POST", "/channels/x/retry", "ops")

@@ -176,6 +176,9 @@ class TestScopes:
         ("POST", "/channels/x/test", TokenScope.WRITE),
         ("POST", "/channels/x/retry", TokenScope.WRITE),
         ("DELETE", "/channels/x", TokenScope.ADMIN),
+        ("GET", "/receivers", TokenScope.READ),
+        ("POST", "/receivers", TokenScope.ADMIN),
+        ("DELETE", "/receivers/x", TokenScope.ADMIN),
         ("GET", "/tokens", TokenScope.ADMIN),
         ("POST", "/tokens", TokenScope.ADMIN),
         ("DELETE", "/tokens/x", TokenScope.ADMIN),
@@ -202,6 +205,7 @@ class TestScopes:
         "/channels": {"name": "ops", "url": "https://x.lan/"},
         "/channels/x/test": {},
         "/channels/x/retry": {},
+        "/receivers": {"name": "git"},
         "/tokens": {"name": "read", "scope": "read"},
     }
 

@@ -15,7 +15,18 @@ from fleet.web.pages.visitors import COOKIE, LARGEST_FORM
 from tests.controller.centre import Centre, ScriptedHost, nginx
 from tests.web.test_routes import API, _move_tag, carry_out
 
-PAGES = ("/", "/hosts", "/outdated", "/rollouts", "/history", "/who-runs", "/mirrors", "/schedules", "/channels")
+PAGES = (
+    "/",
+    "/hosts",
+    "/outdated",
+    "/rollouts",
+    "/history",
+    "/who-runs",
+    "/mirrors",
+    "/schedules",
+    "/channels",
+    "/receivers",
+)
 NAME = "<b>x</b>"
 """What somebody may write into a label, to see whether a browser would take it for markup."""
 

@@ -47,6 +47,7 @@ _ROOMS = (
     ("/mirrors", "Mirrors"),
     ("/schedules", "Schedules"),
     ("/channels", "Notifications"),
+    ("/receivers", "Receivers"),
 )
 
 
