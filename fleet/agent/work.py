@@ -21,7 +21,7 @@ from fleet.agent.pulls import Pulls
 from fleet.agent.records import Records, Stopped, order_of, reason_of, told
 from fleet.clock import Clock
 from fleet.engine.protocol import Engine
-from fleet.errors import BadInput, EngineUnreachable, FleetError
+from fleet.errors import EngineUnreachable, FleetError
 from fleet.road.messages import Outcome, Progress, Up
 from fleet.updates.command import Target, pull_key
 from fleet.updates.execute import recover, recreate_target
@@ -123,6 +123,8 @@ class Workshop:
             self._let_restart(outcome)
             self._records.end(command, outcome, record.pull if record else None, record.target if record else None)
         self._restarts.carry_out(self._engine)
+        for error in self._journal.damaged_updates():
+            raise error  # nobody knows whose container may be down: a person looks before more is touched
         self._ask_again()
         self._pulls.open()
         self._recovered = True
@@ -255,10 +257,7 @@ class Workshop:
 
     def _in_flight(self, entry: CommandEntry) -> bool:
         """Tell whether a container of *entry* may be down until its update is taken to its end."""
-        try:
-            begun = [each for each in self._journal.updates() if each.command == entry.id]
-        except BadInput:
-            return False  # a damaged record says nothing, now or later
+        begun = [each for each in self._journal.updates() if each.command == entry.id]
         return any(each.outcome is None and each.stage is not Stage.CREATE for each in begun)
 
     def _abandon(self, entry: CommandEntry) -> None:

@@ -62,7 +62,7 @@ def recover(
     """Take every update in flight to its end, and return (command, outcome) of each that was not yet forgotten.
 
     Finished where the new container was verified already, rolled back otherwise. Raises EngineUnreachable where the
-    engine stays away; the rest stays open.
+    engine stays away; the rest stays open. A record that nobody can read keeps no other one: see ``damaged_updates``.
     """
     _sweep(engine, journal)
     runs = [Run(engine=engine, journal=journal, entry=e, clock=clock, progress=progress) for e in journal.updates()]

@@ -5,7 +5,8 @@ therefore finds the record before or after, never half of one, whenever the powe
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -23,6 +24,7 @@ from fleet.updates.follower import Follower
 from fleet.updates.images import KnownImages
 from fleet.updates.outcome import Phases, PullOutcome, UpdateOutcome
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 SEEN_KEPT = 2_000
@@ -186,8 +188,12 @@ class Journal:
         return self._read(_UPDATE, self._update_file(update_id))
 
     def updates(self) -> list[UpdateEntry]:
-        """Return every record of an update, open or waiting to be taken over, oldest id first."""
-        return [entry for entry in (self._read(_UPDATE, file) for file in self._files("updates")) if entry]
+        """Return every record of an update, open or waiting to be taken over, oldest id first; damaged ones are left out."""
+        return self._readable(_UPDATE, "updates")[0]
+
+    def damaged_updates(self) -> list[BadInput]:
+        """Return why each record of an update that nobody can read is none, with its file."""
+        return self._readable(_UPDATE, "updates")[1]
 
     def forget(self, update_id: UUID) -> None:
         """Forget an update whose outcome is safe elsewhere."""
@@ -204,8 +210,14 @@ class Journal:
         return self._read(_COMMAND, self._command_file(command_id))
 
     def commands(self) -> list[CommandEntry]:
-        """Return every record of a command, oldest id first."""
-        return [entry for entry in (self._read(_COMMAND, file) for file in self._files("commands")) if entry]
+        """Return every record of a command, oldest id first.
+
+        A damaged one is as if the command had never come: the centre offers it again, and what it did is seen on the engine.
+        """
+        entries, damaged = self._readable(_COMMAND, "commands")
+        for error in damaged:
+            log.error("command forgotten", extra={"reason": str(error)})
+        return entries
 
     def forget_command(self, command_id: UUID) -> None:
         """Forget a command."""
@@ -237,11 +249,11 @@ class Journal:
     def leftovers(self) -> list[str]:
         """Return the ids of the containers that are still to be removed."""
         file = self.path / "leftovers"
-        return file.read_text().split() if file.exists() else []
+        return file.read_text(errors="replace").split() if file.exists() else []
 
     def _seen(self) -> list[str]:
         file = self.path / "seen"
-        return file.read_text().split() if file.exists() else []
+        return file.read_text(errors="replace").split() if file.exists() else []
 
     def _update_file(self, update_id: UUID) -> Path:
         return self.path / "updates" / f"{update_id}.json"
@@ -249,8 +261,19 @@ class Journal:
     def _command_file(self, command_id: UUID) -> Path:
         return self.path / "commands" / f"{command_id}.json"
 
-    def _files(self, folder: str) -> Iterator[Path]:
-        return iter(sorted((self.path / folder).glob("*.json")))
+    def _readable(self, kind: TypeAdapter[T], folder: str) -> tuple[list[T], list[BadInput]]:
+        """Return the records of a folder that can be read, and what is wrong with the others."""
+        entries: list[T] = []
+        damaged: list[BadInput] = []
+        for file in sorted((self.path / folder).glob("*.json")):
+            try:
+                entry = self._read(kind, file)
+            except BadInput as error:
+                damaged.append(error)
+                continue
+            if entry is not None:
+                entries.append(entry)
+        return entries, damaged
 
     def _write(self, file: Path, content: bytes, what: str) -> None:
         write_atomically(file, content)
@@ -268,4 +291,7 @@ class Journal:
         except FileNotFoundError:
             return None
         except ValidationError as error:
-            raise BadInput(f"cannot read {file}; it was written by another version of Fleet, or damaged") from error
+            raise BadInput(
+                f"cannot read {file}; it was written by another version of Fleet, or damaged: see by docker ps -a that its"
+                " container runs, then remove the file"
+            ) from error

@@ -545,6 +545,24 @@ def test_a_damaged_journal_stops_the_work_and_is_told(site: Site) -> None:
     assert site.pulls.made == []
 
 
+def test_a_damaged_record_keeps_no_other_container_down(site: Site) -> None:
+    """What was in flight comes to its end first; then a person looks, before anything new is touched."""
+    site.run("web")
+    site.order("web")
+    site.work()
+    site.engine.fail("start", KillNow)
+    site.go()
+    with pytest.raises(KillNow):
+        site.work()
+    assert "web" not in site.engine.running()
+    (site.path / "journal" / "updates" / f"{UUID(int=0)}.json").write_bytes(bytes(4096))
+    site.begin()
+    assert site.workshop.step() > 0
+    assert "web" in site.engine.running()
+    assert site.results() == {"web": Result.ROLLED_BACK}
+    assert site.problems.lines()[0].startswith("not-recovered: cannot read")
+
+
 DEPENDS = "fleet.depends-on"
 
 

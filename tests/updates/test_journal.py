@@ -123,6 +123,18 @@ def test_a_record_that_nobody_can_read_is_named(tmp_path: Path) -> None:
         journal.update(UPDATE)
 
 
+def test_a_record_that_nobody_can_read_hides_no_other(entry: UpdateEntry, tmp_path: Path) -> None:
+    """A power cut on a bad disk leaves zeros behind; the others are what brings their containers back."""
+    journal = Journal(tmp_path / "j")
+    journal.save(entry)
+    for folder in ("updates", "commands"):
+        (tmp_path / "j" / folder / f"{UUID(int=0)}.json").write_bytes(bytes(4096))
+    assert journal.updates() == [entry]
+    assert journal.commands() == []
+    (told,) = journal.damaged_updates()
+    assert str(told).startswith(f"cannot read {tmp_path}/j/updates/{UUID(int=0)}.json; ")
+
+
 def test_a_message_is_new_once(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j")
     assert journal.see(COMMAND)
