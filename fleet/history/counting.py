@@ -6,17 +6,15 @@ They go up in the transaction that writes the fact, and once for each fact howev
 import json
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, and_, select
 
-from fleet.history.among import among
 from fleet.history.counter_tables import counters, host_updates
-from fleet.history.fact_tables import pulls, updates
 from fleet.history.upsert import insert_or_add
 from fleet.mirrors.attempt import AttemptResult
 from fleet.updates.outcome import Result, Tier
@@ -59,6 +57,8 @@ MOST_SERIES = 500
 metrics."""
 MOST_BYTES, MOST_MS = 2**40, 30 * 86_400_000
 """What one attempt, and one phase, adds at most: a host may say what it likes, and a counter must not overflow, nor go down."""
+_FEW = 100
+"""So many labels are looked for one by one."""
 OTHER = "other"
 """Stands for every name that came too late."""
 
@@ -108,16 +108,6 @@ class Tally:
 
     counts: Counter[Key] = field(default_factory=Counter)
     of_hosts: Counter[tuple[UUID, Result]] = field(default_factory=Counter)
-
-    @classmethod
-    def of_new(
-        cls, connection: Connection, *, outcomes: Sequence[Row], pulled: Sequence[Row], tried: Sequence[Row]
-    ) -> Self:
-        """Return what rows of updates, pulls and attempts come to, without those that are there: ask before they are written."""
-        tally = cls()
-        tally.add_updates(_new(connection, updates, outcomes))
-        tally.add_pulls(_new(connection, pulls, pulled), tried)
-        return tally
 
     def add_updates(self, rows: Sequence[Row]) -> None:
         """Add updates that are in the history now."""
@@ -203,26 +193,14 @@ def _pull_outcome(row: Row) -> PullOutcomeWord:
     return PullOutcomeWord.PRESENT if row["tier"] is Tier.PRESENT else PullOutcomeWord.PULLED
 
 
-def _new(connection: Connection, table: Table, rows: Sequence[Row]) -> list[Row]:
-    """Return those of *rows* that are not in the table yet, each once: the first that was told of it holds."""
-    told: dict[UUID, Row] = {}
-    for row in rows:
-        told.setdefault(row["id"], row)
-    if not told:
-        return []
-    query = select(table.c.id).where(among(connection, table.c.id, told))
-    there = set(connection.execute(query).scalars())
-    return [row for id, row in told.items() if id not in there]
-
-
 def _within_limits(connection: Connection, counts: Counter[Key]) -> Counter[Key]:
     """Return *counts*, with OTHER in the place of names that would make more series of a counter than there may be."""
-    named = sorted({counter for counter, _ in counts if counter in NAMED})
-    if not named:
+    named = {(counter, written(labels)) for counter, labels in counts if counter in NAMED}
+    if not named or _are_there(connection, named):
         return counts
-    query = select(counters.c.counter, counters.c.labels).where(counters.c.counter.in_(named))
+    query = select(counters.c.counter, counters.c.labels)
     known: dict[str, set[str]] = defaultdict(set)
-    for counter, labels in connection.execute(query):
+    for counter, labels in connection.execute(query.where(counters.c.counter.in_(sorted({each for each, _ in named})))):
         known[counter].add(labels)
     kept: Counter[Key] = Counter()
     for (counter, labels), count in counts.items():
@@ -233,3 +211,13 @@ def _within_limits(connection: Connection, counts: Counter[Key]) -> Counter[Key]
                 known[counter].add(text)
         kept[counter, labels] += count
     return kept
+
+
+def _are_there(connection: Connection, named: Collection[tuple[Counted, str]]) -> bool:
+    """Tell whether all of these series are there already, as they mostly are: all of a counter's are read for new ones alone."""
+    c = counters.c
+    texts = sorted({text for _, text in named})
+    some = and_(c.counter.in_(sorted({counter for counter, _ in named})), c.labels.in_(texts))
+    return len(texts) <= _FEW and set(named) <= set(
+        map(tuple, connection.execute(select(c.counter, c.labels).where(some)))
+    )

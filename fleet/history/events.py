@@ -19,9 +19,11 @@ from fleet.notify.severity import Severity
 
 def tell_updates(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Tell of rows of ``updates``: of what went wrong always, of what went well where a channel wants each."""
-    told = [(row, kind) for row in rows if (kind := of_update(row["result"])) is not None]
-    if any(type is EventType.APPLIED for _, (type, _) in told) and not _each_is_wanted(connection):
-        told = [(row, kind) for row, kind in told if kind[0] is not EventType.APPLIED]
+    kinds = {result: kind for result in {row["result"] for row in rows} if (kind := of_update(result)) is not None}
+    applied = [result for result, (type, _) in kinds.items() if type is EventType.APPLIED]
+    if applied and not _each_is_wanted(connection):
+        kinds = {result: kind for result, kind in kinds.items() if result not in applied}
+    told = [(row, kinds[row["result"]]) for row in rows if row["result"] in kinds] if kinds else []
     tell(
         connection,
         (

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, select
 from fleet.history.ahead_mark import MARK
 from fleet.history.among import among
 from fleet.history.fact_tables import commands
-from fleet.history.moves import STANDING, WHOLE, Command, load_commands
+from fleet.history.moves import ORDER, STANDING, WHOLE, Command, load_commands
 from fleet.history.rollout_tables import rollouts
 from fleet.history.stops import StopRow, holding, look
 from fleet.rollouts.spec import RolloutSpec
@@ -21,12 +21,12 @@ _TOLD = (
     *STANDING,
     # An order is long, and goes into the message that it is alone; of who is ready it is asked what it was wanted for.
     case(
-        (commands.c.state.in_((CommandState.CLAIMED, CommandState.PULLING)), commands.c.order),
+        (commands.c.state.in_((CommandState.CLAIMED, CommandState.PULLING)), ORDER),
         (
             and_(commands.c.state == CommandState.READY, commands.c.order[MARK].as_boolean().is_not(None)),
-            commands.c.order,
+            ORDER,
         ),
-    ).label("order"),
+    ).label(ORDER.name),
 )
 
 Due = Sequence[ColumnElement[bool]]

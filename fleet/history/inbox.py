@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from fleet.errors import Refused
 from fleet.history.database import Database
 from fleet.history.events import tell_updates
-from fleet.history.inbox_batch import Batch, Unusable
+from fleet.history.inbox_batch import Batch, Unusable, senders
 from fleet.history.inbox_commands import take_claim, take_progress, take_ready
 from fleet.history.inbox_hosts import take_heartbeat, take_resolved
 from fleet.history.inbox_lock import InboxLock as InboxLock
@@ -23,7 +23,7 @@ from fleet.history.outgoing import post_all, receipts
 from fleet.history.probes import take_probed
 from fleet.history.rekeying import hear_key, take_rekey
 from fleet.history.road_tables import refused
-from fleet.ids import new_id
+from fleet.ids import new_id, uuid_of
 from fleet.road.messages import Claim, Heartbeat, Outcome, Probed, Progress, Ready, Rekey, Resolved, Snapshot, Up
 
 log = logging.getLogger(__name__)
@@ -124,38 +124,34 @@ def _is_outage(error: Exception) -> bool:
 
 
 def _take(connection: Connection, messages: Sequence[Good], now: datetime) -> TakeResult:
-    senders = [UUID(each.host_id) for each in messages]
-    named = [(each.id, sender, each.message, each.received) for each, sender in zip(messages, senders, strict=True)]
+    hosts = [uuid_of(each.host_id) for each in messages]
+    named = [(each.id, host, each.message, each.received) for each, host in zip(messages, hosts, strict=True)]
     batch = Batch.load(connection, named, now)
     given_up: list[tuple[Good, str]] = []
-    fresh = set(batch.fresh)
-    repeated = 0
-    for each, sender in zip(messages, senders, strict=True):
-        again = each.id not in fresh
-        fresh.discard(each.id)
-        repeated += again
+    for each, host, again in zip(messages, hosts, batch.repeated, strict=True):
         try:
             # An outcome's row is its own proof of having been taken, and a host that repeats it wants its receipt.
             if not again or isinstance(each.message, Outcome):
-                _dispatch(batch, sender, each)
+                _dispatch(batch, host, each)
         except Unusable as why:
             given_up.append((each, str(why)))
     batch.write()
     tell_updates(connection, batch.updates)
     for each, reason in given_up:
         _give_up(connection, each, reason, now)
-    return TakeResult(taken=len(messages) - len(given_up), refused=len(given_up), repeated=repeated)
+    return TakeResult(taken=len(messages) - len(given_up), refused=len(given_up), repeated=sum(batch.repeated))
 
 
 def _dispatch(batch: Batch, host_id: UUID, taken: Good) -> None:
-    batch.hear(host_id)
-    hear_key(batch, host_id, taken.kid)
+    sender = batch.hear(host_id)
+    if taken.kid and sender.new_key == taken.kid:
+        hear_key(batch, host_id, taken.kid)
     match taken.message:
         case Claim() as claim:
-            if batch.lives[host_id].hear(claim.life, batch.now):
+            if sender.lives.hear(claim.life, batch.now):
                 take_claim(batch, host_id, claim.command, claim.life)
         case Ready() as ready:
-            if batch.lives[host_id].hear(ready.life, batch.now):
+            if sender.lives.hear(ready.life, batch.now):
                 take_ready(batch, host_id, ready.command, ready.pulls, life=ready.life)
         case Outcome() as outcome:
             take_outcome(batch, host_id, outcome)
@@ -177,8 +173,8 @@ def _give_up(connection: Connection, message: Good, reason: str, now: datetime) 
     """Keep a message that was proved and cannot be used; the host is told to forget an outcome, or it repeats it."""
     _refuse(connection, [_kept(message, reason)], now)
     host_id = UUID(message.host_id)
-    if isinstance(message.message, Outcome) and Batch.known_hosts(connection, {host_id}):
-        post_all(connection, receipts(host_id, [message.message.outcome.update_id], now))
+    if isinstance(message.message, Outcome) and senders(connection, {host_id}):
+        post_all(connection, receipts(host_id, [str(message.message.outcome.update_id)], now))
 
 
 def _kept(message: Good, reason: str) -> Bad:

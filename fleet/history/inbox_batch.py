@@ -13,7 +13,7 @@ from fleet.history.among import among
 from fleet.history.counting import CheckedBy, CheckOutcome, Tally
 from fleet.history.fact_tables import attempts, pulls, updates
 from fleet.history.inventory_tables import hosts, rekeys
-from fleet.history.lives import LIVES, Lives, lives_of, save_lives
+from fleet.history.lives import LIVES, Lives, save_lives
 from fleet.history.moves import Command, HostTry, commands_by_id, hosts_of, save_commands, save_hosts
 from fleet.history.outgoing import post_all, posted, receipts
 from fleet.history.regressing import perhaps_regressed, regress
@@ -21,7 +21,7 @@ from fleet.history.road_tables import messages as taken_messages
 from fleet.history.road_tables import progress
 from fleet.history.rollout_tables import rollouts
 from fleet.history.settling import Told, settle, told_by
-from fleet.history.upsert import insert_new, insert_or_update, update_rows
+from fleet.history.upsert import insert_first, insert_new, insert_or_update, update_rows
 from fleet.road.messages import Cancel, Claim, Heartbeat, Outcome, Progress, Ready, Up
 from fleet.road.versions import Message
 from fleet.rollouts.spec import RolloutSpec
@@ -41,22 +41,35 @@ class Unusable(Exception):
 
 
 @dataclass(slots=True, kw_only=True)
+class Sender:
+    """What is known of a host of the fleet that sent something."""
+
+    snapshot_hash: str
+    """Of the snapshot that the centre has."""
+    seen: datetime | None
+    """When it was last heard of before."""
+    lives: Lives
+    """Which agents have spoken as it."""
+    new_key: str | None
+    """The key that is to replace its own, until it was heard."""
+    heard: bool = False
+    """Whether this batch heard of it."""
+
+
+@dataclass(slots=True, kw_only=True)
 class Batch:
     """What is known, and what shall be written."""
 
     connection: Connection
     now: datetime
-    hashes: dict[UUID, str]
-    """Of those senders that are hosts of the fleet: the hash of the snapshot that the centre has."""
-    seen: dict[UUID, datetime | None]
-    """Of the same: when each was last heard of before."""
-    fresh: frozenset[UUID]
-    """The ids of messages that were not taken before."""
+    senders: dict[UUID, Sender]
+    """Those that are hosts of the fleet."""
+    repeated: Sequence[bool]
+    """Of each message, whether it was taken before."""
     commands: dict[UUID, Command]
     tries: dict[tuple[UUID, UUID], HostTry]
     specs: dict[UUID, RolloutSpec]
-    heard: set[UUID] = field(default_factory=set)
-    settle: set[UUID] = field(default_factory=set)
+    settle: dict[UUID, Command] = field(default_factory=dict)
     """Commands that got an outcome."""
     shown: set[UUID] = field(default_factory=set)
     """Hosts whose snapshot has come, whole."""
@@ -65,49 +78,37 @@ class Batch:
     pulls: list[dict[str, Any]] = field(default_factory=list)
     attempts: list[dict[str, Any]] = field(default_factory=list)
     updates: list[dict[str, Any]] = field(default_factory=list)
-    receipts: dict[UUID, list[UUID]] = field(default_factory=dict)
+    receipts: dict[UUID, list[str]] = field(default_factory=dict)
+    """By host: the ids of outcomes that are confirmed to it."""
     outbox: list[dict[str, Any]] = field(default_factory=list)
     progress: dict[UUID, dict[str, Any]] = field(default_factory=dict)
     cancelled: dict[UUID, int] = field(default_factory=dict)
     """How many commands each host was told to forget."""
     checks: list[tuple[str, CheckOutcome]] = field(default_factory=list)
     """Images that hosts were asked to resolve, and what came of each."""
-    rekeys: dict[UUID, str] = field(default_factory=dict)
-    """Of those senders whose key is being replaced: the new key, until it was heard."""
-    lives: dict[UUID, Lives] = field(default_factory=dict)
-    """Of those senders that are hosts of the fleet: which agents have spoken as each."""
 
     @classmethod
     def load(cls, connection: Connection, messages: Sequence[tuple[UUID, UUID, Up, datetime]], now: datetime) -> Self:
         """Read, and lock, what *messages* name; they are each id, host, message and time."""
-        named = {id for _, _, message, _ in messages for id in _named(message)}
-        # A claim moves a command by its state alone; its order is long, and its host stands still.
-        told = {message.command for _, _, message, _ in messages if isinstance(message, Ready | Outcome)}
+        named, told, moving = _named_by(messages)
         commands = commands_by_id(connection, named, with_orders=told)
-        known = _senders(connection, {host for _, host, _, _ in messages})
         return cls(
             connection=connection,
             now=now,
-            hashes={row.id: row.snapshot_hash for row in known},
-            seen={row.id: row.last_seen_at for row in known},
-            rekeys={row.id: row.kid for row in known if row.kid is not None},
-            lives={row.id: lives_of(row) for row in known},
-            fresh=_fresh(connection, messages),
+            senders=senders(connection, {host for _, host, _, _ in messages}),
+            repeated=_spend(connection, messages),
             commands=commands,
-            tries=hosts_of(connection, (commands[id] for id in _moving(messages) if id in commands)),
+            tries=hosts_of(connection, _those_of(commands, named, moving)),
             specs=_specs(connection, {each.rollout_id for each in commands.values()}),
         )
 
-    @staticmethod
-    def known_hosts(connection: Connection, ids: Collection[UUID]) -> dict[UUID, str]:
-        """Return those of *ids* that are hosts of the fleet, each with the hash of its snapshot."""
-        return {row.id: row.snapshot_hash for row in _senders(connection, ids)}
-
-    def hear(self, host_id: UUID) -> None:
-        """Note that the host lives; raises Unusable where it is none of the fleet's."""
-        if host_id not in self.hashes:
+    def hear(self, host_id: UUID) -> Sender:
+        """Note that the host lives, and return what is known of it; raises Unusable where it is none of the fleet's."""
+        sender = self.senders.get(host_id)
+        if sender is None:
             raise Unusable("cannot take it: its host was removed")
-        self.heard.add(host_id)
+        sender.heard = True
+        return sender
 
     def command(self, host_id: UUID, id: UUID) -> Command | None:
         """Return a command of this host; None where there is none with this id, or it is another host's."""
@@ -127,17 +128,16 @@ class Batch:
 
     def write(self) -> None:
         """Write everything; rows that are there already stay as they are."""
-        tally = Tally.of_new(self.connection, outcomes=self.updates, pulled=self.pulls, tried=self.attempts)
+        tally = Tally()
         for image, outcome in self.checks:
             tally.add_check(image, outcome, CheckedBy.HOST)
-        insert_new(self.connection, pulls, self.pulls, ("id",))
+        tally.add_pulls(insert_first(self.connection, pulls, self.pulls, "id"), self.attempts)
         insert_new(self.connection, attempts, self.attempts, ("pull_id", "seq"))
-        written = self._write_updates()
-        settle(self.connection, [self.commands[id] for id in self.settle], self.tries, self.specs, self.now, written)
+        settled = list(self.settle.values())
+        settle(self.connection, settled, self.tries, self.specs, self.now, self._write_updates(tally))
         save_commands(self.connection, self.commands.values())
         save_hosts(self.connection, self.tries.values())
         # An outcome may come after the snapshot that shows what became of it.
-        settled = [self.commands[id] for id in self.settle]
         regress(self.connection, self.shown | perhaps_regressed(self.connection, settled), self.now)
         self._write_hosts()
         insert_or_update(self.connection, progress, list(self.progress.values()), ("command_id",))
@@ -145,23 +145,24 @@ class Batch:
         post_all(self.connection, [*self.outbox, *confirmed])
         tally.write(self.connection)
 
-    def _write_updates(self) -> dict[UUID, Told]:
-        """Write the updates, each with the mirror of its pull, which may have come with an earlier message.
+    def _write_updates(self, tally: Tally) -> dict[UUID, Told]:
+        """Write the updates, each with the mirror of its pull, which may have come with an earlier message; count what is new.
 
-        Return what their rows tell, where none of them was there before.
+        Return what the rows of those tell that were not there before.
         """
         ids = {row["pull_id"] for row in self.updates if row["pull_id"]}
         query = select(pulls.c.id, pulls.c.mirror, pulls.c.ok).where(among(self.connection, pulls.c.id, ids))
-        made = {row.id: row for row in self.connection.execute(query).all()} if ids else {}
+        made = {id: (mirror, ok) for id, mirror, ok in self.connection.execute(query)} if ids else {}
+        succeeded: dict[int, bool | None] = {}
         for row in self.updates:
-            row["mirror"] = made[row["pull_id"]].mirror if row["pull_id"] in made else ""
-        if insert_new(self.connection, updates, self.updates, ("id",)) < len(self.updates):
-            return {}
-        return {row["id"]: told_by(row, getattr(made.get(row["pull_id"]), "ok", None)) for row in self.updates}
+            row["mirror"], succeeded[id(row)] = made.get(row["pull_id"], ("", None))
+        new = insert_first(self.connection, updates, self.updates, "id")
+        tally.add_updates(new)
+        return {row["id"]: told_by(row, succeeded[id(row)]) for row in new}
 
     def _write_hosts(self) -> None:
-        save_lives(self.connection, self.lives)
-        heard = [id for id in self.heard if not self._heard_just_now(id)]
+        save_lives(self.connection, {id: each.lives for id, each in self.senders.items() if each.lives.touched})
+        heard = [id for id, each in self.senders.items() if each.heard and not self._heard_just_now(each)]
         if heard:
             these = update(hosts).where(among(self.connection, hosts.c.id, heard))
             joined = func.coalesce(hosts.c.joined_at, self.now)
@@ -171,53 +172,58 @@ class Batch:
             rows = [{"id": id} | values for id, values in sorted(self.hosts.items())]
             update_rows(self.connection, hosts, rows, ("id",), [name for name in rows[0] if name != "id"])
 
-    def _heard_just_now(self, id: UUID) -> bool:
-        seen = self.seen[id]
-        return seen is not None and timedelta() <= self.now - seen < HEARD_ANEW
+    def _heard_just_now(self, sender: Sender) -> bool:
+        return sender.seen is not None and timedelta() <= self.now - sender.seen < HEARD_ANEW
 
 
-def _named(message: Up) -> Iterable[UUID]:
-    """Return the commands that a message names."""
-    match message:
-        case Claim() | Ready() | Outcome() | Progress():
-            return (message.command,)
-        case Heartbeat():
-            return (*message.claims[:MOST_CLAIMS], *message.ready[:MOST_CLAIMS])
-        case _:
-            return ()
+def _named_by(messages: Sequence[tuple[UUID, UUID, Up, datetime]]) -> tuple[set[UUID], set[UUID], set[UUID]]:
+    """Return the commands that *messages* name, of these those whose orders are needed, and those whose hosts may move on.
 
-
-def _moving(messages: Sequence[tuple[UUID, UUID, Up, datetime]]) -> set[UUID]:
-    """Return the commands whose hosts *messages* may move on."""
-    found: set[UUID] = set()
+    A claim moves a command by its state alone; its order is long, and its host stands still.
+    """
+    named: set[UUID] = set()
+    told: set[UUID] = set()
+    ready: set[UUID] = set()
     for _, _, message, _ in messages:
         match message:
             case Ready() | Outcome():
-                found.add(message.command)
+                told.add(message.command)
+            case Claim() | Progress():
+                named.add(message.command)
             case Heartbeat():
-                found.update(message.ready[:MOST_CLAIMS])
-    return found
+                named.update(message.claims[:MOST_CLAIMS])
+                ready.update(message.ready[:MOST_CLAIMS])
+    return named | told | ready, told, told | ready
 
 
-def _fresh(connection: Connection, messages: Sequence[tuple[UUID, UUID, Up, datetime]]) -> frozenset[UUID]:
-    """Spend the ids of *messages*, and return those that were not spent before."""
-    known = among(connection, taken_messages.c.id, (id for id, _, _, _ in messages))
-    spent = set(connection.execute(select(taken_messages.c.id).where(known)).scalars().all())
-    rows = {
-        id: {"id": id, "host_id": host_id, "received_at": received}
-        for id, host_id, _, received in messages
-        if id not in spent
-    }
-    insert_new(connection, taken_messages, list(rows.values()), ("id",))
-    return frozenset(rows)
+def _those_of(commands: dict[UUID, Command], named: set[UUID], ids: set[UUID]) -> Iterable[Command]:
+    """Return those of *commands*, which were *named*, that are among *ids*."""
+    return commands.values() if len(ids) == len(named) else [commands[id] for id in ids if id in commands]
 
 
-def _senders(connection: Connection, ids: Collection[UUID]) -> Sequence[Any]:
-    """Return what is known of those of *ids* that are hosts of the fleet, with the new key of one that is awaited."""
+def _spend(connection: Connection, messages: Sequence[tuple[UUID, UUID, Up, datetime]]) -> Sequence[bool]:
+    """Spend the ids of *messages*; tell of each whether it was spent before."""
+    rows = [{"id": jti, "host_id": host_id, "received_at": received} for jti, host_id, _, received in messages]
+    new = insert_first(connection, taken_messages, rows, "id")
+    if len(new) == len(rows):
+        return [False] * len(rows)
+    # The very row that was inserted: of a message that comes twice in one batch the first is new.
+    first = set(map(id, new))
+    return [id(row) not in first for row in rows]
+
+
+def senders(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Sender]:
+    """Return those of *ids* that are hosts of the fleet."""
     unheard = and_(rekeys.c.host_id == hosts.c.id, rekeys.c.heard_at.is_(None))
-    told = (hosts.c.id, hosts.c.snapshot_hash, hosts.c.last_seen_at, *LIVES, rekeys.c.kid)
+    told = (hosts.c.id, hosts.c.snapshot_hash, hosts.c.last_seen_at, rekeys.c.kid, *LIVES)
     query = select(*told).outerjoin(rekeys, unheard)
-    return connection.execute(query.where(among(connection, hosts.c.id, ids), hosts.c.removed_at.is_(None))).all()
+    query = query.where(among(connection, hosts.c.id, ids), hosts.c.removed_at.is_(None))
+    return {
+        id: Sender(
+            snapshot_hash=hash, seen=seen, new_key=key, lives=Lives(known=known or (), since=since, rivals_at=rivals_at)
+        )
+        for id, hash, seen, key, known, since, rivals_at in connection.execute(query).all()
+    }
 
 
 def _specs(connection: Connection, ids: Collection[UUID]) -> dict[UUID, RolloutSpec]:

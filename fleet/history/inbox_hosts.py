@@ -35,9 +35,10 @@ def take_heartbeat(batch: Batch, host_id: UUID, heartbeat: Heartbeat, received: 
         "outcomes_waiting": max(0, min(heartbeat.outcomes_waiting, 2**31 - 1)),
         "skew_ms": _skew_ms(heartbeat.host_time, received),
     }
-    if heartbeat.snapshot_hash and heartbeat.snapshot_hash != batch.hashes[host_id]:
+    sender = batch.senders[host_id]
+    if heartbeat.snapshot_hash and heartbeat.snapshot_hash != sender.snapshot_hash:
         batch.post(host_id, SendSnapshot())
-    if not batch.lives[host_id].hear(heartbeat.life, batch.now):
+    if not sender.lives.hear(heartbeat.life, batch.now):
         return
     for command in heartbeat.claims[:MOST_CLAIMS]:
         take_claim(batch, host_id, command, heartbeat.life)

@@ -19,25 +19,25 @@ def take_outcome(batch: Batch, host_id: UUID, message: Outcome) -> None:
     """Write down an outcome with its pull, and let the host forget it; raises Unusable where no order named it."""
     outcome = message.outcome
     command = batch.command(host_id, message.command)
-    target = _target(command, outcome.update_id) if command else None
+    # Texts are compared: to parse the ids of a host's hundreds of targets for each of its outcomes took half of the inbox's time.
+    wanted = str(outcome.update_id)
+    target = _target(command, wanted) if command else None
     if command is None or target is None:
         raise Unusable("cannot take it: no order to this host named this update")
     if message.pull is not None and not take_pull(batch, command, message.pull):
         raise Unusable("cannot take it: it names a pull that is not of its command")
     if is_ahead(command.order):
         # Its pull failed; no container was to be touched, so nothing is said of an update.
-        batch.receipts.setdefault(host_id, []).append(outcome.update_id)
+        batch.receipts.setdefault(host_id, []).append(wanted)
         if not command.state.ended:
             command.move(CommandState.CANCELLED, batch.now, reason=prose(outcome.reason))
         return
     batch.updates.append(_row(batch, command, target, message))
-    batch.receipts.setdefault(host_id, []).append(outcome.update_id)
-    batch.settle.add(command.id)
+    batch.receipts.setdefault(host_id, []).append(wanted)
+    batch.settle[command.id] = command
 
 
-def _target(command: Command, update_id: UUID) -> dict[str, Any] | None:
-    # Texts are compared: to parse the ids of a host's hundreds of targets for each of its outcomes took half of the inbox's time.
-    wanted = str(update_id)
+def _target(command: Command, wanted: str) -> dict[str, Any] | None:
     return next((each for each in command.order["targets"] if each["update_id"] == wanted), None)
 
 

@@ -84,7 +84,7 @@ def _finish(batch: Batch, host_id: UUID, hash: str) -> None:
     connection.execute(delete(containers).where(*gone))
     connection.execute(delete(snapshot_parts).where(snapshot_parts.c.host_id == host_id))
     connection.execute(update(hosts).where(hosts.c.id == host_id).values(snapshot_hash=hash))
-    batch.hashes[host_id] = hash
+    batch.senders[host_id].snapshot_hash = hash
     batch.shown.add(host_id)
 
 

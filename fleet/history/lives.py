@@ -7,10 +7,9 @@ one identity is used in two places.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from fleet.history.inventory_tables import hosts
 from fleet.history.upsert import update_rows
@@ -54,12 +53,7 @@ _COLUMNS = {"lives": "known", "life_since": "since", "rivals_at": "rivals_at"}
 
 
 LIVES = (hosts.c.lives, hosts.c.life_since, hosts.c.rivals_at)
-"""The columns that :func:`lives_of` reads."""
-
-
-def lives_of(row: Row[Any]) -> Lives:
-    """Return what a row of ``hosts`` tells of the agents of one host."""
-    return Lives(known=row.lives or (), since=row.life_since, rivals_at=row.rivals_at)
+"""The columns that tell of the agents of one host, in the order of :class:`Lives`."""
 
 
 def save_lives(connection: Connection, lives: Mapping[UUID, Lives]) -> None:

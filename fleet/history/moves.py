@@ -11,11 +11,12 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Select, case, select
+from sqlalchemy import ColumnElement, Connection, Select, Text, case, cast, select
 
 from fleet.history import parked
 from fleet.history.among import among, in_order
 from fleet.history.fact_tables import commands, rollout_events
+from fleet.history.json_text import of_json
 from fleet.history.pinned import pins_of, whole
 from fleet.history.rollout_tables import rollout_hosts
 from fleet.history.upsert import insert_rows, update_rows
@@ -39,8 +40,8 @@ class Command:
     reason: str
     due_at: datetime | None
     deadline: datetime | None
-    order: dict[str, Any] = field(default_factory=dict)
-    """Empty where it was not asked for."""
+    document: str | None = None
+    """Its order as JSON, where it was asked for."""
     life: UUID | None = None
     """The life of the agent that claimed it, and that alone may take it; None: any."""
     sent: int = 0
@@ -57,6 +58,15 @@ class Command:
     """Whether its life differs from that of its row."""
     timed: bool = False
     """Whether its deadline does."""
+    parsed: dict[str, Any] | None = None
+    """What :attr:`order` made of it."""
+
+    @property
+    def order(self) -> dict[str, Any]:
+        """Its order; empty where it was not asked for. It is long, and most who pass it on need not look into it."""
+        if self.parsed is None:
+            self.parsed = of_json(self.document) if self.document else {}
+        return self.parsed
 
     def move(
         self,
@@ -158,9 +168,9 @@ def commands_by_id(
         return {}
     columns: list[ColumnElement[Any]] = list(STANDING)
     if set(with_orders) >= set(ids):
-        columns.append(commands.c.order)
+        columns.append(ORDER)
     elif with_orders:
-        columns.append(case((among(connection, commands.c.id, with_orders), commands.c.order)).label("order"))
+        columns.append(case((among(connection, commands.c.id, with_orders), ORDER)).label(ORDER.name))
     query = select(*columns).where(among(connection, commands.c.id, ids)).order_by(commands.c.id)
     return load_commands(connection, query.with_for_update())
 
@@ -171,8 +181,6 @@ def load_commands(connection: Connection, query: Select[Any]) -> dict[UUID, Comm
     names = tuple(result.keys())
     # A mapping of each row makes its names anew, which costs as much as reading it.
     loaded = [Command(**dict(zip(names, row, strict=True))) for row in result.all()]
-    for command in loaded:
-        command.order = command.order or {}
     return {command.id: command for command in loaded}
 
 
@@ -212,7 +220,9 @@ STANDING: tuple[ColumnElement[Any], ...] = tuple(
     for name in ("id", "host_id", "rollout_id", "asked_by", "state", "targets", "reason", "due_at", "deadline", "life")
 )
 """What is read of a command in order to move it; its order is long, and is read where it is asked for."""
-WHOLE: tuple[ColumnElement[Any], ...] = (*STANDING, commands.c.order)
+ORDER = cast(commands.c.order, Text).label("document")
+"""An order as the text that it is: what nobody looks into is not parsed."""
+WHOLE: tuple[ColumnElement[Any], ...] = (*STANDING, ORDER)
 """The same with its order."""
 PLACE: tuple[ColumnElement[Any], ...] = tuple(
     rollout_hosts.c[name]

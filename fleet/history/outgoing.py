@@ -43,11 +43,11 @@ def post_all(connection: Connection, rows: Iterable[dict[str, Any]]) -> None:
     insert_new(connection, outbox, list(rows), ("id",))
 
 
-def receipts(host_id: UUID, ids: list[UUID], now: datetime) -> list[dict[str, Any]]:
+def receipts(host_id: UUID, ids: list[str], now: datetime) -> list[dict[str, Any]]:
     """Return rows of ``outbox`` that confirm *ids*, as few as can be."""
     ids = list(dict.fromkeys(ids))
     return [
-        _row(new_id(), host_id, {**_RECEIPT, "ids": [str(id) for id in ids[begin : begin + RECEIPT_IDS]]}, now)
+        _row(new_id(), host_id, {**_RECEIPT, "ids": ids[begin : begin + RECEIPT_IDS]}, now)
         for begin in range(0, len(ids), RECEIPT_IDS)
     ]
 

@@ -39,7 +39,9 @@ def perhaps_regressed(connection: Connection, settled: Iterable[Command]) -> set
     """
     old: dict[UUID, dict[str, str]] = defaultdict(dict)
     for command in settled:
-        old[command.host_id].update((each["container"], each["container_id"]) for each in command.order["targets"])
+        theirs = old[command.host_id]
+        for each in command.order["targets"]:
+            theirs[each["container"]] = each["container_id"]
     if not old:
         return set()
     c = containers.c
@@ -47,7 +49,7 @@ def perhaps_regressed(connection: Connection, settled: Iterable[Command]) -> set
     return {
         host_id
         for host_id, name, id, state, health in connection.execute(query).all()
-        if name in old[host_id] and (id != old[host_id][name] or runs_badly(state, health))
+        if (before := old[host_id].get(name)) is not None and (id != before or runs_badly(state, health))
     }
 
 

@@ -29,7 +29,7 @@ def take_rekey(batch: Batch, host_id: UUID, message: Rekey) -> None:
     known = batch.connection.execute(query).one_or_none()
     if known is not None and (known.host_id != host_id or known.revoked_at is not None):
         raise Unusable("cannot take this key: it belongs to another host, or was revoked")
-    if known is not None and batch.rekeys.get(host_id) != key.kid:
+    if known is not None and batch.senders[host_id].new_key != key.kid:
         return  # it holds already: this message came late, or twice
     if known is None:
         _forget_unheard(batch.connection, host_id, batch.now)
@@ -44,20 +44,18 @@ def take_rekey(batch: Batch, host_id: UUID, message: Rekey) -> None:
         "told_at": None,
     }
     insert_or_update(batch.connection, rekeys, [asked], ("host_id",))
-    batch.rekeys[host_id] = key.kid
+    batch.senders[host_id].new_key = key.kid
 
 
 def hear_key(batch: Batch, host_id: UUID, kid: str) -> None:
-    """Where *kid* is the new key of the host, revoke every other one, and let the new password alone hold."""
-    if not kid or batch.rekeys.get(host_id) != kid:
-        return
+    """Now that *kid*, the new key of the host, was heard: revoke every other one, and let the new password alone hold."""
     mine = rekeys.c.host_id == host_id
     password = batch.connection.execute(select(rekeys.c.password_sha256).where(mine)).scalar_one()
     batch.connection.execute(update(hosts).where(hosts.c.id == host_id).values(broker_password_sha256=password))
     others = (host_keys.c.host_id == host_id, host_keys.c.kid != kid, host_keys.c.revoked_at.is_(None))
     batch.connection.execute(update(host_keys).where(*others).values(revoked_at=batch.now))
     batch.connection.execute(update(rekeys).where(mine).values(heard_at=batch.now, told_at=None))
-    del batch.rekeys[host_id]
+    batch.senders[host_id].new_key = None
 
 
 def _forget_unheard(connection: Connection, host_id: UUID, now: datetime) -> None:

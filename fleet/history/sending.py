@@ -1,21 +1,18 @@
 """Commands whose next message is due: each is looked at once more, and then ordered, released, or called off."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Text, cast, select
+from sqlalchemy import Connection, select
 
-from fleet.history.ahead_mark import FETCHED, is_ahead, sent
-from fleet.history.among import among
+from fleet.history.ahead_mark import FETCHED, MARK, is_ahead, sent
 from fleet.history.fact_tables import commands
 from fleet.history.in_hand import InHand, take_in_hand
-from fleet.history.inventory_tables import hosts
-from fleet.history.json_text import of_json
 from fleet.history.moves import STANDING, Command, HostTry, hosts_of, load_commands, save_commands, save_hosts
 from fleet.history.outgoing import post_all, posted
+from fleet.history.readers import readers
 from fleet.history.stopping import shut, what_stops
 from fleet.road.messages import Cancel, Down, Go, Offer, Order
 from fleet.rollouts.release import Answer, look_again
@@ -47,34 +44,43 @@ def due_commands(
     if hand is None:
         return []
     last_look = _LastLook(connection, hand, now, look_again_at)
-    for command in hand.commands.values():
-        last_look.move_on(command)
+    last_look.move_all_on()
     last_look.write(connection)
     return last_look.messages
 
 
 class _LastLook:
-    """Moves commands that are in hand on, one by one, after one look at all that decides about any of them."""
+    """Moves commands that are in hand on, one by one, after one look at all that decides about any of them.
+
+    What is asked of each is asked once: to look an id up takes as long as most of what is done with it.
+    """
 
     def __init__(self, connection: Connection, hand: InHand, now: datetime, look_again_at: datetime) -> None:
         """Look at stops, holds and windows, and read the hosts whose places move with their commands."""
         self._hand, self._now, self._look_again_at = hand, now, look_again_at
         in_hand = hand.commands.values()
-        self._stopped = what_stops(connection, in_hand, hand.stops)
-        self._answers = {command.id: self._answer(command) for command in in_hand}
-        self._places = hosts_of(connection, filter(self._moves_its_host, in_hand))
+        known = readers(connection, {command.host_id for command in in_hand})
+        self._reads = {id: reader.reads for id, reader in known.items()}
+        self._stopped = what_stops(connection, in_hand, hand.stops, {id for id, each in known.items() if each.refused})
+        self._answers = [(command, self._answer(command)) for command in in_hand]
+        self._places = hosts_of(
+            connection, [command for command, answer in self._answers if _moves_its_host(command, answer)]
+        )
         self._shut = shut(connection, in_hand, self._specs(), now, self._ways_back())
-        self._reads = _reads(connection, in_hand)
         self._cancels: list[dict[str, Any]] = []
         self.messages: list[tuple[Command, Down]] = []
 
-    def move_on(self, command: Command) -> None:
-        """Give a command its message, let it wait, or call it off."""
-        match self._answers[command.id]:
+    def move_all_on(self) -> None:
+        """Give each command its message, let it wait, or call it off."""
+        for command, answer in self._answers:
+            self._move_on(command, answer)
+
+    def _move_on(self, command: Command, answer: Answer) -> None:
+        match answer:
             case Answer.SEND if command.state is CommandState.READY and is_ahead(command.order):
                 # That is all that was wanted of it: the go comes with a command of its own, once its wave is opened.
                 self._cancel(command, None, FETCHED)
-            case Answer.SEND if command.id in self._shut:
+            case Answer.SEND if self._shut and command.id in self._shut:
                 _wait_for_window(command, self._spec(command), self._now, self._look_again_at)
             case Answer.SEND:
                 message = _send(command, self._place(command), self._spec(command), self._now)
@@ -92,11 +98,8 @@ class _LastLook:
 
     def _answer(self, command: Command) -> Answer:
         rollout = self._hand.rollouts[command.rollout_id]
-        return look_again(command.state, rollout.state, rollout.holds, stopped=command.id in self._stopped)
-
-    def _moves_its_host(self, command: Command) -> bool:
-        """Tell whether a host moves with its command; not with an offer: it was dispatched with the command."""
-        return self._answers[command.id] is not Answer.SEND or command.state not in _OFFERED
+        stopped = bool(self._stopped) and command.id in self._stopped
+        return look_again(command.state, rollout.state, rollout.holds, stopped=stopped)
 
     def _cancel(self, command: Command, host: HostTry | None, why: str) -> None:
         """Call a command off, and tell the host of it that may have heard of it."""
@@ -122,6 +125,11 @@ class _LastLook:
         return {id for id, rollout in self._hand.rollouts.items() if rollout.is_way_back}
 
 
+def _moves_its_host(command: Command, answer: Answer) -> bool:
+    """Tell whether a host moves with its command; not with an offer: it was dispatched with the command."""
+    return answer is not Answer.SEND or command.state not in _OFFERED
+
+
 def call_off_now(connection: Connection, rollout_id: UUID, now: datetime) -> None:
     """Make every command of a rollout that was held or aborted due, so that the next tick looks at it again."""
     mine = (commands.c.rollout_id == rollout_id, commands.c.ended_at.is_(None))
@@ -143,7 +151,7 @@ def _send(command: Command, host: HostTry | None, spec: RolloutSpec, now: dateti
             if command.state is CommandState.CLAIMED:
                 over = now + timedelta(milliseconds=spec.tries.pull_timeout_ms) + GRACE
                 _step(command, host, CommandState.PULLING, now, over)
-            message = Order.model_validate(sent(command.order))
+            message = _order(command)
         case _:
             if command.state is CommandState.READY:
                 over = now + timedelta(milliseconds=spec.tries.apply_timeout_ms) + GRACE
@@ -154,24 +162,16 @@ def _send(command: Command, host: HostTry | None, spec: RolloutSpec, now: dateti
     return message
 
 
+def _order(command: Command) -> Order:
+    """Return the message that a command's order is: read as it is written, where it has no mark that is not sent."""
+    if command.document and f'"{MARK}"' not in command.document:
+        return Order.model_validate_json(command.document)
+    return Order.model_validate(sent(command.order))
+
+
 def _bound(message: Down, command: Command, reads: Mapping[UUID, Sequence[int]]) -> Down:
     """Return a message as its host reads it: an offer is for any agent, what follows is for the one that answered."""
     return message.of_life(command.life, reads.get(command.host_id, ())) if command.life else message.of_nobody()
-
-
-def _reads(connection: Connection, of: Iterable[Command]) -> dict[UUID, Sequence[int]]:
-    """Return the versions of messages that the hosts read to which something is bound, as their last heartbeats told."""
-    bound = {command.host_id for command in of if command.life}
-    if not bound:
-        return {}
-    # As text: hosts tell of the same few lists, and each is read once.
-    query = select(hosts.c.id, cast(hosts.c.reads, Text)).where(among(connection, hosts.c.id, bound))
-    return {id: _versions(text) for id, text in connection.execute(query).all()}
-
-
-@lru_cache(maxsize=256)
-def _versions(text: str) -> tuple[int, ...]:
-    return tuple(of_json(text))
 
 
 def _step(command: Command, host: HostTry | None, state: CommandState, now: datetime, over: datetime | None) -> None:

@@ -1,6 +1,6 @@
 """When every target of a command has its outcome: the command is done, and its host knows where it stands."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,9 +8,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
-from fleet.history.among import among, in_order
+from fleet.history.among import among
 from fleet.history.fact_tables import pulls, updates
 from fleet.history.moves import Command, HostTry
+from fleet.ids import uuid_of
 from fleet.rollouts.failures import Failed, failure_of, tried_again, worst
 from fleet.rollouts.spec import RolloutSpec, TrySpec
 from fleet.rollouts.states import CommandState, HostState
@@ -53,9 +54,7 @@ def settle(
 
     *specs* are those of the commands' rollouts; *written* are the rows that this transaction has just made.
     """
-    found = _results(connection, _perhaps_whole(connection, commands), written)
-    for command in commands:
-        results = found.get(command.id, ())
+    for command, results in _results(connection, _perhaps_whole(connection, commands), written):
         if len(results) < command.targets:
             continue
         host = tries.get((command.rollout_id, command.host_id))
@@ -91,7 +90,7 @@ def _perhaps_whole(connection: Connection, commands: Sequence[Command]) -> list[
     To read what all targets of a host came to, for each of its outcomes, takes longer than all else that is done for it.
     """
     alone = [each for each in commands if each.targets == 1]
-    last = {UUID(each.order["targets"][-1]["update_id"]): each for each in commands if each.targets > 1}
+    last = {uuid_of(each.order["targets"][-1]["update_id"]): each for each in commands if each.targets > 1}
     if not last:
         return alone
     query = select(updates.c.id).where(among(connection, updates.c.id, last))
@@ -100,16 +99,28 @@ def _perhaps_whole(connection: Connection, commands: Sequence[Command]) -> list[
 
 def _results(
     connection: Connection, commands: Sequence[Command], written: Mapping[UUID, Told]
-) -> dict[UUID, list[Came]]:
-    """Return, for each command, what stands in the history for its targets."""
-    pinned = {each.id: {UUID(t["update_id"]): t["digest"] for t in each.order["targets"]} for each in commands}
+) -> Iterator[tuple[Command, list[Came]]]:
+    """Yield each command with what stands in the history for its targets, in the order of their ids."""
+    pinned = [
+        sorted(((uuid_of(t["update_id"]), t["digest"]) for t in each.order["targets"]), key=_by_number)
+        for each in commands
+    ]
+    found = [[written.get(id) for id, _ in named] for named in pinned]
     # By the ids that the orders name, since an index on anything else would be searched in every partition.
-    missing = [id for named in pinned.values() for id in named if id not in written]
-    told = {**written, **_read(connection, missing)}
-    return {
-        command_id: [_came(told[id], named[id]) for id in in_order(named) if id in told]
-        for command_id, named in pinned.items()
-    }
+    missing = [
+        id
+        for named, some in zip(pinned, found, strict=True)
+        for (id, _), told in zip(named, some, strict=True)
+        if told is None
+    ]
+    read = _read(connection, missing)
+    for command, named, some in zip(commands, pinned, found, strict=True):
+        told = ((each or read.get(id), digest) for (id, digest), each in zip(named, some, strict=True))
+        yield command, [_came(each, digest) for each, digest in told if each is not None]
+
+
+def _by_number(pinned: tuple[UUID, str]) -> int:
+    return pinned[0].int
 
 
 def _read(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Told]:

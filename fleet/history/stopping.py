@@ -23,17 +23,20 @@ from fleet.rollouts.stops import freezing, keeping
 from fleet.rollouts.windows import ZONE_LABEL
 
 
-def what_stops(connection: Connection, commands: Iterable[Command], stops: list[StopRow]) -> dict[UUID, str]:
-    """Return, for each of *commands* whose host is frozen or refused, or one of whose containers is held, in words what
-    stops it. Where there are *stops*, the commands have their orders.
+def what_stops(
+    connection: Connection, commands: Iterable[Command], stops: list[StopRow], refused: Collection[UUID]
+) -> dict[UUID, str]:
+    """Return, for each of *commands* whose host is frozen or among those *refused*, or one of whose containers is held, in
+    words what stops it. Where there are *stops*, the commands have their orders.
     """
+    if not stops and not refused:
+        return {}
     commands = list(commands)
-    ids = {command.host_id for command in commands}
-    refused = refusals(connection, ids) if ids else {}
-    found = {command.id: refused[command.host_id] for command in commands if command.host_id in refused}
+    why = refusals(connection, refused) if refused else {}
+    found = {command.id: why[command.host_id] for command in commands if command.host_id in why}
     if not stops:
         return found
-    known = _known(connection, ids)
+    known = _known(connection, {command.host_id for command in commands})
     for command in commands:
         name, labels = known.get(command.host_id, ("", {}))
         stop = freezing(stops, name, labels) or next(

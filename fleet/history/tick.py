@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, func, or_, select, update
+from sqlalchemy import Connection, Text, cast, delete, func, or_, select, update
 
 from fleet.history import advancing, expiring, sending
 from fleet.history.among import among
 from fleet.history.caps import Sizes
 from fleet.history.database import Database
 from fleet.history.fact_tables import commands
+from fleet.history.outgoing import post_all, posted
 from fleet.history.road_tables import outbox
 from fleet.history.rollout_tables import rollouts
-from fleet.road.messages import DOWN, Down, Offer
+from fleet.road.messages import DOWN, Down, Offer, Receipt
 from fleet.rollouts.states import CommandState
 
 LEASE = timedelta(seconds=30)
@@ -23,7 +24,7 @@ LEASE = timedelta(seconds=30)
 time to send it."""
 
 
-_COMMAND, _OUTBOX = "command", "outbox"
+_COMMAND, _OUTBOX, _RECEIPT = "command", "outbox", "receipt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +86,8 @@ def due_messages(db: Database, limit: int = 500) -> list[Outgoing]:
 
     Every order and every go is looked at once more: it goes out only while its rollout runs and is not held. A command's
     message counts as sent from now on, and is due again when nothing has come back, whether it was lost in a crash or on
-    its way; any other is due again after the lease where it was not marked as sent. Each message is harmless twice.
+    its way; and so does a receipt, which its host asks for by saying the outcome again. Any other is due again after the lease
+    where it was not marked as sent. Each message is harmless twice.
     """
     with db.writing() as connection:
         now = db.moment(connection)
@@ -104,21 +106,29 @@ def _token(command: UUID, state: CommandState) -> str:
 
 def _posted(connection: Connection, now: datetime, limit: int) -> list[Outgoing]:
     free = or_(outbox.c.leased_until.is_(None), outbox.c.leased_until <= now)
-    query = select(outbox.c.id, outbox.c.host_id, outbox.c.body).where(free)
+    # As text: read at once as the message that it is.
+    query = select(outbox.c.id, outbox.c.host_id, cast(outbox.c.body, Text)).where(free)
     query = query.order_by(outbox.c.created_at).limit(max(limit, 0)).with_for_update(skip_locked=True)
-    rows = connection.execute(query).all()
-    if not rows:
-        return []
-    taken = update(outbox).where(among(connection, outbox.c.id, (row.id for row in rows)))
-    connection.execute(taken.values(leased_until=now + LEASE, sent=outbox.c.sent + 1))
+    told = [(id, host_id, DOWN.validate_json(body)) for id, host_id, body in connection.execute(query).all()]
+    confirmed = [id for id, _, message in told if isinstance(message, Receipt)]
+    if confirmed:
+        connection.execute(delete(outbox).where(among(connection, outbox.c.id, confirmed)))
+    if len(confirmed) < len(told):
+        leased = [id for id, _, message in told if not isinstance(message, Receipt)]
+        taken = update(outbox).where(among(connection, outbox.c.id, leased))
+        connection.execute(taken.values(leased_until=now + LEASE, sent=outbox.c.sent + 1))
     return [
-        Outgoing(host_id=row.host_id.hex, message=DOWN.validate_python(row.body), token=f"{_OUTBOX} {row.id.hex}")
-        for row in rows
+        Outgoing(
+            host_id=host_id.hex,
+            message=message,
+            token=f"{_RECEIPT if isinstance(message, Receipt) else _OUTBOX} {id.hex}",
+        )
+        for id, host_id, message in told
     ]
 
 
 def mark_sent(db: Database, outgoing: Sequence[Outgoing]) -> None:
-    """Write down that these were put into the queues of their hosts; of commands that is written already."""
+    """Write down that these were put into the queues of their hosts; of commands and receipts that is written already."""
     gone = [UUID(each.token.split()[1]) for each in outgoing if each.token.startswith(_OUTBOX)]
     if gone:
         with db.writing() as connection:
@@ -138,6 +148,9 @@ def put_back(db: Database, outgoing: Sequence[Outgoing]) -> None:
         soon = db.moment(connection) + LEASE
         _lock(connection, [id for ids in told.values() for id in ids])
         c = commands.c
+        receipts = [each for each in outgoing if each.token.startswith(_RECEIPT)]
+        again = [posted(UUID(each.host_id), each.message, soon - LEASE) | {"leased_until": soon} for each in receipts]
+        post_all(connection, again)
         for state, ids in told.items():
             # What moved on meanwhile, or is due sooner, has a message of its own to wait for.
             waits = (among(connection, c.id, ids), c.state == state, c.due_at > soon)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Table
+from sqlalchemy import Connection, Dialect, Table, desc, select
+from sqlalchemy import text as sql
 from sqlalchemy.dialects import postgresql, sqlite
 
 from fleet.history.among import BY_NUMBER
@@ -33,6 +34,43 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[dict[str, An
         return connection.exec_driver_sql(written, columns.values()).rowcount
     written, names = _insert_each(table, tuple(rows[0]), tuple(key))
     return connection.exec_driver_sql(written, list(columns.rows(names))).rowcount
+
+
+def insert_first(
+    connection: Connection, table: Table, rows: Sequence[dict[str, Any]], key: str
+) -> list[dict[str, Any]]:
+    """Insert *rows* as :func:`insert_new` does; return those that were not there, of rows with one *key* the first.
+
+    Mostly that is all of them, and then nothing is asked for: what the insert itself says is enough.
+    """
+    if not rows:
+        return []
+    columns = of_rows(connection, table, rows, apart=[key])
+    if connection.dialect.name == "postgresql":
+        alike, apart = tuple(columns.alike), tuple(columns.apart)
+        written = _insert_lists(table, connection.dialect, alike, apart, (key,), returns=key)
+        result = connection.exec_driver_sql(written, columns.values())
+        if result.rowcount == len(rows):
+            result.close()
+            return list(rows)
+        return _of_keys(rows, key, result.scalars().all())
+    written, names = _insert_each(table, tuple(rows[0]), (key,))
+    count = connection.exec_driver_sql(written, list(columns.rows(names))).rowcount
+    if count == len(rows):
+        return list(rows)
+    # The last rows of the table are those that were inserted last, and whoever writes has the database for itself.
+    newest = select(table.c[key]).order_by(desc(sql("rowid"))).limit(count)
+    return _of_keys(rows, key, connection.execute(newest).scalars().all())
+
+
+def _of_keys(rows: Sequence[dict[str, Any]], key: str, keys: Sequence[Any]) -> list[dict[str, Any]]:
+    """Return the first row of each of *keys*."""
+    wanted = set(keys)
+    found: dict[Any, dict[str, Any]] = {}
+    for row in rows:
+        if row[key] in wanted:
+            found.setdefault(row[key], row)
+    return list(found.values())
 
 
 def insert_or_add(
@@ -125,12 +163,14 @@ def _insert_lists(
     key: tuple[str, ...],
     *,
     adds: str = "",
+    returns: str = "",
 ) -> str:
     quote = dialect.identifier_preparer.quote
     names = ", ".join(quote(name) for name in (*apart, *alike))
     values = ", ".join([f"listed.{quote(name)}" for name in apart] + [_value(table, dialect, name) for name in alike])
     more = f"UPDATE SET {quote(adds)} = {table.name}.{quote(adds)} + excluded.{quote(adds)}" if adds else "NOTHING"
     conflict = f" ON CONFLICT ({', '.join(quote(name) for name in key)}) DO {more}" if key else ""
+    conflict += f" RETURNING {quote(returns)}" if returns else ""
     return f"INSERT INTO {table.name} ({names}) SELECT {values} FROM {_listed(table, dialect, apart)}{conflict}"  # noqa: S608
 
 

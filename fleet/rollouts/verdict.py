@@ -6,15 +6,14 @@ from fleet.rollouts.states import CommandState, HostState
 from fleet.updates.outcome import Result
 
 _GOOD = frozenset({Result.UPDATED, Result.ALREADY_CURRENT})
+_NO_FAILURE = _GOOD | {Result.SKIPPED}
 
 
 def verdict(results: Collection[Result]) -> HostState:
     """Return where a host stands once every target of its command has one of *results*."""
-    if any(result not in _GOOD and result is not Result.SKIPPED for result in results):
+    if not _NO_FAILURE.issuperset(results):
         return HostState.FAILED
-    if any(result in _GOOD for result in results):
-        return HostState.SUCCEEDED
-    return HostState.SKIPPED
+    return HostState.SKIPPED if _GOOD.isdisjoint(results) else HostState.SUCCEEDED
 
 
 def settled(host: HostState, command: CommandState, found: HostState) -> HostState | None:

@@ -199,6 +199,36 @@ def test_a_message_of_the_outbox_is_leased_and_repeated_until_it_was_sent(world:
     assert tick.due_messages(world.db) == []
 
 
+def test_a_receipt_that_could_not_be_sent_is_due_again_soon(world: World, clock: HeldClock) -> None:
+    """It counts as sent once it was handed out, and so it is written anew."""
+    world.add_host("web-1", container("web"))
+    world.rollout()
+    world.deliver(world.until(Go))
+    (receipt,) = tick.due_messages(world.db)
+    assert isinstance(receipt.message, Receipt)
+    assert receipt.message.ids
+    tick.put_back(world.db, [receipt])
+    assert tick.due_messages(world.db) == []
+    clock.move(seconds=31)
+    assert [(each.host_id, each.message) for each in tick.due_messages(world.db)] == [
+        (receipt.host_id, receipt.message)
+    ]
+
+
+def test_a_receipt_that_was_lost_on_its_way_is_written_anew_for_the_outcome_that_is_said_again(world: World) -> None:
+    """Nothing is kept of it: until it comes, its host says the outcome again, which changes nothing but that."""
+    agent = world.add_host("web-1", container("web"))
+    world.rollout()
+    world.deliver(world.until(Go))
+    (lost,) = tick.due_messages(world.db)
+    told = rows(world.db, updates)
+    assert rows(world.db, outbox) == []
+    for message in (world.good(agent, next(iter(agent.outcomes.values()))),) * 2:
+        world.take_all([message])
+        assert [each.message for each in tick.due_messages(world.db)] == [lost.message]
+    assert rows(world.db, updates) == told
+
+
 def test_a_container_that_its_host_only_emulates_keeps_its_platform_and_has_a_pull_of_its_own(world: World) -> None:
     foreign = replace(container("foreign"), platform="linux/arm64")
     variant = replace(container("variant"), platform="linux/amd64/v3")
