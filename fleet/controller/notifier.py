@@ -9,7 +9,6 @@ import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
@@ -43,8 +42,6 @@ TOGETHER = 1000
 """How many events at most are one message, which names the first of them and counts the rest."""
 TOLD_BY_EVENTS = ("rollback-failed", "rollout-held")
 """Conditions that last what an event has told of at once."""
-GATHERED = timedelta(seconds=60)
-"""How long a channel for people is left alone after a message: what fails in a row comes as one message."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -104,8 +101,7 @@ class Notifier:
         try:
             self._send(channel)
         finally:
-            gathers = channel.kind is ChannelKind.APPRISE
-            deliveries.release_channel(self.db, channel.id, GATHERED if gathers else timedelta())
+            deliveries.release_channel(self.db, channel.id, gathers=channel.kind is ChannelKind.APPRISE)
 
     def _send(self, channel: DueChannel) -> None:
         try:

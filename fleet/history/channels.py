@@ -22,7 +22,7 @@ from fleet.rollouts.selector import Selector
 
 MOST_CHANNELS = 100
 """Each has a thread of the notifier while something is sent to it."""
-_KEPT_BACK = ("sealed", "events", "severity", "selector", "leased_until")
+_KEPT_BACK = ("sealed", "events", "severity", "selector", "leased_until", "in_a_row")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

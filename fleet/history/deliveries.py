@@ -3,7 +3,7 @@
 What was sent is noted afterwards: who dies between the two sends it again, under the same id, and nothing is lost.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,11 +23,11 @@ from fleet.history.telling import Whole, make_whole
 from fleet.history.upsert import insert_new
 from fleet.history.words import ChannelKind, DeliveryState
 from fleet.ids import new_id
-from fleet.notify.events import EventType
-from fleet.notify.rule import Rule, wants
+from fleet.notify.events import OF_UPDATES, Event, EventType
+from fleet.notify.rule import Rule, is_news, wants
 from fleet.notify.sent import Came, Sent
 from fleet.notify.severity import Severity
-from fleet.notify.waits import GIVEN_UP_AFTER, wait
+from fleet.notify.waits import GATHERED, GIVEN_UP_AFTER, gathering, wait
 
 AT_ONCE = 200
 """How many events are taken by one transaction."""
@@ -75,21 +75,31 @@ def take_events(db: Database, source: str) -> int:
         rows = connection.execute(query).mappings().all()
         known = connection.execute(select(channels).order_by(channels.c.id)).mappings().all() if rows else []
         rules = [(row, rule_of(row)) for row in known]
-        selecting = any(rule.selector.document() for _, rule in rules)
-        found = make_whole(connection, rows, selecting=selecting) if rules else []
+        chosen = {row["id"]: rule.selector for row, rule in rules if rule.selector.document()}
+        found = make_whole(connection, rows, chosen) if rules else []
     if rows:
         _take(db, [row["id"] for row in rows], [(each, _wanting(each, rules)) for each in found], source)
     return len(rows)
 
 
-def _wanting(whole: Whole, rules: Sequence[tuple[RowMapping, Rule]]) -> list[UUID]:
+_Told = dict[UUID, Event]
+"""What each channel that wants an event is told."""
+
+
+def _wanting(whole: Whole, rules: Sequence[tuple[RowMapping, Rule]]) -> _Told:
     asked = whole.event.data.get("channel") if whole.event.type is EventType.TEST else None
     if asked is not None:
-        return [row["id"] for row, _ in rules if row["name"] == asked]
-    return [row["id"] for row, rule in rules if wants(rule, whole.event, whole.about, row["name"])]
+        return {row["id"]: whole.event for row, _ in rules if row["name"] == asked}
+    found = {}
+    for row, rule in rules:
+        mine = whole.own.get(row["id"], whole.event)
+        news = is_news(mine, to_people=row["kind"] is ChannelKind.APPRISE)
+        if news and wants(rule, mine, whole.about, row["name"]):
+            found[row["id"]] = mine
+    return found
 
 
-def _take(db: Database, ids: Sequence[UUID], found: Sequence[tuple[Whole, list[UUID]]], source: str) -> None:
+def _take(db: Database, ids: Sequence[UUID], found: Sequence[tuple[Whole, _Told]], source: str) -> None:
     """Write the deliveries with the note that the events were taken; what another has taken meanwhile stays as it is."""
     with db.writing() as connection:
         now = db.moment(connection)
@@ -97,16 +107,28 @@ def _take(db: Database, ids: Sequence[UUID], found: Sequence[tuple[Whole, list[U
         rows = []
         for whole, wanting in found:
             if wanting:
-                told = whole.event.document(source)
                 mine = (events.c.id == whole.event.id, events.c.told.is_(None))
-                connection.execute(update(events).where(*mine).values(told=told))
-            for channel_id in wanting:
+                connection.execute(update(events).where(*mine).values(told=whole.event.document(source)))
+            for channel_id, told in wanting.items():
                 room[channel_id] = room.get(channel_id, MOST_WAITING) - 1
-                rows.append(_delivery(channel_id, whole.event.id, now, room[channel_id] >= 0))
+                own = None if told is whole.event else told.document(source)
+                rows.append(_delivery(channel_id, whole.event.id, now, own, room[channel_id] >= 0))
         insert_new(connection, deliveries, rows, ("channel_id", "event_id"))
         untaken = (events.c.id.in_(ids), events.c.taken_at.is_(None))
         connection.execute(update(events).where(*untaken).values(taken_at=now))
         _count(connection, given_up=sum(row["state"] is DeliveryState.GIVEN_UP for row in rows))
+        _hurry(connection, [(whole.event.type, wanting) for whole, wanting in found], now)
+
+
+def _hurry(connection: Connection, found: Iterable[tuple[EventType, _Told]], now: datetime) -> None:
+    """Let channels be told soon of what is no update: only those are gathered for longer than a minute."""
+    c = channels.c
+    ids = {channel_id for type, wanting in found if type not in OF_UPDATES for channel_id in wanting}
+    gathering = (c.id.in_(ids), c.failures == 0, c.due_at > now)
+    rows = connection.execute(select(c.id, c.sent_at).where(*gathering, c.sent_at.is_not(None))).all() if ids else []
+    for row in rows:
+        sooner = update(channels).where(c.id == row.id, c.due_at > row.sent_at + GATHERED)
+        connection.execute(sooner.values(due_at=row.sent_at + GATHERED))
 
 
 def _room(connection: Connection) -> dict[UUID, int]:
@@ -116,7 +138,9 @@ def _room(connection: Connection) -> dict[UUID, int]:
     return {row.channel_id: MOST_WAITING - row.counted for row in connection.execute(query.group_by(d.channel_id))}
 
 
-def _delivery(channel_id: UUID, event_id: UUID, now: datetime, room: bool) -> dict[str, Any]:
+def _delivery(
+    channel_id: UUID, event_id: UUID, now: datetime, told: dict[str, Any] | None, room: bool
+) -> dict[str, Any]:
     return {
         "channel_id": channel_id,
         "event_id": event_id,
@@ -126,6 +150,7 @@ def _delivery(channel_id: UUID, event_id: UUID, now: datetime, room: bool) -> di
         "created_at": now,
         "until": now + GIVEN_UP_AFTER,
         "ended_at": None if room else now,
+        "told": told,
     }
 
 
@@ -200,7 +225,9 @@ def delivery(db: Database, channel_id: UUID, event_id: UUID) -> DeliveryRow | No
 
 
 def _with_events() -> Any:
-    return select(deliveries, events.c.told).join(events, events.c.id == deliveries.c.event_id)
+    d = deliveries.c
+    told = func.coalesce(d.told, events.c.told).label("told")
+    return select(*(column for column in d if column is not d.told), told).join(events, events.c.id == d.event_id)
 
 
 def note_came(db: Database, channel_id: UUID, event_ids: Sequence[UUID], came: Came) -> None:
@@ -233,6 +260,7 @@ def _note_channel(connection: Connection, channel_id: UUID, came: Came, now: dat
     match came.sent:
         case Sent.TAKEN:
             values |= {"failures": 0, "failing_since": None, "reason": "", "due_at": None, "sent_at": now}
+            values |= {"in_a_row": _in_a_row(connection, channel_id, now)}
         case Sent.REFUSED:
             # It answers: what it says of one event says nothing of the next.
             values |= {"reason": prose(came.reason)}
@@ -249,15 +277,23 @@ def _note_channel(connection: Connection, channel_id: UUID, came: Came, now: dat
     return given_up
 
 
-def release_channel(db: Database, channel_id: UUID, quiet: timedelta = timedelta()) -> None:
-    """Let others send to a channel; nothing is sent to one that took something for *quiet*, so that what comes is gathered."""
+def _in_a_row(connection: Connection, channel_id: UUID, now: datetime) -> int:
+    """Return how many messages in a row this one is: each came as soon as it might."""
+    c = channels.c
+    row = connection.execute(select(c.sent_at, c.in_a_row).where(c.id == channel_id)).one()
+    before = row.in_a_row or 0
+    return before + 1 if row.sent_at is not None and now - row.sent_at < 2 * gathering(before) else 1
+
+
+def release_channel(db: Database, channel_id: UUID, *, gathers: bool = False) -> None:
+    """Let others send to a channel; one that *gathers* and took something is left alone, so that what comes is one message."""
     c = channels.c
     with db.writing() as connection:
-        now = db.moment(connection)
         connection.execute(update(channels).where(c.id == channel_id).values(leased_until=None))
-        if quiet:
-            well = (c.id == channel_id, c.due_at.is_(None))
-            connection.execute(update(channels).where(*well).values(due_at=now + quiet))
+        row = connection.execute(select(c.sent_at, c.in_a_row, c.due_at).where(c.id == channel_id)).one_or_none()
+        if gathers and row is not None and row.sent_at is not None and row.due_at is None:
+            due_at = row.sent_at + gathering(row.in_a_row or 0)
+            connection.execute(update(channels).where(c.id == channel_id, c.due_at.is_(None)).values(due_at=due_at))
 
 
 def retry_channel(db: Database, name: str, *, by: str, door: str) -> int:

@@ -3,12 +3,13 @@
 from sqlalchemy import Index, PrimaryKeyConstraint, Table
 from sqlalchemy import text as sql
 
-from fleet.history.columns import METADATA, document, items, number, text, time, uid, words
+from fleet.history.columns import METADATA, big, document, items, number, text, time, uid, words
 from fleet.history.words import ChannelKind, DeliveryState
 from fleet.notify.events import EventType
 from fleet.notify.severity import Severity
 
 _UNTAKEN = sql("taken_at IS NULL")
+_UNNUMBERED = sql("number IS NULL")
 _WAITS = sql(f"state = '{DeliveryState.WAITING}'")
 _GIVEN_UP = sql(f"state = '{DeliveryState.GIVEN_UP}'")
 
@@ -29,8 +30,11 @@ events = Table(
     time("at", "when it was written, with what it tells of"),
     time("taken_at", "when the channels that want it were found; null: not yet", nullable=True),
     document("told", "the CloudEvent, as every channel gets it; null: not taken, or nobody wanted it", nullable=True),
+    big("number", "its place in the feed; null: nobody who followed has seen it yet", nullable=True),
     Index("ix_events_untaken", "at", sqlite_where=_UNTAKEN, postgresql_where=_UNTAKEN),
     Index(None, "at"),
+    Index("ix_events_unnumbered", "at", sqlite_where=_UNNUMBERED, postgresql_where=_UNNUMBERED),
+    Index("uq_events_number", "number", unique=True),
     comment="what happened and people are told of; pruned",
 )
 
@@ -46,7 +50,9 @@ conditions = Table(
     time("since", "since when it is known to hold; null: not known", nullable=True),
     time("raised_at", "when it was told"),
     time("away_since", "since when it holds no more, which is told after a while; null: it holds", nullable=True),
-    comment="the conditions that were told and have not ended",
+    number("times", "how often it was told that it began, each soon after the last; null: once", nullable=True),
+    time("ended_at", "when its end was told; kept for a while to know it again; null: not yet", nullable=True),
+    comment="the conditions that were told, until their end was some time ago",
 )
 
 channels = Table(
@@ -68,6 +74,7 @@ channels = Table(
     time("due_at", "when something may be sent to it again; null: at once", nullable=True),
     time("leased_until", "until when a notifier that sends keeps others away", nullable=True),
     time("sent_at", "when it last took something", nullable=True),
+    number("in_a_row", "how many messages it took, each as soon as it might; null: none", nullable=True),
     time(
         "stopped_at",
         "since when nothing is sent to it, because it said that it is gone; null: it is not",
@@ -88,6 +95,7 @@ deliveries = Table(
     time("created_at", "when the channel was found to want it"),
     time("until", "until when it is tried"),
     time("ended_at", "when it was taken or given up; null: it waits", nullable=True),
+    document("told", "the CloudEvent, where this channel is told of a part; null: as all others", nullable=True),
     PrimaryKeyConstraint("channel_id", "event_id"),
     Index(
         "ix_deliveries_waiting", "channel_id", "created_at", "event_id", sqlite_where=_WAITS, postgresql_where=_WAITS

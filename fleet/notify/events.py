@@ -47,6 +47,11 @@ class EventType(StrEnum):
     TEST = "channel.test"
     """A person asked whether a channel works."""
 
+    @property
+    def ends_a_rollout(self) -> bool:
+        """Whether it comes with the summary of a rollout."""
+        return self in (self.ROLLOUT_COMPLETED, self.ROLLOUT_ABORTED, self.ROLLOUT_ROLLED_BACK)
+
 
 USUAL = tuple(
     kind.value
@@ -54,6 +59,9 @@ USUAL = tuple(
     if kind not in (EventType.APPLIED, EventType.ROLLOUT_STARTED, EventType.ROLLOUT_RESUMED, EventType.TEST)
 )
 """What a channel gets where nobody says: failures at once, and successes in the summary of their rollout alone."""
+
+OF_UPDATES = (EventType.APPLIED, EventType.FAILED, EventType.ROLLED_BACK)
+"""What is told of one container."""
 
 _UPDATES = {
     Result.UPDATED: (EventType.APPLIED, Severity.INFO),
@@ -114,6 +122,11 @@ class Event:
     """What it is about: ``HOST/CONTAINER``, ``rollout/42``, the subject of a condition."""
     at: datetime
     data: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def urgency(self) -> Severity:
+        """How soon a person should look at it: that something urgent is over is not urgent."""
+        return Severity.INFO if self.type is EventType.CONDITION_ENDED else self.severity
 
     def document(self, source: str) -> dict[str, Any]:
         """Return it as a CloudEvent in JSON; *source* names this installation, as a URI reference."""

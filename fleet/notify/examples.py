@@ -17,9 +17,9 @@ _LINE: Mapping[str, Any] = {
     "new_digest": _NEW,
     "mirror": "https://mirror.example",
 }
-_FAILED = {**_LINE, "result": "rolled_back"}
-_UPDATED = {**_LINE, "host": "web-2", "result": "updated"}
 _UNHEALTHY = "cannot keep the new container: it was unhealthy after 60 s"
+_FAILED = {**_LINE, "result": "rolled_back", "reason": _UNHEALTHY}
+_UPDATED = {**_LINE, "host": "web-2", "result": "updated"}
 _MIRROR = {
     "code": "mirror-down",
     "title": "A mirror does not answer",
@@ -43,12 +43,12 @@ _SAID: dict[EventType, tuple[Severity, str, Mapping[str, Any]]] = {
     EventType.ROLLED_BACK: (
         Severity.WARNING,
         "web-1/shop",
-        {**_FAILED, "reason": _UNHEALTHY, "rollout": 42, "downtime_ms": 2100},
+        {**_FAILED, "rollout": 42, "downtime_ms": 2100},
     ),
     EventType.AVAILABLE: (
         Severity.INFO,
         "schedule/nightly",
-        {"plan": "a1b2c3d4", "containers": 25, "hosts": 25, "updates": [dict(_LINE)], "more": 24},
+        {"plan": "a1b2c3d4", "containers": 25, "hosts": 25, "new": 25, "updates": [dict(_LINE)], "more": 24},
     ),
     EventType.ROLLOUT_STARTED: (Severity.INFO, "rollout/42", {"rollout": 42}),
     EventType.ROLLOUT_PAUSED: (
@@ -81,7 +81,7 @@ _SAID: dict[EventType, tuple[Severity, str, Mapping[str, Any]]] = {
     EventType.CONDITION_ENDED: (
         Severity.WARNING,
         "https://mirror.example",
-        {**_MIRROR, "raised_at": "2026-01-02T03:04:05Z"},
+        {**_MIRROR, "raised_at": "2026-01-02T03:04:05Z", "ended_at": "2026-01-02T03:24:05Z"},
     ),
     EventType.TEST: (Severity.INFO, "ops", {"channel": "ops"}),
 }

@@ -62,13 +62,20 @@ def wants(rule: Rule, event: Event, about: Iterable[About], channel: str = "") -
         return False
     if not any(fnmatchcase(name, glob) for glob in rule.events for name in (event.type.value, code) if name):
         return False
-    return not rule.selector.document() or any(_takes(rule.selector, each) for each in about)
+    return not rule.selector.document() or any(takes(rule.selector, each) for each in about)
 
 
-def _takes(selector: Selector, about: About) -> bool:
+def takes(selector: Selector, about: About) -> bool:
     """Tell whether *about* is meant: what the selector names must be known of it."""
     if (selector.hosts or selector.labels) and not (about.host and selector.takes_host(about.host, about.labels)):
         return False
     if not (selector.containers or selector.images):
         return True
     return bool(about.container or not selector.containers) and selector.takes_container(about.container, about.image)
+
+
+def is_news(event: Event, *, to_people: bool) -> bool:
+    """Tell whether *event* says what was not said before; programs, which count, hear of each failure however often."""
+    if event.type is EventType.AVAILABLE:
+        return event.data.get("new") != 0
+    return not (to_people and event.data.get("repeated"))

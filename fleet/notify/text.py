@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fleet.images.reference import Reference
+from fleet.notify.digest import alike, condensed
 from fleet.notify.events import Event, EventType
 from fleet.notify.severity import Severity
 
@@ -43,15 +44,34 @@ class Message:
 
 def message(events: Sequence[Event]) -> Message:
     """Return one message of *events*, oldest first; there is at least one."""
-    worst = next(s for s in Severity if any(_urgency(event) is s for event in events))
-    if len(events) == 1:
-        (event,) = events
+    left = condensed(events)
+    worst = next(s for s in Severity if any(event.urgency is s for event in left))
+    if len(left) == 1:
+        (event,) = left
         return Message(title=_titled(event), body=_bounded(body(event)), severity=worst)
-    told = [f"{_titled(event)}\n{body(event)}" for event in events[:MOST_TOLD]]
-    more = len(events) - len(told)
+    groups = alike(left)
+    told = [_together(group) for group in groups[:MOST_TOLD]]
+    more = sum(map(len, groups[MOST_TOLD:]))
     told += [f"and {more} more: fleet history"] if more else []
-    title = f"{_SIGNS[worst]} Fleet: {len(events)} events"
+    title = f"{_SIGNS[worst]} Fleet: {len(left)} events"
     return Message(title=title, body=_bounded("\n\n".join(told)), severity=worst)
+
+
+def _together(group: Sequence[Event]) -> str:
+    """Return events that are alike as one paragraph: what all have in common once, and whom it is about."""
+    first = group[0]
+    if len(group) == 1:
+        return f"{_titled(first)}\n{body(first)}"
+    data, count = first.data, len(group)
+    names = ", ".join(event.subject for event in group[:MOST_LINES])
+    names += f", and {count - MOST_LINES} more" if count > MOST_LINES else ""
+    if "host" in data:
+        what = f"{_familiar(data['image'])} {_short(data['new_digest'])}: {_TITLES[first.type]}, {count} containers"
+        return _lines(f"{_sign(first)} {what}", names, data.get("reason", ""), f"rollout #{data['rollout']}")
+    over = "over: " if first.type is EventType.CONDITION_ENDED else ""
+    remedies = {event.data.get("remedy", "") for event in group}
+    remedy = f"what to do: {remedies.pop()}" if len(remedies) == 1 and any(remedies) and not over else ""
+    return _lines(f"{_sign(first)} {over}{data['title']}, {count} of them", names, remedy)
 
 
 def title(event: Event) -> str:
@@ -61,7 +81,9 @@ def title(event: Event) -> str:
         case EventType.APPLIED | EventType.FAILED | EventType.ROLLED_BACK:
             return f"{data['host']}/{data['container']}: {_TITLES[event.type]}"
         case EventType.AVAILABLE:
-            return f"{data['containers']} {_plural('container', data['containers'])} outdated"
+            some = data.get("new", data["containers"]) < data["containers"]
+            new = f", {data['new']} of them new" if some else ""
+            return f"{data['containers']} {_plural('container', data['containers'])} outdated{new}"
         case EventType.CONDITION_RAISED:
             return f"{data['title']}: {event.subject}"
         case EventType.CONDITION_ENDED:
@@ -85,28 +107,43 @@ def body(event: Event) -> str:
         case EventType.AVAILABLE:
             return _lines(*map(update, data["updates"]), _more(data), f"carry it out with: fleet apply {data['plan']}")
         case EventType.CONDITION_RAISED:
-            return _lines(data["text"], f"what to do: {data['remedy']}" if data.get("remedy") else "")
+            return _lines(data["text"], _times(data), f"what to do: {data['remedy']}" if data.get("remedy") else "")
         case EventType.CONDITION_ENDED:
-            return f"it held since {data['raised_at']}"
+            until = f", until {data['ended_at']}" if data.get("ended_at") else ""
+            return f"it held since {data['raised_at']}{until}"
         case EventType.TEST:
             return "This channel works."
         case _:
             return _rollout(data)
 
 
+def _times(data: Mapping[str, Any]) -> str:
+    if data.get("times", 1) == 1:
+        return ""
+    return f"it comes and goes: raised {data['times']} times of late, and said to be over once it is away for longer"
+
+
 def _rollout(data: Mapping[str, Any]) -> str:
     states, results = _counted("hosts", data.get("hosts")), _counted("containers", data.get("results"))
+    states += f"; yours, of {data['hosts_in_all']} in all" if data.get("hosts_in_all") else ""
     asks = f"answer it with: {data['command']}" if data.get("command") else ""
-    return _lines(data.get("reason", ""), states, results, *map(update, data.get("updates", ())), _more(data), asks)
+    lines = [_reasoned(each) for each in data.get("updates", ())]
+    return _lines(data.get("reason", ""), states, results, *lines, _more(data), asks)
+
+
+def _reasoned(line: Mapping[str, Any]) -> str:
+    return f"{update(line)}: {line['reason']}" if line.get("reason") else update(line)
 
 
 def update(data: Mapping[str, Any]) -> str:
     """Return one update in a line: ``web-1/shop nginx:1.27  9f1c2d3e4f5a -> 41aa22bb33cc  by https://mirror.lan  failed``."""
     result = data.get("result", "").replace("_", " ")
+    result += ", as before" if data.get("repeated") else ""
     parts = (
         f"{data['host']}/{data['container']} {_familiar(data['image'])}",
         f"{_short(data['old_digest'])} -> {_short(data['new_digest'])}",
         f"by {data['mirror']}" if data.get("mirror") else "",
+        "new" if data.get("new") else "",
         result,
     )
     return "  ".join(part for part in parts if part)
@@ -131,14 +168,12 @@ def _short(digest: str) -> str:
 
 
 def _titled(event: Event) -> str:
-    urgency = _urgency(event)
-    good = urgency is Severity.INFO and event.type in _GOOD_NEWS
-    return f"{_GOOD if good else _SIGNS[urgency]} {title(event)}"
+    return f"{_sign(event)} {title(event)}"
 
 
-def _urgency(event: Event) -> Severity:
-    """Return how soon a person should look at it: that something urgent is over is not urgent."""
-    return Severity.INFO if event.type is EventType.CONDITION_ENDED else event.severity
+def _sign(event: Event) -> str:
+    good = event.urgency is Severity.INFO and event.type in _GOOD_NEWS
+    return _GOOD if good else _SIGNS[event.urgency]
 
 
 def _lines(*lines: str) -> str:

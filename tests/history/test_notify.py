@@ -280,7 +280,7 @@ class TestSent:
     def test_what_comes_after_a_message_is_gathered(self, world: World, ops: UUID, clock: HeldClock) -> None:
         first = self._first(world.db, ops)
         deliveries.note_came(world.db, ops, [first.event_id], TAKEN)
-        deliveries.release_channel(world.db, ops, timedelta(seconds=60))
+        deliveries.release_channel(world.db, ops, gathers=True)
         assert deliveries.due_channels(world.db) == []
         deliveries.ask_test(world.db, "ops", **BY)
         assert deliveries.due_channels(world.db) == [ops], "a test does not wait"

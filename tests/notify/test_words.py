@@ -1,14 +1,16 @@
 """Events, which channel wants which, and their words: functions of values."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
 from fleet.errors import BadInput
 from fleet.notify.events import USUAL, EventType, of_rollout, of_update, read
 from fleet.notify.examples import examples
-from fleet.notify.rule import FAILING, About, Rule, check, wants
+from fleet.notify.rule import FAILING, About, Rule, check, is_news, wants
 from fleet.notify.severity import Severity
 from fleet.notify.text import LONGEST_BODY, message
 from fleet.notify.waits import LONGEST, wait
@@ -63,10 +65,62 @@ def test_the_body_says_what_a_person_asks(kind: EventType) -> None:
 
 
 def test_many_events_are_one_message_as_urgent_as_the_worst() -> None:
-    told = message([BY_TYPE[EventType.APPLIED]] * 40 + [BY_TYPE[EventType.FAILED]])
+    tests = [replace(BY_TYPE[EventType.TEST], id=UUID(int=n)) for n in range(40)]
+    told = message([*tests, BY_TYPE[EventType.FAILED]])
     assert (told.severity, told.title) == (Severity.ERROR, "✖ Fleet: 41 events")
+    assert told.body.startswith("✖ web-1/shop: update failed"), "what is urgent comes first"
     assert "and 11 more" in told.body
     assert len(told.body) < LONGEST_BODY + 100
+
+
+def test_what_is_alike_is_told_together() -> None:
+    """A bad image on a hundred hosts and a network that is gone are two paragraphs, with what to do once."""
+    failed, silent = BY_TYPE[EventType.FAILED], BY_TYPE[EventType.CONDITION_RAISED]
+    events = [
+        event
+        for n in range(100)
+        for event in (
+            replace(silent, subject=f"web-{n}"),
+            replace(failed, subject=f"web-{n}/shop", data={**failed.data, "host": f"web-{n}"}),
+        )
+    ]
+    told = message(events)
+    assert told.title == "✖ Fleet: 200 events"
+    first, second = told.body.split("\n\n")
+    assert first.startswith("✖ nginx:1.27 41aa22bb41aa: update failed, 100 containers\nweb-0/shop, web-1/shop, ")
+    assert first.endswith(", and 80 more\ncannot pull: no source has the manifest\nrollout #42")
+    assert second.startswith("⚠ A mirror does not answer, 100 of them\nweb-0, web-1, ")
+    assert second.count("what to do: ") == 1
+
+
+def test_in_one_message_the_last_word_counts() -> None:
+    raised, ended = BY_TYPE[EventType.CONDITION_RAISED], BY_TYPE[EventType.CONDITION_ENDED]
+    assert message([raised, ended]).title == "✔ over: A mirror does not answer: https://mirror.example"
+    assert message([raised, ended, replace(raised)]).title == "⚠ A mirror does not answer: https://mirror.example"
+    assert message([raised, replace(ended, subject="https://other.example")]).title == "⚠ Fleet: 2 events"
+
+
+def test_a_failure_is_not_told_beside_the_summary_that_names_it() -> None:
+    failed, summary = BY_TYPE[EventType.ROLLED_BACK], BY_TYPE[EventType.ROLLOUT_COMPLETED]
+    told = message([failed, summary])
+    assert told.title == "✖ rollout #42: completed with failures"
+    assert "cannot keep the new container: it was unhealthy after 60 s" in told.body
+    other = replace(failed, data={**failed.data, "container": "cart"})
+    assert message([other, summary]).title == "✖ Fleet: 2 events"
+
+
+def test_what_is_new_and_what_is_not_is_said() -> None:
+    found = BY_TYPE[EventType.AVAILABLE]
+    lines = [{**found.data["updates"][0], "new": True}, found.data["updates"][0]]
+    told = message([replace(found, data={**found.data, "new": 1, "updates": lines})])
+    assert told.title == "ℹ 25 containers outdated, 1 of them new"
+    assert [line.endswith("  new") for line in told.body.splitlines()[:2]] == [True, False]
+    assert not is_news(replace(found, data={**found.data, "new": 0}), to_people=False)
+
+
+def test_what_comes_and_goes_is_said_to() -> None:
+    raised = BY_TYPE[EventType.CONDITION_RAISED]
+    assert "it comes and goes: raised 3 times" in message([replace(raised, data={**raised.data, "times": 3})]).body
 
 
 def test_good_news_reads_so() -> None:
@@ -120,8 +174,6 @@ def test_a_selector_takes_what_the_event_is_about(selector: Selector, about: tup
 
 
 def test_a_channel_is_not_told_of_itself() -> None:
-    from dataclasses import replace
-
     failing = replace(
         BY_TYPE[EventType.CONDITION_RAISED], subject="ops", data={"code": FAILING, "title": "t", "text": "x"}
     )
