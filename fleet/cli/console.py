@@ -43,10 +43,30 @@ COLOURS = {
         ("updated", "went back", "online", "current", "succeeded", "completed", "PASS", "served", "passed"), "green"
     ),
     **dict.fromkeys(
-        ("failed", "rolled_back", "rolled back", "rollback_failed", "FAIL", "abandoned", "unhealthy", "expired"), "red"
+        (
+            "error",
+            "failed",
+            "rolled_back",
+            "rolled back",
+            "rollback_failed",
+            "FAIL",
+            "abandoned",
+            "unhealthy",
+            "expired",
+        ),
+        "red",
     ),
     **dict.fromkeys(
-        ("outdated", "silent", "WARN", "completed_with_failures", "completed with failures", "aborted", "unknown"),
+        (
+            "warning",
+            "outdated",
+            "silent",
+            "WARN",
+            "completed_with_failures",
+            "completed with failures",
+            "aborted",
+            "unknown",
+        ),
         "yellow",
     ),
     **dict.fromkeys(("running", "pulling", "applying", "ready", "dispatched"), "cyan"),

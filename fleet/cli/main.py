@@ -19,6 +19,7 @@ COMMANDS = {
     "outdated": Lazy("fleet.cli.containers:outdated", "List the containers whose tag has moved on.", LOOK),
     "history": Lazy("fleet.cli.history:history", "Ask what was updated, when, and through which mirror.", LOOK),
     "audit": Lazy("fleet.cli.audit:audit", "List who did what, through which door.", LOOK),
+    "events": Lazy("fleet.cli.events:events", "Tell what happened, or follow what happens.", LOOK),
     "mirror": Lazy("fleet.cli.mirror:mirror", "Look at mirrors and at the route of an image.", LOOK),
     "doctor": Lazy("fleet.cli.doctor:doctor", "Say what is wrong, why, and what to do about it.", LOOK),
     "plan": Lazy("fleet.cli.plan:plan", "Show what an update would do.", DO),

@@ -1,6 +1,6 @@
 """The calls of the API, by what they are about."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -25,6 +25,7 @@ from fleet.api.selectors import Selector
 from fleet.api.stops import CreateStop, StopAnswer, Stops
 from fleet.api.tokens import CreateToken, TokenCreated, Tokens
 from fleet.client.exchange import Exchange
+from fleet.client.following import QUIET_S, Followed, read_events
 from fleet.errors import BadInput
 
 PLAN_TIMEOUT_S = 300.0
@@ -307,6 +308,23 @@ class Client(Exchange):
     def preview_channel(self, name: str) -> Previews:
         """Return an example of each event that a channel gets."""
         return self._get(Previews, f"/channels/{_part(name)}/preview")
+
+    def events(
+        self,
+        query: Sequence[tuple[str, Any]] = (),
+        selector: Selector | None = None,
+        *,
+        since: datetime | None = None,
+        after: str = "",
+    ) -> Iterator[Followed]:
+        """Yield what happens as it comes, by the parameters of the API; from *since* on, or behind the event whose id is *after*.
+
+        Ends where the server ends it; raises Unreachable where it is cut off.
+        """
+        begin = [("since", since.isoformat())] if since else []
+        headers = {"Accept": "text/event-stream", **({"Last-Event-ID": after} if after else {})}
+        with self.stream("/events", [*_selected(selector), *query, *begin], headers, quiet_s=QUIET_S) as answer:
+            yield from read_events(answer)
 
     # Receivers
 

@@ -2,6 +2,8 @@
 
 import socket
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -62,6 +64,23 @@ class Exchange:
         """Send any request, and return what the answer holds; raise what the server meant where it is no success."""
         headers = {"Content-Type": "application/json"} if body is not None else {}
         return self._request(method, path, params=query, content=body, headers=headers, timeout=timeout).content
+
+    @contextmanager
+    def stream(
+        self, path: str, query: list[tuple[str, Any]], headers: dict[str, str], *, quiet_s: float
+    ) -> Iterator[httpx2.Response]:
+        """Ask for what comes bit by bit, and may be silent for *quiet_s*; raise as :meth:`call` does, also in the middle of it."""
+        if self.address.socket:
+            _knock(self.address.socket)
+        timeout = httpx2.Timeout(quiet_s, connect=CONNECT_TIMEOUT_S)
+        try:
+            with self._http.stream("GET", PREFIX + path, params=query, headers=headers, timeout=timeout) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise _error(answer)
+                yield answer
+        except httpx2.TransportError as e:
+            raise Unreachable(_why(self.address, e)) from e
 
     def _get(
         self,

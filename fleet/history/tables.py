@@ -4,6 +4,7 @@ from fleet.history import (
     counter_tables,
     day_tables,
     fact_tables,
+    feed_tables,
     inventory_tables,
     mirror_tables,
     notify_tables,
@@ -23,5 +24,6 @@ ROOMS = (
     counter_tables,
     notify_tables,
     push_tables,
+    feed_tables,
 )
 """The files that hold the tables."""

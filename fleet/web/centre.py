@@ -14,6 +14,7 @@ from fleet.history.database import Database
 from fleet.settings.centre import CentreSettings
 from fleet.web.dry_run import as_tried, is_tried
 from fleet.web.exposition import Written
+from fleet.web.feed import Feed
 from fleet.web.pace import Pace
 from fleet.web.refusals import Refusals
 from fleet.web.standing import StandingCount
@@ -33,11 +34,14 @@ class Centre:
     """How often what each caller was refused was written down lately."""
     pace: Pace = field(default_factory=Pace)
     """How often each receiver was spoken to lately."""
+    feed: Feed = field(init=False)
+    """The events, to all who follow them."""
     written: Written = field(init=False)
     """The metrics, as they were last written."""
 
     def __post_init__(self) -> None:
         """Prepare what hangs on the others."""
+        object.__setattr__(self, "feed", Feed(self.db, self.settings.notify.source))
         object.__setattr__(self, "written", Written(Metrics(self.db, self.settings)))
 
     def asking(self) -> Asking:

@@ -8,7 +8,7 @@ import resource
 import signal
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ def run(settings: CentreSettings) -> None:
         wait_for_database(db, SystemClock())
         app = create_app(settings, db)
         with contextlib.ExitStack() as doors:
-            asyncio.run(_serve(_servers(app, settings, doors)))
+            asyncio.run(_serve(_servers(app, settings, doors), app.state.centre.feed.end))
     finally:
         db.close()
 
@@ -96,8 +96,9 @@ def _servers(app: ASGIApp, settings: CentreSettings, doors: contextlib.ExitStack
     return served
 
 
-async def _serve(served: list[_Served]) -> None:
+async def _serve(served: list[_Served], end_streams: Callable[[], None]) -> None:
     def end() -> None:
+        end_streams()
         for each in served:
             each.server.should_exit = True
 

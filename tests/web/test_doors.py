@@ -176,6 +176,7 @@ class TestScopes:
         ("POST", "/channels/x/test", TokenScope.WRITE),
         ("POST", "/channels/x/retry", TokenScope.WRITE),
         ("DELETE", "/channels/x", TokenScope.ADMIN),
+        ("GET", "/events?follow=false", TokenScope.READ),
         ("GET", "/receivers", TokenScope.READ),
         ("POST", "/receivers", TokenScope.ADMIN),
         ("DELETE", "/receivers/x", TokenScope.ADMIN),
