@@ -1,0 +1,97 @@
+"""Events are numbered once they can be seen, in one order for all who read, on both databases."""
+
+import threading
+from collections.abc import Sequence
+from uuid import UUID
+
+import pytest
+from sqlalchemy import delete
+
+from fleet.history import feed
+from fleet.history.database import Database
+from fleet.history.events import event, tell
+from fleet.history.feed import Bounds
+from fleet.history.notify_tables import events
+from fleet.ids import new_id
+from fleet.notify.events import EventType
+from fleet.notify.severity import Severity
+from tests.history.conftest import HeldClock
+from tests.history.world import World
+
+DETAILS = {"code": "mirror-down", "title": "mirror down", "text": "x"}
+
+
+def happen(db: Database, *subjects: str) -> list[UUID]:
+    """Let conditions be raised; return the ids of their events."""
+    kind = (EventType.CONDITION_RAISED, Severity.WARNING)
+    with db.writing() as connection:
+        now = db.moment(connection)
+        rows = [event(id=new_id(), kind=kind, at=now, subject=each, details=DETAILS) for each in subjects]
+        tell(connection, rows)
+        return [row["id"] for row in rows]
+
+
+def subjects(db: Database, after: int) -> Sequence[str]:
+    return [told.event.subject for told in feed.read_after(db, after, "urn:x", selecting=False).told]
+
+
+def test_numbers_go_on_without_a_gap_and_are_never_given_twice(world: World, clock: HeldClock) -> None:
+    assert feed.bounds(world.db) == Bounds(oldest=1, last=0)
+    assert feed.number_new(world.db) == 0
+    happen(world.db, "a", "b")
+    clock.move(seconds=1)
+    happen(world.db, "c")
+    assert feed.number_new(world.db) == 3
+    assert subjects(world.db, 0) == ["a", "b", "c"]
+    assert subjects(world.db, 2) == ["c"]
+    assert feed.number_before(world.db, clock.now()) == 2
+    with world.db.writing() as connection:
+        connection.execute(delete(events))
+    assert feed.bounds(world.db) == Bounds(oldest=4, last=3)
+    happen(world.db, "d")
+    feed.number_all(world.db)
+    assert feed.bounds(world.db) == Bounds(oldest=4, last=4)
+    assert feed.number_before(world.db, clock.now()) == 3
+    clock.move(seconds=1)
+    assert feed.number_before(world.db, clock.now()) == 4, "nothing was written then"
+
+
+def test_what_is_committed_late_gets_a_later_number_whatever_its_time(world: World, clock: HeldClock) -> None:
+    clock.move(hours=1)
+    happen(world.db, "young")
+    feed.number_all(world.db)
+    clock.move(hours=-1)
+    happen(world.db, "old")
+    feed.number_all(world.db)
+    assert subjects(world.db, 0) == ["young", "old"]
+    assert subjects(world.db, 1) == ["old"]
+
+
+@pytest.mark.parametrize(("after", "lost"), [(0, True), (1, True), (2, False), (4, False), (5, True)])
+def test_what_is_not_kept_is_lost_and_what_never_was_too(after: int, lost: bool) -> None:
+    assert Bounds(oldest=3, last=4).lost(after) is lost
+
+
+def test_who_numbers_at_the_same_time_gives_each_event_one_number(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "AT_ONCE", 7)
+    for n in range(20):
+        happen(world.db, *(f"s{n}-{m}" for m in range(5)))
+    threads = [threading.Thread(target=feed.number_all, args=(world.db,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    page = feed.read_after(world.db, 0, "urn:x", selecting=False)
+    assert [told.number for told in page.told] == list(range(1, 101))
+    assert feed.bounds(world.db) == Bounds(oldest=1, last=100)
+
+
+def test_what_an_event_is_about_is_known_where_somebody_selects(world: World) -> None:
+    world.add_host("web-1")
+    happen(world.db, "web-1")
+    feed.number_all(world.db)
+    (told,) = feed.read_after(world.db, 0, "urn:x", selecting=True).told
+    assert [about.host for about in told.about] == ["web-1"]
+    assert '"source":"urn:x"' in told.document
