@@ -44,9 +44,9 @@ def test_a_step_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> N
 
     loop = Loop("test", step)
     loop.start()
-    assert done.wait(20)
+    assert done.wait(60)
     loop.stop()
-    assert loop.join(20)
+    assert loop.join(60)
 
 
 def test_a_loop_that_sleeps_is_woken() -> None:
@@ -59,10 +59,10 @@ def test_a_loop_that_sleeps_is_woken() -> None:
     loop = Loop("test", step)
     loop.start()
     for _ in range(3):
-        assert taken.acquire(timeout=20)
+        assert taken.acquire(timeout=60)
         loop.wake()
     loop.stop()
-    assert loop.join(20)
+    assert loop.join(60)
 
 
 class Heard:
@@ -204,7 +204,8 @@ def test_docker_host_is_the_engine_where_nothing_else_is_said(monkeypatch: pytes
     assert AgentSettings.read().engine_url == "tcp://127.0.0.1:2375"
 
 
-def test_without_a_join_file_it_says_how_to_get_one() -> None:
+def test_without_a_join_file_it_says_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLEET_STATE_DIR", str(tmp_path))  # this machine may have joined a fleet
     outcome = CliRunner().invoke(agent, [])
     assert isinstance(outcome.exception, BadInput)
     assert "fleet host add" in str(outcome.exception)

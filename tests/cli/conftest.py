@@ -56,4 +56,4 @@ def served(app: Behind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         monkeypatch.setenv("FLEET_SOCKET", str(path))
         yield path
         server.should_exit = True
-        thread.join(10)
+        thread.join(60)

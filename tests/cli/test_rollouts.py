@@ -234,7 +234,7 @@ def test_the_undoing_of_a_rollout_that_runs_is_followed_to_the_end_of_its_way_ba
         ran = fleet("rollout", "undo", "#1", "--reason", "slow", "--timeout", "60s")
     finally:
         ended.set()
-        thread.join(20)
+        thread.join(60)
     assert (ran.code, "went back" in ran.out) == (0, True), ran.err
 
 

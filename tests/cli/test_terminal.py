@@ -67,7 +67,7 @@ class Screen:
     def end(self) -> int:
         """Read to the end; return the exit code."""
         self.until(lambda _: False)
-        code = self.process.wait(30)
+        code = self.process.wait(60)
         with contextlib.suppress(OSError):
             os.close(self._master)
         return code

@@ -12,7 +12,7 @@ from pathlib import Path
 def running(
     arguments: Sequence[str], environment: Mapping[str, str], log: Path, module: str = "fleet.controller.process"
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a module of Fleet with its words going to *log*; end it by SIGTERM, and by force after ten seconds."""
+    """Run a module of Fleet with its words going to *log*; end it by SIGTERM, and by force after a minute."""
     with log.open("wb") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments], env=dict(environment), stdout=out, stderr=out
@@ -22,7 +22,7 @@ def running(
     finally:
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -36,7 +36,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 15) -> None:
+def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
     """Wait until *holds* returns true."""
     deadline = time.monotonic() + seconds
     while not holds():

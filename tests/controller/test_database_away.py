@@ -38,10 +38,10 @@ def test_the_inbox_outlives_a_database_that_stops_and_loses_nothing(
         closing(InboxReader(broker.address)) as reader,
     ):
         speak(host.say)
-        wait_until(lambda: not reader.length(), 30)
+        wait_until(lambda: not reader.length())
         postgres.stop()
         speak(host.say)
-        wait_until(lambda: "trying again later" in (tmp_path / "inbox.log").read_text(), 30)
+        wait_until(lambda: "trying again later" in (tmp_path / "inbox.log").read_text())
         assert reader.length() == 50
         postgres.start()
         wait_until(lambda: not reader.length(), 60)

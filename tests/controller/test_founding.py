@@ -48,7 +48,7 @@ def shakes_hands(folder: Path, server: str, name: str) -> bool:
         ours.close()
         return False
     finally:
-        serving.join(5)
+        serving.join(60)
 
 
 @pytest.mark.parametrize("server", ["centre/web", "broker/broker"])

@@ -249,7 +249,7 @@ def test_two_inboxes_started_together_lose_nothing_also_where_one_is_killed(
             if n == 200:
                 (one if reads(tmp_path, 1) else two).kill()
         with closing(InboxReader(broker.address)) as reader:
-            wait_until(lambda: not reader.length(), 30)
+            wait_until(lambda: not reader.length())
     assert taken(tmp_path) == 400
     host.close()
 

@@ -203,9 +203,9 @@ class TestKilled:
         with ExitStack() as stack:
             stack.callback(held.set)
             started = stack.enter_context(running(["notifier"], environment, tmp_path / "first.log"))
-            wait_until(there.came.is_set, 30)
+            wait_until(there.came.is_set)
             os.kill(started.pid, signal.SIGKILL)
-            started.wait(10)
+            started.wait(60)
         found = deliveries.delivery(db, ops, event)
         assert found is not None
         assert (found.state, found.tries) == (DeliveryState.WAITING, 0)

@@ -66,7 +66,7 @@ def beside(db: Database, broker: EmbeddedBroker, tmp_path: Path) -> Iterator[Bes
     host = enrol(db, broker.address, keys.signing_key(tmp_path), "web-1")
     log = tmp_path / "supervisor.log"
     with running(["controller", "--only", "planner,inbox,beat"], {**os.environ, **told}, log, "fleet.cli.main"):
-        wait_until(lambda: pulse.last(tmp_path) is not None, 30)
+        wait_until(lambda: pulse.last(tmp_path) is not None)
         yield Beside(db, host, tmp_path, log)
     host.close()
 
@@ -96,12 +96,12 @@ def test_the_road_goes_on_while_each_process_is_killed(beside: Beside) -> None:
     for outcome in host.outcomes(order):
         host.say(outcome)
         host.say(outcome)
-    wait_until(lambda: queries.rollout(db, rollout).rollout.state is RolloutState.COMPLETED, 30)
+    wait_until(lambda: queries.rollout(db, rollout).rollout.state is RolloutState.COMPLETED)
     with closing(sqlite3.connect(beside.state / "fleet.db")) as connection:
         assert connection.execute("SELECT count(*) FROM updates").fetchone() == (1,)
     children = [beside.child(name) for name in ("planner", "inbox", "beat")]
     os.kill(parent_of(children[0]), signal.SIGTERM)
-    wait_until(lambda: not any(alive(pid) for pid in children), 25)
+    wait_until(lambda: not any(alive(pid) for pid in children))
 
 
 def kill(beside: Beside, name: str) -> None:
@@ -109,7 +109,7 @@ def kill(beside: Beside, name: str) -> None:
     wait_until(lambda: beside.child(name) != 0)
     before = beside.child(name)
     os.kill(before, signal.SIGKILL)
-    wait_until(lambda: beside.child(name) not in (0, before), 20)
+    wait_until(lambda: beside.child(name) not in (0, before))
 
 
 def parent_of(pid: int) -> int:

@@ -135,14 +135,14 @@ def test_a_child_that_will_not_end_is_killed() -> None:
 def test_sigterm_ends_everything(tmp_path: Path) -> None:
     parent, children = family(tmp_path)
     parent.terminate()
-    assert parent.wait(10) == 0
+    assert parent.wait(60) == 0
     assert not [pid for pid in children if alive(pid)]
 
 
 def test_children_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     parent, children = family(tmp_path)
     parent.kill()
-    parent.wait(10)
+    parent.wait(60)
     wait_until(lambda: not [pid for pid in children if alive(pid)])
 
 

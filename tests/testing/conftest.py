@@ -35,7 +35,7 @@ def fetch(registry: ScriptedRegistry) -> Fetch:
     """Ask the registry one thing over a connection of its own."""
 
     def ask(
-        path: str, *, method: str = "GET", body: bytes = b"", timeout: float = 3.0, most: int = 1 << 20, **headers: str
+        path: str, *, method: str = "GET", body: bytes = b"", timeout: float = 60.0, most: int = 1 << 20, **headers: str
     ) -> Got:
         connection = http.client.HTTPConnection(registry.host, timeout=timeout)
         try:

@@ -60,7 +60,7 @@ def an_error(registry: ScriptedRegistry, fetch: Fetch, image: Digest) -> None:
 
 def stops(registry: ScriptedRegistry, fetch: Fetch, image: Digest) -> None:
     """The body up to the byte, then nothing, and the connection stays."""
-    got = fetch(BLOB, timeout=0.3)
+    got = fetch(BLOB, timeout=1.5)
     assert (got.status, got.body, got.broken) == (200, LAYER[:1000], "stalled")
 
 
@@ -79,10 +79,10 @@ def waits_for_the_word(registry: ScriptedRegistry, fetch: Fetch, image: Digest) 
     answers: list[Got] = []
     asking = threading.Thread(target=lambda: answers.append(fetch(BLOB)))
     asking.start()
-    assert registry.pause.wait(3)
+    assert registry.pause.wait(60)
     assert answers == []
     registry.go.set()
-    asking.join(3)
+    asking.join(60)
     assert answers[0].body == LAYER
 
 
@@ -307,6 +307,6 @@ def test_a_rule_that_is_none_is_refused(rule: dict[str, object]) -> None:
 def test_a_tls_client_is_told_at_once_that_there_is_no_tls(registry: ScriptedRegistry) -> None:
     """containerd falls back to plain http only where the answer to its hello begins with HTTP."""
     host, _, port = registry.host.partition(":")
-    with socket.create_connection((host, int(port)), timeout=3) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(b"\x16\x03\x01\x02\x00hello")
         assert connection.recv(100).startswith(b"HTTP/1.0 400")

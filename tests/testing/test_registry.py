@@ -110,7 +110,7 @@ def test_going_down_refuses_and_coming_up_serves_the_same(registry: ScriptedRegi
 
 def test_dropping_ends_open_connections(registry: ScriptedRegistry) -> None:
     """A client with a kept connection learns that it is gone."""
-    with socket.create_connection(("127.0.0.1", registry.port), timeout=3) as connection:
+    with socket.create_connection(("127.0.0.1", registry.port), timeout=60) as connection:
         connection.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n")
         answer = b""
         while not answer.endswith(b"{}"):
@@ -124,7 +124,7 @@ def test_garbage_is_answered_and_the_next_client_served(
     registry: ScriptedRegistry, fetch: Fetch, garbage: bytes
 ) -> None:
     """Nothing that a client says stops the registry."""
-    with socket.create_connection(("127.0.0.1", registry.port), timeout=3) as connection:
+    with socket.create_connection(("127.0.0.1", registry.port), timeout=60) as connection:
         connection.sendall(garbage)
         try:
             answer = connection.recv(100)
@@ -211,5 +211,5 @@ def test_it_runs_as_a_process_of_its_own(registry: ScriptedRegistry, tmp_path: P
                 connection.close()
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     assert json.loads(log.read_text().splitlines()[-1])["tail"] == "1"

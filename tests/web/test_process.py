@@ -158,7 +158,7 @@ def test_both_doors_of_the_real_process(running: tuple[subprocess.Popen[bytes], 
     db.close()
     assert (act.who, act.door) == (f"person:{pwd.getpwuid(os.getuid()).pw_name}", "socket")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     assert not (tmp_path / "fleet.sock").exists()
 
 
