@@ -12,7 +12,7 @@ import click
 
 from fleet.cli import completing
 from fleet.cli.building import build
-from fleet.cli.console import clean, print_answer, print_json
+from fleet.cli.console import clean, print_answer, print_json, say
 from fleet.cli.session import Branch, Session, pass_session, trying
 from fleet.cli.sure import be_sure, unasked
 from fleet.cli.words import moment, read_pairs
@@ -120,6 +120,7 @@ def _write(session: Session, document: dict[str, Any], host: str | None, label: 
     """Write *document*; an empty one takes away what was written."""
     asked = _asked(document, host, label)
     with session.client() as client:
+        before = _written(client.policies(), asked)
         answer = client.set_policy(asked)
     if not print_answer(session, answer):
         written = next((p for p in answer.policies if (p.kind, p.subject) == (asked.kind, asked.subject)), None)
@@ -127,6 +128,10 @@ def _write(session: Session, document: dict[str, Any], host: str | None, label: 
         click.echo(
             f"policy of {asked.kind.value} {asked.subject}".rstrip() + f": {version}; it holds from the next order on"
         )
+    if document and (gone := [key for key in before if key not in document]):
+        say(clean(f"what it had before and has no more: {', '.join(gone)}; a policy is written as a whole"))
+    if document.get("mirrors"):
+        say("see how its mirrors do from the hosts: fleet mirror test")
 
 
 def _asked(document: dict[str, Any], host: str | None, label: str | None) -> "SetPolicy":

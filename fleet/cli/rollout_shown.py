@@ -20,6 +20,8 @@ _HOSTS = (
     Column("MIRROR", 2),
     Column("REASON", 1, wraps=True),
 )
+_BYTES = slice(3, 5)
+"""Those that tell of bytes on their way; afterwards the history has them."""
 
 
 def show_rollout(session: Session, answer: "RolloutAnswer") -> None:
@@ -45,7 +47,7 @@ def show_rollout(session: Session, answer: "RolloutAnswer") -> None:
         click.echo(clean(answer.window))
     for warning in (*answer.warnings, *refusals(answer)):
         say(clean(f"warning: {warning}"))
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             h.host,
             doing(h),
@@ -56,7 +58,13 @@ def show_rollout(session: Session, answer: "RolloutAnswer") -> None:
         )
         for h in answer.hosts
     ]
-    print_table(session, _HOSTS, rows, "no hosts")
+    columns = list(_HOSTS)
+    if r.ended_at is not None:
+        del columns[_BYTES]
+        rows = [(*row[: _BYTES.start], *row[_BYTES.stop :]) for row in rows]
+    print_table(session, columns, rows, "no hosts")
+    if r.ended_at is not None:
+        say(f"what came of each container, through which mirror: fleet history ls rollout:{r.number}")
 
 
 def _brought(image: "RolloutImage") -> str:

@@ -6,11 +6,9 @@ import click
 
 from fleet.cli import completing
 from fleet.cli.building import build
-from fleet.cli.console import say
 from fleet.cli.plan import carry_out
 from fleet.cli.session import Leaf, Session, trying
 from fleet.cli.waiting import waiting
-from fleet.cli.words import familiar
 
 
 @click.command(cls=Leaf)
@@ -33,6 +31,4 @@ def undo(ctx: click.Context, host: str, container: str, reason: str, detach: boo
     with session.client() as client:
         ordered = client.undo(build(UndoContainer, host=host, container=container, reason=reason))
         code = carry_out(session, client, ordered, detach, timeout)
-    newer = [familiar(target.image) for planned in ordered.plan.hosts for target in planned.targets]
-    say(f"the next update brings the newer one again, unless: fleet skip {newer[0]}" if newer else "nothing to undo")
     ctx.exit(code)

@@ -4,13 +4,14 @@ from uuid import UUID
 
 from fleet.controller.standing import Freshness, stand
 from fleet.errors import NotFound, Refused
-from fleet.history import hosts, plans, policies
+from fleet.history import hosts, plans, policies, tags
 from fleet.history.containers import ContainerRow, containers
 from fleet.history.database import Database
 from fleet.history.plans import PlanRow
 from fleet.history.previous import Previous, previous
 from fleet.history.refusing import check_sendable
 from fleet.history.tags import TagRow
+from fleet.images.reference import Reference
 from fleet.rollouts.plan import PlanDocument, PlannedContainer, PlannedHost, PlannedHosts
 from fleet.rollouts.selector import Selector
 
@@ -44,7 +45,8 @@ def undo_container(
                     containers=(_planned(row, before),),
                 )
             ]
-        )
+        ),
+        warnings=_what_comes_back(db, row.image, before),
     )
     plan = plans.save_plan(db, selector=selector, document=document, by=by)
     told = reason or f"undo of {container} on {found.name}"
@@ -54,7 +56,9 @@ def undo_container(
 def _check(row: ContainerRow, before: Previous | None) -> None:
     """Raise Refused where there is no way back, or the container must not be touched."""
     if before is None:
-        raise Refused(f"cannot undo {row.name}: no update is known that brought what it runs; see: fleet history chain")
+        raise Refused(
+            f"cannot undo {row.name}: no update is known that brought what it runs; see: fleet history chain {row.host} {row.name}"
+        )
     if not before.old_digest:
         raise Refused(f"cannot undo {row.name}: which digest it ran before its latest update is not known")
     if before.image != row.image:
@@ -64,6 +68,15 @@ def _check(row: ContainerRow, before: Previous | None) -> None:
         raise Refused(f"cannot undo {row.name}: it runs that digest already")
     if not standing.updatable:
         raise Refused(standing.reason.replace("cannot update", "cannot undo", 1))
+
+
+def _what_comes_back(db: Database, image: str, before: Previous) -> tuple[str, ...]:
+    """Return the warning that the container's tag has another digest, where it has: the next update brings that."""
+    tag = tags.tag(db, image)
+    if tag is None or tag.digest in ("", before.old_digest):
+        return ()
+    name = Reference.parse(image).familiar
+    return (f"{name} has {tag.digest[:19]} still; the next update brings that again, unless: fleet skip {name}",)
 
 
 def _tag(row: ContainerRow, before: Previous) -> TagRow:

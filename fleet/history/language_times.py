@@ -12,7 +12,10 @@ _AGO = re.compile(r"(?:\d{1,6}[wdhms])+")
 _PART = re.compile(r"(\d+)([wdhms])")
 _ZONED = re.compile(r"(?P<time>[^\[\]]+)(?:\[(?P<zone>[A-Za-z0-9_+/-]{1,64})\])?")
 _DAYS = {"today": 0, "yesterday": 1}
-_EXPECTED = "expected something like 2h, yesterday, 2026-11-25, 2026-11-25T08:00Z or 2026-11-25T08:00[Europe/Paris]"
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_EXPECTED = (
+    "expected something like 2h, yesterday, friday, 2026-11-25, 2026-11-25T08:00Z or 2026-11-25T08:00[Europe/Paris]"
+)
 _LONGEST_S = 100 * 366 * 86400
 """The furthest that a relative time reaches back, in seconds."""
 _YEARS = range(1971, 9999)
@@ -90,7 +93,26 @@ class DayStart:
         return next(word for word, back in _DAYS.items() if back == self.back) + _bracket(self.zone)
 
 
-When = Ago | Instant | Local | DayStart
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeekdayStart:
+    """The midnight with which the last day of this name began; on that day itself, its own."""
+
+    weekday: int
+    """0: Monday."""
+    zone: str = ""
+
+    def at(self, now: datetime, zone: tzinfo) -> datetime:
+        """Return the instant."""
+        where = ZoneInfo(self.zone) if self.zone else zone
+        back = (now.astimezone(where).weekday() - self.weekday) % 7
+        return DayStart(back=back, zone=self.zone).at(now, zone)
+
+    def __str__(self) -> str:
+        """Return the word, with its zone in brackets."""
+        return _WEEKDAYS[self.weekday] + _bracket(self.zone)
+
+
+When = Ago | Instant | Local | DayStart | WeekdayStart
 
 
 def localized(when: When, now: datetime, zone: tzinfo | None) -> When:
@@ -108,13 +130,13 @@ def read_when(text: str) -> When:
         return _ago(text)
     match = _ZONED.fullmatch(text)
     if match is None:
-        raise BadInput(
-            "expected something like 2h, yesterday, 2026-11-25, 2026-11-25T08:00Z or ...T08:00[Europe/Paris]"
-        )
+        raise BadInput(_EXPECTED)
     zone = match["zone"] or ""
     _check_zone(zone)
     if match["time"] in _DAYS:
         return DayStart(back=_DAYS[match["time"]], zone=zone)
+    if match["time"].lower() in _WEEKDAYS:
+        return WeekdayStart(weekday=_WEEKDAYS.index(match["time"].lower()), zone=zone)
     return _written(match["time"], zone)
 
 

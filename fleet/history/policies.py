@@ -19,7 +19,7 @@ from fleet.history.lookup import find
 from fleet.history.rollout_tables import policies as table
 from fleet.history.words import PolicyKind
 from fleet.mirrors.source import MirrorRule
-from fleet.rollouts.policy import merged, read_policy, selection_of
+from fleet.rollouts.policy import check_policy, merged, read_policy, selection_of
 from fleet.rollouts.selection import ALL, Selection
 from fleet.rollouts.trust import ORIGIN_ALONE, ResolvePolicy, read_resolve
 from fleet.updates.command import Policy
@@ -71,7 +71,7 @@ def set_policy(
 
     A host's *subject* is its name or id. Raises BadInput where the document cannot be used, NotFound for a host.
     """
-    read_policy(document, "the policy")
+    check_policy(document, "the policy")
     with db.writing() as connection:
         subject = _checked(connection, kind, subject)
         now = db.moment(connection)
@@ -97,10 +97,10 @@ def effective_policy(db: Database, host_id: UUID) -> EffectivePolicy:
         return effective(policy_rows(connection), host_id, found["labels"])
 
 
-def effective_policies(db: Database) -> dict[UUID, EffectivePolicy]:
-    """Return what holds for every host that was not removed."""
+def effective_policies(db: Database, host_ids: Iterable[UUID] | None = None) -> dict[UUID, EffectivePolicy]:
+    """Return what holds for these hosts, or for every one that was not removed."""
     with db.reading() as connection:
-        return effective_for(connection)
+        return effective_for(connection, host_ids)
 
 
 def fleet_resolve(connection: Connection) -> ResolvePolicy:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, func, insert, or_, select, update
 
 from fleet.history.among import among
 from fleet.history.database import Database
@@ -100,9 +100,17 @@ def take_probed(connection: Connection, now: datetime, host_id: UUID, answer: Pr
 
 
 def latest_probes(db: Database) -> list[ProbeRow]:
-    """Return the newest look of each host at each mirror and registry, unless it is too old to tell."""
+    """Return the newest look of each host at each mirror and registry, unless it is too old to tell.
+
+    What a host's last answer does not tell of is no mirror of it any more: each answer tells of all.
+    """
     with db.reading() as connection:
         since = db.moment(connection) - STANDS_FOR
+        t = mirror_tests.c
+        order = (t.answered_at.desc(), t.id.desc())
+        turn = func.row_number().over(partition_by=t.host_id, order_by=order).label("turn")
+        answers = select(t.id, turn).where(t.answered_at > since).subquery("answers")
+        last = select(answers.c.id).where(answers.c.turn == 1)
         key = (table.c.host_id, table.c.mirror, table.c.registry)
         place = func.row_number().over(partition_by=key, order_by=(table.c.recorded_at.desc(), table.c.id.desc()))
         best = func.max(table.c.bytes_per_s).over(partition_by=key).label("best")
@@ -113,7 +121,8 @@ def latest_probes(db: Database) -> list[ProbeRow]:
             .subquery("newest")
         )
         n = newest.c
-        query = select(newest).where(n.place == 1).order_by(n.mirror, n.registry, n.host)
+        told = or_(n.test_id.is_(None), n.test_id.in_(last))
+        query = select(newest).where(n.place == 1, told).order_by(n.mirror, n.registry, n.host)
         return [_read(row) for row in connection.execute(query).mappings()]
 
 

@@ -9,6 +9,7 @@ from fleet.history.database import Database
 from fleet.history.days import close_days
 from fleet.history.fact_tables import attempts, commands, mirror_probes, pulls, rollout_events, updates
 from fleet.history.inventory_tables import hosts, resolves, snapshot_parts
+from fleet.history.mirror_tables import mirror_tests
 from fleet.history.notify_tables import deliveries, events
 from fleet.history.partitions import drop_before, lowest_id
 from fleet.history.road_tables import messages, progress, refused
@@ -40,7 +41,7 @@ def prune(db: Database) -> dict[str, int]:
     # What days came to is summed before anything of them goes.
     close_days(db)
     now = db.now()
-    done = exists().where(commands.c.id == progress.c.command_id, commands.c.ended_at.is_(None))
+    under_way = exists().where(commands.c.id == progress.c.command_id, commands.c.ended_at.is_(None))
     gone = {
         "messages": _delete(db, messages, messages.c.id, messages.c.received_at < now - MESSAGES_FOR),
         "refused": _delete(db, refused, refused.c.id, refused.c.received_at < now - REFUSED_FOR),
@@ -48,7 +49,8 @@ def prune(db: Database) -> dict[str, int]:
         "resolves": _delete(db, resolves, resolves.c.id, resolves.c.asked_at < now - REQUESTS_FOR),
         "events": _delete(db, events, events.c.id, events.c.at < now - EVENTS_FOR),
         "deliveries": _delete(db, deliveries, deliveries.c.event_id, deliveries.c.created_at < now - EVENTS_FOR),
-        "progress": _delete(db, progress, progress.c.command_id, ~done),
+        "progress": _delete(db, progress, progress.c.command_id, ~under_way),
+        "mirror_tests": _delete(db, mirror_tests, mirror_tests.c.id, mirror_tests.c.asked_at < now - PROBES_FOR),
         "mirror_probes": _drop_or_delete(db, mirror_probes, mirror_probes.c.id, now - PROBES_FOR),
         "attempts": _drop_or_delete(db, attempts, attempts.c.pull_id, now - ATTEMPTS_FOR),
     }

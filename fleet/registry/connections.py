@@ -2,9 +2,10 @@
 
 import asyncio
 import http.cookiejar
+import socket
 import ssl
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -255,4 +256,27 @@ def _cause(error: httpx2.HTTPError) -> str:
         return "no connection in time"
     if isinstance(error, httpx2.TimeoutException):
         return "no answer in time"
+    for cause in _causes(error):
+        if isinstance(cause, socket.gaierror):
+            return f"there is no address for its name ({cause.strerror}); look at the name, and at the DNS here"
+        if isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS:
+            return "it speaks no TLS; where plain HTTP is meant, write its address with http://"
     return printable(str(error)) or type(error).__name__
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield *error* and what it came from: the library hands on the text alone."""
+    found: BaseException | None = error
+    while found is not None:
+        yield found
+        found = found.__cause__ or found.__context__
+
+
+_NO_TLS = (
+    "WRONG_VERSION_NUMBER",
+    "HTTP_REQUEST",
+    "HTTPS_PROXY_REQUEST",
+    "RECORD_LAYER_FAILURE",
+    "PACKET_LENGTH_TOO_LONG",
+)
+"""What OpenSSL's releases make of an answer in plain HTTP."""

@@ -7,13 +7,15 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fleet.errors import BadInput
-from fleet.mirrors.policy import parse_mirrors
+from fleet.images.reference import DOCKER_HUB, Reference
+from fleet.mirrors.policy import GLOBAL, parse_mirrors
 from fleet.mirrors.source import Provenance
 from fleet.mirrors.table import Strategy
 from fleet.rollouts.selection import Selection
 from fleet.rollouts.trust import read_resolve
 from fleet.rollouts.windows import Window
 from fleet.rollouts.written import read_windows
+from fleet.rollouts.written_errors import POLICY_PAGE, told
 from fleet.updates.command import GlobalMirrorsFor, LooseFiles, Policy, UpdateOrder, VerifyPolicy
 
 _DAY_MS = 24 * 3_600_000
@@ -43,6 +45,9 @@ class _Form(BaseModel):
     windows: list[Any] = Field(default_factory=list)
 
 
+_FIELDS_AT = {(): sorted(_Form.model_fields), ("verify",): sorted(_Verify.model_fields)}
+
+
 def merged(documents: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Return one document of several: what a later one sets, it sets in place of the earlier ones.
 
@@ -62,9 +67,7 @@ def read_policy(document: Mapping[str, Any], where: str) -> Policy:
     try:
         form = _Form.model_validate(document)
     except ValidationError as broken:
-        first = broken.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise BadInput(f"cannot use {where}: {place}: {first['msg']}") from None
+        raise BadInput(told(broken, where, None, _FIELDS_AT, page=POLICY_PAGE)) from None
     Selection.parse(form.select, where)
     read_resolve({"resolve": form.resolve}, where)
     windows_of(document, where)
@@ -79,6 +82,20 @@ def read_policy(document: Mapping[str, Any], where: str) -> Policy:
         order=form.order,
         hooks=form.hooks,
     )
+
+
+def check_policy(document: Mapping[str, Any], where: str) -> None:
+    """Raise BadInput for what cannot be read, and for mirrors that could be read and would never be asked.
+
+    For what is written: what was written before and is read on, does no harm.
+    """
+    for number, rule in enumerate(read_policy(document, where).mirrors, start=1):
+        registry = rule.for_registry
+        if registry != GLOBAL and Reference.parse(f"{registry}/name").registry != registry:
+            raise BadInput(
+                f"cannot use {registry!r} as for in mirror {number} of {where}: no reference names such a registry; expected"
+                f" a host such as ghcr.io, {DOCKER_HUB} for Docker Hub, or {GLOBAL}"
+            )
 
 
 def selection_of(document: Mapping[str, Any], where: str = "the policy") -> Selection:

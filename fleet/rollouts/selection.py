@@ -4,7 +4,7 @@ What people write under ``[select]`` of a policy. A container that it leaves out
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -12,6 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from fleet.errors import BadInput
 from fleet.rollouts.selector import Selector
+from fleet.rollouts.written_errors import POLICY_PAGE, told
 from fleet.updates.labels import label, says, scope
 
 _FORBID = ConfigDict(extra="forbid")
@@ -70,9 +71,7 @@ class Selection:
         try:
             return _ADAPTER.validate_python(document)
         except ValidationError as broken:
-            first = broken.errors(include_url=False, include_input=False)[0]
-            place = ".".join(str(part) for part in ("select", *first["loc"]))
-            raise BadInput(f"cannot use {where}: {place}: {first['msg']}") from None
+            raise BadInput(told(broken, where, None, _FIELDS_AT, under=("select",), page=POLICY_PAGE)) from None
 
     def leaves_out(self, name: str, image: str, labels: Mapping[str, str]) -> str:
         """Return why the policy leaves a container out, or empty; *image* is canonical, empty: it follows none."""
@@ -95,3 +94,9 @@ class Selection:
 ALL = Selection()
 
 _ADAPTER: TypeAdapter[Selection] = TypeAdapter(Selection)
+_LISTS = sorted(each.name for each in fields(Containers))
+_FIELDS_AT = {
+    ("select",): sorted(each.name for each in fields(Selection)),
+    ("select", "include"): _LISTS,
+    ("select", "exclude"): _LISTS,
+}

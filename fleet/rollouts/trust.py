@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fleet.errors import BadInput
 from fleet.rollouts.written import Wait
+from fleet.rollouts.written_errors import POLICY_PAGE, FieldsAt, told
 
 
 class WithoutOrigin(StrEnum):
@@ -67,14 +68,15 @@ class _Form(BaseModel):
     min_age: Wait = 0
 
 
+_FIELDS_AT: FieldsAt = {("resolve",): sorted(_Form.model_fields)}
+
+
 def read_resolve(document: Mapping[str, Any], where: str = "the policy") -> ResolvePolicy:
     """Return what the policy *document* says under ``resolve``; raises BadInput that names what cannot be used."""
     try:
         form = _Form.model_validate(document.get("resolve", {}))
     except ValidationError as broken:
-        first = broken.errors(include_url=False, include_input=False)[0]
-        place = ".".join(["resolve", *(str(part) for part in first["loc"])])
-        raise BadInput(f"cannot use {where}: {place}: {first['msg']}") from None
+        raise BadInput(told(broken, where, None, _FIELDS_AT, under=("resolve",), page=POLICY_PAGE)) from None
     back = form.allow_back
     globs = tuple(back) if isinstance(back, list) else ("*",) if back else ()
     return ResolvePolicy(

@@ -28,7 +28,7 @@ from fleet.rollouts.spec import (
 )
 from fleet.rollouts.states import FailureClass
 from fleet.rollouts.windows import DAYS, HOST_ZONE, Day, Freeze, Window, zone_named
-from fleet.rollouts.written_errors import at, told
+from fleet.rollouts.written_errors import POLICY_PAGE, at, told
 
 _UNITS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000}
 _DURATION = re.compile(r"(\d{1,6})([smhdw])")
@@ -212,7 +212,7 @@ def read_windows(written: Any, where: str) -> tuple[Window, ...]:
     try:
         found = tuple(each.value() for each in _Windows.model_validate({"windows": written}).windows)
     except ValidationError as broken:
-        raise BadInput(told(broken, where, None, _FIELDS_AT)) from None
+        raise BadInput(told(broken, where, None, _FIELDS_AT, page=POLICY_PAGE)) from None
     for number, window in enumerate(found):
         if (window.cutoff_ms or 0) > window.duration_ms:
             raise BadInput(at(where, None, ("windows", number), _NEVER_FITS))

@@ -15,12 +15,27 @@ _DAY_MS = 86_400_000
 _SECOND_MS = 1000
 
 
-def told(broken: ValidationError, where: str, marked: Marked | None, known: FieldsAt) -> str:
-    """Return the first thing that is wrong with what stands at *where*, as a sentence that begins with "cannot"."""
+SPEC_PAGE, POLICY_PAGE = "docs/rollout-spec.md", "docs/how-to/policy.md"
+"""Where the fields of a document stand, for people."""
+
+
+def told(
+    broken: ValidationError,
+    where: str,
+    marked: Marked | None,
+    known: FieldsAt,
+    *,
+    under: tuple[str, ...] = (),
+    page: str = SPEC_PAGE,
+) -> str:
+    """Return the first thing that is wrong with what stands at *where*, as a sentence that begins with "cannot".
+
+    *under* is the table of the document that was read by itself; *page* tells of all fields.
+    """
     first = broken.errors(include_url=False, include_input=False)[0]
-    path: Path = tuple(first["loc"])
+    path: Path = (*under, *first["loc"])
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return at(where, marked, path, f"there is no such field here{_meant(path, known)}")
+        return at(where, marked, path, f"there is no such field here{_meant(path, known, page)}")
     return at(where, marked, path, _remedy(first, path))
 
 
@@ -50,13 +65,13 @@ def _duration(ms: int) -> str:
     return f"{ms // _DAY_MS}d" if ms and ms % _DAY_MS == 0 else f"{ms // _SECOND_MS}s"
 
 
-def _meant(path: Path, known: FieldsAt) -> str:
+def _meant(path: Path, known: FieldsAt, page: str) -> str:
     *above, name = (part for part in path if isinstance(part, str))
     anywhere = sorted({each for names in known.values() for each in names})
     near = difflib.get_close_matches(name, known.get(tuple(above), anywhere), n=1)
     if near:
         return f"; did you mean {near[0]}?"
-    return "; it belongs elsewhere, see docs/rollout-spec.md" if name in anywhere else "; see docs/rollout-spec.md"
+    return f"; it belongs elsewhere, see {page}" if name in anywhere else f"; see {page}"
 
 
 _BOUNDS = {

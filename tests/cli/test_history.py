@@ -163,7 +163,11 @@ class TestQuestions:
     def test_what_went_to_and_fro_is_told_as_such(self, fleet: Fleet, centre: Centre, updated: ScriptedHost) -> None:
         updated.snapshot(nginx(digest=NEW))
         centre.turn()
-        fleet("undo", "web-1", "web", "--detach")
+        undone = fleet("undo", "web-1", "web", "--detach")
+        assert (
+            f"warning: nginx:1 has {NEW[:19]} still; the next update brings that again, unless: fleet skip nginx:1"
+            in undone.err
+        )
         carry_out(centre, updated)
         assert f"{OLD[7:19]} again, after 2 changes" in fleet("history", "changes", "web-1").out
 

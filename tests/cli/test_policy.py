@@ -44,3 +44,17 @@ def test_a_file_that_says_nothing_and_two_subjects_are_refused(fleet: Fleet, tmp
     assert "it says nothing" in fleet("policy", "diff", "-f", str(tmp_path / "p")).err
     (tmp_path / "p").write_text(FIRST)
     assert "name one of them" in fleet("policy", "diff", "-f", str(tmp_path / "p"), "--host", "a", "--label", "b=c").err
+
+
+@pytest.mark.usefixtures("served")
+def test_what_a_written_policy_has_no_more_is_named(fleet: Fleet, tmp_path: Path) -> None:
+    """Who writes mirrors in one file and the rest in another loses the first, and is told so."""
+    file = tmp_path / "policy.toml"
+    file.write_text(SECOND)
+    first = fleet("policy", "apply", "-f", str(file))
+    assert first.err.splitlines() == ["see how its mirrors do from the hosts: fleet mirror test"]
+    file.write_text('order = "start-first"\n')
+    second = fleet("policy", "apply", "-f", str(file))
+    assert second.err.splitlines() == [
+        "what it had before and has no more: hooks, mirrors; a policy is written as a whole"
+    ]

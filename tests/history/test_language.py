@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 
 from fleet.history.language import FAILURE, BadQuery, Query, Term, Word
 from fleet.history.language_parse import parse
-from fleet.history.language_times import Ago, DayStart, Instant, Local, When
+from fleet.history.language_times import Ago, DayStart, Instant, Local, WeekdayStart, When
 from fleet.updates.outcome import Result
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -33,6 +33,7 @@ _WHENS: some.SearchStrategy[When] = (
     | some.builds(Instant, moment=some.datetimes(_FIRST, _LAST, timezones=_OFFSETS))
     | some.builds(Local, wall=_WALLS, zone=_ZONES)
     | some.builds(DayStart, back=some.sampled_from([0, 1]), zone=_ZONES)
+    | some.builds(WeekdayStart, weekday=some.integers(0, 6), zone=_ZONES)
 )
 
 
@@ -146,6 +147,8 @@ def test_the_mark_stands_under_the_mistake_on_a_terminal(text: str, shown: str, 
         ("2026-11-25", datetime(2026, 11, 25, 5, tzinfo=UTC)),
         ("today", datetime(2026, 11, 25, 5, tzinfo=UTC)),
         ("yesterday[Asia/Tokyo]", datetime(2026, 11, 23, 15, tzinfo=UTC)),
+        ("Friday[UTC]", datetime(2026, 11, 20, tzinfo=UTC)),
+        ("wednesday[Asia/Tokyo]", datetime(2026, 11, 24, 15, tzinfo=UTC)),
     ],
 )
 def test_a_time_means_one_instant_whoever_asks(text: str, at: datetime) -> None:

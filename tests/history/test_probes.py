@@ -7,7 +7,7 @@ from fleet.history import probes
 from fleet.mirrors.probe import MirrorProbe, ProbeState
 from fleet.road.messages import Probed
 from tests.history.conftest import HeldClock
-from tests.history.world import World, container
+from tests.history.world import Agent, World, container
 
 
 def seen(state: ProbeState, mirror: str = "https://m.lan") -> MirrorProbe:
@@ -27,6 +27,25 @@ def test_the_newest_look_of_each_host_and_mirror_stands(world: World, clock: Hel
     assert found == {"https://m.lan": ProbeState.DOWN, "https://n.lan": ProbeState.OK}
     clock.move(days=3)
     assert probes.latest_probes(world.db) == [], "too old to tell"
+
+
+def test_a_mirror_that_a_host_tells_of_no_more_is_none_of_it_any_more(world: World, clock: HeldClock) -> None:
+    """Who mends a mistyped mirror is not told of it for two days."""
+    agents = [world.add_host(name, container("a")) for name in ("web-1", "web-2")]
+
+    def look(*mirrors: str, of: Agent) -> None:
+        (request,) = probes.ask_probes(world.db, [of.id], by="person:anna").values()
+        world.take(of, Probed(request=request, mirrors=tuple(seen(ProbeState.DOWN, mirror) for mirror in mirrors)))
+        clock.move(minutes=5)
+
+    for agent in agents:
+        look("https://typo.lan", "https://m.lan", of=agent)
+    look("https://m.lan", of=agents[0])
+    probes.ask_probes(world.db, [agents[0].id], by="person:anna")  # nobody answered yet
+    told = [(row.host, row.mirror) for row in probes.latest_probes(world.db)]
+    assert told == [("web-1", "https://m.lan"), ("web-2", "https://m.lan"), ("web-2", "https://typo.lan")]
+    look(of=agents[1])
+    assert [row.host for row in probes.latest_probes(world.db)] == ["web-1"]
 
 
 def test_an_answer_that_nobody_waits_for_is_dropped(world: World) -> None:

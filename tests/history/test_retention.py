@@ -2,12 +2,12 @@
 
 import pytest
 
-from fleet.history import queries, retention, tags
+from fleet.history import probes, queries, retention, tags
 from fleet.history.fact_tables import attempts, pulls, updates
 from fleet.history.inbox import Bad
 from fleet.history.queries import OutcomeFilter
 from fleet.history.road_tables import messages, progress, refused
-from fleet.road.messages import Order, Progress
+from fleet.road.messages import Order, Progress, Snapshot
 from tests.history.conftest import HeldClock
 from tests.history.world import World, container, rows
 
@@ -40,3 +40,22 @@ def test_only_what_is_too_old_goes(world: World, clock: HeldClock, monkeypatch: 
     detail = queries.outcome(world.db, row.id)
     assert detail.pull is not None
     assert detail.pull.attempts == ()
+
+
+def test_looks_at_mirrors_that_were_asked_for_go_with_what_came_of_them(world: World, clock: HeldClock) -> None:
+    agent = world.add_host("web-1", container("web"))
+    probes.ask_probes(world.db, [agent.id], by=probes.SCHEDULE)
+    clock.move(days=29)
+    assert "mirror_tests" not in retention.prune(world.db)
+    clock.move(days=2)
+    assert retention.prune(world.db) == {"mirror_tests": 1}
+
+
+@pytest.mark.parametrize(("days", "gone"), [(6, {}), (8, {"snapshot_parts": 1})])
+def test_a_part_of_a_snapshot_waits_a_week_for_the_others(
+    world: World, clock: HeldClock, days: int, gone: dict[str, int]
+) -> None:
+    agent = world.add_host("web-1", container("web"))
+    world.take(agent, Snapshot(hash="new", part=0, parts=2, containers=()))
+    clock.move(days=days)
+    assert {table: n for table, n in retention.prune(world.db).items() if table == "snapshot_parts"} == gone

@@ -1,6 +1,8 @@
 """The client learns a digest from every kind of registry, sound or not, and never believes a wrong byte."""
 
+import socket
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -45,6 +47,20 @@ def test_the_accept_list_is_dockers(registry: ScriptedRegistry, digest: Digest) 
     assert entry.headers["accept"] == ACCEPT
     assert entry.headers["accept-encoding"] == "identity"
     assert entry.headers["user-agent"] == "fleet"
+
+
+def test_a_registry_that_speaks_no_tls_is_told_with_what_to_write_instead(registry: ScriptedRegistry) -> None:
+    with pytest.raises(RegistryUnreachable, match=r"it speaks no TLS; where plain HTTP is meant, .* http://"):
+        with_client(replace(address_of(registry), scheme="https"), resolving("org/app:1"))
+
+
+def test_a_name_without_an_address_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(RegistryUnreachable, match=r"no address for its name \(Name or .+\); look at the name"):
+        with_client(Address(scheme="https", host="mistyped.example"), resolving("org/app:1"))
 
 
 @pytest.mark.parametrize("status", [400, 404, 405, 501])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fleet.errors import BadInput
 from fleet.rollouts.plan import LeftOut, PlanDocument, PlannedContainer, PlannedHost, PlannedHosts
-from fleet.rollouts.policy import merged, read_policy
+from fleet.rollouts.policy import check_policy, merged, read_policy
 from fleet.rollouts.selector import Selector
 from fleet.rollouts.spec import OfflineSpec, RolloutSpec, TrySpec
 
@@ -107,3 +107,42 @@ def test_an_empty_policy_is_the_default_one() -> None:
     from fleet.updates.command import Policy
 
     assert read_policy({}, "policy") == Policy()
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        ({"mirror": []}, "mirror: there is no such field here; did you mean mirrors?"),
+        ({"verify": {"settle": 10}}, "verify.settle: there is no such field here; did you mean settle_ms?"),
+        ({"verify": {"settle_ms": "10s"}}, "verify.settle_ms: give a whole number, without quotes"),
+        ({"settle_ms": 10}, "settle_ms: there is no such field here; it belongs elsewhere, see docs/how-to/policy.md"),
+        ({"order": "startfirst"}, "order: give 'stop-first' or 'start-first'"),
+        (
+            {"select": {"onlyenabled": True}},
+            "select.onlyenabled: there is no such field here; did you mean only_enabled?",
+        ),
+        (
+            {"select": {"include": {"image": []}}},
+            "select.include.image: there is no such field here; did you mean images?",
+        ),
+        ({"resolve": {"minage": "3d"}}, "resolve.minage: there is no such field here; did you mean min_age?"),
+        (
+            {"windows": [{"start": "1:00", "for": 1}]},
+            "windows.0.start: give a time of day from 00:00 to 23:59, such as 22:00",
+        ),
+    ],
+)
+def test_what_is_mistyped_in_a_policy_is_told_with_what_was_meant(document: dict[str, Any], told: str) -> None:
+    with pytest.raises(BadInput) as wrong:
+        read_policy(document, "the policy")
+    assert str(wrong.value) == f"cannot use the policy: {told}"
+
+
+def test_a_mirror_that_no_reference_can_name_is_refused_where_it_is_written() -> None:
+    """What stands there from before is read on: a new release refuses no policy."""
+    stray = {"mirrors": [{"for": "dockerhub", "url": "http://cache.lan"}]}
+    assert read_policy(stray, "the policy").mirrors
+    with pytest.raises(BadInput, match=r"^cannot use 'dockerhub' as for in mirror 1 of the policy: .* docker.io for"):
+        check_policy(stray, "the policy")
+    for named in ("*", "docker.io", "ghcr.io", "localhost:5000", "localhost", "registry-1.docker.io"):
+        check_policy({"mirrors": [{"for": named, "url": "http://cache.lan"}]}, "the policy")
