@@ -11,7 +11,7 @@ from typing import Any
 from fleet.engine.defaults import without_image_defaults
 from fleet.engine.networks import connections
 from fleet.engine.protocol import CreateSpec, Inspect
-from fleet.engine.volumes import carried_binds, named_mounts
+from fleet.engine.volumes import carried_binds, lent, named_mounts, still_lends
 
 SHORT_ID = 12
 """How many digits of its id Docker gives a container as hostname and alias."""
@@ -117,11 +117,12 @@ def _host_config(old: Inspect, peers: Mapping[str, Inspect]) -> dict[str, Any]:
         mode = str(host.get(field) or "")
         if mode.startswith("container:"):
             host[field] = "container:" + _by_name(mode.removeprefix("container:"), peers)
+    lenders = [entry for entry in host.get("VolumesFrom") or () if still_lends(_lender(entry, peers), old)]
     if host.get("VolumesFrom"):
-        host["VolumesFrom"] = [_volumes_from(entry, peers) for entry in host["VolumesFrom"]]
+        host["VolumesFrom"] = [_volumes_from(entry, peers) for entry in lenders]
     if host.get("Links"):
         host["Links"] = [_link(entry) for entry in host["Links"]]
-    borrowed = _borrowed(old, peers)
+    borrowed = lent(peers[entry.partition(":")[0]] for entry in lenders)
     host["Mounts"] = named_mounts(old)
     host["Binds"] = list(host.get("Binds") or ()) + carried_binds(old, borrowed)
     return {field: value for field, value in host.items() if value is not None and not _empty(host, field)}
@@ -129,13 +130,17 @@ def _host_config(old: Inspect, peers: Mapping[str, Inspect]) -> dict[str, Any]:
 
 def _empty(host: Mapping[str, Any], field: str) -> bool:
     """Tell whether *field* is one of the lists that were added above and have nothing in them."""
-    return field in ("Mounts", "Binds") and not host[field]
+    return field in ("Mounts", "Binds", "VolumesFrom") and not host[field]
 
 
 def _by_name(container: str, peers: Mapping[str, Inspect]) -> str:
     """Return the peer's name, which outlives its replacement; its id where no inspect is known."""
     found = peers.get(container)
     return str(found["Name"]).lstrip("/") if found else container
+
+
+def _lender(entry: str, peers: Mapping[str, Inspect]) -> Inspect | None:
+    return peers.get(entry.partition(":")[0])
 
 
 def _volumes_from(entry: str, peers: Mapping[str, Inspect]) -> str:
@@ -147,10 +152,3 @@ def _link(entry: str) -> str:
     """Turn ``/db:/web/alias`` of an inspect into the ``db:alias`` that create takes."""
     source, _, target = entry.partition(":")
     return f"{source.lstrip('/')}:{target.rpartition('/')[2]}" if target else source.lstrip("/")
-
-
-def _borrowed(old: Inspect, peers: Mapping[str, Inspect]) -> frozenset[tuple[str, str]]:
-    """Return (volume, destination) of what comes from other containers by VolumesFrom."""
-    lenders = [peers.get(entry.partition(":")[0]) for entry in old["HostConfig"].get("VolumesFrom") or ()]
-    mounts = [mount for lender in lenders if lender for mount in lender.get("Mounts") or ()]
-    return frozenset((str(mount.get("Name") or ""), str(mount["Destination"])) for mount in mounts)

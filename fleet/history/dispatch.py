@@ -24,7 +24,7 @@ from fleet.history.stopping import Free, without_held
 from fleet.history.upsert import insert_rows
 from fleet.ids import new_id
 from fleet.images.digest import Digest
-from fleet.images.platform import Platform
+from fleet.images.platform import Platform, readable
 from fleet.images.reference import Reference
 from fleet.road.messages import Order
 from fleet.rollouts.policy import with_times
@@ -131,7 +131,8 @@ def _foreign(connection: Connection, host_ids: Sequence[UUID]) -> dict[str, str]
         query = query.join(hosts, hosts.c.id == c.host_id).where(hosts.c.architecture != "")
         own = hosts.c.os + "/" + hosts.c.architecture
     rows = connection.execute(query.where(c.platform != own, ~c.platform.startswith(own + "/")))
-    return {row.id: row.platform for row in rows}
+    # What a host tells of one container must not stand in the way of all that are dispatched with it.
+    return {row.id: row.platform for row in rows if readable(row.platform)}
 
 
 def _order(pinned: Sequence[Mapping[str, Any]], blank: Mapping[str, Any], foreign: Mapping[str, str]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The platform that an image is built for, and which platforms a machine can run."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
@@ -24,6 +25,8 @@ _ARCHITECTURES = {
 _PLAIN_VARIANTS = {("amd64", "v1"), ("arm64", "v8"), ("386", "")}
 """Variants that go without saying, as containerd normalises them."""
 _OLDEST_ARM = 5
+_PART = re.compile(r"[a-z0-9_.-]{1,64}")
+"""What one part may be made of, as engines read it (containerd, ``platforms.go: specifierRe``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class Platform:
     def parse(cls, text: str) -> Self:
         """Read ``os/architecture[/variant]``, with the names kernels use too; raise BadInput for other shapes."""
         parts = text.strip().lower().split("/")
-        if len(parts) not in (2, 3) or not all(parts):
+        if len(parts) not in (2, 3) or not all(map(_PART.fullmatch, parts)):
             raise BadInput(f"cannot use {text[:80]!r} as a platform; expected one like linux/amd64 or linux/arm/v7")
         return cls(*parts).normalise()
 
@@ -94,6 +97,15 @@ class Platform:
     def __str__(self) -> str:
         """Return ``os/architecture[/variant]``."""
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+
+
+def readable(text: str) -> str:
+    """Return *text* where it is a platform, else empty: the config of an image says what its builder likes."""
+    try:
+        Platform.parse(text)
+    except BadInput:
+        return ""
+    return text
 
 
 def _number(variant: str, default: int) -> int:

@@ -11,7 +11,7 @@ from fleet.errors import BadInput
 from fleet.mirrors.endpoint import Shape, parse_endpoint
 from fleet.mirrors.policy import GLOBAL, registry_key
 from fleet.mirrors.source import Endpoint, MirrorRule, Provenance
-from fleet.registry.address import origin_address
+from fleet.registry.address import is_loopback, origin_address
 
 DEFAULT_FOLDER = "_default"
 """The folder whose file holds for every registry that has no folder of its own."""
@@ -143,7 +143,8 @@ def _host(url: str, table: Mapping[str, Any], where: str) -> _Host:
         name=endpoint.host,
         endpoint=replace(
             endpoint,
-            insecure=unchecked,
+            # Who writes a login beside a plain http:// means it to be sent so.
+            insecure=unchecked or ("authorization" in headers and _is_plain_elsewhere(endpoint)),
             ca_file=authorities[0] if authorities else "",
             client_cert=cert,
             client_key=key,
@@ -214,3 +215,8 @@ def _absolute(path: str, folder: str) -> str:
 
 def _unchecked(endpoint: Endpoint | None) -> bool:
     return endpoint is not None and (endpoint.insecure or endpoint.scheme == "http")
+
+
+def _is_plain_elsewhere(endpoint: Endpoint) -> bool:
+    """Tell whether *endpoint* is another machine that is asked in plain http."""
+    return endpoint.scheme == "http" and not is_loopback(endpoint.host)

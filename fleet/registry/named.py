@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from fleet.errors import BadInput
-from fleet.registry.address import Address
+from fleet.registry.address import Address, is_loopback
 from fleet.registry.credentials import CredentialSource, DockerConfig, NoCredentials
 
 LOGINS = Path("/etc/fleet/logins")
@@ -52,9 +52,10 @@ def credentials_of(address: Address, usual: CredentialSource) -> CredentialSourc
     """Return who *address* is shown: a login by its name, nobody, or the machine's *usual* ones.
 
     Nobody, too, where a proxy that the machine does not know by a name could read along or pose as the server: who may
-    write a policy may not get a login to see by way of a proxy of their own.
+    write a policy may not get a login to see by way of a proxy of their own. And nobody where all between here and there
+    could read along, unless it was said outright that they may.
     """
-    if address.auth == NONE or overheard(address):
+    if address.auth == NONE or overheard(address) or exposed(address):
         return NoCredentials()
     return DockerConfig(LOGINS / address.auth / "config.json") if address.auth else usual
 
@@ -65,12 +66,21 @@ def overheard(address: Address) -> bool:
     return "://" in address.proxy and unproved
 
 
+def exposed(address: Address) -> bool:
+    """Tell whether a login would go to another machine in plain http, without a word that this is meant: the login may have
+    been made for the same server's https.
+    """
+    return address.scheme == "http" and not (address.insecure or address.http_fallback or is_loopback(address.host))
+
+
 def login_remedy(address: Address) -> str:
     """Return what a person does about a server that refuses what it is shown."""
     if address.auth == NONE:
         return 'its policy says auth = "none"'
     if overheard(address):
         return f"a login is not shown by way of a proxy that could read it; name the proxy in {PROXIES}, or use https"
+    if exposed(address):
+        return "a login is not shown in plain http; use https, or say insecure = true of this mirror, and whoever listens reads it"
     if address.auth:
         return f"log in with docker --config {LOGINS / address.auth} login {address.host}"
     return f"log in to {address.host} with docker login"

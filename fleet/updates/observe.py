@@ -11,7 +11,7 @@ from fleet.engine.protocol import Engine, Inspect
 from fleet.engine.volumes import writable
 from fleet.errors import BadInput
 from fleet.images.digest import Digest
-from fleet.images.platform import Platform
+from fleet.images.platform import Platform, readable
 from fleet.images.reference import Reference
 from fleet.mirrors.source import MirrorRule
 from fleet.updates.foresight import own_fields
@@ -149,7 +149,7 @@ def _repo_digests(image: Inspect) -> Iterable[tuple[str, str]]:
 def _platform(image: Inspect) -> str:
     if not image.get("Os") or not image.get("Architecture"):
         return ""
-    return str(Platform(image["Os"], image["Architecture"], image.get("Variant") or "").normalise())
+    return readable(str(Platform(image["Os"], image["Architecture"], image.get("Variant") or "").normalise()))
 
 
 def _health(state: dict[str, Any]) -> str:

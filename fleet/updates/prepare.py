@@ -9,6 +9,7 @@ from fleet.engine.spec import COMPOSE_IMAGE_LABEL, new_spec
 from fleet.errors import BadInput, EngineError, EngineUnreachable
 from fleet.images.reference import Reference
 from fleet.updates.command import LooseFiles, Target, UpdateOrder
+from fleet.updates.emulated import foreign_platform
 from fleet.updates.follower import Follower
 from fleet.updates.followers import SWARM_LABEL, followers_of, obstacle_of, peers_of
 from fleet.updates.hooks import check_hooks, forbidden
@@ -87,8 +88,10 @@ def _own(old: Inspect, going: Sequence[Inspect]) -> str:
     return "the agent itself lives in it" if own and own in [each["Id"] for each in going] else ""
 
 
-def _new_container(run: Run, old: Inspect, *, name: str, image: str, image_id: str) -> CreateSpec:
-    """Return what makes *old* again under *name* from *image*, which is to be *image_id*."""
+def _new_container(
+    run: Run, old: Inspect, *, name: str, image: str, image_id: str, told_compose: str | None = None
+) -> CreateSpec:
+    """Return what makes *old* again under *name* from *image*, which is to be *image_id*; Compose is told that, or the other."""
     engine, facts = run.engine, run.engine.facts()
     old_image = engine.image(old["Image"]) or run.journal.images.get(old["Image"])
     return new_spec(
@@ -96,11 +99,11 @@ def _new_container(run: Run, old: Inspect, *, name: str, image: str, image_id: s
         old_image,
         name=name,
         image=image,
-        image_id=image_id,
+        image_id=image_id if told_compose is None else told_compose,
         api_version=facts.api_version,
         peers=peers_of(engine, old),
         engine_name=facts.name,
-        platform=_foreign_platform(old_image, facts.architecture),
+        platform=foreign_platform(engine.image(image_id) or old_image, facts.architecture),
     )
 
 
@@ -136,7 +139,8 @@ def _follower(run: Run, old: Inspect, siblings: Siblings) -> tuple[str, Follower
     label = (old["Config"].get("Labels") or {}).get(COMPOSE_IMAGE_LABEL, "")
     new_name = f"{old['Name'].lstrip('/')}.fleet-new-{run.entry.update_id.hex[-8:]}"
     image = _written_reference(old, target.reference) if target else str(old["Config"]["Image"])
-    spec = _new_container(run, old, name=new_name, image=image, image_id=image_id if target else label)
+    told_compose = image_id if target else label
+    spec = _new_container(run, old, name=new_name, image=image, image_id=image_id, told_compose=told_compose)
     obstacle, loose = _loose(run, old)
     fields = _fields(run, old, spec)
     told = fields.pop("config_diff") + loose.get("config_diff", ())
@@ -174,14 +178,6 @@ def _written_reference(old: Inspect, reference: Reference) -> str:
         if Reference.parse(written).with_tag_latest() == reference.without_digest().with_tag_latest():
             return written
     return reference.without_digest().with_tag_latest().familiar
-
-
-def _foreign_platform(old_image: Inspect, architecture: str) -> str:
-    """Return the old image's platform where it is not the machine's own (emulation), else empty."""
-    own = str(old_image.get("Architecture") or architecture)
-    if own == architecture:
-        return ""
-    return "/".join(part for part in (old_image.get("Os") or "linux", own, old_image.get("Variant")) if part)
 
 
 def reason_of(run: Run, error: Exception) -> str:

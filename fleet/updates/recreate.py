@@ -11,6 +11,7 @@ from fleet.engine.difference import config_diff
 from fleet.engine.protocol import CreateSpec, Inspect
 from fleet.engine.spec import COMPOSE_IMAGE_LABEL, new_spec
 from fleet.errors import EngineError
+from fleet.updates.emulated import foreign_platform
 from fleet.updates.followers import peers_of
 from fleet.updates.hooks import run_before
 from fleet.updates.journal import Stage
@@ -173,16 +174,17 @@ def make_old_again(run: Run) -> Inspect:
     if unusable is not None:
         run.engine.remove(unusable["Id"], force=True)
     facts = run.engine.facts()
+    image = run.engine.image(old["Image"]) or run.journal.images.get(old["Image"])
     spec = new_spec(
         old,
-        run.engine.image(old["Image"]) or run.journal.images.get(old["Image"]),
+        image,
         name=run.entry.old_name,
         image=old["Config"]["Image"],
         image_id=(old["Config"].get("Labels") or {}).get(COMPOSE_IMAGE_LABEL, ""),
         api_version=facts.api_version,
         peers=peers_of(run.engine, old),
         engine_name=facts.name,
-        platform=run.entry.platform,
+        platform=foreign_platform(image, facts.architecture),
     )
     with named_as_written(run.engine, str(old["Config"]["Image"]), str(old["Image"])):
         made = run.engine.create(spec)

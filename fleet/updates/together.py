@@ -13,6 +13,7 @@ from fleet.engine.difference import config_diff
 from fleet.engine.protocol import CreateSpec, Inspect
 from fleet.engine.spec import COMPOSE_IMAGE_LABEL, led_to, new_spec, shares_with
 from fleet.errors import EngineError
+from fleet.updates.emulated import foreign_platform
 from fleet.updates.follower import Follower
 from fleet.updates.followers import peers_of
 from fleet.updates.loose import copy_files
@@ -172,9 +173,10 @@ def _goes_with(old: Inspect, lender: Inspect | None) -> bool:
 
 def _make_again(run: Run, follower: Follower, ids: Mapping[str, str]) -> Inspect:
     old, facts = follower.old, run.engine.facts()
+    image = run.engine.image(old["Image"]) or run.journal.images.get(old["Image"])
     spec = new_spec(
         old,
-        run.engine.image(old["Image"]) or run.journal.images.get(old["Image"]),
+        image,
         name=follower.old_name,
         image=str(old["Config"]["Image"]),
         image_id=(old["Config"].get("Labels") or {}).get(COMPOSE_IMAGE_LABEL, ""),
@@ -182,7 +184,7 @@ def _make_again(run: Run, follower: Follower, ids: Mapping[str, str]) -> Inspect
         peers={run.target.container_id: run.entry.old, **{one.id: one.old for one in run.entry.followers}}
         | peers_of(run.engine, old),
         engine_name=facts.name,
-        platform=follower.platform,
+        platform=foreign_platform(image, facts.architecture),
     )
     with named_as_written(run.engine, str(old["Config"]["Image"]), str(old["Image"])):
         made = run.engine.create(replace(spec, body=led_to(spec.body, ids)))

@@ -212,5 +212,25 @@ def test_a_proxy_that_the_machine_knows_passes_a_login_on(machine: Path, registr
     digest = registry.shelf.add_image("org/app", "1")
     (machine / "proxies" / "site").write_text(registry.url)
     usual = Known({FAR: Credentials(username="robot", password=SECRET)})
-    address = Address(scheme="http", host=FAR, proxy="site")
+    address = Address(scheme="http", host=FAR, proxy="site", insecure=True)
     assert with_client(address, resolving("org/app:1"), credentials=usual).digest == digest
+
+
+@pytest.mark.parametrize("auth", ["", "build"])
+@pytest.mark.parametrize("said", [False, True])
+def test_a_login_goes_over_plain_http_to_another_machine_only_where_that_was_said(
+    said: bool, auth: str, machine: Path
+) -> None:
+    """It may have been made for the same server's https, and whoever may write a policy need not have been told of it."""
+    with ScriptedRegistry(access=closed(SECRET)) as registry:
+        digest = registry.shelf.add_image("org/app", "1")
+        host = f"127.1:{registry.port}"  # this machine, in a spelling that is not recognised as such
+        log_in(machine, "build", host, SECRET)
+        usual = Known({host: Credentials(username="robot", password=SECRET)})
+        address = Address(scheme="http", host=host, auth=auth, insecure=said)
+        if said:
+            assert with_client(address, resolving("org/app:1"), credentials=usual).digest == digest
+            return
+        with pytest.raises(AuthNeeded, match=r"not shown in plain http; use https, or say insecure = true"):
+            with_client(address, resolving("org/app:1"), credentials=usual)
+        assert not any("authorization" in entry.headers for entry in registry.log)
