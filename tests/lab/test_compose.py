@@ -147,6 +147,25 @@ def test_the_processes_of_fleet_have_few_rights(joined: Project) -> None:
     assert joined.inspect("controller")["Config"]["User"] == "10001:10001"
 
 
+def test_the_servers_keep_no_right_but_to_become_their_users(joined: Project) -> None:
+    """Also when they start again, on volumes that are their users' by then; what they run as has no capability at all."""
+    joined.compose("restart", "database", "broker")
+    joined.compose("up", "--detach", "--wait", *(LONG_RUNNING - {"agent"}), timeout_s=300)
+    for service in ("database", "broker"):
+        config = joined.inspect(service)["HostConfig"]
+        assert config["CapDrop"] == ["ALL"]
+        assert {each.removeprefix("CAP_") for each in config["CapAdd"]} == {
+            "CHOWN",
+            "DAC_OVERRIDE",
+            "FOWNER",
+            "SETGID",
+            "SETUID",
+        }
+        status = joined.compose("exec", "-T", service, "cat", "/proc/1/status")
+        assert "CapEff:\t0000000000000000" in status
+        assert "CapBnd:\t00000000000000cb" in status
+
+
 def test_the_broker_is_closed_to_whoever_has_no_login(joined: Project) -> None:
     """Over TLS with the right authority an anonymous client gets NOAUTH, and plainly nothing at all."""
     tls = ["exec", "-T", "broker", "redis-cli", "--tls", "--cacert", "/run/fleet/broker/ca.crt", "keys", "*"]
