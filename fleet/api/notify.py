@@ -1,16 +1,49 @@
 """Notifications: the channels, what was sent to them, and what they would be told."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from fleet.api.form import Answer, Name, Part, Request
 from fleet.api.selectors import Selector
 from fleet.history.words import ChannelKind, DeliveryState
 from fleet.notify.events import USUAL
 from fleet.notify.severity import Severity
+from fleet.rollouts.windows import Day
+
+
+class QuietHours(Part):
+    """A time that comes again, in which a channel is told only of what cannot wait; in the words of windows of rollouts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    days: tuple[Day, ...] = ()
+    """The local dates on which it starts, by their day of the week; empty: every day."""
+    start: str = Field(max_length=5)
+    """Wall-clock time, such as 22:00."""
+    duration: str = Field(max_length=20)
+    """Elapsed time, such as 9h."""
+    tz: str = Field(default="UTC", max_length=80)
+    """A name such as Europe/Berlin."""
+
+    @property
+    def said(self) -> str:
+        """The hours as people read them: ``sat, sun 22:00 for 9h, Europe/Berlin``."""
+        return f"{', '.join(self.days) or 'daily'} {self.start} for {self.duration}, {self.tz}"
+
+
+class Passes(StrEnum):
+    """What is told in quiet hours all the same."""
+
+    ERROR = "error"
+    """What a person should look at now."""
+    WARNING = "warning"
+    """What is an error or a warning."""
+    NOTHING = "nothing"
+    """Nothing but tests."""
 
 
 class Channel(Part):
@@ -26,6 +59,11 @@ class Channel(Part):
     events: tuple[str, ...]
     severity: Severity
     selector: dict[str, Any] = Field(default_factory=dict)
+    quiet: tuple[QuietHours, ...] = ()
+    """When it is told only of what cannot wait."""
+    quiet_passes: Passes = Passes.ERROR
+    quiet_until: datetime | None = None
+    """When the quiet hours end that hold now."""
     waiting: int
     """How many events wait to be sent."""
     given_up: int
@@ -39,6 +77,13 @@ class Channel(Part):
     """When it is tried again; None: as soon as there is something."""
     created_by: str = ""
     created_at: datetime
+
+    @property
+    def quiet_said(self) -> str:
+        """Its quiet hours as people read them; empty: it has none."""
+        hours = "; ".join(each.said for each in self.quiet)
+        told = {Passes.ERROR: "errors are", Passes.WARNING: "errors and warnings are", Passes.NOTHING: "nothing is"}
+        return f"quiet {hours}: {told[self.quiet_passes]} told all the same" if hours else ""
 
 
 class Channels(Answer):
@@ -62,6 +107,8 @@ class Delivery(Part):
     until: datetime
     """Until when it is tried."""
     ended_at: datetime | None = None
+    held_until: datetime | None = None
+    """When the quiet hours end that it waits for."""
 
 
 class ChannelAnswer(Answer):
@@ -93,6 +140,27 @@ class AddChannel(Request):
     """The least urgent that it gets."""
     selector: Selector = Selector()
     """Of which hosts, containers and images; empty: of all."""
+    quiet: tuple[QuietHours, ...] = Field(default=(), max_length=20)
+    """When it is told only of what cannot wait."""
+    quiet_passes: Passes = Passes.ERROR
+
+
+class ChangeChannel(Request):
+    """Change what is given, and leave the rest."""
+
+    events: tuple[str, ...] | None = Field(default=None, min_length=1, max_length=100)
+    severity: Severity | None = None
+    selector: Selector | None = None
+    """What it shall choose in place of all that it chose; an empty one is everything."""
+    quiet: tuple[QuietHours, ...] | None = Field(default=None, max_length=20)
+    """In place of all that it has; an empty list: none."""
+    quiet_passes: Passes | None = None
+
+
+class ChannelChanged(Answer):
+    """The channel as it is now."""
+
+    channel: Channel
 
 
 class TestAsked(Answer):

@@ -77,6 +77,35 @@ def _cells(c: "Channel") -> tuple[str, ...]:
     )
 
 
+_HOURS = click.option(
+    "--quiet",
+    "quiet",
+    multiple=True,
+    metavar="WINDOW",
+    help="When it is told only of what cannot wait: 'start=22:00 duration=9h tz=Europe/Berlin days=sat,sun'.",
+)
+_PASSES = click.option(
+    "--quiet-passes",
+    type=click.Choice(["error", "warning", "nothing"]),
+    help="What is told in quiet hours all the same; by default errors.",
+)
+_WINDOW = "start=22:00 duration=9h tz=Europe/Berlin days=sat,sun"
+
+
+def _hours(given: tuple[str, ...]) -> list[dict[str, object]]:
+    """Return quiet hours in the words of the API."""
+    found: list[dict[str, object]] = []
+    for each in given:
+        parts = [part.partition("=") for part in each.split()]
+        if not parts or not all(name and sign and value for name, sign, value in parts):
+            raise BadInput(f"cannot use {each[:80]!r} as quiet hours; expected such as {_WINDOW!r}")
+        hours: dict[str, object] = {name: value for name, _, value in parts}
+        if isinstance(days := hours.get("days"), str):
+            hours["days"] = days.split(",")
+        found.append(hours)
+    return found
+
+
 @notify.command("add")
 @click.argument("name")
 @click.argument("url", required=False, default="")
@@ -88,6 +117,8 @@ def _cells(c: "Channel") -> tuple[str, ...]:
               help="update.failed, 'rollout.*', 'mirror-*'; by default all but updates that went well.")  # fmt: skip
 @click.option("--severity", type=click.Choice(["info", "warning", "error"]), default="info", show_default=True,
               help="The least urgent that it gets.")  # fmt: skip
+@_HOURS
+@_PASSES
 @selecting
 @pass_session
 def add(
@@ -98,6 +129,8 @@ def add(
     secret_file: str | None,
     events: tuple[str, ...],
     severity: str,
+    quiet: tuple[str, ...],
+    quiet_passes: str | None,
     selector: "Selector",
 ) -> None:
     """Tell URL what happens: https://... is a webhook, any other scheme one of Apprise's services (ntfys://, mailtos://).
@@ -110,6 +143,8 @@ def add(
         raise BadInput("cannot add a channel without one URL; give it after the name, or its file with --url-file")
     more: dict[str, object] = {"events": events} if events else {}
     more |= {"secret": _read(secret_file)} if secret_file else {}
+    more |= {"quiet": _hours(quiet)} if quiet else {}
+    more |= {"quiet_passes": quiet_passes} if quiet_passes else {}
     wanted = url or _read(url_file or "")
     request = build(AddChannel, name=name, url=wanted, severity=severity, selector=selector, **more)
     with session.client() as client:
@@ -130,6 +165,46 @@ def _read(file: str) -> str:
     return text.strip()
 
 
+@notify.command("edit")
+@click.argument("name", shell_complete=completing.channels)
+@click.option("--event", "events", multiple=True, metavar="PATTERN", help="What it gets, in place of all that it got.")
+@click.option("--severity", type=click.Choice(["info", "warning", "error"]), help="The least urgent that it gets.")
+@_HOURS
+@_PASSES
+@click.option("--no-quiet", is_flag=True, help="No quiet hours any more; what waits for their end is told.")
+@click.option("--everything", is_flag=True, help="Of every host, container and image.")
+@selecting
+@pass_session
+def edit(
+    session: Session,
+    name: str,
+    events: tuple[str, ...],
+    severity: str | None,
+    quiet: tuple[str, ...],
+    quiet_passes: str | None,
+    no_quiet: bool,
+    everything: bool,
+    selector: "Selector",
+) -> None:
+    """Change what is given of channel NAME, and leave the rest. Options that choose replace all of their kind."""
+    from fleet.api.notify import ChangeChannel
+
+    chooses = bool(selector.document())
+    if (no_quiet and quiet) or (everything and chooses):
+        raise BadInput("cannot both take something away and give it; leave out one of the two options")
+    change: dict[str, object] = {"events": events} if events else {}
+    change |= {"severity": severity} if severity else {}
+    change |= {"quiet": _hours(quiet)} if quiet or no_quiet else {}
+    change |= {"quiet_passes": quiet_passes} if quiet_passes else {}
+    change |= {"selector": selector} if chooses or everything else {}
+    if not change:
+        raise BadInput("cannot edit a channel without a change; see: fleet notify edit --help")
+    with session.client() as client:
+        answer = client.change_channel(name, build(ChangeChannel, **change))
+    if not print_answer(session, answer):
+        _show_channel(answer.channel)
+
+
 @notify.command("show")
 @click.argument("name", shell_complete=completing.channels)
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many deliveries.")
@@ -143,18 +218,25 @@ def show(session: Session, name: str, limit: int) -> None:
 
 
 def _show(answer: "ChannelAnswer") -> None:
-    c = answer.channel
-    click.echo(clean(f"channel {c.name}: {c.kind} to {c.address}, {c.state}"))
-    click.echo(clean(f"  gets {', '.join(c.events)}, {c.severity} and worse, of {chosen(c.selector) or 'all'}"))
-    if c.failing_since:
-        again = f"; tried again {moment(c.again_at)}" if c.again_at else ""
-        click.echo(clean(f"  failing since {moment(c.failing_since)}: {c.reason}{again}"))
+    _show_channel(answer.channel)
     for each in answer.deliveries:
         click.echo(clean(f"  {_line(each)}"))
 
 
+def _show_channel(c: "Channel") -> None:
+    click.echo(clean(f"channel {c.name}: {c.kind} to {c.address}, {c.state}"))
+    click.echo(clean(f"  gets {', '.join(c.events)}, {c.severity} and worse, of {chosen(c.selector) or 'all'}"))
+    if c.quiet:
+        now = f"; quiet now, until {moment(c.quiet_until)}" if c.quiet_until else ""
+        click.echo(clean(f"  {c.quiet_said}{now}"))
+    if c.failing_since:
+        again = f"; tried again {moment(c.again_at)}" if c.again_at else ""
+        click.echo(clean(f"  failing since {moment(c.failing_since)}: {c.reason}{again}"))
+
+
 def _line(d: "Delivery") -> str:
     tries = f" ({d.tries} tries)" if d.tries > 1 else ""
+    tries = f" until {moment(d.held_until)}, when quiet hours end" if d.held_until else tries
     return f"{moment(d.created_at)}  {d.state.value.replace('_', ' ')}{tries}  {d.title}" + (
         f": {d.reason}" if d.reason else ""
     )

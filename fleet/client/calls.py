@@ -12,7 +12,17 @@ from fleet.api.form import Done
 from fleet.api.history import HistoryPage, HistoryQuery, UpdateAnswer
 from fleet.api.hosts import AddHost, ChangeHost, HostAdded, HostAnswer, Hosts, RejoinHost
 from fleet.api.mirrors import Explanation, Mirrors
-from fleet.api.notify import AddChannel, ChannelAdded, ChannelAnswer, Channels, Previews, Retried, TestAsked
+from fleet.api.notify import (
+    AddChannel,
+    ChangeChannel,
+    ChannelAdded,
+    ChannelAnswer,
+    ChannelChanged,
+    Channels,
+    Previews,
+    Retried,
+    TestAsked,
+)
 from fleet.api.plans import ApplyPlan, MakePlan, Ordered, PlanAnswer, UndoContainer, UpdateHost
 from fleet.api.policies import Policies, SetPolicy
 from fleet.api.probes import MirrorAudit, Probes, TestMirrors
@@ -292,6 +302,10 @@ class Client(Exchange):
     def add_channel(self, request: AddChannel) -> ChannelAdded:
         """Add a channel."""
         return self._send("POST", ChannelAdded, "/channels", request)
+
+    def change_channel(self, name: str, request: ChangeChannel) -> ChannelChanged:
+        """Change what is given of a channel."""
+        return self._send("PATCH", ChannelChanged, f"/channels/{_part(name)}", request)
 
     def remove_channel(self, name: str) -> Done:
         """Remove a channel."""

@@ -18,7 +18,7 @@ from fleet.controller.condition import Condition
 from fleet.controller.conditions import active
 from fleet.controller.errands import Errands, Threads
 from fleet.errors import FleetError
-from fleet.history import channels, deliveries, hosts, stops, upgrade
+from fleet.history import channels, deliveries, followed, hosts, stops, upgrade
 from fleet.history import conditions as standing
 from fleet.history.conditions import Seen
 from fleet.history.database import Database
@@ -60,7 +60,7 @@ class Notifier:
 
     def step(self) -> None:
         """Do all that is due now; raise DatabaseUnreachable, and the next step makes it good."""
-        if channels.any_channel(self.db):
+        if channels.any_channel(self.db) or followed.is_followed(self.db):
             self.look()
         while deliveries.take_events(self.db, self.settings.notify.source) == deliveries.AT_ONCE:
             pass
@@ -99,6 +99,7 @@ class Notifier:
         if channel is None:
             return
         try:
+            deliveries.hold_quiet(self.db, channel)
             self._send(channel)
         finally:
             deliveries.release_channel(self.db, channel.id, gathers=channel.kind is ChannelKind.APPRISE)

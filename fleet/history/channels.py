@@ -1,11 +1,11 @@
 """Channels: where people are told, as they were added, and how each does."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, delete, exists, func, insert, select
+from sqlalchemy import Connection, RowMapping, delete, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from fleet.errors import Refused
@@ -17,12 +17,14 @@ from fleet.history.notify_tables import channels as table
 from fleet.history.notify_tables import deliveries
 from fleet.history.words import ChannelKind, DeliveryState
 from fleet.ids import new_id
+from fleet.notify.quiet import Quiet
 from fleet.notify.rule import Rule
+from fleet.notify.severity import Severity
 from fleet.rollouts.selector import Selector
 
 MOST_CHANNELS = 100
 """Each has a thread of the notifier while something is sent to it."""
-_KEPT_BACK = ("sealed", "events", "severity", "selector", "leased_until", "in_a_row")
+_KEPT_BACK = ("sealed", "events", "severity", "selector", "leased_until", "in_a_row", "quiet_passes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,8 @@ class ChannelRow:
     due_at: datetime | None
     sent_at: datetime | None
     stopped_at: datetime | None
+    quiet: Quiet = field(default_factory=Quiet)
+    """When it is told only of what cannot wait."""
     waiting: int = 0
     """How many events wait to be sent to it."""
     given_up: int = 0
@@ -50,7 +54,16 @@ class ChannelRow:
 
 
 def add_channel(
-    db: Database, *, name: str, kind: ChannelKind, address: str, sealed: str, rule: Rule, by: str, door: str
+    db: Database,
+    *,
+    name: str,
+    kind: ChannelKind,
+    address: str,
+    sealed: str,
+    rule: Rule,
+    quiet: Quiet | None = None,
+    by: str,
+    door: str,
 ) -> ChannelRow:
     """Add a channel; raise Refused where the name is taken, or there are too many."""
     with db.writing() as connection:
@@ -68,6 +81,7 @@ def add_channel(
             "events": rule.events,
             "severity": rule.severity,
             "selector": rule.selector.document(),
+            **_written_quiet(quiet or Quiet()),
             "created_by": by,
             "created_at": now,
             "failures": 0,
@@ -80,6 +94,39 @@ def add_channel(
         details = {"kind": kind.value, "address": address, "events": list(rule.events), "selector": row["selector"]}
         audit.note(connection, now, by=by, door=door, action="channel add", subject=name, details=details)
         return _read(find_channel(connection, name), {})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelChange:
+    """What of a channel is to be another; None: it stays."""
+
+    rule: Rule | None = None
+    quiet: Quiet | None = None
+
+
+def change_channel(db: Database, name: str, change: ChannelChange, *, by: str, door: str) -> ChannelRow:
+    """Change a channel; what waits for the end of its quiet hours is looked at anew. Raise NotFound."""
+    with db.writing() as connection:
+        found = find_channel(connection, name, lock=True)
+        mine = table.c.id == found["id"]
+        values: dict[str, Any] = {}
+        if change.rule is not None:
+            values |= {"events": change.rule.events, "severity": change.rule.severity}
+            values |= {"selector": change.rule.selector.document()}
+        if change.quiet is not None:
+            values |= _written_quiet(change.quiet)
+            held = (deliveries.c.channel_id == found["id"], deliveries.c.held_until.is_not(None))
+            connection.execute(update(deliveries).where(*held).values(held_until=None))
+        if values:
+            connection.execute(update(table).where(mine).values(values))
+        details = {part: list(value) if isinstance(value, tuple) else value for part, value in values.items()}
+        now = db.moment(connection)
+        audit.note(connection, now, by=by, door=door, action="channel edit", subject=found["name"], details=details)
+        return _read(find_channel(connection, found["name"]), _counts(connection))
+
+
+def _written_quiet(quiet: Quiet) -> dict[str, Any]:
+    return {"quiet": quiet.document(), "quiet_passes": quiet.passes or ""}
 
 
 def any_channel(db: Database) -> bool:
@@ -125,6 +172,12 @@ def rule_of(row: Any) -> Rule:
     return Rule(events=row["events"], severity=row["severity"], selector=Selector.parse(row["selector"]))
 
 
+def quiet_of(row: Any) -> Quiet:
+    """Return the quiet hours of the channel in *row*."""
+    passes = row["quiet_passes"]
+    return Quiet.parse(row["quiet"], Severity.ERROR if passes is None else passes)
+
+
 _Counts = dict[tuple[UUID, DeliveryState], int]
 
 
@@ -141,7 +194,7 @@ def _counts(connection: Connection) -> _Counts:
 def _read(row: RowMapping, counts: _Counts) -> ChannelRow:
     values = {name: value for name, value in row.items() if name not in _KEPT_BACK}
     return ChannelRow(
-        **values,
+        **values | {"quiet": quiet_of(row)},
         rule=rule_of(row),
         waiting=counts.get((row["id"], DeliveryState.WAITING), 0),
         given_up=counts.get((row["id"], DeliveryState.GIVEN_UP), 0),

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, RowMapping, and_, exists, func, or_, select, 
 
 from fleet.history import audit
 from fleet.history.among import among_states
-from fleet.history.channels import find_channel, rule_of
+from fleet.history.channels import find_channel, quiet_of, rule_of
 from fleet.history.counting import Counted, Tally
 from fleet.history.database import Database
 from fleet.history.events import event, tell
@@ -23,7 +23,8 @@ from fleet.history.telling import Whole, make_whole
 from fleet.history.upsert import insert_new
 from fleet.history.words import ChannelKind, DeliveryState
 from fleet.ids import new_id
-from fleet.notify.events import OF_UPDATES, Event, EventType
+from fleet.notify.events import OF_UPDATES, Event, EventType, read
+from fleet.notify.quiet import Quiet
 from fleet.notify.rule import Rule, is_news, wants
 from fleet.notify.sent import Came, Sent
 from fleet.notify.severity import Severity
@@ -47,6 +48,7 @@ class DueChannel:
     name: str
     kind: ChannelKind
     sealed: str
+    quiet: Quiet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +63,8 @@ class DeliveryRow:
     created_at: datetime
     until: datetime
     ended_at: datetime | None
+    held_until: datetime | None
+    """When the quiet hours end that it waits for."""
     told: dict[str, Any]
     """The CloudEvent."""
 
@@ -151,6 +155,7 @@ def _delivery(
         "until": now + GIVEN_UP_AFTER,
         "ended_at": None if room else now,
         "told": told,
+        "held_until": None,
     }
 
 
@@ -188,24 +193,44 @@ def claim_channel(db: Database, channel_id: UUID) -> DueChannel | None:
         taken = update(channels).where(channels.c.id == channel_id, *_due(now)).values(leased_until=now + LEASE)
         if connection.execute(taken).rowcount != 1:
             return None
-        c = channels.c
-        row = connection.execute(select(c.id, c.name, c.kind, c.sealed).where(c.id == channel_id)).mappings().one()
-        return DueChannel(**row)
+        row = connection.execute(select(channels).where(channels.c.id == channel_id)).mappings().one()
+        parts = {part: row[part] for part in ("id", "name", "kind", "sealed")}
+        return DueChannel(**parts, quiet=quiet_of(row))
 
 
 def _due(now: datetime) -> tuple[Any, ...]:
     c, d = channels.c, deliveries.c
-    waits = exists().where(d.channel_id == c.id, _WAITS)
+    waits = exists().where(d.channel_id == c.id, _WAITS, _free(now))
     free = or_(c.leased_until.is_(None), c.leased_until <= now)
     return c.stopped_at.is_(None), or_(c.due_at.is_(None), c.due_at <= now), free, waits
 
 
+def _free(now: datetime) -> Any:
+    """Return what is true of deliveries that no quiet hours hold."""
+    return or_(deliveries.c.held_until.is_(None), deliveries.c.held_until <= now)
+
+
 def waiting(db: Database, channel_id: UUID, limit: int) -> list[DeliveryRow]:
-    """Return what waits for a channel, oldest first."""
-    mine = and_(deliveries.c.channel_id == channel_id, _WAITS)
-    query = _with_events().where(mine).order_by(deliveries.c.created_at, deliveries.c.event_id).limit(limit)
+    """Return what waits for a channel and may be sent, oldest first."""
+    d = deliveries.c
     with db.reading() as connection:
+        mine = and_(d.channel_id == channel_id, _WAITS, _free(db.moment(connection)))
+        query = _with_events().where(mine).order_by(d.created_at, d.event_id).limit(limit)
         return [DeliveryRow(**row) for row in connection.execute(query).mappings()]
+
+
+def hold_quiet(db: Database, channel: DueChannel) -> None:
+    """Let what can wait for the end of a channel's quiet hours wait, where they hold now; it is tried as long as ever from then."""
+    if (until := channel.quiet.until(db.now())) is None:
+        return
+    d = deliveries.c
+    rows = waiting(db, channel.id, MOST_WAITING)
+    held = [row.event_id for row in rows if channel.quiet.holds(read(row.told))]
+    with db.writing() as connection:
+        for first in range(0, len(held), AT_ONCE):
+            mine = (d.channel_id == channel.id, d.event_id.in_(held[first : first + AT_ONCE]), _WAITS)
+            values = {"held_until": until, "until": until + GIVEN_UP_AFTER}
+            connection.execute(update(deliveries).where(*mine).values(values))
 
 
 def latest(db: Database, channel_id: UUID, limit: int) -> list[DeliveryRow]:

@@ -74,6 +74,8 @@ channels = Table(
     time("due_at", "when something may be sent to it again; null: at once", nullable=True),
     time("leased_until", "until when a notifier that sends keeps others away", nullable=True),
     time("sent_at", "when it last took something", nullable=True),
+    items("quiet", "windows in which it is told only of what cannot wait; null: none", nullable=True),
+    text("quiet_passes", "what is as urgent as this is told all the same; empty: nothing; null: errors", nullable=True),
     number("in_a_row", "how many messages it took, each as soon as it might; null: none", nullable=True),
     time(
         "stopped_at",
@@ -95,6 +97,7 @@ deliveries = Table(
     time("created_at", "when the channel was found to want it"),
     time("until", "until when it is tried"),
     time("ended_at", "when it was taken or given up; null: it waits", nullable=True),
+    time("held_until", "when the quiet hours end that it waits for; null: it waits for none", nullable=True),
     document("told", "the CloudEvent, where this channel is told of a part; null: as all others", nullable=True),
     PrimaryKeyConstraint("channel_id", "event_id"),
     Index(

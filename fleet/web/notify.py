@@ -1,6 +1,7 @@
 """The routes of notifications. A channel's URL and secret come in, sealed for the notifier, and never go out again."""
 
 import json
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -8,28 +9,35 @@ from fastapi import APIRouter, Query
 from fleet.api.form import Done
 from fleet.api.notify import (
     AddChannel,
+    ChangeChannel,
     Channel,
     ChannelAdded,
     ChannelAnswer,
+    ChannelChanged,
     Channels,
     Delivery,
+    Passes,
     Preview,
     Previews,
+    QuietHours,
     Retried,
     TestAsked,
 )
 from fleet.controller.condition_catalogue import CATALOGUE
 from fleet.errors import BadInput
 from fleet.history import channels, deliveries
-from fleet.history.channels import ChannelRow
+from fleet.history.channels import ChannelChange, ChannelRow
 from fleet.history.deliveries import DeliveryRow
-from fleet.history.words import ChannelKind
-from fleet.notify import by_apprise, rule, webhook
+from fleet.history.words import ChannelKind, DeliveryState
+from fleet.notify import by_apprise, quiet, rule, webhook
 from fleet.notify.events import EventType, read
 from fleet.notify.examples import examples
+from fleet.notify.quiet import Quiet
 from fleet.notify.rule import Rule
 from fleet.notify.seal import Seal
+from fleet.notify.severity import Severity
 from fleet.notify.text import message, title
+from fleet.rollouts.windows import DAYS, Window
 from fleet.web.callers import Admin, Reader, Writer
 from fleet.web.centre import Centre, ThisCentre
 from fleet.web.selecting import selector_of
@@ -40,7 +48,7 @@ router = APIRouter(prefix="/channels", tags=["notifications"])
 @router.get("")
 def list_channels(centre: ThisCentre, _: Reader) -> Channels:
     """List the channels, without their secrets."""
-    return Channels(channels=tuple(_channel(row) for row in channels.channels(centre.db)))
+    return Channels(channels=tuple(_channel(centre, row) for row in channels.channels(centre.db)))
 
 
 @router.post("", status_code=201)
@@ -58,9 +66,10 @@ def add_channel(centre: ThisCentre, caller: Admin, body: AddChannel) -> ChannelA
         address=address,
         sealed=_sealed(centre, body.url, body.secret or made),
         rule=wanted,
+        quiet=_quiet(centre, body.quiet, body.quiet_passes),
         **caller.by(),
     )
-    return ChannelAdded(channel=_channel(row), secret=made)
+    return ChannelAdded(channel=_channel(centre, row), secret=made)
 
 
 @router.get("/{name}")
@@ -70,7 +79,24 @@ def show_channel(
     """Show a channel with its newest deliveries."""
     row = channels.channel(centre.db, name)
     found = deliveries.latest(centre.db, row.id, limit)
-    return ChannelAnswer(channel=_channel(row), deliveries=tuple(map(_delivery, found)))
+    return ChannelAnswer(channel=_channel(centre, row), deliveries=tuple(map(_delivery, found)))
+
+
+@router.patch("/{name}")
+def change_channel(centre: ThisCentre, caller: Admin, name: str, body: ChangeChannel) -> ChannelChanged:
+    """Change what is given, and leave the rest; what waits for the end of quiet hours is looked at anew."""
+    row = channels.channel(centre.db, name)
+    wanted = Rule(
+        events=body.events or row.rule.events,
+        severity=body.severity or row.rule.severity,
+        selector=row.rule.selector if body.selector is None else selector_of(body.selector),
+    )
+    rule.check(wanted, [kind.code for kind in CATALOGUE])
+    hushed = None
+    if body.quiet is not None or body.quiet_passes is not None:
+        hushed = _quiet(centre, body.quiet, body.quiet_passes, row.quiet)
+    change = ChannelChange(rule=None if wanted == row.rule else wanted, quiet=hushed)
+    return ChannelChanged(channel=_channel(centre, channels.change_channel(centre.db, name, change, **caller.by())))
 
 
 @router.delete("/{name}")
@@ -109,6 +135,19 @@ def preview_channel(centre: ThisCentre, _: Reader, name: str) -> Previews:
     return Previews(channel=row.name, kind=row.kind, previews=tuple(shown))
 
 
+def _quiet(
+    centre: Centre, hours: Sequence[QuietHours] | None, passes: Passes | None, before: Quiet | None = None
+) -> Quiet:
+    """Return the quiet hours that were asked for; what is None stays as *before*. Raise BadInput for what cannot be used."""
+    before = before or Quiet()
+    found = Quiet(
+        hours=before.hours if hours is None else quiet.read_hours([each.model_dump(mode="json") for each in hours]),
+        passes=before.passes if passes is None else None if passes is Passes.NOTHING else Severity(passes),
+    )
+    found.check(centre.db.now())
+    return found
+
+
 def _checked(kind: ChannelKind, body: AddChannel) -> str:
     """Return what may be shown of the URL; raise BadInput for what cannot be used."""
     if kind is ChannelKind.APPRISE:
@@ -124,7 +163,18 @@ def _sealed(centre: Centre, url: str, secret: str) -> str:
     return Seal.load(centre.settings.state_dir).close({"url": url, "secret": secret})
 
 
-def _channel(row: ChannelRow) -> Channel:
+_UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"))
+"""Milliseconds of the units that durations are written in."""
+
+
+def _hours(window: Window) -> QuietHours:
+    days = () if window.days == DAYS else window.days
+    unit, name = next((unit, name) for unit, name in _UNITS if window.duration_ms % unit == 0)
+    length = f"{window.duration_ms // unit}{name}"
+    return QuietHours(days=days, start=window.start, duration=length, tz=window.zone)
+
+
+def _channel(centre: Centre, row: ChannelRow) -> Channel:
     return Channel(
         id=row.id,
         name=row.name,
@@ -134,6 +184,9 @@ def _channel(row: ChannelRow) -> Channel:
         events=row.rule.events,
         severity=row.rule.severity,
         selector=row.rule.selector.document(),
+        quiet=tuple(map(_hours, row.quiet.hours)),
+        quiet_passes=Passes(row.quiet.passes) if row.quiet.passes else Passes.NOTHING,
+        quiet_until=row.quiet.until(centre.db.now()) if row.quiet.hours else None,
         waiting=row.waiting,
         given_up=row.given_up,
         sent_at=row.sent_at,
@@ -166,4 +219,5 @@ def _delivery(row: DeliveryRow) -> Delivery:
         created_at=row.created_at,
         until=row.until,
         ended_at=row.ended_at,
+        held_until=row.held_until if row.state is DeliveryState.WAITING else None,
     )

@@ -109,6 +109,7 @@ def test_each_act_that_changes_something_is_written_down(
     act("POST", "/receivers", name="git")
     act("DELETE", "/receivers/x", "git")
     act("POST", "/channels", name="ops", url="https://chat.lan/hook")
+    act("PATCH", "/channels/x", "ops", severity="error")
     act("POST", "/channels/x/test", "ops")
     act("POST", "/channels/x/retry", "ops")
     act("DELETE", "/channels/x", "ops")
