@@ -56,8 +56,8 @@ def events(
 ) -> None:
     """Tell what happened, or follow what happens; each event once, in one order, however often the connection is cut.
 
-    These are the events that channels are told of. Each update that went well is one only where a channel wants each (fleet notify
-    add --event 'update.*'); the summary at the end of a rollout counts them always.
+    These are the events that channels are told of. Conditions, and each update that went well, are among them from when somebody first
+    follows, or a channel wants them, until a day after.
     """
     if follow and session.output == YAML:
         raise BadInput("cannot follow events as yaml, which has an end; choose -o jsonl")
@@ -89,17 +89,19 @@ def _once(begin: Callable[..., "Iterator[Followed]"], since: datetime | None, af
 
 def _followed(begin: Callable[..., "Iterator[Followed]"], since: datetime | None, after: str) -> "Iterator[Followed]":
     """Yield what happens; where the stream is cut, it goes on behind what came last."""
-    wait, was_there = 0.0, False
+    wait, was_there, told = 0.0, False, ""
     while True:
         try:
             for each in begin(**_begin(since, after)):
-                after, wait, was_there = each.id or after, 0.0, True
+                after, wait, was_there, told = each.id or after, 0.0, True, ""
                 yield each
             was_there = True
         except Unreachable as error:
             if not was_there:
                 raise
-            say(f"{error}; asked again")
+            if str(error) != told:  # it may stay so for hours
+                told = str(error)
+                say(f"{told}; it is asked again until it is there")
         wait = min(LONGEST_WAIT_S, 2 * wait or 1.0)
         time.sleep(wait)
 

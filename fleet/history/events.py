@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
+from fleet.history.followed import each_is_followed
 from fleet.history.notify_tables import channels, events
 from fleet.history.upsert import insert_new
 from fleet.notify.events import EventType, of_rollout, of_update
@@ -18,10 +19,10 @@ from fleet.notify.severity import Severity
 
 
 def tell_updates(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Tell of rows of ``updates``: of what went wrong always, of what went well where a channel wants each."""
+    """Tell of rows of ``updates``: of what went wrong always, of what went well where somebody wants each."""
     kinds = {result: kind for result in {row["result"] for row in rows} if (kind := of_update(result)) is not None}
     applied = [result for result, (type, _) in kinds.items() if type is EventType.APPLIED]
-    if applied and not _each_is_wanted(connection):
+    if applied and not _each_is_wanted(connection, max(row["recorded_at"] for row in rows)):
         kinds = {result: kind for result, kind in kinds.items() if result not in applied}
     told = [(row, kinds[row["result"]]) for row in rows if row["result"] in kinds] if kinds else []
     tell(
@@ -71,7 +72,8 @@ def tell(connection: Connection, rows: Iterable[dict[str, Any]]) -> None:
     insert_new(connection, events, list(rows), ("id",))
 
 
-def _each_is_wanted(connection: Connection) -> bool:
-    """Tell whether a channel wants each update that went well."""
+def _each_is_wanted(connection: Connection, now: datetime) -> bool:
+    """Tell whether a channel wants each update that went well, or somebody who followed lately."""
     rows = connection.execute(select(channels.c.events, channels.c.severity))
-    return any(Rule(events=row.events, severity=row.severity).each_update for row in rows)
+    wanted = any(Rule(events=row.events, severity=row.severity).each_update for row in rows)
+    return wanted or each_is_followed(connection, now)

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, RowMapping, exists, func, select, update
 
 from fleet.history.database import Database
 from fleet.history.feed_tables import feed as table
+from fleet.history.followed import NAME
 from fleet.history.notify_tables import events
 from fleet.history.telling import make_whole
 from fleet.history.upsert import insert_new, update_rows
@@ -25,7 +26,6 @@ AT_ONCE = 1000
 """How many events are numbered by one transaction."""
 PAGE = 200
 """How many events are read at once."""
-_EVENTS = "events"
 _SOMEBODY = UUID(int=0)
 """Stands for all who follow and select, in the place of a channel: what events are about is the same for each."""
 
@@ -79,7 +79,7 @@ def number_new(db: Database) -> int:
         found = connection.execute(query).scalars().all()
         rows = [{"id": id, "number": number} for number, id in enumerate(found, last + 1)]
         update_rows(connection, events, rows, ("id",), ("number",))
-        connection.execute(update(table).where(table.c.name == _EVENTS).values(last=last + len(rows)))
+        connection.execute(update(table).where(table.c.name == NAME).values(last=last + len(rows)))
         return len(rows)
 
 
@@ -91,15 +91,15 @@ def number_all(db: Database) -> None:
 
 def _locked(connection: Connection) -> int:
     """Return the last number, and keep others from giving more until the transaction ends."""
-    insert_new(connection, table, [{"name": _EVENTS, "last": 0}], ("name",))
-    query = select(table.c.last).where(table.c.name == _EVENTS).with_for_update()
+    insert_new(connection, table, [{"name": NAME, "last": 0}], ("name",))
+    query = select(table.c.last).where(table.c.name == NAME).with_for_update()
     return int(connection.execute(query).scalar_one())
 
 
 def bounds(db: Database) -> Bounds:
     """Return what of the feed is kept."""
     with db.reading() as connection:
-        last = connection.execute(select(table.c.last).where(table.c.name == _EVENTS)).scalar() or 0
+        last = connection.execute(select(table.c.last).where(table.c.name == NAME)).scalar() or 0
         oldest = connection.execute(select(func.min(events.c.number))).scalar()
         return Bounds(oldest=last + 1 if oldest is None else oldest, last=last)
 
@@ -108,7 +108,7 @@ def number_before(db: Database, at: datetime) -> int:
     """Return the number behind which all events stand that were written at *at* or later."""
     with db.reading() as connection:
         first = connection.execute(select(func.min(events.c.number)).where(events.c.at >= at)).scalar()
-        last = connection.execute(select(table.c.last).where(table.c.name == _EVENTS)).scalar() or 0
+        last = connection.execute(select(table.c.last).where(table.c.name == NAME)).scalar() or 0
         return last if first is None else first - 1
 
 

@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 
 from fleet.api.events import LOST, FeedLost
 from fleet.errors import FleetError
-from fleet.history import feed
+from fleet.history import feed, followed
 from fleet.history.database import Database
 from fleet.history.feed import Page, Told
 from fleet.history.tokens import token_by_hash
@@ -32,7 +32,7 @@ KEEP_ALIVE_S = 15.0
 """After so many quiet seconds a comment is sent, and behind which number to go on: proxies end what is silent for longer, and
 who is gone is noticed by it."""
 PROVED_S = 15.0
-"""How often it is looked whether the tokens still hold by which followers came in."""
+"""How often it is looked whether the tokens still hold by which followers came in, and noted that they follow."""
 RETRY_MS = 3000
 """After how long a browser comes again that was cut off."""
 MOST_FOLLOWERS = 300
@@ -131,7 +131,9 @@ class Feed:
 
     def _begin(self, start: Start, follow: bool) -> tuple[int, FeedLost | None]:
         """Return behind which number a follower begins, and what he is told where events before that are gone."""
-        if not follow:
+        if follow:
+            followed.note(self.db, each=self._each)
+        else:
             feed.number_all(self.db)
         if start.since is not None:
             return feed.number_before(self.db, start.since), None
@@ -182,6 +184,10 @@ class Feed:
     @property
     def _selecting(self) -> bool:
         return any(each.selects for each in self._followers)
+
+    @property
+    def _each(self) -> bool:
+        return any(each.rule.each_update for each in self._followers)
 
     def _tell(self) -> None:
         self._news.set()
@@ -239,9 +245,10 @@ class Feed:
         return feed.read_after(self.db, number, self.source, selecting=selecting)
 
     async def _prove(self) -> None:
-        """Close the streams of tokens that hold no more."""
+        """Close the streams of tokens that hold no more, and note that the others follow."""
         tokens = {each.token for each in self._followers if each.token}
         gone = {token for token in tokens if await run_in_threadpool(token_by_hash, self.db, token) is None}
+        await run_in_threadpool(followed.note, self.db, each=self._each)
         for each in self._followers:
             each.closed = each.closed or each.token in gone
         if gone:

@@ -11,6 +11,7 @@ down_revision = "0032"
 branch_labels = None
 depends_on = None
 
+TIME = sa.DateTime(timezone=True)
 _UNNUMBERED = sa.text("number IS NULL")
 
 
@@ -20,10 +21,13 @@ def upgrade() -> None:
     op.add_column("events", sa.Column("number", sa.BigInteger(), nullable=True, comment=place))
     op.create_index("ix_events_unnumbered", "events", ["at"], sqlite_where=_UNNUMBERED, postgresql_where=_UNNUMBERED)
     op.create_index("uq_events_number", "events", ["number"], unique=True)
+    each = "when somebody last followed who wants each update that went well; null: nobody did"
     op.create_table(
         "feed",
         sa.Column("name", sa.Text(), nullable=False, comment="whose numbers: events"),
         sa.Column("last", sa.BigInteger(), nullable=False, comment="the last number that was given"),
+        sa.Column("followed_at", TIME, nullable=True, comment="when somebody last followed; null: nobody did yet"),
+        sa.Column("each_at", TIME, nullable=True, comment=each),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_feed")),
         comment="how far events are numbered; whoever numbers more locks its row",
     )

@@ -19,7 +19,7 @@ from fleet.controller import pulse
 from fleet.controller.conditions import active
 from fleet.controller.notifier import Notifier
 from fleet.errors import BadInput
-from fleet.history import channels, deliveries, hosts, stops
+from fleet.history import channels, deliveries, followed, hosts, stops
 from fleet.history.database import Database
 from fleet.history.events import event, tell
 from fleet.history.notify_tables import channels as table
@@ -162,6 +162,17 @@ def test_it_tells_that_the_planner_is_dead(
     (row,) = deliveries.waiting(notifier.db, ops, 9)
     assert (row.told["type"], row.told["data"]["code"]) == ("fleet.condition.raised", "scheduler-late")
     assert row.told["severity"] == "error"
+
+
+def test_conditions_are_looked_at_for_who_follows_too(notifier: Notifier, clock: HandClock) -> None:
+    notifier.db = replace(notifier.db, clock=clock)
+    hosts.add_host(notifier.db, name="db-1", labels={}, public_key="k", kid="k", password_sha256="aa", **BY)
+    clock.passed_s += 7200
+    notifier.step()
+    assert rows(notifier.db, events) == [], "nobody would hear of it"
+    followed.note(notifier.db, each=False)
+    notifier.step()
+    assert [row["subject"] for row in rows(notifier.db, events)] == ["db-1"]
 
 
 def _told(notifier: Notifier, channel: UUID) -> list[str]:

@@ -7,16 +7,17 @@ from uuid import UUID
 import pytest
 from sqlalchemy import delete
 
-from fleet.history import feed
+from fleet.history import feed, followed
 from fleet.history.database import Database
 from fleet.history.events import event, tell
 from fleet.history.feed import Bounds
+from fleet.history.feed_tables import feed as table
 from fleet.history.notify_tables import events
 from fleet.ids import new_id
 from fleet.notify.events import EventType
 from fleet.notify.severity import Severity
 from tests.history.conftest import HeldClock
-from tests.history.world import World
+from tests.history.world import World, container, rows
 
 DETAILS = {"code": "mirror-down", "title": "mirror down", "text": "x"}
 
@@ -95,3 +96,39 @@ def test_what_an_event_is_about_is_known_where_somebody_selects(world: World) ->
     (told,) = feed.read_after(world.db, 0, "urn:x", selecting=True).told
     assert [about.host for about in told.about] == ["web-1"]
     assert '"source":"urn:x"' in told.document
+
+
+def test_each_success_is_told_of_while_somebody_follows_who_wants_it_and_a_day_longer(
+    world: World, clock: HeldClock
+) -> None:
+    world.add_host("web-1", container("shop"))
+    assert not followed.is_followed(world.db)
+    followed.note(world.db, each=False)
+    assert followed.is_followed(world.db)
+    assert not each_is_followed(world.db, clock)
+    clock.move(seconds=10)
+    followed.note(world.db, each=True)
+    assert each_is_followed(world.db, clock)
+    world.rollout()
+    world.run(12)
+    assert [row["type"] for row in rows(world.db, events)].count(EventType.APPLIED) == 1
+    clock.sleep(followed.FOR.total_seconds())
+    assert not followed.is_followed(world.db)
+    assert not each_is_followed(world.db, clock)
+
+
+def each_is_followed(db: Database, clock: HeldClock) -> bool:
+    with db.reading() as connection:
+        return followed.each_is_followed(connection, clock.now())
+
+
+def test_that_somebody_follows_is_written_down_once_a_minute(world: World, clock: HeldClock) -> None:
+    followed.note(world.db, each=True)
+    first = clock.now()
+    clock.move(seconds=59)
+    followed.note(world.db, each=True)
+    assert rows(world.db, table)[0]["followed_at"] == first
+    clock.move(seconds=1)
+    followed.note(world.db, each=False)
+    (row,) = rows(world.db, table)
+    assert (row["followed_at"], row["each_at"]) == (clock.now(), first)

@@ -49,7 +49,10 @@ def test_what_was_pushed_is_asked_for_once_some_seconds_later(
     assert pushes.any_due(world.db)
     assert pushes.take_due(world.db) == [NGINX]
     assert pushes.take_due(world.db) == []
-    (act,) = audit.acts(world.db, who="receiver:git").items
+    hear(world, lock, pushed("git.lan", "team/shop", "1"))
+    hear(world, lock, pushed("git.lan", "team/shop"))
+    second, first, act = audit.acts(world.db, who="receiver:git").items
+    assert [each.details["images"] for each in (first, second)] == [[SHOP[0]], [SHOP[1]]], "what is new alone"
     assert (act.action, act.subject, act.door) == ("push heard", NGINX, "hook 10.0.0.9")
     assert act.details == {"heard": "generic: it", "images": [NGINX]}
 

@@ -160,6 +160,8 @@ def test_bodies_are_bounded_and_read_as_json_or_as_githubs_form(receiver: Receiv
     kind = {"Content-Type": "application/x-www-form-urlencoded"}
     taken = receiver.say(form, {**kind, "X-Hub-Signature-256": f"sha256={signed(receiver.secret, form)}"})
     assert (taken.status_code, taken.json()["images"]) == (202, 1)
+    by_curl = receiver.say(BODY, {**kind, "Authorization": f"Bearer {receiver.secret}"})
+    assert (by_curl.status_code, by_curl.json()["images"]) == (202, 1), "curl calls everything a form"
     ping = receiver.say(b'{"zen": "Keep it logically awesome.", "hook_id": 1}')
     assert (ping.status_code, ping.json()["images"]) == (202, 0)
 
