@@ -27,8 +27,9 @@ router = APIRouter(prefix="/events", tags=["notifications"])
 
 _HEADERS = {"X-Accel-Buffering": "no"}
 """What lets a proxy (nginx) hand on each event as it comes."""
+_STREAM = {"type": "string", "description": "Server-Sent Events; the data of each is a CloudEvent 1.0 in JSON."}
 _ANSWER: dict[int | str, dict[str, Any]] = {
-    200: {"description": "A stream of events.", "content": {"text/event-stream": {}}}
+    200: {"description": "A stream of events.", "content": {"text/event-stream": {"schema": _STREAM}}}
 }
 
 
