@@ -10,6 +10,7 @@ from typing import Any
 
 from fleet.errors import BadInput
 from fleet.gateway.canary import Canary
+from fleet.gateway.door import PROVED
 from fleet.gateway.fetch import FetchFailed
 from fleet.gateway.flights import Flight
 from fleet.gateway.limits import Limits
@@ -45,6 +46,7 @@ class GatewayApp:
         method, path = scope["method"], scope["path"]
         session = self._session_of(headers)
         canary = None if session else self._canary_of(headers)
+        scope[PROVED] = bool(session or canary)
         if canary is not None:
             await _show(send, canary, method, path)
         elif session is None:

@@ -18,6 +18,7 @@ from fleet.clock import Clock
 from fleet.errors import Refused
 from fleet.gateway.app import GatewayApp
 from fleet.gateway.canary import Canary
+from fleet.gateway.door import DoorProtocol
 from fleet.gateway.flights import Flights
 from fleet.gateway.ledger import Ledger
 from fleet.gateway.limits import Limits
@@ -83,7 +84,7 @@ class Gateway:
         app = GatewayApp(self._sessions, self._canaries, limits=self._limits, via=self._via)
         config = uvicorn.Config(
             app,
-            http="h11",
+            http=DoorProtocol,
             ws="none",
             lifespan="off",
             interface="asgi3",
