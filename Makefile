@@ -10,6 +10,7 @@ JOBS ?= 3
 # Tests start hundreds of processes; each would compile the program anew.
 unexport PYTHONDONTWRITEBYTECODE
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+TYPES := $(BIN)/mypy --num-workers 2 && $(BIN)/lint-imports --no-cache
 STAMP := $(VENV)/.installed
 
 .PHONY: help
@@ -36,8 +37,11 @@ demo: install system ## Set everything up and run the main job on real engines (
 
 .PHONY: test
 test: install system ## Run linters, types, floors and the tests, with the chosen part of the long matrices (root)
-	$(MAKE) --no-print-directory check
-	$(PYTEST) -m "not full" --durations=25
+	$(MAKE) --no-print-directory lint
+	# Types and floors beside the tests, of which the first mostly wait.
+	@nice $(SHELL) -c '$(TYPES)' > $(VENV)/types.log 2>&1 & types=$$!; \
+	$(PYTEST) -m "not full" --durations=25; tests=$$?; \
+	wait $$types; types=$$?; cat $(VENV)/types.log; exit $$((tests | types))
 
 .PHONY: test-full
 test-full: install ## Run everything, every engine generation and every long matrix, and write docs/test-full.md (PARTS="faults lab": only these)
@@ -57,11 +61,16 @@ test-fast: install ## Run what needs no root, no engine and no server
 	$(PYTEST) -m "not lab and not redis and not postgresql and not full"
 
 .PHONY: check
-check: install ## Lint, format check, types, floors
+check: lint types ## Lint, format check, types, floors
+
+.PHONY: lint
+lint: install ## Lint and format check, within a second
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --num-workers 2
-	$(BIN)/lint-imports --no-cache
+
+.PHONY: types
+types: install ## Types and floors
+	$(TYPES)
 
 .PHONY: format
 format: install ## Format and fix what can be fixed
