@@ -116,7 +116,7 @@ def test_who_follows_hears_what_happens_from_then_on_in_one_order(door: Path, ce
             assert b"text/event-stream" in each.head
             assert b"x-accel-buffering: no" in each.head.lower()
             assert b"no-store" in each.head
-            each.until(b": fleet")
+            each.until(b"retry: ")
         wait_for(centre, followers=2)
         for n in range(5):
             happen(centre.db, f"m{n}")
@@ -152,7 +152,7 @@ def known(app: Behind, centre: Centre) -> Iterator[None]:
 
 def test_who_was_cut_off_misses_nothing(door: Path, centre: Centre) -> None:
     with contextlib.closing(Stream(door)) as stream:
-        stream.until(b": fleet")
+        stream.until(b"retry: ")
         wait_for(centre, followers=1)
         happen(centre.db, "a", "b")
         stream.until(b'"subject"', b"\n\n")
@@ -173,7 +173,7 @@ def test_what_is_committed_late_is_heard_late_and_not_missed(door: Path, centre:
     with centre.db.writing() as connection:
         old = centre.db.moment(connection) - timedelta(minutes=5)
     with contextlib.closing(Stream(door)) as stream:
-        stream.until(b": fleet")
+        stream.until(b"retry: ")
         wait_for(centre, followers=1)
         happen(centre.db, "young")
         stream.until(b'"subject":"young"')
@@ -282,7 +282,7 @@ def test_streams_are_counted_for_each_caller_and_in_all(
 def test_the_end_of_the_process_ends_every_stream_at_once(door: Path, centre: Centre) -> None:
     with contextlib.closing(Stream(door)) as stream:
         wait_for(centre, followers=1)
-        stream.until(b": fleet")
+        stream.until(b"retry: ")
         _feed(centre)._looking.get_loop().call_soon_threadsafe(_feed(centre).end)  # type: ignore[union-attr]
         stream.until(b"0\r\n\r\n")
 
