@@ -7,6 +7,7 @@ from fleet.history import audit, containers, hosts, queries
 from fleet.history.database import Database
 from fleet.history.fact_tables import commands
 from fleet.history.hosts import HostRow
+from fleet.history.inventory_tables import host_keys
 from fleet.history.logins import LoginRow, logins
 from fleet.history.queries import OutcomeFilter
 from fleet.ids import short
@@ -71,6 +72,7 @@ def test_a_removed_host_has_no_key_no_login_and_no_containers_and_its_name_is_fr
     assert hosts.hosts(world.db) == []
     assert logins(world.db) == []
     assert hosts.key_owner(world.db, "kid web-1") is None
+    assert [row["revoked_at"] is None for row in rows(world.db, host_keys)] == [False], "nor if it were there again"
     assert containers.containers(world.db) == []
     with pytest.raises(NotFound):
         hosts.host(world.db, "web-1")

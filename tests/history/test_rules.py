@@ -157,6 +157,16 @@ def test_resuming_what_is_not_paused_lets_nobody_run_it_twice(db: Database, cloc
     assert schedules.claim_due(db, clock.now()) == []
 
 
+def test_a_schedule_that_is_resumed_while_a_run_has_it_waits_for_no_lease(db: Database, clock: HeldClock) -> None:
+    _schedule(db, cron="* * * * *")
+    clock.move(minutes=1)
+    assert len(schedules.claim_due(db, clock.now())) == 1
+    for enabled in (False, True):
+        schedules.enable_schedule(db, "nightly", enabled=enabled, **BY)
+    clock.move(minutes=1)
+    assert len(schedules.claim_due(db, clock.now())) == 1
+
+
 def test_a_schedule_that_cannot_be_is_refused_and_changes_nothing(db: Database) -> None:
     for changes in ({"cron": "0 3 * *"}, {"zone": "Mars/Olympus"}, {"name": ""}, {"name": "a\nb"}):
         with pytest.raises(BadInput, match="cannot"):

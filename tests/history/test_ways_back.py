@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from sqlalchemy import update
 
-from fleet.history import plans, queries
+from fleet.history import hosts, plans, queries
 from fleet.history import rollouts as people
 from fleet.history.outcome_filter import OutcomeFilter
 from fleet.history.queries import outcomes
@@ -15,7 +15,7 @@ from fleet.rollouts.spec import Gate, RolloutSpec, WaveSpec
 from fleet.rollouts.states import RolloutState
 from fleet.rollouts.windows import Freeze, Window
 from tests.history.conftest import HeldClock
-from tests.history.world import BY, World, container, rows
+from tests.history.world import BY, World, container, rows, snapshot
 
 
 def test_the_outcomes_of_an_undone_rollout_and_of_a_container_that_was_brought_back_say_so(world: World) -> None:
@@ -52,3 +52,18 @@ def test_a_way_back_waits_for_no_window_and_no_gate_and_for_every_freeze(world: 
     assert (spec.windows, spec.freezes, [wave.gate for wave in spec.waves]) == ((), (freeze,), [None])
     world.run()
     assert queries.rollout(world.db, way).rollout.state is RolloutState.COMPLETED
+
+
+def test_a_way_back_is_of_hosts_that_there_are_and_of_what_runs_the_new_digest_still(world: World) -> None:
+    """Whoever recreates a container by hand, from the same image, takes nobody's way back."""
+    agents = [world.add_host(name, container("web")) for name in ("web-1", "web-2", "web-3")]
+    id = world.rollout()
+    world.run()
+    by_hand = replace(container("web", version="new"), id="f" * 64)
+    for agent, now in zip(agents, (by_hand, container("web", version="another")), strict=False):
+        world.take(agent, snapshot(now), world.heartbeat(snapshot(now).hash))
+    hosts.remove_host(world.db, "web-3", **BY)
+    way = people.undo_rollout(world.db, id, **BY)
+    assert way is not None
+    (row,) = queries.rollout(world.db, way).hosts
+    assert (row.host, [target["container_id"] for target in row.targets]) == ("web-1", ["f" * 64])
