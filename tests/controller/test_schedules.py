@@ -243,6 +243,8 @@ def test_runs_that_never_began_are_counted_and_one_makes_them_good(centre: Centr
     assert row.last_missed_at is not None
     assert row.next_run_at is not None
     assert row.next_run_at - row.last_missed_at == timedelta(hours=2)
+    running.run_due(centre.db, claimed, asking=ASKING)
+    assert schedules.schedule(centre.db, "hourly").missed == 8, "they are counted over all runs"
 
 
 def test_a_run_that_is_too_late_is_missed(centre: Centre, monkeypatch: pytest.MonkeyPatch) -> None:
