@@ -10,12 +10,13 @@ from fleet.controller.draw import draw
 from fleet.controller.foreseeing import with_foresight
 from fleet.controller.image_configs import ImageConfigs
 from fleet.controller.resolving import Asking
-from fleet.controller.standing import ContainerStanding, Stopped, choose, stand, trusted, without_circles
+from fleet.controller.standing import Stopped
 from fleet.errors import NotFound
-from fleet.history import hosts, plans, policies, stops, tags
+from fleet.history import hosts, plans, stops, tags
 from fleet.history.alike import alike
 from fleet.history.containers import ContainerRow, containers
 from fleet.history.database import Database
+from fleet.history.host_pages import are_there
 from fleet.history.hosts import HostRow, PresentHost
 from fleet.history.plans import PlanRow
 from fleet.history.refusing import check_sendable
@@ -50,7 +51,7 @@ def make_plan(
         check_tags(db, _followed(containers(db, selector)), asking=asking, wait_s=WAIT_FOR_HOSTS_S, clock=clock)
     now = db.now()
     with uncollected():
-        drawn = draw(alike(db, selector, now), tags.tags(db), stopped=_holding(db, now), frozen=frozen, now=now)
+        drawn = draw(alike(db, selector, now), tags.tags(db), stopped=holding(db, now), frozen=frozen, now=now)
     document = drawn.document if configs is None else with_foresight(db, drawn, configs, asking)
     return plans.save_plan(db, selector=selector, document=document, by=by)
 
@@ -88,36 +89,22 @@ def update(
     return apply(db, plan.id, by=by, door=door), plan
 
 
-def outdated(db: Database, selector: Selector) -> list[ContainerStanding[ContainerRow]]:
-    """Return how the containers that *selector* takes stand to their tags, by host and name; nothing is asked for."""
-    check_hosts(db, selector)
-    known = tags.tags(db)
-    stopped = stopped_of(db, hosts.present(db))
-    held = policies.effective_policies(db)
-    rows = [row for row in containers(db, selector) if row.host_id in held]
-    standings = [choose(stand(row, known.get(row.image)), held[row.host_id].selection) for row in rows]
-    now = db.now()
-    standings = [trusted(s, known.get(s.container.image), held[s.container.host_id].resolve, now) for s in standings]
-    return [
-        stopped.keep(s, s.container.host, stopped.labels.get(s.container.host_id, {}))
-        for s in without_circles(standings)
-    ]
-
-
 def stopped_of(db: Database, known: Iterable[HostRow | PresentHost]) -> Stopped:
     """Return what people said shall not be updated at this moment, over the hosts that are *known*."""
-    return Stopped(stops=_holding(db, db.now()), labels={host.id: host.labels for host in known})
+    return Stopped(stops=holding(db, db.now()), labels={host.id: host.labels for host in known})
 
 
-def _holding(db: Database, now: datetime) -> tuple[Stop, ...]:
+def holding(db: Database, now: datetime) -> tuple[Stop, ...]:
+    """Return the stops that hold at *now*."""
     return tuple(stop for stop in stops.stops(db) if stop.holds_at(now))
 
 
 def check_hosts(db: Database, selector: Selector) -> None:
     """Raise NotFound where the selector names a host, without wildcards, that there is not."""
-    names = {host.name for host in hosts.present(db)} if selector.hosts else set()
+    names = [name.replace("\0", "") for name in selector.hosts if not is_glob(name)]
+    there = are_there(db, names) if names else set()
     for wanted in selector.hosts:
-        if wanted not in names and not is_glob(wanted):
+        if wanted not in there and not is_glob(wanted):
             raise NotFound(f"cannot find a host {wanted[:80]!r}; see: fleet host ls")
 
 

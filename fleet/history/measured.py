@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, func, select
 
 from fleet.history.condition_counts import Look, latest_look
 from fleet.history.counter_tables import counters
 from fleet.history.counting import Counted
 from fleet.history.database import Database
 from fleet.history.fact_tables import commands, rollout_events
+from fleet.history.host_pages import state_at
 from fleet.history.inventory_tables import hosts
 from fleet.history.road_tables import outbox
 from fleet.history.rollout_tables import rollouts, schedules, waves
 from fleet.history.wave_counts import counts_of
-from fleet.rollouts.silence import SILENT_AFTER
 from fleet.rollouts.states import CommandState, Hold, HostState, RolloutState
 
 MOST_ROLLOUTS = 20
@@ -94,8 +94,7 @@ def outbox_depth(db: Database) -> int:
 
 
 def _hosts(connection: Connection, now: datetime) -> tuple[Counter[str], Counter[str]]:
-    seen = hosts.c.last_seen_at
-    standing = case((seen.is_(None), "new"), (seen <= now - SILENT_AFTER, "silent"), else_="online")
+    standing = state_at(now)
     query = select(standing.label("standing"), hosts.c.agent_version, func.count().label("hosts"))
     states: Counter[str] = Counter()
     agents: Counter[str] = Counter()

@@ -6,18 +6,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, case, func, select
+from sqlalchemy import Connection, case, func, select
 
 from fleet.history.counter_tables import host_updates
 from fleet.history.database import Database
-from fleet.history.inventory_tables import container_digests, containers, hosts, tags
+from fleet.history.following import standing, tagged
+from fleet.history.inventory_tables import containers, hosts
 from fleet.updates.outcome import Result
 
 STATES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
 """The words of Docker's engine for how a container is."""
 OTHER = "other"
 """Any other word: a host may say what it likes."""
-CURRENT, OUTDATED, UNKNOWN = "current", "outdated", "unknown"
+_PINNED = "pinned"
 _PRESENT = hosts.c.removed_at.is_(None)
 
 
@@ -28,6 +29,8 @@ class Inventory:
     states: Mapping[str, int]
     followed: Mapping[str, int]
     """Containers that follow a tag, by how they stand to it, as ``fleet outdated`` tells it."""
+    pinned: int = 0
+    """Containers that follow none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +49,9 @@ class HostMeasured:
 def measure_inventory(db: Database) -> Inventory:
     """Return how the containers of the fleet stand; raises DatabaseUnreachable."""
     with db.reading() as connection:
-        return Inventory(states=_states(connection), followed=_followed(connection))
+        followed = _followed(connection)
+        pinned = followed.pop(_PINNED, 0)
+        return Inventory(states=_states(connection), followed=followed, pinned=pinned)
 
 
 def measure_hosts(db: Database) -> list[HostMeasured]:
@@ -95,23 +100,9 @@ def _updates(connection: Connection) -> dict[UUID, dict[Result, int]]:
 
 
 def _followed(connection: Connection) -> dict[str, int]:
-    """Count containers by how they stand to their tags: as ``fleet.controller.standing.stand``, for all of them at once."""
-    c, t, d = containers.c, tags.c, container_digests.c
-    has_digest = select(d.digest).where(d.host_id == c.host_id, d.container_id == c.id)
-    runs_it = has_digest.where(d.digest == t.digest).exists()
-    known = and_(has_digest.exists(), c.local_build.is_(False))
-    standing = case(
-        (func.coalesce(t.digest, "") == "", UNKNOWN),
-        (runs_it, case((t.reason == "", CURRENT), else_=UNKNOWN)),
-        (known, OUTDATED),
-        else_=UNKNOWN,
-    ).label("standing")
-    each = (
-        select(standing)
-        .select_from(containers.join(hosts, hosts.c.id == c.host_id).outerjoin(tags, t.image == c.image))
-        .where(_PRESENT, c.image != "")
-        .subquery("each")
-    )
+    """Count containers by how they stand to their tags; those that follow none by themselves."""
+    stands = case((containers.c.image == "", _PINNED), else_=standing()).label("standing")
+    each = select(stands).select_from(tagged()).where(_PRESENT).subquery("each")
     query = select(each.c.standing, func.count()).group_by(each.c.standing)
     return {word: int(count) for word, count in connection.execute(query)}
 

@@ -31,10 +31,10 @@ def refusals(connection: Connection, ids: Collection[UUID] | None = None) -> dic
     }
 
 
-def refused_hosts(db: Database) -> dict[UUID, str]:
-    """Return :func:`refusals` over all hosts."""
+def refused_hosts(db: Database, ids: Collection[UUID] | None = None) -> dict[UUID, str]:
+    """Return :func:`refusals` of these hosts, or of all."""
     with db.reading() as connection:
-        return refusals(connection)
+        return refusals(connection, ids)
 
 
 def check_sendable(db: Database, host_id: UUID) -> None:

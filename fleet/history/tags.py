@@ -1,6 +1,6 @@
 """What the tags that containers follow resolve to: each image is checked once for all hosts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -229,6 +229,13 @@ def tags(db: Database) -> dict[str, TagRow]:
     """Return every tag that was ever checked, by its image."""
     with db.reading() as connection:
         return {row["image"]: _read(row) for row in connection.execute(_rows()).mappings()}
+
+
+def tags_of(db: Database, images: Iterable[str]) -> dict[str, TagRow]:
+    """Return those of *images* that were ever checked."""
+    query = _rows().where(table.c.image.in_(sorted(set(images))))
+    with db.reading() as connection:
+        return {row["image"]: _read(row) for row in connection.execute(query).mappings()}
 
 
 def _rows() -> Select[Any]:

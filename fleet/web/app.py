@@ -33,6 +33,7 @@ from fleet.web import (
     stops,
     tokens,
 )
+from fleet.web.callers import may_write
 from fleet.web.centre import Centre, ThisCentre
 from fleet.web.doors import LARGEST_REQUEST
 from fleet.web.dry_run import DryRuns
@@ -91,6 +92,7 @@ def create_app(settings: CentreSettings, db: Database | None = None) -> FastAPI:
         max_body_size=LARGEST_REQUEST,
     )
     app.state.centre = Centre(settings=settings, db=db or Database.open(settings.database_url))
+    app.state.may_write = may_write
     app.add_middleware(DryRuns)
     answers.install(app)
     app.add_api_route("/healthz", healthz, tags=["doctor"])

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security.utils import get_authorization_scheme_param
 
 from fleet.errors import AuthNeeded
 from fleet.history.tokens import token_by_hash
@@ -70,6 +71,12 @@ def caller_of(request: Request, centre: Centre, token: str | None) -> Caller:
         raise AuthNeeded("cannot proceed with this token: it is wrong, expired or revoked; see: fleet token ls")
     address = request.client.host if request.client else ""
     return Caller(who=f"token:{row.name}", door=door, scope=row.scope, address=address)
+
+
+def may_write(request: Request, centre: Centre) -> None:
+    """Raise AuthNeeded or Forbidden, unless who asks may order something."""
+    scheme, token = get_authorization_scheme_param(request.headers.get("Authorization"))
+    demand(caller_of(request, centre, token if scheme.lower() == "bearer" and token else None), Scope.WRITE)
 
 
 def _may(needed: Scope) -> Callable[[Caller], Caller]:

@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 
 from fleet.controller.check import asking_of
 from fleet.controller.image_configs import ImageConfigs
+from fleet.controller.inventory_count import InventoryCount
 from fleet.controller.metrics import Metrics
 from fleet.controller.resolving import Asking
 from fleet.errors import Refused
@@ -17,7 +18,6 @@ from fleet.web.exposition import Written
 from fleet.web.feed import Feed
 from fleet.web.pace import Pace
 from fleet.web.refusals import Refusals
-from fleet.web.standing import StandingCount
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +28,8 @@ class Centre:
     db: Database
     configs: ImageConfigs = field(default_factory=ImageConfigs)
     """What images say of how they are run, as far as plans asked for it."""
-    standing: StandingCount = field(default_factory=StandingCount)
-    """How the containers of the fleet stood when they were last counted."""
+    inventory: InventoryCount = field(default_factory=InventoryCount)
+    """The containers of the fleet as they were last counted, for pages and metrics alike."""
     refusals: Refusals = field(default_factory=Refusals)
     """How often what each caller was refused was written down lately."""
     pace: Pace = field(default_factory=Pace)
@@ -42,7 +42,7 @@ class Centre:
     def __post_init__(self) -> None:
         """Prepare what hangs on the others."""
         object.__setattr__(self, "feed", Feed(self.db, self.settings.notify.source))
-        object.__setattr__(self, "written", Written(Metrics(self.db, self.settings)))
+        object.__setattr__(self, "written", Written(Metrics(self.db, self.settings, inventory=self.inventory)))
 
     def asking(self) -> Asking:
         """Return how registries are asked, with the credentials as they stand in the file now; raise Refused in a dry run.
@@ -59,7 +59,12 @@ class Centre:
 def of_request(request: Request) -> Centre:
     """Return the centre that this application serves; for a dry run, one of which all is taken back."""
     centre: Centre = request.app.state.centre
-    return replace(centre, db=as_tried(centre.db, request.scope)) if is_tried(request.scope) else centre
+    if not is_tried(request.scope):
+        return centre
+    if request.method != "GET":
+        # First of all: on SQLite nobody else writes from then on, and that is nobody's to bring about who may not write.
+        request.app.state.may_write(request, centre)
+    return replace(centre, db=as_tried(centre.db, request.scope))
 
 
 ThisCentre = Annotated[Centre, Depends(of_request)]

@@ -3,8 +3,9 @@
 from fastapi import APIRouter
 
 from fleet.api.containers import Container, Containers, Freshness, Outdated
-from fleet.controller import plans, standing
+from fleet.controller import plans
 from fleet.controller.check import check as check_tags
+from fleet.controller.outdated import outdated
 from fleet.controller.standing import ContainerStanding
 from fleet.history.containers import ContainerRow, containers
 from fleet.history.words import Scope
@@ -29,12 +30,9 @@ def list_outdated(centre: ThisCentre, caller: Reader, selector: Selected, check:
         demand(caller, Scope.WRITE)
         images = {row.image for row in containers(centre.db, selector) if row.image}
         check_tags(centre.db, images, asking=centre.asking(), wait_s=plans.WAIT_FOR_HOSTS_S)
-    standings = plans.outdated(centre.db, selector)
-    stale = [s for s in standings if s.freshness is not standing.Freshness.CURRENT]
+    found = outdated(centre.db, selector)
     return Outdated(
-        containers=tuple(_freshness(s) for s in stale),
-        current=len(standings) - len(stale),
-        checked_at=min((s.resolved_at for s in standings if s.resolved_at), default=None),
+        containers=tuple(freshness_of(s) for s in found.standings), current=found.current, checked_at=found.checked_at
     )
 
 
@@ -42,7 +40,8 @@ def _container(row: ContainerRow) -> Container:
     return Container.model_validate(row)
 
 
-def _freshness(found: ContainerStanding[ContainerRow]) -> Freshness:
+def freshness_of(found: ContainerStanding[ContainerRow]) -> Freshness:
+    """Return what the API says of how a container stands."""
     row = found.container
     return Freshness(
         host=row.host,

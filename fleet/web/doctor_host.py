@@ -22,7 +22,7 @@ def looks_at(db: Database, name: str) -> Iterator[Check]:
     yield _heard(row, now)
     if row.last_seen_at is None:
         return
-    if why := refused_hosts(db).get(row.id):
+    if why := refused_hosts(db, [row.id]).get(row.id):
         text, _, fix = why.partition("; ")
         yield Check(id="host.refused", grade=Grade.FAIL, text=text, fix=fix, subject=row.name)
     yield _engine(row)

@@ -1,5 +1,7 @@
 """The routes of hosts."""
 
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -12,7 +14,8 @@ from fleet.controller.plans import check_hosts
 from fleet.controller.routes import host_rules
 from fleet.errors import BadInput
 from fleet.history import hosts
-from fleet.history.hosts import HostRow
+from fleet.history.host_pages import host_page
+from fleet.history.hosts import NAME, HostRow
 from fleet.history.refusing import refused_hosts
 from fleet.history.tiers import last_tier
 from fleet.rollouts.selector import Selector
@@ -35,8 +38,31 @@ def list_hosts(
     selector = Selector(hosts=host, labels=labels_of(label))
     check_hosts(centre.db, selector)
     rows = [row for row in hosts.hosts(centre.db) if selector.takes_host(row.name, row.labels)]
-    refused = refused_hosts(centre.db)
-    return Hosts(hosts=tuple(host_of(centre, row, refused.get(row.id, "")) for row in rows))
+    return Hosts(hosts=tuple(hosts_of(centre, rows)))
+
+
+def page_of_hosts(centre: Centre, selector: Selector, *, after: str, most: int) -> tuple[list[Host], int, bool]:
+    """Return *most* hosts that *selector* takes, by name from *after* on, how many it takes, and whether more follow.
+
+    Raise NotFound where it names a host that there is not.
+    """
+    check_hosts(centre.db, selector)
+    if not all(map(NAME.fullmatch, selector.labels)):
+        return [], 0, False  # no label is called so, and no database should be asked for it
+    if any("[" in glob for glob in (*selector.hosts, *selector.labels.values())):
+        # Which the database cannot tell.
+        taken = [row for row in hosts.hosts(centre.db) if selector.takes_host(row.name, row.labels)]
+        rows, count = [row for row in taken if row.name > after], len(taken)
+    else:
+        rows, count = host_page(centre.db, selector, after=after, limit=most + 1)
+    return list(hosts_of(centre, rows[:most])), count, len(rows) > most
+
+
+def hosts_of(centre: Centre, rows: Sequence[HostRow]) -> Iterator[Host]:
+    """Yield what the API says of hosts."""
+    refused = refused_hosts(centre.db, {row.id for row in rows})
+    now = centre.db.now()
+    yield from (host_of(row, now, refused.get(row.id, "")) for row in rows)
 
 
 @router.post("", status_code=201)
@@ -101,9 +127,9 @@ def remove_host(centre: ThisCentre, caller: Admin, name: str) -> Done:
     return Done()
 
 
-def host_of(centre: Centre, row: HostRow, refused: str = "") -> Host:
-    """Return what the API says of a host, and why it is *refused*."""
-    state = "new" if row.last_seen_at is None else "silent" if row.silent(centre.db.now()) else "online"
+def host_of(row: HostRow, now: datetime, refused: str = "") -> Host:
+    """Return what the API says of a host at *now*, and why it is *refused*."""
+    state = "new" if row.last_seen_at is None else "silent" if row.silent(now) else "online"
     return Host(
         state=state,
         refused=refused,
@@ -113,7 +139,7 @@ def host_of(centre: Centre, row: HostRow, refused: str = "") -> Host:
 
 def _joining(centre: Centre, row: HostRow, facts: JoinFacts) -> HostAdded:
     return HostAdded(
-        host=host_of(centre, row),
+        host=host_of(row, centre.db.now()),
         broker_url=facts.broker.url,
         broker_ca=facts.broker.ca_pem,
         broker_plaintext=facts.plaintext,
@@ -124,7 +150,7 @@ def _joining(centre: Centre, row: HostRow, facts: JoinFacts) -> HostAdded:
 def _answer(centre: Centre, row: HostRow) -> HostAnswer:
     last = last_tier(centre.db, row.id)
     return HostAnswer(
-        host=host_of(centre, row, refused_hosts(centre.db).get(row.id, "")),
+        host=host_of(row, centre.db.now(), refused_hosts(centre.db, [row.id]).get(row.id, "")),
         mirrors=tuple(entry_of(rule, row.name) for rule in host_rules(row)),
         tier=last.tier.value if last else "",
         tier_at=last.at if last else None,

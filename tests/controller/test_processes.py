@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fleet.controller import keys, plans, pulse
+from fleet.controller.outdated import outdated
 from fleet.history import queries, tags
 from fleet.history.database import Database
 from fleet.road.embedded import EmbeddedBroker
@@ -78,7 +79,7 @@ def test_the_road_goes_on_while_each_process_is_killed(beside: Beside) -> None:
     """
     host, db = beside.host, beside.db
     host.snapshot(nginx())
-    wait_until(lambda: bool(plans.outdated(db, Selector())))
+    wait_until(lambda: bool(outdated(db, Selector()).standings))
     tags.record_resolved(db, "docker.io/library/nginx:1", NEW, "e")
     kill(beside, "planner")
     rollout = plans.apply(db, plans.make_plan(db, Selector(), by=BY).id, by=BY, door=DOOR)

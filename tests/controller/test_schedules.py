@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from fleet.controller import plans
 from fleet.controller import schedules as running
 from fleet.controller.check import check, check_due
+from fleet.controller.outdated import outdated
 from fleet.controller.resolving import Asking
 from fleet.errors import BadInput
 from fleet.history import queries, schedules, stops, tags
@@ -147,7 +147,7 @@ def test_a_schedule_that_looks_changes_nothing(
     centre.turn()
     row = schedules.schedule(centre.db, "nightly")
     assert row.last_result == "1 tag checked, 0 moved"
-    assert [s.freshness.value for s in plans.outdated(centre.db, Selector())] == ["outdated"] * 2
+    assert [s.freshness.value for s in outdated(centre.db, Selector()).standings] == ["outdated"] * 2
     assert queries.rollouts(centre.db).items == ()
 
 

@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from fleet.controller import keys, plans
+from fleet.controller.outdated import outdated
 from fleet.history import queries, tags
 from fleet.history.database import Database
 from fleet.road.embedded import EmbeddedBroker
@@ -130,7 +131,7 @@ def test_everything_is_done_once_by_two_of_each_that_are_killed_at_random(
         for each in hosts:
             each.host.snapshot(nginx())
         tags.record_resolved(db, "docker.io/library/nginx:1", NEW, "https://registry-1.docker.io")
-        _until(lambda: len(plans.outdated(db, Selector())) == HOSTS, centres, hosts)
+        _until(lambda: len(outdated(db, Selector()).standings) == HOSTS, centres, hosts)
         plan = plans.make_plan(db, Selector(), by=BY)
         rollout = plans.apply(db, plan.id, by=BY, door=DOOR, spec=SPEC)
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select
 
-from fleet.controller.plans import outdated
+from fleet.controller.outdated import judged, outdated, outdated_page
 from fleet.history import condition_counts, hosts, measured_mirrors, probes
+from fleet.history.containers import containers as all_containers
 from fleet.history.counter_tables import counters
 from fleet.history.counting import Counted
 from fleet.history.database import Database
@@ -110,7 +111,7 @@ def test_containers_stand_to_their_tags_as_the_list_of_the_outdated_says(world: 
                 connection.execute(insert(tags), row)
         for place, ((number, _), digests, local, follows) in enumerate(ways):
             _insert_container(connection, agent, place, number, digests, local=local, follows=follows)
-    listed = outdated(world.db, Selector())
+    listed = judged(world.db, all_containers(world.db))
     expected: dict[str, int] = {}
     for standing in listed:
         if standing.container.image:
@@ -119,6 +120,24 @@ def test_containers_stand_to_their_tags_as_the_list_of_the_outdated_says(world: 
     assert found.followed == expected
     assert set(expected) == {"outdated", "current", "unknown"}
     assert sum(found.states.values()) == len(listed) > sum(expected.values())
+    assert found.pinned == sum(not standing.container.image for standing in listed)
+    stale = [standing for standing in listed if standing.freshness.value != "current"]
+    answer = outdated(world.db, Selector())
+    assert (list(answer.standings), answer.current) == (stale, expected["current"])
+    some = outdated(world.db, Selector(hosts=("web-*",), images=("app-3", "app-[0-9]")))
+    assert {standing.container.image for standing in some.standings} == {_image(number) for number in range(5)}
+    assert some.current == expected["current"]
+    assert _pages(world.db, 7) == sorted(stale, key=lambda each: (each.freshness, each.container.name))
+
+
+def _pages(db: Database, limit: int) -> list[Any]:
+    """Return what the pages of the outdated show, one after the other."""
+    found, place = outdated_page(db, None, limit)
+    while place is not None:
+        more, place = outdated_page(db, place, limit)
+        assert 0 < len(more) <= limit
+        found += more
+    return found
 
 
 def _image(number: int) -> str:

@@ -1,6 +1,7 @@
 """A dry run answers as the real thing would, and leaves nothing behind."""
 
 import asyncio
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -114,3 +115,27 @@ def test_to_look_at_something_holds_nobody_up(
 ) -> None:
     monkeypatch.setattr(Database, "taken_back", None)
     assert http.get(f"{DRY_RUN}/hosts").status_code == 200
+
+
+def test_nobody_who_may_not_write_keeps_others_from_writing(
+    http: TestClient, port: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the port anybody may ask; a transaction begins for a token that may order something alone."""
+    secrets = {
+        scope: http.post(f"{PREFIX}/tokens", json={"name": scope, "scope": scope}).json()["secret"]
+        for scope in ("read", "write")
+    }
+    begun: list[Database] = []
+    taken_back = Database.taken_back
+
+    def begin(db: Database) -> AbstractContextManager[Database]:
+        begun.append(db)
+        return taken_back(db)
+
+    monkeypatch.setattr(Database, "taken_back", begin)
+    for secret, status in (("", 401), ("fpat_wrong", 401), (secrets["read"], 403), (secrets["write"], 201)):
+        assert not begun
+        headers = {"Authorization": f"Bearer {secret}"} if secret else {}
+        answer = port.post(f"{DRY_RUN}/stops", json={"kind": "freeze", "reason": "x"}, headers=headers)
+        assert answer.status_code == status, answer.text
+    assert len(begun) == 1

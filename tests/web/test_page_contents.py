@@ -11,11 +11,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from fleet.api.probes import ProbeEntry
+from fleet.controller import inventory_count
 from fleet.history.measured_inventory import Inventory
 from fleet.history.words import Scope
 from fleet.mirrors.probe import ProbeState
 from fleet.updates.outcome import Result
-from fleet.web import standing
 from fleet.web.callers import Caller
 from fleet.web.doors import Door
 from fleet.web.pages import fleet, history, hosts, mirrors
@@ -69,7 +69,7 @@ def test_what_is_outdated_is_seen_without_a_terminal(
     http: TestClient, browser: TestClient, centre: Centre, web1: ScriptedHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Over the fleet and on its host; what is not known is not said to be current."""
-    monkeypatch.setattr(standing, "SHARE", 0)  # however long it took, it is counted anew
+    monkeypatch.setattr(inventory_count, "SHARE", 0)  # however long it took, it is counted anew
     enter(browser, token_of(http))
     assert "0 outdated, 1 unknown, 0 current." in browser.get("/outdated").text
     assert '<b>0</b> <a href="/outdated">outdated</a>, 1 unknown<' in browser.get("/").text
@@ -153,9 +153,17 @@ def test_a_large_fleet_is_shown_in_part_and_found_by_name_and_label(
     more = html.unescape(str(re.search(r'<a href="(/hosts[^"]*)" rel="next"', page)[1]))  # type: ignore[index]
     assert re.findall(r'href="/hosts/([a-z0-9-]+)"', browser.get(more).text) == ["web-2", "web-3"]
     assert "and 1 more: <code>fleet rollout show 1</code>" in browser.get("/rollouts/1").text
-    assert "and 1 more: <code>fleet outdated</code>" in browser.get("/outdated").text
+    page = browser.get("/outdated").text
+    assert "4 outdated, 0 unknown, 0 current" in page
+    assert re.findall(r'href="/hosts/([a-z0-9-]+)"', page) == ["db-1", "web-1", "web-2"]
+    more = html.unescape(str(re.search(r'<a href="(/outdated[^"]*)" rel="next"', page)[1]))  # type: ignore[index]
+    last = browser.get(more).text
+    assert (re.findall(r'href="/hosts/([a-z0-9-]+)"', last), 'rel="next"' in last) == (["web-3"], False)
+    assert browser.get("/outdated?after=nowhere").status_code == 422
     assert "3 hosts" in browser.get("/hosts?q=web-*").text
     assert "No host fits." in browser.get("/hosts?q=site=paris").text
+    assert "No host fits." in browser.get("/hosts?q=si%22te=paris").text
+    assert "2 hosts" in browser.get("/hosts?q=web-[12]").text
     wrong = browser.get("/hosts?q=nobody")
     assert (wrong.status_code, "cannot find a host" in wrong.text) == (422, True)
 
@@ -198,8 +206,8 @@ def test_what_takes_long_to_count_is_counted_rarely(centre: Centre, monkeypatch:
         now[0] += 2.0
         return Inventory(states={}, followed={"outdated": len(counted)})
 
-    monkeypatch.setattr(standing, "measure_inventory", count)
-    kept = standing.StandingCount(monotonic=lambda: now[0])
+    monkeypatch.setattr(inventory_count, "measure_inventory", count)
+    kept = inventory_count.InventoryCount(monotonic=lambda: now[0])
     for _ in range(12):
         kept.of(centre.db)
         now[0] += 10.0

@@ -191,7 +191,7 @@ class TestPages:
             given = html if path.startswith(API) else {}
             assert http.get(path, headers=given).headers["content-type"] == "application/problem+json"
         enter(browser, token_of(http))
-        monkeypatch.setattr("fleet.web.hosts.list_hosts", lambda *_: 1 / 0)
+        monkeypatch.setattr("fleet.web.hosts.page_of_hosts", lambda *_, **__: 1 / 0)
         answer = browser.get("/hosts", headers=html)
         assert (answer.status_code, "see the log of the web process" in answer.text) == (500, True)
         assert answer.headers["content-type"].startswith("text/html") and "ZeroDivision" not in answer.text
@@ -289,6 +289,31 @@ class TestHistory:
         for path, given in (("/hosts", {}), ("/hosts/web-1", {}), ("/history", {"q": f'"{NAME}"'})):
             answer = http.get(path, params=given)
             assert NAME not in answer.text and "&lt;b&gt;x&lt;/b&gt;" in answer.text
+
+
+def test_words_of_a_channel_are_tried_on_its_page_and_nothing_is_changed(http: TestClient, browser: TestClient) -> None:
+    pytest.importorskip("apprise")
+    body = {"name": "ops", "url": "json://chat.lan/x", "events": ["update.failed"]}
+    assert http.post(f"{API}/channels", json=body).status_code == 201
+    assert "web-1/shop: update failed" in http.get("/channels/ops/preview").text
+    words = {
+        "title_template": "{{ count }} of <b>ops</b>",
+        "body_template": "a\r\n{{ events[0].host }}!",
+        "format": "text",
+    }
+    tried = http.post("/channels/ops/preview", data=words)
+    assert tried.status_code == 200
+    assert "1 of &lt;b&gt;ops&lt;/b&gt;" in tried.text
+    assert "<pre>a\nweb-1!</pre>" in tried.text
+    wrong = http.post("/channels/ops/preview", data={**words, "body_template": "\n{{ nonsense }}"})
+    assert "body, line 2: &#39;nonsense&#39; is undefined" in wrong.text
+    for odd in ({"format": "pdf"}, {"body_template": "x" * 20_001}):
+        assert http.post("/channels/ops/preview", data={**words, **odd}).status_code == 400
+    assert http.post("/channels/ops/preview", data=words, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 400
+    assert http.get(f"{API}/channels/ops").json()["channel"]["title_template"] == ""
+    assert enter(browser, token_of(http)) == 303
+    assert "needs a token of scope write" in browser.get("/channels/ops/preview").text
+    assert browser.post("/channels/ops/preview", data=words).status_code == 403
 
 
 def test_a_channel_that_fails_says_why_and_shows_no_secret(http: TestClient, centre: Centre) -> None:

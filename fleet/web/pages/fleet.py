@@ -1,6 +1,6 @@
 """What there is and what goes on, in a browser: the overview, what is outdated, rollouts, schedules."""
 
-from collections import Counter
+from dataclasses import astuple
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -11,11 +11,14 @@ from fleet.api.history import HistoryQuery
 from fleet.api.rollouts import RolloutHost
 from fleet.controller import conditions
 from fleet.controller.condition import Severity
+from fleet.controller.outdated import outdated_page
 from fleet.controller.standing import Freshness
+from fleet.errors import BadInput
+from fleet.history.following import STALE, Place, checked_at
 from fleet.history.held import open_rollouts
-from fleet.rollouts.selector import Selector
+from fleet.history.host_pages import host_states
 from fleet.rollouts.states import BAD
-from fleet.web import containers, history, hosts, rollouts, schedules
+from fleet.web import containers, history, rollouts, schedules
 from fleet.web.centre import ThisCentre
 from fleet.web.pages.shell import STYLE, TEXT, PageRoute, render
 from fleet.web.pages.visitors import Visitor
@@ -24,6 +27,8 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 MOST_ROWS = 500
 """How many containers, or hosts of a rollout, one page lists."""
+_PLACE = 4
+"""Of how many parts it is told where a page ended."""
 LATEST = 10
 """How many outcomes and rollouts the overview shows."""
 _URGENCY = tuple(Severity)
@@ -33,17 +38,17 @@ _YEAR = "public, max-age=31536000, immutable"
 @router.get("/")
 def overview(request: Request, centre: ThisCentre, visitor: Visitor) -> Response:
     """Show first what needs a person, then how the fleet stands."""
-    known = hosts.list_hosts(centre, visitor).hosts
+    states = host_states(centre.db)
     latest = rollouts.list_rollouts(centre, visitor, limit=LATEST).rollouts
     return render(
         request,
         "overview.html",
         visitor=visitor,
         needs=sorted(conditions.active(centre.db), key=lambda need: _URGENCY.index(need.severity)),
-        hosts=known,
-        online=sum(host.state == "online" for host in known),
-        others=sorted(Counter(host.state for host in known if host.state != "online").items()),
-        standing=centre.standing.of(centre.db),
+        hosts=states.total(),
+        online=states["online"],
+        others=sorted((state, count) for state, count in states.items() if state != "online"),
+        standing=centre.inventory.of(centre.db).followed,
         going=open_rollouts(centre.db),
         rollouts=latest,
         outcomes=history.list_history(centre, visitor, HistoryQuery(limit=LATEST)).outcomes,
@@ -51,21 +56,39 @@ def overview(request: Request, centre: ThisCentre, visitor: Visitor) -> Response
 
 
 @router.get("/outdated")
-def list_outdated(request: Request, centre: ThisCentre, visitor: Visitor) -> Response:
-    """Show what is outdated, or of which that is not known; no registry is asked for it."""
-    found = containers.list_outdated(centre, visitor, Selector())
-    rows = sorted(found.containers, key=lambda row: (row.status, row.host, row.container))
-    counts = Counter(row.status for row in rows)
+def list_outdated(
+    request: Request,
+    centre: ThisCentre,
+    visitor: Visitor,
+    after: Annotated[tuple[str, ...], Query(max_length=4)] = (),
+) -> Response:
+    """Show what is outdated, or of which that is not known, so many at a time; no registry is asked for it.
+
+    *after* is where the page before ended: status, host, container and its id.
+    """
+    found, last = outdated_page(centre.db, _place(after), MOST_ROWS)
+    counted = centre.inventory.of(centre.db)
     return render(
         request,
         "outdated.html",
         visitor=visitor,
-        found=found,
-        rows=rows[:MOST_ROWS],
-        more=max(0, len(rows) - MOST_ROWS),
-        outdated=counts[Freshness.OUTDATED],
-        unknown=counts[Freshness.UNKNOWN],
+        rows=[containers.freshness_of(each) for each in found],
+        more=f"/outdated?{urlencode([('after', part) for part in astuple(last)])}" if last else "",
+        outdated=counted.followed.get(Freshness.OUTDATED, 0),
+        unknown=counted.followed.get(Freshness.UNKNOWN, 0) + counted.pinned,
+        current=counted.followed.get(Freshness.CURRENT, 0),
+        checked_at=checked_at(centre.db),
     )
+
+
+def _place(after: tuple[str, ...]) -> Place | None:
+    """Return where a page begins; raise BadInput where no page ended there."""
+    if not after:
+        return None
+    if len(after) != _PLACE or after[0] not in STALE or "\0" in "".join(after):
+        raise BadInput("cannot show the page after that; begin at /outdated")
+    status, host, container, id = after
+    return Place(status=status, host=host, container=container, id=id)
 
 
 @router.get("/rollouts")

@@ -1,6 +1,5 @@
 """Hosts in a browser: all of them so many at a time, and one in full."""
 
-from operator import attrgetter
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -16,6 +15,7 @@ from fleet.web import containers, history, hosts
 from fleet.web.centre import ThisCentre
 from fleet.web.pages.shell import TEXT, PageRoute, render
 from fleet.web.pages.visitors import Visitor
+from fleet.web.selecting import labels_of
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -37,15 +37,14 @@ def list_hosts(
     words = q.split()
     names = tuple(word for word in words if "=" not in word)
     labels = tuple(word for word in words if "=" in word)
-    wrong, known = "", tuple[Host, ...]()
+    wrong, shown, count, more = "", list[Host](), 0, False
     try:
-        known = hosts.list_hosts(centre, visitor, names, labels).hosts
+        asked = Selector(hosts=names, labels=labels_of(labels))
+        shown, count, more = hosts.page_of_hosts(centre, asked, after=after, most=MOST_ROWS)
     except FleetError as error:
         wrong = str(error)
-    rows = sorted((host for host in known if host.name > after), key=attrgetter("name"))
-    shown = rows[:MOST_ROWS]
-    more = f"/hosts?{urlencode({'q': q, 'after': shown[-1].name})}" if len(rows) > MOST_ROWS else ""
-    facts = {"hosts": shown, "count": len(known), "q": q, "wrong": wrong, "more": more}
+    following = f"/hosts?{urlencode({'q': q, 'after': shown[-1].name})}" if more else ""
+    facts = {"hosts": shown, "count": count, "q": q, "wrong": wrong, "more": following}
     return render(request, "hosts.html", status=422 if wrong else 200, visitor=visitor, **facts)
 
 
