@@ -18,7 +18,8 @@ _CLEARED = [""]
 def without_image_defaults(config: Mapping[str, Any], image: Mapping[str, Any], host: Mapping[str, Any]) -> Config:
     """Return a copy of *config* minus what equals *image*'s; *host* is the container's HostConfig."""
     own: Config = {key: deepcopy(value) for key, value in config.items() if value is not None and key != "OnBuild"}
-    own["Env"] = [entry for entry in own.get("Env") or () if entry not in set(image.get("Env") or ())]
+    from_image = set(image.get("Env") or ())
+    own["Env"] = [entry for entry in own.get("Env") or () if entry not in from_image]
     own["Labels"] = _minus(own.get("Labels"), image.get("Labels"))
     own["Volumes"] = _minus(own.get("Volumes"), image.get("Volumes"))
     own["ExposedPorts"] = _ports(own.get("ExposedPorts"), image.get("ExposedPorts"), host.get("PortBindings"))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from fleet.engine.protocol import Inspect
@@ -10,6 +11,9 @@ _SHORT_ID = 12
 _FROM_MOUNTS = ("Binds", "Mounts")
 """Fields of HostConfig that say how a volume came; what counts is what is mounted, and that is compared."""
 _LONGEST_VALUE = 120
+_LONGEST_PATH = 300
+MOST_LINES = 500
+"""How many differences are told: an image may have as many labels and variables as its builder likes, of any length."""
 _ENDPOINT = ("IPAMConfig", "Links", "Aliases", "DriverOpts", "GwPriority")
 
 
@@ -19,8 +23,14 @@ def config_diff(old: Inspect, new: Inspect) -> tuple[str, ...]:
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return lines ``path: old -> new`` for all that differs between two configurations; environment by name alone."""
-    return tuple(_lines("", before, after))
+    """Return lines ``path: old -> new`` for what differs between two configurations; environment by name alone.
+
+    They are MOST_LINES at most, and one that says how many more there are.
+    """
+    found = _lines("", before, after)
+    lines = tuple(islice(found, MOST_LINES))
+    more = sum(1 for _ in found)
+    return (*lines, f"and {more} more") if more else lines
 
 
 def configuration(inspect: Inspect) -> dict[str, Any]:
@@ -51,14 +61,18 @@ def _lines(path: str, before: Any, after: Any) -> Iterator[str]:
             else:
                 yield from _lines(f"{path}.{key}" if path else str(key), before.get(key), after.get(key))
     else:
-        yield f"{path}: {_shown(before)} -> {_shown(after)}"
+        yield f"{_cut(path, _LONGEST_PATH)}: {_shown(before)} -> {_shown(after)}"
 
 
 def _environment_lines(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
     for name in sorted({*before, *after}):
         if before.get(name) != after.get(name):
             told = [("unset" if name not in side else "set") for side in (before, after)]
-            yield f"Config.Env.{name}: " + ("changed" if told == ["set", "set"] else " -> ".join(told))
+            yield (
+                _cut(f"Config.Env.{name}", _LONGEST_PATH)
+                + ": "
+                + ("changed" if told == ["set", "set"] else " -> ".join(told))
+            )
 
 
 def environment(entries: Iterable[str]) -> dict[str, str]:
@@ -88,5 +102,8 @@ def _without_empty(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> str:
-    text = "unset" if value is None else json.dumps(value, sort_keys=True, ensure_ascii=False)
-    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
+    return _cut("unset" if value is None else json.dumps(value, sort_keys=True, ensure_ascii=False), _LONGEST_VALUE)
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"

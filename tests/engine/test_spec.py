@@ -81,6 +81,27 @@ def test_a_recreate_of_what_was_recreated_is_the_same() -> None:
     assert second.body["NetworkingConfig"] == first.body["NetworkingConfig"]
 
 
+def test_a_place_that_was_written_with_more_slashes_is_mounted_once() -> None:
+    """Engines keep the words as they were written, and say of the mount where it is."""
+    old: dict[str, Any] = {
+        "Id": "a" * 64,
+        "Name": "/web",
+        "Config": {},
+        "HostConfig": {
+            "Binds": ["named:/named//sub/", "/etc:/mnt//etc/:ro"],
+            "Mounts": [{"Type": "volume", "Target": "/nameless//x/"}],
+        },
+        "Mounts": [
+            {"Type": "volume", "Name": "named", "Destination": "/named/sub", "RW": True},
+            {"Type": "bind", "Source": "/etc", "Destination": "/mnt/etc", "RW": False},
+            {"Type": "volume", "Name": "f00d", "Destination": "/nameless/x", "RW": True},
+        ],
+    }
+    host = new_spec(old, {}, name="web", image="app:1", image_id="", api_version="1.45").body["HostConfig"]
+    assert host["Binds"] == old["HostConfig"]["Binds"]
+    assert host["Mounts"] == [{"Type": "volume", "Target": "/nameless//x/", "Source": "f00d"}]
+
+
 def test_the_containers_that_one_refers_to_are_named_once() -> None:
     host = {
         "NetworkMode": "container:vpn",
