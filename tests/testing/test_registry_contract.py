@@ -72,8 +72,8 @@ class Server:
             return str(answer.headers["Location"])
 
 
-def start_distribution(folder: Path, stack: ExitStack) -> Server:
-    """Run docker-registry with its storage under *folder*."""
+def start_distribution(folder: Path, stack: ExitStack, **more: object) -> Server:
+    """Run docker-registry with its storage under *folder*, and *more* in its configuration."""
     binary = shutil.which("docker-registry") or needs.missing("docker-registry", "apt-get install docker-registry")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -83,6 +83,7 @@ def start_distribution(folder: Path, stack: ExitStack) -> Server:
         "log": {"accesslog": {"disabled": True}, "level": "error"},
         "storage": {"filesystem": {"rootdirectory": str(folder / "store")}},
         "http": {"addr": host},
+        **more,
     }
     file = folder / "config.yml"
     file.write_text(json.dumps(config))  # YAML is a superset of JSON
