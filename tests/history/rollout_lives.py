@@ -10,11 +10,11 @@ from fleet.rollouts.spec import RolloutSpec
 from tests.history.rollout_machine import Ground, Machine
 
 STEPS = 20
-CI_SHARDS, NIGHT_SHARDS = 10, 50
+CI_SHARDS, NIGHT_SHARDS = {"sqlite": 10, "postgresql": 5}, 50
 """The first examples of a seed are the ones that differ most: many seeds see more than many examples of one."""
 IN_CI, BY_NIGHT = {"sqlite": 15, "postgresql": 10}, {"sqlite": 100, "postgresql": 100}
 """Examples of each seed."""
-_FIRST_IN_CI, _FIRST_BY_NIGHT = {"sqlite": 0, "postgresql": 100}, {"sqlite": 1000, "postgresql": 2000}
+_FIRST_IN_CI, _FIRST_BY_NIGHT = {"sqlite": 0, "postgresql": 103}, {"sqlite": 1000, "postgresql": 2000}
 """The seed of the first shard. No life is led on both databases: what decides is the same there, and a hole in it shows in
 either, so that other lives find more; and where the two differ, that shows within a few lives, whichever they are.
 """

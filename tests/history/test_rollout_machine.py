@@ -38,7 +38,15 @@ def ground(db: Database, clock: HeldClock, tmp_path: Path) -> Ground:
     return Ground(db, clock, tmp_path)
 
 
-@pytest.mark.parametrize("shard", range(CI_SHARDS))
+@pytest.mark.parametrize(
+    ("db", "shard"),
+    [
+        pytest.param(kind, shard, marks=pytest.mark.postgresql if kind == "postgresql" else ())
+        for kind, shards in CI_SHARDS.items()
+        for shard in range(shards)
+    ],
+    indirect=["db"],
+)
 def test_rollouts_keep_their_promises_whatever_happens(ground: Ground, shard: int) -> None:
     play_in_ci(ground, shard)
 
