@@ -1,5 +1,6 @@
 """``fleet up`` on one machine with a Docker engine and nothing else, as somebody meets it who has just installed it."""
 
+import itertools
 import json
 import shutil
 import subprocess
@@ -37,6 +38,11 @@ CHILDREN = {
     "agent": "fleet.cli.main agent",
 }
 """Each child of ``fleet up``, and words that stand in its command line alone."""
+_CENTRE = ("web", "planner", "inbox", "notifier", "beat")
+KILLED = [("broker",), ("agent",), _CENTRE, *(pytest.param((name,), marks=pytest.mark.full) for name in _CENTRE)]
+"""Whom the others talk with, who talks with the engine, and the rest at once; by make test-full each of these alone too."""
+_VERSIONS = itertools.count(2)
+"""Of the image that is updated once something was killed."""
 _VERSION = '{{index .Config.Labels "org.opencontainers.image.version"}} {{.State.Running}}'
 
 
@@ -170,7 +176,7 @@ def the_desk(solo_lab: Lab, bare_path: str) -> Iterator[Desk]:
     origin = solo_lab.registries["origin"]
     assert isinstance(origin, DockerRegistry)
     desk = Desk(solo_lab.host("desk", Generation.V20), origin)
-    names = ["web", "parent", "whole", "lost", *(f"after-{child}" for child in CHILDREN)]
+    names = ["web", "parent", "whole", "lost", "after"]
     for name in names:
         desk.run(name)
     desk.up(PATH=bare_path)
@@ -256,23 +262,25 @@ def test_killed_in_the_middle_of_an_update_it_goes_on_and_forgets_nothing(desk: 
     assert [row for row in again if row["new_digest"] != third] == history["outcomes"]
 
 
-@pytest.mark.parametrize("child", CHILDREN)
-def test_a_child_that_is_killed_comes_back_and_the_next_update_works(desk: Desk, child: str) -> None:
-    name = f"after-{child}"
-    victims = desk.pids(CHILDREN[child])
-    assert len(victims) == 1
-    desk.kill(*victims)
+@pytest.mark.parametrize("children", KILLED, ids="+".join)
+def test_a_child_that_is_killed_comes_back_and_the_next_update_works(desk: Desk, children: tuple[str, ...]) -> None:
+    victims = {child: desk.pids(CHILDREN[child]) for child in children}
+    assert all(len(pids) == 1 for pids in victims.values()), victims
+    desk.kill(*(pid for pids in victims.values() for pid in pids))
 
-    def back() -> bool:
+    def back(child: str) -> bool:
         found = desk.pids(CHILDREN[child])
-        return len(found) == 1 and found != victims
+        return len(found) == 1 and found != victims[child]
 
-    eventually(f"another {child}", back, within_s=PATIENCE_S)
-    eventually("an answer", lambda: desk.digest(name), within_s=PATIENCE_S)
-    new = desk.push(name, "2")
-    assert "completed" in desk.done("update", "desk", name, "--timeout", "2m")
-    assert desk.version(name) == "2 true"
-    assert desk.results(name) == [("updated", new)]
+    for child in children:
+        eventually(f"another {child}", lambda child=child: back(child), within_s=PATIENCE_S)  # type: ignore[misc]
+    eventually("an answer", lambda: desk.digest("after"), within_s=PATIENCE_S)
+    version = str(next(_VERSIONS))
+    new = desk.push("after", version)
+    assert "completed" in desk.done("update", "desk", "after", "--timeout", "2m")
+    assert desk.version("after") == f"{version} true"
+    assert desk.results("after")[0] == ("updated", new)
+    assert len(desk.results("after")) == int(version) - 1
 
 
 def test_without_its_agents_directory_it_comes_up_as_the_same_host(desk: Desk) -> None:
