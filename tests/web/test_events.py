@@ -168,6 +168,21 @@ def test_who_was_cut_off_misses_nothing(door: Path, centre: Centre) -> None:
     assert set(found[:1]) <= {"a", "b"}
 
 
+def test_who_is_behind_gets_what_memory_holds_no_more_or_knows_too_little_of(
+    door: Path, centre: Centre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "_KEPT", 3)
+    centre.add_host("web-1")
+    with contextlib.closing(Stream(door)) as first:
+        first.until(b"retry: ")
+        happen(centre.db, *(f"m{n}" for n in range(1, 10)), "web-1")
+        first.subjects("web-1")
+        with contextlib.closing(Stream(door, Last_Event_ID="1")) as behind:
+            assert behind.subjects("web-1") == [*(f"m{n}" for n in range(2, 10)), "web-1"]
+        with contextlib.closing(Stream(door, "?host=web-1", Last_Event_ID="8")) as choosing:
+            assert choosing.subjects("web-1") == ["web-1"]
+
+
 def test_what_is_committed_late_is_heard_late_and_not_missed(door: Path, centre: Centre) -> None:
     """Its time and its id are older than those of what was heard before."""
     with centre.db.writing() as connection:
