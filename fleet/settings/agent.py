@@ -12,7 +12,7 @@ from fleet.settings.centre import CentreSettings, LogSettings
 
 
 class AgentGroup(BaseModel):
-    """The table ``[agent]``."""
+    """What the agent of one host works with, and where it keeps what must survive."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
