@@ -24,8 +24,8 @@ from fleet.web import feed
 from fleet.web.doors import Behind, Door
 from fleet.web.pages.visitors import COOKIE
 from fleet.web.process import Server, config_of
-from tests.controller.centre import Centre
-from tests.web.test_routes import API
+from tests.controller.centre import Centre, ScriptedHost
+from tests.web.test_routes import API, _move_tag, carry_out
 
 PATIENCE_S = 60.0
 """Far more than anything takes, for machines that are busy."""
@@ -168,19 +168,33 @@ def test_who_was_cut_off_misses_nothing(door: Path, centre: Centre) -> None:
     assert set(found[:1]) <= {"a", "b"}
 
 
-def test_who_is_behind_gets_what_memory_holds_no_more_or_knows_too_little_of(
+def test_who_is_behind_gets_what_memory_holds_no_more(
     door: Path, centre: Centre, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feed, "_KEPT", 3)
-    centre.add_host("web-1")
     with contextlib.closing(Stream(door)) as first:
         first.until(b"retry: ")
-        happen(centre.db, *(f"m{n}" for n in range(1, 10)), "web-1")
-        first.subjects("web-1")
+        happen(centre.db, *(f"m{n}" for n in range(10)))
+        first.subjects("m9")
         with contextlib.closing(Stream(door, Last_Event_ID="1")) as behind:
-            assert behind.subjects("web-1") == [*(f"m{n}" for n in range(2, 10)), "web-1"]
-        with contextlib.closing(Stream(door, "?host=web-1", Last_Event_ID="8")) as choosing:
-            assert choosing.subjects("web-1") == ["web-1"]
+            assert behind.subjects("m9") == [f"m{n}" for n in range(1, 10)]
+
+
+def test_who_chooses_gets_what_was_read_when_nobody_chose(
+    door: Path, http: TestClient, centre: Centre, web1: ScriptedHost
+) -> None:
+    with contextlib.closing(Stream(door)) as first:
+        first.until(b"retry: ")
+        _move_tag(centre)
+        plan = http.post(f"{API}/plans", json={"check": False}).json()["plan"]
+        http.post(f"{API}/plans/{plan['id']}/apply", json={})
+        carry_out(centre, web1)
+        told = ["rollout/1", "web-1/web", "rollout/1"]
+        first.until(b"fleet.rollout.completed")
+        assert first.subjects("rollout/1")[:1] == told[:1]
+        with contextlib.closing(Stream(door, "?host=web-1", Last_Event_ID="0")) as choosing:
+            choosing.until(b"fleet.rollout.completed", b"\n\n")
+            assert [each["subject"] for each in choosing.events("web-1/web")] == told
 
 
 def test_what_is_committed_late_is_heard_late_and_not_missed(door: Path, centre: Centre) -> None:

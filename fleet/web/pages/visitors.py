@@ -1,7 +1,8 @@
 """Who looks at pages: the same callers as the API's, with the token in a cookie that no script can read.
 
 The cookie holds the token itself, so that revoking the token ends every browser's visit at once. It is sent over TLS
-alone, never to another site, and only pages take it: the API wants its header, so that no foreign page can act by it.
+alone, never to another site, and only pages take it, with the stream of events, which reads: the API wants its header, so that
+no foreign page can act by it.
 """
 
 from typing import Annotated
@@ -40,7 +41,7 @@ def ask(request: Request, next: str = "/") -> Response:
 @router.post(LOGIN)
 async def enter(request: Request, centre: ThisCentre) -> Response:
     """Take a token, and go where the visitor wanted to."""
-    form = await _form(request)
+    form = await read_form(request)
     token, target = form.get("token", "").strip(), _local(form.get("next", "/"))
     try:
         caller_of(request, centre, token)
@@ -54,21 +55,21 @@ async def enter(request: Request, centre: ThisCentre) -> Response:
 @router.post("/logout")
 async def leave(request: Request) -> Response:
     """Forget the token."""
-    await _form(request)
+    await read_form(request)
     answer = RedirectResponse(LOGIN, status_code=303, headers=HEADERS)
     answer.delete_cookie(COOKIE, secure=True, httponly=True, samesite="lax", path="/")
     return answer
 
 
-async def _form(request: Request) -> dict[str, str]:
+async def read_form(request: Request, largest: int = LARGEST_FORM) -> dict[str, str]:
     """Return the fields of a form of ours; raise BadInput where another site sent it, or it is too large."""
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        raise BadInput("cannot take a form that another site sent; open the login itself")
+        raise BadInput("cannot take a form that another site sent; open the page itself")
     body = b""
     async for chunk in request.stream():
         body += chunk
-        if len(body) > LARGEST_FORM:
-            raise BadInput(f"cannot take a form of more than {LARGEST_FORM} bytes")
+        if len(body) > largest:
+            raise BadInput(f"cannot take a form of more than {largest} bytes")
     return {name: values[-1] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
 
 
