@@ -9,6 +9,13 @@ from tests.lab.engines import Generation
 from tests.lab.lab import Host, Lab
 from tests.lab.registries import DockerRegistry
 
+ONE_OF_EACH_STORE = [
+    pytest.param(each, id=str(each), marks=() if each in (Generation.V20, Generation.V29) else pytest.mark.full)
+    for each in Generation
+]
+"""For what an engine does by its image store, docker's own or containerd's, and not by its generation: the oldest with the one,
+what most run today with the other. The rest is part of the long matrices."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test of this folder, so that it may leave the loopback and can be left out."""

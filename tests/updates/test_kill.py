@@ -23,7 +23,7 @@ from tests.updates.victim import COMMAND, ORDER
 pytestmark = pytest.mark.lab
 UPDATE = UUID(int=2)
 ROOT = Path(__file__).parents[2]
-STOPS_IN_S = 2.0
+STOPS_IN_S, STOPS_SLOWLY_IN_S = 0.5, 4.0
 BEFORE_THE_POINT_OF_NO_RETURN = [Stage.CREATE, Stage.RELEASE, Stage.STOP, Stage.SWAP, Stage.START, Stage.VERIFY]
 
 
@@ -124,11 +124,11 @@ def test_killed_after_that_the_new_one_runs(stage: Stage, real: RealBed, tmp_pat
 def test_killed_while_the_engine_stops_the_old_one_it_runs_again(remove: bool, real: RealBed, tmp_path: Path) -> None:
     """The engine goes on with the stop; an old one that still runs when the next agent looks is about to end."""
     # A busy machine may take seconds from the kill to the look.
-    scene = Scene(real, tmp_path, remove=remove, stops_in_s=2 * STOPS_IN_S)
+    scene = Scene(real, tmp_path, remove=remove, stops_in_s=STOPS_SLOWLY_IN_S)
     scene.die_at(Stage.STOP, 0.3)
     assert scene.look(scene.before["Id"])["State"]["Running"]
     assert scene.recovered() is Result.ROLLED_BACK
-    real.clock.sleep(2 * STOPS_IN_S + 0.5)
+    real.clock.sleep(STOPS_SLOWLY_IN_S + 0.5)
     scene.assert_runs(scene.before["Image"])
 
 
