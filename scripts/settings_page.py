@@ -9,7 +9,6 @@ from pathlib import Path
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings
 
 from fleet.settings import sources
 from fleet.settings.agent import AgentSettings
@@ -29,19 +28,21 @@ def tables() -> str:
 
 def _tables(kind: type[sources.ProcessSettings], leave_out: str = "") -> Iterator[str]:
     told: set[str] = set()
+    model: type[BaseModel] = kind
     for path, field in sources.leaves(kind):
         table = path[0] if len(path) > 1 else ""
         if table == leave_out and table:
             continue
         if table not in told:
             told.add(table)
-            model = kind.model_fields[table].annotation if table else kind
-            assert isinstance(model, type)
+            group = kind.model_fields[table].annotation if table else kind
+            assert isinstance(group, type) and issubclass(group, BaseModel)
+            model = group
             yield from ["", f"### {_title(table, model)}", "", *_HEAD]
         yield _row(path, field, _texts(model)[path[-1]])
 
 
-def _title(table: str, model: type) -> str:
+def _title(table: str, model: type[BaseModel]) -> str:
     return f"`[{table}]`: {_line(inspect.getdoc(model) or '').rstrip('.')}" if table else "At the top of the file"
 
 
@@ -60,7 +61,7 @@ def _shown(value: object) -> str:
     return f"`{text}`"
 
 
-def _texts(model: type[BaseModel] | type[BaseSettings]) -> dict[str, str]:
+def _texts(model: type[BaseModel]) -> dict[str, str]:
     """Return what stands below each field in the code."""
     (found,) = ast.parse(inspect.getsource(model)).body
     assert isinstance(found, ast.ClassDef)
