@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
@@ -12,6 +12,7 @@ from fleet.api.selectors import Selector
 from fleet.history.words import ChannelKind, DeliveryState
 from fleet.notify.events import USUAL
 from fleet.notify.severity import Severity
+from fleet.notify.template import LONGEST_TEMPLATE, LONGEST_TITLE_TEMPLATE, Format
 from fleet.rollouts.windows import Day
 
 
@@ -64,6 +65,12 @@ class Channel(Part):
     quiet_passes: Passes = Passes.ERROR
     quiet_until: datetime | None = None
     """When the quiet hours end that hold now."""
+    title_template: str = ""
+    """Its own words for titles; empty: the usual ones."""
+    body_template: str = ""
+    """Its own words for what follows; empty: the usual ones."""
+    format: Format = Format.TEXT
+    """What its template of the body makes."""
     waiting: int
     """How many events wait to be sent."""
     given_up: int
@@ -126,6 +133,10 @@ class ChannelAdded(Answer):
     """What a webhook proves its events by; empty: one was given, or there is none."""
 
 
+_Title = Annotated[str, Field(max_length=LONGEST_TITLE_TEMPLATE)]
+_Body = Annotated[str, Field(max_length=LONGEST_TEMPLATE)]
+
+
 class AddChannel(Request):
     """Add a channel."""
 
@@ -143,6 +154,12 @@ class AddChannel(Request):
     quiet: tuple[QuietHours, ...] = Field(default=(), max_length=20)
     """When it is told only of what cannot wait."""
     quiet_passes: Passes = Passes.ERROR
+    title_template: _Title = ""
+    """Its own words for titles, in Jinja2; empty: the usual ones."""
+    body_template: _Body = ""
+    """Its own words for what follows; empty: the usual ones."""
+    format: Format = Format.TEXT
+    """What the template of the body makes."""
 
 
 class ChangeChannel(Request):
@@ -155,6 +172,19 @@ class ChangeChannel(Request):
     quiet: tuple[QuietHours, ...] | None = Field(default=None, max_length=20)
     """In place of all that it has; an empty list: none."""
     quiet_passes: Passes | None = None
+    title_template: _Title | None = None
+    """Empty: the usual words."""
+    body_template: _Body | None = None
+    """Empty: the usual words."""
+    format: Format | None = None
+
+
+class TryTemplate(Request):
+    """Show what a channel would get with these words; a part that is not given is as the channel has it."""
+
+    title_template: _Title | None = None
+    body_template: _Body | None = None
+    format: Format | None = None
 
 
 class ChannelChanged(Answer):
@@ -184,6 +214,8 @@ class Preview(Part):
     """Of a message in words."""
     body: str
     """The words, or the CloudEvent."""
+    wrong: str = ""
+    """What is wrong with the template, which is not used then."""
 
 
 class Previews(Answer):

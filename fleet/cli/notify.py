@@ -1,10 +1,12 @@
 """``fleet notify``: where people are told what happened, and what came of telling them."""
 
+import functools
 import sys
 import time
+from collections.abc import Callable
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -89,6 +91,37 @@ _PASSES = click.option(
     type=click.Choice(["error", "warning", "nothing"]),
     help="What is told in quiet hours all the same; by default errors.",
 )
+_WORDS = (
+    click.option("--title-template", metavar="TEMPLATE", help="Its own words for titles, in Jinja2."),
+    click.option(
+        "--template-file", metavar="FILE", help="A file with its own words for the text, in Jinja2; - for stdin."
+    ),
+    click.option(
+        "--format",
+        "format_",
+        type=click.Choice(["text", "markdown", "html"]),
+        help="What the template of the text makes; by default text.",
+    ),
+)
+
+
+def _wording(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give *command* the options for a channel's own words, and hand it those as ``words``, in those of the API."""
+
+    @functools.wraps(command)
+    def worded(
+        *args: Any, title_template: str | None, template_file: str | None, format_: str | None, **more: Any
+    ) -> Any:
+        words = {} if title_template is None else {"title_template": title_template}
+        words |= {"body_template": _read(template_file)} if template_file else {}
+        words |= {"format": format_} if format_ else {}
+        return command(*args, words=words, **more)
+
+    for option in reversed(_WORDS):
+        worded = option(worded)
+    return worded
+
+
 _WINDOW = "start=22:00 duration=9h tz=Europe/Berlin days=sat,sun"
 
 
@@ -119,6 +152,7 @@ def _hours(given: tuple[str, ...]) -> list[dict[str, object]]:
               help="The least urgent that it gets.")  # fmt: skip
 @_HOURS
 @_PASSES
+@_wording
 @selecting
 @pass_session
 def add(
@@ -131,6 +165,7 @@ def add(
     severity: str,
     quiet: tuple[str, ...],
     quiet_passes: str | None,
+    words: dict[str, str],
     selector: "Selector",
 ) -> None:
     """Tell URL what happens: https://... is a webhook, any other scheme one of Apprise's services (ntfys://, mailtos://).
@@ -144,6 +179,7 @@ def add(
     more: dict[str, object] = {"events": events} if events else {}
     more |= {"secret": _read(secret_file)} if secret_file else {}
     more |= {"quiet": _hours(quiet)} if quiet else {}
+    more |= words
     more |= {"quiet_passes": quiet_passes} if quiet_passes else {}
     wanted = url or _read(url_file or "")
     request = build(AddChannel, name=name, url=wanted, severity=severity, selector=selector, **more)
@@ -173,6 +209,8 @@ def _read(file: str) -> str:
 @_PASSES
 @click.option("--no-quiet", is_flag=True, help="No quiet hours any more; what waits for their end is told.")
 @click.option("--everything", is_flag=True, help="Of every host, container and image.")
+@click.option("--no-template", is_flag=True, help="The usual words again.")
+@_wording
 @selecting
 @pass_session
 def edit(
@@ -184,19 +222,22 @@ def edit(
     quiet_passes: str | None,
     no_quiet: bool,
     everything: bool,
+    no_template: bool,
+    words: dict[str, str],
     selector: "Selector",
 ) -> None:
     """Change what is given of channel NAME, and leave the rest. Options that choose replace all of their kind."""
     from fleet.api.notify import ChangeChannel
 
     chooses = bool(selector.document())
-    if (no_quiet and quiet) or (everything and chooses):
+    if (no_quiet and quiet) or (everything and chooses) or (no_template and words):
         raise BadInput("cannot both take something away and give it; leave out one of the two options")
     change: dict[str, object] = {"events": events} if events else {}
     change |= {"severity": severity} if severity else {}
     change |= {"quiet": _hours(quiet)} if quiet or no_quiet else {}
     change |= {"quiet_passes": quiet_passes} if quiet_passes else {}
     change |= {"selector": selector} if chooses or everything else {}
+    change |= {"title_template": "", "body_template": ""} if no_template else words
     if not change:
         raise BadInput("cannot edit a channel without a change; see: fleet notify edit --help")
     with session.client() as client:
@@ -229,6 +270,8 @@ def _show_channel(c: "Channel") -> None:
     if c.quiet:
         now = f"; quiet now, until {moment(c.quiet_until)}" if c.quiet_until else ""
         click.echo(clean(f"  {c.quiet_said}{now}"))
+    if c.title_template or c.body_template:
+        click.echo(clean(f"  speaks in words of its own, as {c.format}; see them: fleet notify preview {c.name}"))
     if c.failing_since:
         again = f"; tried again {moment(c.again_at)}" if c.again_at else ""
         click.echo(clean(f"  failing since {moment(c.failing_since)}: {c.reason}{again}"))
@@ -288,18 +331,28 @@ def _came(client: "Client", name: str, event: str) -> "ChannelAnswer":
 
 @notify.command("preview")
 @click.argument("name", shell_complete=completing.channels)
+@_wording
 @pass_session
-def preview(session: Session, name: str) -> None:
-    """Show an example of each event that a channel gets, as it would get it."""
+def preview(session: Session, name: str, words: dict[str, str]) -> None:
+    """Show an example of each event that a channel gets, as it would get it, or with the words that are given.
+
+    Ends with 1 where a template cannot be used; nothing of the channel is changed.
+    """
+    from fleet.api.notify import TryTemplate
+
     with session.client() as client:
-        answer = client.preview_channel(name)
-    if print_answer(session, answer):
-        return
-    for each in answer.previews:
-        click.echo(f"--- {each.type}")
-        if each.title:
-            click.echo(each.title)
-        click.echo(each.body)
+        answer = client.try_template(name, build(TryTemplate, **words)) if words else client.preview_channel(name)
+    if not print_answer(session, answer):
+        for each in answer.previews:
+            click.echo(f"--- {each.type}")
+            if each.wrong:
+                say(clean(f"cannot use the template: {each.wrong}"))
+                continue
+            if each.title:
+                click.echo(clean(each.title))
+            click.echo("\n".join(map(clean, each.body.splitlines())))
+    if any(each.wrong for each in answer.previews):
+        raise click.exceptions.Exit(1)
 
 
 @notify.command("retry")

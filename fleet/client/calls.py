@@ -22,6 +22,7 @@ from fleet.api.notify import (
     Previews,
     Retried,
     TestAsked,
+    TryTemplate,
 )
 from fleet.api.plans import ApplyPlan, MakePlan, Ordered, PlanAnswer, UndoContainer, UpdateHost
 from fleet.api.policies import Policies, SetPolicy
@@ -318,6 +319,10 @@ class Client(Exchange):
     def retry_channel(self, name: str) -> Retried:
         """Let what was given up wait again."""
         return self._send("POST", Retried, f"/channels/{_part(name)}/retry")
+
+    def try_template(self, name: str, request: TryTemplate) -> Previews:
+        """Return the examples as a channel would get them with other words."""
+        return self._send("POST", Previews, f"/channels/{_part(name)}/preview", request)
 
     def preview_channel(self, name: str) -> Previews:
         """Return an example of each event that a channel gets."""

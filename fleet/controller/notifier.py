@@ -24,7 +24,7 @@ from fleet.history.conditions import Seen
 from fleet.history.database import Database
 from fleet.history.deliveries import DeliveryRow, DueChannel
 from fleet.history.words import ChannelKind
-from fleet.notify import by_apprise, webhook
+from fleet.notify import by_apprise, template, webhook
 from fleet.notify.events import read
 from fleet.notify.seal import Opener
 from fleet.notify.sent import Came, Sent, later
@@ -113,7 +113,10 @@ class Notifier:
             return
         if channel.kind is ChannelKind.APPRISE:
             if rows := deliveries.waiting(self.db, channel.id, TOGETHER):
-                self._note(channel, rows, by_apprise.send(secret["url"], [read(row.told) for row in rows]))
+                written = template.write(channel.template, [read(row.told) for row in rows], channel.name)
+                if written.wrong:
+                    log.warning("template not used", extra={"channel": channel.name, "reason": written.wrong})
+                self._note(channel, rows, by_apprise.send(secret["url"], written.message, written.format))
             return
         for row in deliveries.waiting(self.db, channel.id, TURN):
             if not self._note(channel, [row], self._post(secret, row)):

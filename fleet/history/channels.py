@@ -20,11 +20,23 @@ from fleet.ids import new_id
 from fleet.notify.quiet import Quiet
 from fleet.notify.rule import Rule
 from fleet.notify.severity import Severity
+from fleet.notify.template import Format, Template
 from fleet.rollouts.selector import Selector
 
 MOST_CHANNELS = 100
 """Each has a thread of the notifier while something is sent to it."""
-_KEPT_BACK = ("sealed", "events", "severity", "selector", "leased_until", "in_a_row", "quiet_passes")
+_KEPT_BACK = (
+    "sealed",
+    "events",
+    "severity",
+    "selector",
+    "leased_until",
+    "in_a_row",
+    "quiet_passes",
+    "title_template",
+    "body_template",
+    "body_format",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +59,8 @@ class ChannelRow:
     stopped_at: datetime | None
     quiet: Quiet = field(default_factory=Quiet)
     """When it is told only of what cannot wait."""
+    template: Template = field(default_factory=Template)
+    """Its own words."""
     waiting: int = 0
     """How many events wait to be sent to it."""
     given_up: int = 0
@@ -62,6 +76,7 @@ def add_channel(
     sealed: str,
     rule: Rule,
     quiet: Quiet | None = None,
+    template: Template | None = None,
     by: str,
     door: str,
 ) -> ChannelRow:
@@ -82,6 +97,7 @@ def add_channel(
             "severity": rule.severity,
             "selector": rule.selector.document(),
             **_written_quiet(quiet or Quiet()),
+            **_written_template(template or Template()),
             "created_by": by,
             "created_at": now,
             "failures": 0,
@@ -102,6 +118,7 @@ class ChannelChange:
 
     rule: Rule | None = None
     quiet: Quiet | None = None
+    template: Template | None = None
 
 
 def change_channel(db: Database, name: str, change: ChannelChange, *, by: str, door: str) -> ChannelRow:
@@ -117,6 +134,8 @@ def change_channel(db: Database, name: str, change: ChannelChange, *, by: str, d
             values |= _written_quiet(change.quiet)
             held = (deliveries.c.channel_id == found["id"], deliveries.c.held_until.is_not(None))
             connection.execute(update(deliveries).where(*held).values(held_until=None))
+        if change.template is not None:
+            values |= _written_template(change.template)
         if values:
             connection.execute(update(table).where(mine).values(values))
         details = {part: list(value) if isinstance(value, tuple) else value for part, value in values.items()}
@@ -127,6 +146,14 @@ def change_channel(db: Database, name: str, change: ChannelChange, *, by: str, d
 
 def _written_quiet(quiet: Quiet) -> dict[str, Any]:
     return {"quiet": quiet.document(), "quiet_passes": quiet.passes or ""}
+
+
+def _written_template(template: Template) -> dict[str, Any]:
+    return {
+        "title_template": template.title,
+        "body_template": template.body,
+        "body_format": template.format.value,
+    }
 
 
 def any_channel(db: Database) -> bool:
@@ -178,6 +205,12 @@ def quiet_of(row: Any) -> Quiet:
     return Quiet.parse(row["quiet"], Severity.ERROR if passes is None else passes)
 
 
+def template_of(row: Any) -> Template:
+    """Return the words of its own that the channel in *row* has."""
+    format = Format(row["body_format"] or Format.TEXT)
+    return Template(title=row["title_template"] or "", body=row["body_template"] or "", format=format)
+
+
 _Counts = dict[tuple[UUID, DeliveryState], int]
 
 
@@ -194,7 +227,7 @@ def _counts(connection: Connection) -> _Counts:
 def _read(row: RowMapping, counts: _Counts) -> ChannelRow:
     values = {name: value for name, value in row.items() if name not in _KEPT_BACK}
     return ChannelRow(
-        **values | {"quiet": quiet_of(row)},
+        **values | {"quiet": quiet_of(row), "template": template_of(row)},
         rule=rule_of(row),
         waiting=counts.get((row["id"], DeliveryState.WAITING), 0),
         given_up=counts.get((row["id"], DeliveryState.GIVEN_UP), 0),

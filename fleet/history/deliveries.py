@@ -13,7 +13,7 @@ from sqlalchemy import Connection, RowMapping, and_, exists, func, or_, select, 
 
 from fleet.history import audit
 from fleet.history.among import among_states
-from fleet.history.channels import find_channel, quiet_of, rule_of
+from fleet.history.channels import find_channel, quiet_of, rule_of, template_of
 from fleet.history.counting import Counted, Tally
 from fleet.history.database import Database
 from fleet.history.events import event, tell
@@ -28,6 +28,7 @@ from fleet.notify.quiet import Quiet
 from fleet.notify.rule import Rule, is_news, wants
 from fleet.notify.sent import Came, Sent
 from fleet.notify.severity import Severity
+from fleet.notify.template import Template
 from fleet.notify.waits import GATHERED, GIVEN_UP_AFTER, gathering, wait
 
 AT_ONCE = 200
@@ -49,6 +50,7 @@ class DueChannel:
     kind: ChannelKind
     sealed: str
     quiet: Quiet
+    template: Template
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +197,7 @@ def claim_channel(db: Database, channel_id: UUID) -> DueChannel | None:
             return None
         row = connection.execute(select(channels).where(channels.c.id == channel_id)).mappings().one()
         parts = {part: row[part] for part in ("id", "name", "kind", "sealed")}
-        return DueChannel(**parts, quiet=quiet_of(row))
+        return DueChannel(**parts, quiet=quiet_of(row), template=template_of(row))
 
 
 def _due(now: datetime) -> tuple[Any, ...]:

@@ -76,6 +76,9 @@ channels = Table(
     time("sent_at", "when it last took something", nullable=True),
     items("quiet", "windows in which it is told only of what cannot wait; null: none", nullable=True),
     text("quiet_passes", "what is as urgent as this is told all the same; empty: nothing; null: errors", nullable=True),
+    text("title_template", "its own words for titles; empty or null: the usual ones", nullable=True),
+    text("body_template", "its own words for what follows; empty or null: the usual ones", nullable=True),
+    text("body_format", "what the latter makes: text, markdown or html; empty or null: text", nullable=True),
     number("in_a_row", "how many messages it took, each as soon as it might; null: none", nullable=True),
     time(
         "stopped_at",

@@ -27,7 +27,8 @@ def run(asked: dict[str, Any]) -> dict[str, Any]:
         return {"ok": False, "reason": "Apprise does not know this URL; see its list of services"}
     if "body" not in asked:
         return {"ok": True}
-    ok = bool(found.notify(title=asked["title"], body=asked["body"], notify_type=asked["type"], body_format="text"))
+    told = {"title": asked["title"], "body": asked["body"], "notify_type": asked["type"]}
+    ok = bool(found.notify(**told, body_format=asked["format"]))
     statuses = _STATUS.findall(said.getvalue())
     why = f"the service answered {statuses[-1]}" if statuses else "the service could not be reached, or did not take it"
     return {"ok": ok, "reason": "" if ok else why}

@@ -1,17 +1,13 @@
 """Messages by Apprise (https://appriseit.com), which knows more than a hundred services: mail, ntfy, Telegram, Matrix, ..."""
 
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Sequence
 from typing import Any
 
 from fleet.errors import BadInput
-from fleet.notify.events import Event
+from fleet.notify import child
 from fleet.notify.sent import TAKEN, Came, later
 from fleet.notify.severity import Severity
-from fleet.notify.text import message
+from fleet.notify.template import Format
+from fleet.notify.text import Message
 
 LONGEST_URL = 4000
 TIMEOUT_S = 40.0
@@ -39,31 +35,17 @@ def check_url(url: str) -> str:
     return f"{scheme}://..."
 
 
-def send(url: str, events: Sequence[Event], *, timeout_s: float = TIMEOUT_S) -> Came:
-    """Send one message of *events*, and return what came of it."""
-    told = message(events)
-    asked = {"url": url, "title": told.title, "body": told.body, "type": _TYPES[told.severity]}
+def send(url: str, told: Message, format: Format = Format.TEXT, *, timeout_s: float = TIMEOUT_S) -> Came:
+    """Send one message, and return what came of it."""
+    asked = {"url": url, "title": told.title, "body": told.body, "type": _TYPES[told.severity], "format": format.value}
     came = _ask(asked, timeout_s)
     return TAKEN if came["ok"] else later(came["reason"])
 
 
 def _ask(asked: dict[str, Any], timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
-    # The URL goes by stdin: arguments and environment of a process can be read by others of this machine.
-    command = [sys.executable, "-m", "fleet.notify.apprise_send"]
     try:
-        ran = subprocess.run(
-            command,
-            input=json.dumps(asked),
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-            # The settings of the centre are nothing to a plug-in.
-            env={name: value for name, value in os.environ.items() if not name.startswith("FLEET_")},
-        )
-        found: dict[str, Any] = json.loads(ran.stdout)
-    except subprocess.TimeoutExpired:
+        return child.ask("fleet.notify.apprise_send", asked, child.environment(whole=True), timeout_s)
+    except TimeoutError:
         return {"ok": False, "reason": f"the service did not answer within {timeout_s:g} s"}
-    except (OSError, ValueError):
+    except OSError:
         return {"ok": False, "reason": "Apprise ended without an answer"}
-    return found

@@ -1,6 +1,5 @@
 """The routes of notifications. A channel's URL and secret come in, sealed for the notifier, and never go out again."""
 
-import json
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -17,11 +16,11 @@ from fleet.api.notify import (
     Channels,
     Delivery,
     Passes,
-    Preview,
     Previews,
     QuietHours,
     Retried,
     TestAsked,
+    TryTemplate,
 )
 from fleet.controller.condition_catalogue import CATALOGUE
 from fleet.errors import BadInput
@@ -31,13 +30,13 @@ from fleet.history.deliveries import DeliveryRow
 from fleet.history.words import ChannelKind, DeliveryState
 from fleet.notify import by_apprise, quiet, rule, webhook
 from fleet.notify.events import EventType, read
-from fleet.notify.examples import examples
 from fleet.notify.quiet import Quiet
 from fleet.notify.rule import Rule
 from fleet.notify.seal import Seal
 from fleet.notify.severity import Severity
-from fleet.notify.text import message, title
+from fleet.notify.text import title
 from fleet.rollouts.windows import DAYS, Window
+from fleet.web import wording
 from fleet.web.callers import Admin, Reader, Writer
 from fleet.web.centre import Centre, ThisCentre
 from fleet.web.selecting import selector_of
@@ -57,6 +56,7 @@ def add_channel(centre: ThisCentre, caller: Admin, body: AddChannel) -> ChannelA
     wanted = Rule(events=body.events, severity=body.severity, selector=selector_of(body.selector))
     rule.check(wanted, [kind.code for kind in CATALOGUE])
     kind = ChannelKind.WEBHOOK if body.url.lower().startswith(("http://", "https://")) else ChannelKind.APPRISE
+    words = wording.checked(kind, wording.template_of(body), wanted)
     made = webhook.make_secret() if kind is ChannelKind.WEBHOOK and not body.secret else ""
     address = _checked(kind, body)
     row = channels.add_channel(
@@ -67,6 +67,7 @@ def add_channel(centre: ThisCentre, caller: Admin, body: AddChannel) -> ChannelA
         sealed=_sealed(centre, body.url, body.secret or made),
         rule=wanted,
         quiet=_quiet(centre, body.quiet, body.quiet_passes),
+        template=words,
         **caller.by(),
     )
     return ChannelAdded(channel=_channel(centre, row), secret=made)
@@ -95,7 +96,13 @@ def change_channel(centre: ThisCentre, caller: Admin, name: str, body: ChangeCha
     hushed = None
     if body.quiet is not None or body.quiet_passes is not None:
         hushed = _quiet(centre, body.quiet, body.quiet_passes, row.quiet)
-    change = ChannelChange(rule=None if wanted == row.rule else wanted, quiet=hushed)
+    words = wording.template_of(body, row.template)
+    # Other events may want fields that were empty for those before.
+    if words != row.template or (words and wanted != row.rule):
+        wording.checked(row.kind, words, wanted)
+    change = ChannelChange(
+        rule=None if wanted == row.rule else wanted, quiet=hushed, template=None if words == row.template else words
+    )
     return ChannelChanged(channel=_channel(centre, channels.change_channel(centre.db, name, change, **caller.by())))
 
 
@@ -121,18 +128,13 @@ def retry_channel(centre: ThisCentre, caller: Writer, name: str) -> Retried:
 @router.get("/{name}/preview")
 def preview_channel(centre: ThisCentre, _: Reader, name: str) -> Previews:
     """Show an example of each event that a channel gets, as it would get it."""
-    row = channels.channel(centre.db, name)
-    wanted = Rule(events=row.rule.events, severity=row.rule.severity)
-    fit = [each for each in examples() if rule.wants(wanted, each, ())]
-    source = centre.settings.notify.source
-    shown = []
-    for event in fit:
-        told = message([event])
-        words = row.kind is ChannelKind.APPRISE
-        written = told.body if words else json.dumps(event.document(source), indent=2, ensure_ascii=False)
-        heading = told.title if words else ""
-        shown.append(Preview(type=event.type.value, severity=event.severity, title=heading, body=written))
-    return Previews(channel=row.name, kind=row.kind, previews=tuple(shown))
+    return wording.previews(centre, channels.channel(centre.db, name), TryTemplate())
+
+
+@router.post("/{name}/preview")
+def try_template(centre: ThisCentre, _: Writer, name: str, body: TryTemplate) -> Previews:
+    """Show the examples as a channel would get them with other words; nothing is changed, but it takes the centre's time."""
+    return wording.previews(centre, channels.channel(centre.db, name), body)
 
 
 def _quiet(
@@ -187,6 +189,9 @@ def _channel(centre: Centre, row: ChannelRow) -> Channel:
         quiet=tuple(map(_hours, row.quiet.hours)),
         quiet_passes=Passes(row.quiet.passes) if row.quiet.passes else Passes.NOTHING,
         quiet_until=row.quiet.until(centre.db.now()) if row.quiet.hours else None,
+        title_template=row.template.title,
+        body_template=row.template.body,
+        format=row.template.format,
         waiting=row.waiting,
         given_up=row.given_up,
         sent_at=row.sent_at,

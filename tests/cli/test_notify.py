@@ -114,6 +114,46 @@ def test_what_cannot_be_used_is_said_without_a_secret(fleet: Fleet, words: tuple
     assert "hunter2" not in ran.out + ran.err
 
 
+def test_a_channel_is_edited_and_says_what_it_is(fleet: Fleet) -> None:
+    fleet(
+        "notify", "add", "ops", "https://chat.lan/x", "--quiet", "start=22:00 duration=9h tz=Europe/Berlin days=sat,sun"
+    )
+    shown = fleet("notify", "edit", "ops", "--severity", "warning", "--quiet-passes", "nothing")
+    assert shown.code == 0, shown.err
+    assert "quiet sat, sun 22:00 for 9h, Europe/Berlin: nothing is told all the same" in shown.out
+    assert "warning and worse" in shown.out
+    assert "quiet" not in fleet("notify", "edit", "ops", "--no-quiet").out
+    for words, says in (
+        ((), "cannot edit a channel without a change"),
+        (("--quiet", "22:00"), "cannot use '22:00' as quiet hours"),
+        (("--quiet", "start=22:00"), "cannot use"),
+        (("--quiet", "start=00:00 duration=24h"), "cannot use these quiet hours: they never end"),
+        (("--quiet", "start=22:00 duration=9h tz=Mars"), "cannot use the quiet hours: windows.0.tz"),
+        (("--no-template", "--format", "html"), "cannot both take something away and give it"),
+        (("--title-template", "{{ title }}"), "cannot use a template with a webhook"),
+    ):
+        ran = fleet("notify", "edit", "ops", *words)
+        assert (ran.code, ran.err.startswith(says)) == (1, True), ran.err
+
+
+def test_a_template_is_tried_and_kept(fleet: Fleet, tmp_path: Path) -> None:
+    pytest.importorskip("apprise")
+    fleet("notify", "add", "ops", "json://chat.lan/x", "--event", "update.failed")
+    (tmp_path / "good").write_text("{{ events[0].host }} is down")
+    (tmp_path / "bad").write_text("{{ title }}\n{{ hsot }}")
+    tried = fleet("notify", "preview", "ops", "--template-file", str(tmp_path / "good"))
+    assert (tried.code, tried.lines) == (0, ["--- update.failed", "✖ web-1/shop: update failed", "web-1 is down"])
+    wrong = fleet("notify", "preview", "ops", "--template-file", str(tmp_path / "bad"))
+    assert (wrong.code, "cannot use the template: body, line 2: 'hsot' is undefined" in wrong.err) == (1, True)
+    assert "web-1 is down" not in fleet("notify", "preview", "ops").out, "nothing was changed"
+    refused = fleet("notify", "edit", "ops", "--template-file", str(tmp_path / "bad"))
+    assert refused.err.startswith("cannot use the template: body, line 2: 'hsot' is undefined (of update.failed)")
+    kept = fleet("notify", "edit", "ops", "--template-file", str(tmp_path / "good"), "--format", "markdown")
+    assert "words of its own, as markdown" in kept.out
+    assert "web-1 is down" in fleet("notify", "preview", "ops").out
+    assert "words of its own" not in fleet("notify", "edit", "ops", "--no-template").out
+
+
 def test_without_a_notifier_a_test_is_not_waited_for_without_end(
     fleet: Fleet, centre: Centre, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,7 @@ from fleet.controller.conditions import active
 from fleet.controller.notifier import Notifier
 from fleet.errors import BadInput
 from fleet.history import channels, deliveries, followed, hosts, stops
+from fleet.history.channels import ChannelChange
 from fleet.history.database import Database
 from fleet.history.events import event, tell
 from fleet.history.notify_tables import channels as table
@@ -33,6 +34,8 @@ from fleet.notify.rule import Rule
 from fleet.notify.seal import PRIVATE, Opener, Seal
 from fleet.notify.sent import Sent, later
 from fleet.notify.severity import Severity
+from fleet.notify.template import Template
+from fleet.notify.text import message
 from fleet.rollouts.selector import Selector
 from fleet.rollouts.stops import StopKind
 from fleet.settings.centre import CentreSettings
@@ -258,19 +261,39 @@ class TestApprise:
         assert (got.event["title"], got.event["type"]) == ("ℹ Fleet: 40 events", "info")
         assert got.event["message"].count("This channel works.") == 30
         assert "and 10 more" in got.event["message"]
-        row = channels.channel(notifier.db, "ops")
-        assert row.due_at is not None, "what comes within a minute is gathered"
+        # What comes within a minute is gathered.
+        wait_until(lambda: channels.channel(notifier.db, "ops").due_at is not None)
         assert all(secret not in caplog.text for secret in ("hunter2", "T0KEN"))
+
+    def test_words_of_its_own_are_sent_and_those_that_cannot_be_used_keep_nothing_back(
+        self, notifier: Notifier, there: Listener, tmp_path: Path
+    ) -> None:
+        ops = add(notifier.db, tmp_path, "ops", there.url.replace("http://", "json://"), ChannelKind.APPRISE)
+        change = ChannelChange(template=Template(title="{{ count }} for {{ channel }}", body="{{ nonsense }}"))
+        channels.change_channel(notifier.db, "ops", change, **BY)
+        test = deliveries.ask_test(notifier.db, "ops", **BY)
+        wait_until(lambda: settled(notifier, ops, test, DeliveryState.SENT))
+        wrong = there.got[-1].event
+        assert wrong["title"] == "✔ a test"
+        assert (
+            "This channel works.\n\n(The template of this channel could not be used: body, line 1: 'nonsense'"
+            in wrong["message"]
+        )
+        change = ChannelChange(template=Template(title="{{ count }} for {{ channel }}", body="{{ events[0].type }}"))
+        channels.change_channel(notifier.db, "ops", change, **BY)
+        test = deliveries.ask_test(notifier.db, "ops", **BY)
+        wait_until(lambda: settled(notifier, ops, test, DeliveryState.SENT))
+        assert (there.got[-1].event["title"], there.got[-1].event["message"]) == ("1 for ops", "channel.test")
 
     def test_a_service_that_fails_is_told_without_its_url(self, there: Listener) -> None:
         there.answers(503)
-        came = by_apprise.send(there.url.replace("http://", "json://anna:hunter2@"), examples()[:1])
+        came = by_apprise.send(there.url.replace("http://", "json://anna:hunter2@"), message(examples()[:1]))
         assert (came.sent, came.reason) == (Sent.LATER, "the service answered 503")
 
     def test_one_that_does_not_come_back_is_ended(self, there: Listener) -> None:
         ended = threading.Event()
         there.hangs(ended)
-        came = by_apprise.send(there.url.replace("http://", "json://"), examples()[:1], timeout_s=0.5)
+        came = by_apprise.send(there.url.replace("http://", "json://"), message(examples()[:1]), timeout_s=0.5)
         ended.set()
         assert (came.sent, came.reason) == (Sent.LATER, "the service did not answer within 0.5 s")
 
