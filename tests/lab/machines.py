@@ -53,13 +53,16 @@ class Running:
         return self._entered.poll() is None
 
     def send(self, number: signal.Signals) -> None:
-        """Send it a signal; one that has ended does not mind."""
+        """Send it a signal; one that has ended does not mind. One that is told to stop has stopped then."""
         # nsenter stops itself with its child, and has to be waken first.
         targets = (self._entered.pid, self.pid) if number == signal.SIGCONT else (self.pid,)
         for pid in targets:
             if pid and self.alive():
                 with suppress(ProcessLookupError):
                     os.kill(pid, number)
+        if number == signal.SIGSTOP:
+            # Its threads stop one after the other, and may answer until then; nsenter stops after the last of them.
+            eventually("the stop", lambda: not self.alive() or _state(self._entered.pid) == "T")
 
     def kill(self) -> None:
         """End it as a power cut would."""
@@ -209,6 +212,13 @@ def eventually(what: str, true: Callable[[], object], *, within_s: float = 30.0,
         if time.monotonic() > ends:
             raise FleetError(f"cannot go on: {what} did not happen within {within_s:g} s")
         time.sleep(every_s)
+
+
+def _state(pid: int) -> str:
+    """Return how the kernel calls what a process does; empty where it is gone."""
+    with suppress(FileNotFoundError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return ""
 
 
 def _only_child(parent: "subprocess.Popen[bytes]") -> int:
