@@ -4,11 +4,14 @@ As ``fleet.controller.standing.stand`` says it, which decides about what is show
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, and_, case, exists, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, FromClause, and_, case, exists, func, select, tuple_
 
+from fleet.history.among import among
 from fleet.history.containers import IN_ORDER, PRESENT, ROW, THERE, ContainerRow, named, read, takes
 from fleet.history.database import Database
 from fleet.history.inventory_tables import container_digests, containers, hosts, tags
@@ -17,6 +20,10 @@ from fleet.rollouts.selector import Selector
 CURRENT, OUTDATED, UNKNOWN = "current", "outdated", "unknown"
 STALE = (OUTDATED, UNKNOWN)
 """In the order in which pages show them."""
+
+
+_FIRST_HOSTS = 20
+"""So many hosts are looked at first: a page of 500 is full with 25 outdated containers on each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,17 +60,34 @@ def stale_page(db: Database, after: Place | None, limit: int) -> list[tuple[Plac
     found: list[tuple[Place, ContainerRow]] = []
     with db.reading() as connection:
         for status in STALE[STALE.index(after.status) if after else 0 :]:
-            query = select(*ROW).select_from(tagged()).where(PRESENT, standing() == status)
-            if after and after.status == status:
-                # By the name alone too, which has an index.
-                query = query.where(hosts.c.name >= after.host)
-                query = query.where(tuple_(*IN_ORDER) > tuple_(after.host, after.container, after.id))
-            rows = connection.execute(query.order_by(*IN_ORDER).limit(limit - len(found)))
-            for _, row in map(read, rows):
-                found.append((Place(status=status, host=row.host, container=row.name, id=row.id), row))
-            if len(found) == limit:
-                break
+            begins = after if after and after.status == status else None
+            for ids in _hosts_from(connection, begins.host if begins else ""):
+                here = (among(connection, hosts.c.id, ids), PRESENT, standing() == status)
+                query = select(*ROW).select_from(tagged()).where(*here).order_by(*IN_ORDER).limit(limit - len(found))
+                if begins:
+                    query = query.where(tuple_(*IN_ORDER) > tuple_(begins.host, begins.container, begins.id))
+                for _, row in map(read, connection.execute(query)):
+                    found.append((Place(status=status, host=row.host, container=row.name, id=row.id), row))
+                if len(found) == limit:
+                    return found
     return found
+
+
+def _hosts_from(connection: Connection, name: str) -> Iterator[list[UUID]]:
+    """Yield the ids of the hosts from *name* on, by name, some at a time and ever more.
+
+    Where few are outdated all are looked at; where many are, no database is to think that it may as well begin with all.
+    """
+    some = _FIRST_HOSTS
+    begin = hosts.c.name >= name
+    while True:
+        query = select(hosts.c.id, hosts.c.name).where(PRESENT, begin).order_by(hosts.c.name).limit(some)
+        rows = connection.execute(query).all()
+        if rows:
+            yield [row.id for row in rows]
+        if len(rows) < some:
+            return
+        some, begin = 2 * some, hosts.c.name > rows[-1].name
 
 
 def stale(db: Database, selector: Selector) -> list[ContainerRow]:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import insert, select
 
 from fleet.controller.outdated import judged, outdated, outdated_page
-from fleet.history import condition_counts, hosts, measured_mirrors, probes
+from fleet.history import condition_counts, following, hosts, measured_mirrors, probes
 from fleet.history.containers import containers as all_containers
 from fleet.history.counter_tables import counters
 from fleet.history.counting import Counted
@@ -98,9 +98,12 @@ def test_the_latest_look_at_conditions_stands_alone(db: Database, clock: HeldClo
     assert (look.at, dict(look.subjects)) == (clock.now(), {"mirror-down": 0})
 
 
-def test_containers_stand_to_their_tags_as_the_list_of_the_outdated_says(world: World) -> None:
+def test_containers_stand_to_their_tags_as_the_list_of_the_outdated_says(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every way in which a tag may be known or not, by every way in which a container's digest may be."""
-    agent = world.add_host("web-1")
+    monkeypatch.setattr(following, "_FIRST_HOSTS", 1)
+    agents = [world.add_host(f"web-{number}") for number in range(1, 6)]
     known = (None, ("", ""), ("", "cannot reach it"), ("new", ""), ("new", "cannot reach it"))
     ways = itertools.product(enumerate(known), ((), ("old",), ("new",), ("old", "new")), (False, True), (True, False))
     with world.db.writing() as connection:
@@ -110,7 +113,7 @@ def test_containers_stand_to_their_tags_as_the_list_of_the_outdated_says(world: 
                 row = {"image": _image(number), "digest": digest, "reason": tag[1], "endpoint": ""}
                 connection.execute(insert(tags), row)
         for place, ((number, _), digests, local, follows) in enumerate(ways):
-            _insert_container(connection, agent, place, number, digests, local=local, follows=follows)
+            _insert_container(connection, agents[place % 5], place, number, digests, local=local, follows=follows)
     listed = judged(world.db, all_containers(world.db))
     expected: dict[str, int] = {}
     for standing in listed:
@@ -127,7 +130,9 @@ def test_containers_stand_to_their_tags_as_the_list_of_the_outdated_says(world: 
     some = outdated(world.db, Selector(hosts=("web-*",), images=("app-3", "app-[0-9]")))
     assert {standing.container.image for standing in some.standings} == {_image(number) for number in range(5)}
     assert some.current == expected["current"]
-    assert _pages(world.db, 7) == sorted(stale, key=lambda each: (each.freshness, each.container.name))
+    assert _pages(world.db, 7) == sorted(
+        stale, key=lambda each: (each.freshness, each.container.host, each.container.name)
+    )
 
 
 def _pages(db: Database, limit: int) -> list[Any]:
