@@ -111,7 +111,7 @@ class _Carrier:
             case RollBack(reason=reason):
                 self._wind_down(RolloutState.ROLLING_BACK, "rolling back", reason)
             case BeginWayBack():
-                made = begin_way_back(self._connection, self._row, self._now, by=f"rollout:{self._id.hex}")
+                made = begin_way_back(self._connection, self._row, self._now, by=f"rollout:{self._row['number']}")
                 self._note("way back", rollout=made.hex)
             case Finish(state=state, reason=reason):
                 call_off_ahead(self._connection, self._id, self._now, "the rollout is over")

@@ -308,6 +308,7 @@ def test_a_running_rollout_is_stopped_and_what_it_touched_goes_back(world: World
     world.run(20)
     assert detail(world, id).rollout.state is RolloutState.ROLLED_BACK
     way = queries.rollouts(world.db).items[0]
+    assert way.asked_by == f"rollout:{detail(world, id).rollout.number}"
     assert (way.way_back_of, way.state, way.counts) == (id, RolloutState.COMPLETED, {HostState.SUCCEEDED: 2})
     assert touched(agents) == 2
 
