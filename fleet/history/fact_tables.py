@@ -43,7 +43,6 @@ commands = Table(
     time("deadline", "when its present state is over; null once it ended", nullable=True),
     time("ended_at", "when it was done, expired or cancelled", nullable=True),
     uid("life", "the agent's life that claimed it, and alone may take it; null: any", nullable=True),
-    Index("ix_commands_open", "host_id", "state", sqlite_where=_OPEN, postgresql_where=_OPEN),
     Index("ix_commands_due", "due_at", sqlite_where=_OPEN, postgresql_where=_OPEN),
     Index("ix_commands_deadline", "deadline", sqlite_where=_OPEN, postgresql_where=_OPEN),
     Index(None, "rollout_id", "created_at"),
