@@ -12,6 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, select
 
+from fleet.errors import BadInput
 from fleet.history.among import among
 from fleet.history.fact_tables import commands
 from fleet.history.inventory_tables import containers, hosts
@@ -171,13 +172,21 @@ def _named(reference: str, digest: str, old_digest: str, platform: str) -> tuple
         image_id="",
         reference=Reference.parse(reference),
         digest=Digest.parse(digest),
-        old_digest=Digest.parse(old_digest) if old_digest else None,
+        old_digest=_told_digest(old_digest),
         platform=Platform.parse(platform) if platform else None,
     )
     order = Order.of(UpdateCommand(id=_NOBODY, targets=(target,), policy=Policy(), pull_ids={}))
     written = order.targets[0].model_dump(mode="json")
     own = ("update_id", "container_id", "container", "image_id")
     return {name: text for name, text in written.items() if name not in own}, pull_key(target)
+
+
+def _told_digest(text: str) -> Digest | None:
+    """Return the digest that a host told of its container; None where it is none, which must stop nobody else's order."""
+    try:
+        return Digest.parse(text) if text else None
+    except BadInput:
+        return None
 
 
 _NOBODY = UUID(int=0)
