@@ -17,6 +17,7 @@ from fleet.road.down import Sender
 from fleet.road.up import Uplink
 from fleet.testing.certificates import TestAuthority
 from tests import needs
+from tests.ports import free_port
 
 HOST = "0" * 32
 
@@ -94,9 +95,7 @@ def test_a_ca_that_is_none_is_refused(tmp_path: Path) -> None:
 def tls_server(folder: Path, authority: TestAuthority, name: str = "127.0.0.1") -> Iterator[int]:
     """Run a Redis that speaks TLS on a free port."""
     certificate, key = authority.issue([name], folder)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     options = ["--port", "0", "--tls-port", str(port), "--tls-auth-clients", "no", "--save", "", "--bind", "127.0.0.1"]
     files = ["--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--dir", str(folder)]
     process = subprocess.Popen([needs.redis(), *options, *files], stdout=subprocess.DEVNULL)

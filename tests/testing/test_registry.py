@@ -19,6 +19,7 @@ from fleet.registry.manifest import DOCKER_INDEX, OCI_INDEX, Manifest
 from fleet.testing.images import build_image, build_index, tar_layer
 from fleet.testing.registry import ScriptedRegistry
 from fleet.testing.upstream import Upstream
+from tests.ports import free_port
 from tests.testing.conftest import Fetch
 
 APP = "org/app"
@@ -181,13 +182,6 @@ def test_a_layers_diff_id_is_that_of_the_unpacked_tar() -> None:
     assert config["config"] == {"Cmd": ["/bin/true"]}
 
 
-def free_port() -> int:
-    """Return a port of loopback that nobody holds just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def test_it_runs_as_a_process_of_its_own(registry: ScriptedRegistry, tmp_path: Path) -> None:
     """With an upstream, a script, a password and an access log, and it ends when it is told to."""
     registry.shelf.add_image(APP, "1")
@@ -197,7 +191,7 @@ def test_it_runs_as_a_process_of_its_own(registry: ScriptedRegistry, tmp_path: P
     command = [sys.executable, "-m", "fleet.testing.registry", *given, "--user", "ann:pw"]
     process = subprocess.Popen(command)
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
             try:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import shutil
-import socket
 import subprocess
 import time
 import urllib.request
@@ -28,6 +27,7 @@ from fleet.registry.proxies import Proxies
 from fleet.testing.images import BuiltManifest, build_image, build_index, tar_layer
 from fleet.testing.registry import ScriptedRegistry
 from tests import needs
+from tests.ports import free_port
 
 T = TypeVar("T")
 APP = "library/nested/app"
@@ -75,9 +75,7 @@ class Server:
 def start_distribution(folder: Path, stack: ExitStack, **more: object) -> Server:
     """Run docker-registry with its storage under *folder*, and *more* in its configuration."""
     binary = shutil.which("docker-registry") or needs.missing("docker-registry", "apt-get install docker-registry")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        host = f"127.0.0.1:{probe.getsockname()[1]}"
+    host = f"127.0.0.1:{free_port()}"
     config = {
         "version": 0.1,
         "log": {"accesslog": {"disabled": True}, "level": "error"},
@@ -89,9 +87,9 @@ def start_distribution(folder: Path, stack: ExitStack, **more: object) -> Server
     file.write_text(json.dumps(config))  # YAML is a superset of JSON
     out = stack.enter_context((folder / "registry.log").open("wb"))
     process = subprocess.Popen([binary, "serve", str(file)], stdout=out, stderr=out)
-    stack.callback(process.wait, 10)
+    stack.callback(process.wait, 60)
     stack.callback(process.terminate)
-    server, deadline = Server(url=f"http://{host}"), time.monotonic() + 20
+    server, deadline = Server(url=f"http://{host}"), time.monotonic() + 60
     while True:
         try:
             urllib.request.urlopen(f"{server.url}/v2/", timeout=5).close()
