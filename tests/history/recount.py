@@ -355,6 +355,7 @@ def ticked(before: Seen, after: Seen, witness: Witness, now: datetime) -> None:
         if command["state"] == "applying" and (was is None or was["state"] != "applying"):
             hold(not witness.frozen, 8, "a go in a freeze")
             _in_a_window(RolloutSpec.parse(rollout["spec"]), now)
+    _waves(after, witness)  # before more ticks and outcomes: who was pending as a wave passed goes on in it
 
 
 def sent(after: Seen, messages: Sequence[Outgoing], witness: Witness) -> None:
