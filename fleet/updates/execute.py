@@ -78,6 +78,10 @@ def _carry_out(run: Run) -> UpdateOutcome:
     except Exception as error:
         return roll_back(run, reason_of(run, error), not_now=isinstance(error, NotNow))
     run.remark(run_after(run))
+    if _was_taken_away(run):
+        return roll_back(
+            run, f"cannot find the new {run.target.container} any more: somebody removed it once it was verified"
+        )
     return _finish(run)
 
 
@@ -123,6 +127,13 @@ def _verified_runs(run: Run) -> str:
         run.engine.start(new["Id"])
     start_verified_followers(run, anew=started)
     return ""
+
+
+def _was_taken_away(run: Run) -> bool:
+    """Tell whether somebody removed the new container, so that the old one is all there is; not where the engine says no."""
+    with contextlib.suppress(EngineError):
+        return run.find_new() is None
+    return False
 
 
 def _finish(run: Run) -> UpdateOutcome:

@@ -12,10 +12,17 @@ from fleet.updates.stopping import stopping
 SWARM_LABEL = "com.docker.swarm.task.id"
 
 
-def followers_of(engine: Engine, old: Inspect) -> tuple[Inspect, ...]:
-    """Return who lives in a namespace of *old*, or is linked to it, at first hand or not; whom others need comes first."""
+def others_of(engine: Engine, old: Inspect) -> list[Inspect]:
+    """Return the inspects of all containers but *old*."""
     found = (engine.inspect(container) for container in engine.container_ids(all=True) if container != old["Id"])
-    left = [other for other in found if other is not None]
+    return [other for other in found if other is not None]
+
+
+def followers_of(old: Inspect, others: Sequence[Inspect]) -> tuple[Inspect, ...]:
+    """Return who of *others* lives in a namespace of *old*, or is linked to it, at first hand or not; whom others need comes
+    first.
+    """
+    left = list(others)
     placed = [old]
     going: list[Inspect] = []
     while near := [other for other in left if any(shares_with(other, member) for member in placed)]:

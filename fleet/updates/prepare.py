@@ -11,7 +11,7 @@ from fleet.images.reference import Reference
 from fleet.updates.command import LooseFiles, Target, UpdateOrder
 from fleet.updates.emulated import foreign_platform
 from fleet.updates.follower import Follower
-from fleet.updates.followers import SWARM_LABEL, followers_of, obstacle_of, peers_of
+from fleet.updates.followers import SWARM_LABEL, followers_of, obstacle_of, others_of, peers_of
 from fleet.updates.hooks import check_hooks, forbidden
 from fleet.updates.journal import Stage
 from fleet.updates.loose import loose_files, told
@@ -40,8 +40,9 @@ def prepare(run: Run, siblings: Siblings) -> UpdateOutcome | None:
         if obstacle:
             return run.close(Result.SKIPPED, f"cannot update {target.container}: {obstacle}")
         obstacle, loose = _loose(run, old)
-        going = followers_of(engine, old)
-        obstacle = obstacle or _own(old, going) or obstacle_of(old, going)
+        others = others_of(engine, old)
+        going = followers_of(old, others)
+        obstacle = obstacle or _own(old, going) or obstacle_of(old, going) or _another_agent(run, others)
         followers = [] if obstacle else [_follower(run, each, siblings) for each in going]
         obstacle = obstacle or next((f"{each.name} goes with it: {why}" for why, each in followers if why), "")
         if obstacle:
@@ -86,6 +87,19 @@ def _own(old: Inspect, going: Sequence[Inspect]) -> str:
     if own and old["Id"] == own:
         return "it is the agent itself, which a stand-in updates"
     return "the agent itself lives in it" if own and own in [each["Id"] for each in going] else ""
+
+
+def _another_agent(run: Run, others: Sequence[Inspect]) -> str:
+    """Return why another agent seems to be updating the container, or empty.
+
+    It may have taken the restart policy off already, and what is written down of the container now would be without it.
+    """
+    begins, known = f"{run.target.container}.fleet-new-", set(run.journal.leftovers())
+    named = {str(other["Name"]).lstrip("/"): str(other["Id"]) for other in others}
+    for name, id in named.items():
+        if name.startswith(begins) and not {name, id} & known:
+            return f"another agent is at it, as {name} shows: one agent alone may use an engine (else: docker rm -f {name})"
+    return ""
 
 
 def _new_container(

@@ -10,11 +10,13 @@ from fleet.errors import EngineError, EngineUnreachable
 from fleet.images.reference import Reference
 from fleet.testing.engine_faults import ANY, KillNow, When
 from fleet.testing.engine_images import Behaviour
+from fleet.updates import execute
 from fleet.updates.execute import recover, recreate_target
 from fleet.updates.journal import Journal, Stage
 from fleet.updates.outcome import Result, UpdateOutcome
 from fleet.updates.prepare import UNKNOWN_IMAGE
 from fleet.updates.rollback import STEADY_S
+from fleet.updates.run import Run
 from tests.updates.site import COMMAND, SHAPES, UPDATE, Shape, Site, engine_says_no, restart
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
@@ -413,3 +415,30 @@ def test_a_verified_one_that_somebody_replaced_since_is_over(site: Site) -> None
     assert outcome.result is Result.UPDATED
     assert site.engine.running()["web"]["Id"] == theirs
     assert site.engine.names() == ["bystander", "web"]
+
+
+def test_what_another_agent_is_updating_is_left_to_it(site: Site) -> None:
+    """It may have taken the restart policy off already; what comes of both would be a container without one."""
+    other = "web.fleet-new-0badcafe"
+    site.engine.run(other, "other:1")
+    outcome = site.update()
+    assert outcome.result is Result.SKIPPED
+    assert f"another agent is at it, as {other} shows" in outcome.reason
+    assert site.engine.running()["web"] == site.before
+
+
+def test_a_new_one_that_is_removed_once_it_was_verified_brings_the_old_one_back(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``docker compose up`` does so where it finds two of one service; then the old one is all there is."""
+
+    def taken_away(run: Run) -> str:
+        run.engine.remove(run.entry.new_id, force=True)
+        return ""
+
+    monkeypatch.setattr(execute, "run_after", taken_away)
+    outcome = site.update()
+    assert outcome.result is Result.ROLLED_BACK
+    assert "somebody removed it once it was verified" in outcome.reason
+    site.assert_promise(outcome)
+    site.assert_tidy()
