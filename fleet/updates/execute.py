@@ -129,10 +129,10 @@ def _verified_runs(run: Run) -> str:
     return ""
 
 
-def _was_taken_away(run: Run) -> bool:
-    """Tell whether somebody removed the new container, so that the old one is all there is; not where the engine says no."""
+def _was_taken_away(run: Run, *, wholly: bool = False) -> bool:
+    """Tell whether somebody removed the new container, *wholly*: and put none in its place; not where the engine says no."""
     with contextlib.suppress(EngineError):
-        return run.find_new() is None
+        return run.find_new() is None and not (wholly and run.named(run.target.container))
     return False
 
 
@@ -145,6 +145,10 @@ def _finish(run: Run) -> UpdateOutcome:
         left = finish(run)
     except EngineError as error:
         return roll_back(run, str(error))
+    if _was_taken_away(run, wholly=True):
+        return roll_back(
+            run, f"cannot find any {run.target.container} any more: somebody removed the new one meanwhile"
+        )
     run.remark(f"left over: {left}" if left else "")
     return run.close(Result.UPDATED, run.entry.remark)
 

@@ -442,3 +442,20 @@ def test_a_new_one_that_is_removed_once_it_was_verified_brings_the_old_one_back(
     assert "somebody removed it once it was verified" in outcome.reason
     site.assert_promise(outcome)
     site.assert_tidy()
+
+
+def test_a_new_one_that_is_removed_with_the_old_one_leaves_not_nothing(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old one is made again as it was, by what was written down of it."""
+
+    def both_gone(run: Run) -> str:
+        for container in (run.entry.new_id, run.target.container_id):
+            run.engine.remove(container, force=True)
+        return ""
+
+    monkeypatch.setattr(execute, "finish", both_gone)
+    outcome = site.update()
+    assert outcome.result is Result.ROLLED_BACK
+    site.assert_promise(outcome)
+    site.assert_tidy()
