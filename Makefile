@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 JOBS ?= 3
 # Tests start hundreds of processes; each would compile the program anew.
 unexport PYTHONDONTWRITEBYTECODE
+# The order of the tests: the same each time where a change is judged, and any other by SEED=$$RANDOM.
+SEED ?= 1
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 TYPES := $(BIN)/mypy --num-workers 2 && $(BIN)/lint-imports --no-cache
 STAMP := $(VENV)/.installed
@@ -40,7 +42,7 @@ test: install system ## Run linters, types, floors and the tests, with the chose
 	$(MAKE) --no-print-directory lint
 	# Types and floors beside the tests, of which the first mostly wait.
 	@nice $(SHELL) -c '$(TYPES)' > $(VENV)/types.log 2>&1 & types=$$!; \
-	$(PYTEST) -m "not full" --durations=25; tests=$$?; \
+	$(PYTEST) -m "not full" --durations=25 --randomly-seed=$(SEED); tests=$$?; \
 	wait $$types; types=$$?; cat $(VENV)/types.log; exit $$((tests | types))
 
 .PHONY: test-full
