@@ -21,7 +21,7 @@ from fleet.controller.resolving import Asking
 from fleet.errors import BadInput, FleetError, Unreachable
 from fleet.history import pushes, retention, upgrade
 from fleet.history import tick as due
-from fleet.history.caps import Sizes
+from fleet.history.caps import KeptSizes, Sizes
 from fleet.history.condition_counts import keep_look
 from fleet.history.database import Database
 from fleet.history.schedules import DueSchedule, claim_due
@@ -68,6 +68,7 @@ class Planner:
         self._settings = settings
         self._clock = clock or SystemClock()
         self._conditions = ConditionLog()
+        self._sizes = KeptSizes()
 
     def tick(self) -> None:
         """Do all that is due now; raise BrokerUnreachable or DatabaseUnreachable, and the next tick makes it good."""
@@ -172,7 +173,7 @@ class Planner:
 
         What is to be sent is added to *offers* as soon as it is committed, so that nothing is lost where another fails.
         """
-        sizes: Sizes = {}
+        sizes = self._sizes.of(self._db)
         for _ in range(_MOST_PASSES):
             changed = [self._advance(rollout_id, sizes, offers) for rollout_id in due.active_rollouts(self._db)]
             if not any(changed):

@@ -3,10 +3,11 @@
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
@@ -24,6 +25,7 @@ from fleet.errors import BadInput, NotFound
 from fleet.history import audit
 from fleet.history.among import among_states
 from fleet.history.database import Database
+from fleet.history.fact_tables import audit as acts
 from fleet.history.hosts import NAME
 from fleet.history.inventory_tables import hosts
 from fleet.history.rollout_tables import caps as table
@@ -91,7 +93,29 @@ def standing(db: Database) -> list[Cap]:
 
 
 Sizes = dict[str, dict[str, int]]
-"""By label and value, how many hosts there are: all of the fleet is read for that, so a tick counts them once."""
+"""By label and value, how many hosts there are: all of the fleet is read for that, so they are counted seldom."""
+COUNTED_ANEW = timedelta(minutes=1)
+
+
+@dataclass(slots=True)
+class KeptSizes:
+    """Sizes as a planner counted them last. Hosts are added, labelled and removed by acts that are in the audit: they are counted
+    anew after any act, and once a minute, should one have been written late.
+    """
+
+    _sizes: Sizes = field(default_factory=dict)
+    _act: UUID | None = None
+    """The newest act when they were counted."""
+    _at: datetime | None = None
+
+    def of(self, db: Database) -> Sizes:
+        """Return what may be believed of them, for the time of one tick."""
+        newest = select(acts.c.id).order_by(acts.c.id.desc()).limit(1)
+        with db.reading() as connection:
+            now, act = db.moment(connection), connection.execute(newest).scalar()
+        if act != self._act or self._at is None or not timedelta() <= now - self._at < COUNTED_ANEW:
+            self._sizes, self._act, self._at = {}, act, now
+        return self._sizes
 
 
 def caps_of(connection: Connection, sizes: Sizes | None = None) -> list[Cap]:
