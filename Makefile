@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 JOBS ?= 3
 # Tests start hundreds of processes; each would compile the program anew.
 unexport PYTHONDONTWRITEBYTECODE
-# The order of the tests: the same each time where a change is judged, and any other by SEED=$$RANDOM.
+# The order of the tests: the same each time where a change is judged, and any other by SEED=$RANDOM.
 SEED ?= 1
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 TYPES := $(BIN)/mypy --num-workers 2 && $(BIN)/lint-imports --no-cache
