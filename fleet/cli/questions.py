@@ -76,7 +76,11 @@ def who_runs(session: Session, wanted: str, matrix: bool) -> None:
 @click.command("changes", cls=Listing)
 @click.argument("host", shell_complete=completing.hosts)
 @click.option(
-    "--since", metavar="TIME", default="7d", show_default=True, help="2h (ago), yesterday, friday, 2026-11-25, RFC 3339."
+    "--since",
+    metavar="TIME",
+    default="7d",
+    show_default=True,
+    help="2h (ago), yesterday, friday, 2026-11-25, RFC 3339.",
 )
 @click.option("--until", metavar="TIME", default="", help="Before then; by default until now.")
 @pass_session

@@ -258,7 +258,9 @@ def _cause(error: httpx2.HTTPError) -> str:
         return "no answer in time"
     for cause in _causes(error):
         if isinstance(cause, socket.gaierror):
-            return f"there is no address for its name ({cause.strerror}); look at the name, and at the DNS of this machine"
+            return (
+                f"there is no address for its name ({cause.strerror}); look at the name, and at the DNS of this machine"
+            )
         if isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS:
             return "it speaks no TLS; where plain HTTP is meant, write its address with http://"
     return printable(str(error)) or type(error).__name__

@@ -16,7 +16,12 @@ from tests.web.test_routes import API, IMAGE, carry_out
 
 pytestmark = pytest.mark.redis
 
-CHANGES_NOTHING = {("POST", "/plans"), ("POST", "/rehearsals"), ("POST", "/mirrors/test"), ("POST", "/channels/x/preview")}
+CHANGES_NOTHING = {
+    ("POST", "/plans"),
+    ("POST", "/rehearsals"),
+    ("POST", "/mirrors/test"),
+    ("POST", "/channels/x/preview"),
+}
 """A plan is drawn, waves are gone through, mirrors are looked at: nothing is other than before."""
 
 
