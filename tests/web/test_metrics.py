@@ -20,6 +20,7 @@ from starlette.testclient import TestClient
 from fleet.controller import metrics as found_in
 from fleet.controller import pulse
 from fleet.controller.condition_catalogue import CATALOGUE as CONDITIONS
+from fleet.controller.inventory_count import SHARE
 from fleet.controller.metric import MetricKind, Part
 from fleet.controller.metric_catalogue import CATALOGUE
 from fleet.controller.metrics import Metrics
@@ -390,10 +391,10 @@ class TestHowOften:
         metrics = Metrics(centre.db, centre.settings, monotonic=lambda: at[0])
         metrics.parts()
         began = at[0]
-        at[0] = began + 2 * found_in.SHARE - 1
+        at[0] = began + 2 * SHARE - 1
         assert {part: kept.at for part, kept in metrics.parts()}[Part.HOSTS] == began
         assert {part: kept.at for part, kept in metrics.parts()}[Part.FLEET] == at[0]
-        at[0] = began + 2 * found_in.SHARE
+        at[0] = began + 2 * SHARE
         assert {part: kept.at for part, kept in metrics.parts()}[Part.HOSTS] > began
 
     def test_a_database_that_is_away_is_no_answer_of_old_figures(
