@@ -9,11 +9,13 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from fleet.history.among import among
 from fleet.history.database import Database
 from fleet.history.fact_tables import attempts, mirror_probes
 from fleet.history.inventory_tables import hosts
+from fleet.history.mirror_tables import mirror_tests
 from fleet.history.partitions import lowest_id
-from fleet.history.probes import STANDS_FOR
+from fleet.history.probes import STANDS_FOR, last_answers
 from fleet.history.query_ways import MOST_MIRRORS, distinct
 from fleet.mirrors.attempt import AttemptResult
 from fleet.mirrors.probe import ProbeState
@@ -54,14 +56,14 @@ def measure_mirrors(db: Database) -> list[MirrorMeasured]:
 
 def _mirror(connection: Connection, mirror: str, since: datetime) -> MirrorMeasured | None:
     p = mirror_probes.c
-    told = (p.host_id, p.registry, p.state, p.duration_ms, p.tls_not_after, p.recorded_at)
+    told = (p.host_id, p.registry, p.state, p.duration_ms, p.tls_not_after, p.recorded_at, p.test_id)
     query = select(*told).join(hosts, hosts.c.id == p.host_id).where(p.mirror == mirror, p.id >= lowest_id(since))
     query = (
         query.where(p.recorded_at > since, p.state.is_not(None), hosts.c.removed_at.is_(None))
         .order_by(p.id.desc())
         .limit(LOOKED_AT)
     )
-    looks = connection.execute(query).all()
+    looks = _still_theirs(connection, connection.execute(query).all(), since)
     if not looks:
         return None
     newest = {(row.host_id, row.registry): row for row in reversed(looks)}
@@ -76,6 +78,14 @@ def _mirror(connection: Connection, mirror: str, since: datetime) -> MirrorMeasu
         last_success=_last_success(connection, mirror, looks),
         tls_not_after=min(ends, default=None),
     )
+
+
+def _still_theirs(connection: Connection, looks: Sequence[Any], since: datetime) -> Sequence[Any]:
+    """Leave out the hosts that do not name the mirror any more: each answer to a test tells of all mirrors of a host."""
+    of = among(connection, mirror_tests.c.host_id, {row.host_id for row in looks if row.test_id is not None})
+    last = set(connection.execute(last_answers(since, of)).scalars())
+    theirs = {row.host_id for row in looks if row.test_id is None or row.test_id in last}
+    return [row for row in looks if row.host_id in theirs]
 
 
 _SEVERITY = (

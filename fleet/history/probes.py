@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, func, insert, or_, select, update
 
 from fleet.history.among import among
 from fleet.history.database import Database
@@ -99,6 +99,14 @@ def take_probed(connection: Connection, now: datetime, host_id: UUID, answer: Pr
         connection.execute(insert(table), rows)
 
 
+def last_answers(since: datetime, *of: ColumnElement[bool]) -> Select[tuple[UUID]]:
+    """Return the tests that each host answered last, and not before *since*; *of* tells which hosts' are looked for."""
+    t = mirror_tests.c
+    turn = func.row_number().over(partition_by=t.host_id, order_by=(t.answered_at.desc(), t.id.desc())).label("turn")
+    answers = select(t.id, turn).where(t.answered_at > since, *of).subquery("answers")
+    return select(answers.c.id).where(answers.c.turn == 1)
+
+
 def latest_probes(db: Database) -> list[ProbeRow]:
     """Return the newest look of each host at each mirror and registry, unless it is too old to tell.
 
@@ -106,11 +114,7 @@ def latest_probes(db: Database) -> list[ProbeRow]:
     """
     with db.reading() as connection:
         since = db.moment(connection) - STANDS_FOR
-        t = mirror_tests.c
-        order = (t.answered_at.desc(), t.id.desc())
-        turn = func.row_number().over(partition_by=t.host_id, order_by=order).label("turn")
-        answers = select(t.id, turn).where(t.answered_at > since).subquery("answers")
-        last = select(answers.c.id).where(answers.c.turn == 1)
+        last = last_answers(since)
         key = (table.c.host_id, table.c.mirror, table.c.registry)
         place = func.row_number().over(partition_by=key, order_by=(table.c.recorded_at.desc(), table.c.id.desc()))
         best = func.max(table.c.bytes_per_s).over(partition_by=key).label("best")

@@ -20,7 +20,7 @@ CPU_S = 2
 """Seconds of processor time for all of one call; a tenth is what usual templates take."""
 MEMORY_BYTES = 512 * 1024 * 1024
 """Of address space; the interpreter itself takes a fifth of it."""
-MOST_SIGNS = 20_000
+MOST_CHARACTERS = 20_000
 """How much one template may write; services take a third of it."""
 _FILE = "<template>"
 """What Jinja2 calls a template that is no file."""
@@ -67,8 +67,8 @@ def _fill(template: Template, fields: Mapping[str, Any]) -> str:
     text = StringIO()
     for piece in template.generate(**fields):
         text.write(piece)
-        if text.tell() > MOST_SIGNS:
-            raise ValueError(f"it writes more than {MOST_SIGNS} signs")
+        if text.tell() > MOST_CHARACTERS:
+            raise ValueError(f"it writes more than {MOST_CHARACTERS} characters")
     return text.getvalue()
 
 

@@ -90,7 +90,7 @@ def _written(template: Template, usual: Written, told: dict[str, str]) -> Writte
         return replace(usual, wrong=_line(wrong))
     title, body = " ".join(told["title"].split())[:LONGEST_TITLE], told["body"].strip()
     if len(body) > LONGEST_BODY:
-        return replace(usual, wrong=f"body: it is longer than {LONGEST_BODY} signs")
+        return replace(usual, wrong=f"body: it is longer than {LONGEST_BODY} characters")
     own = replace(usual.message, title=title or usual.message.title, body=body or usual.message.body)
     return Written(message=own, format=template.format if body else Format.TEXT)
 
@@ -102,7 +102,7 @@ def check(template: Template, examples: Sequence[Event]) -> None:
         ("body", template.body, LONGEST_TEMPLATE),
     ):
         if len(text) > most:
-            raise BadInput(f"cannot use a template of {len(text)} signs for the {part}; {most} are the most")
+            raise BadInput(f"cannot use a template of {len(text)} characters for the {part}; {most} are the most")
     if not template:
         return
     batches = [[each] for each in examples] + ([list(examples)] if len(examples) > 1 else [])

@@ -243,12 +243,25 @@ class TestMirrors:
         hosts.remove_host(world.db, "web-1", **BY)
         assert measure_mirrors(world.db) == []
 
+    def test_a_mirror_that_its_hosts_name_no_more_is_none(self, world: World, clock: HeldClock) -> None:
+        agents = [world.add_host(name, container("a")) for name in ("web-1", "web-2")]
+        for agent in agents:
+            _said(world, agent, MirrorProbe(mirror="mistyped", registry="*", state=ProbeState.DOWN))
+        clock.move(minutes=1)
+        _said(world, agents[0], MirrorProbe(mirror="m", registry="*", state=ProbeState.OK))
+        assert [(each.mirror, sum(each.hosts.values())) for each in measure_mirrors(world.db)] == [
+            ("m", 1),
+            ("mistyped", 1),
+        ]
+        _said(world, agents[1], MirrorProbe(mirror="m", registry="*", state=ProbeState.OK))
+        assert [each.mirror for each in measure_mirrors(world.db)] == ["m"], "no alert of it for two days"
+
     def test_what_a_mirror_served_is_a_success_too(self, world: World) -> None:
         agent = world.add_host("web-1", container("web"))
         world.rollout()
         world.run()
-        _said(world, agent, MirrorProbe(mirror="http://good.lan", registry="*", state=ProbeState.UNAUTHORIZED))
-        _said(world, agent, MirrorProbe(mirror="http://dead.lan", registry="*", state=ProbeState.DOWN))
+        good_lan = MirrorProbe(mirror="http://good.lan", registry="*", state=ProbeState.UNAUTHORIZED)
+        _said(world, agent, good_lan, MirrorProbe(mirror="http://dead.lan", registry="*", state=ProbeState.DOWN))
         dead, good = measure_mirrors(world.db)
         assert (dead.last_success, good.last_success) == (None, world.db.now())
 

@@ -111,7 +111,7 @@ class TestFilled:
             ("{{ hsot }}", "body, line 1: 'hsot' is undefined"),
             ("{% include 'x' %}", "body, line 1: no loader"),
             ("{{ lipsum() }}", "'lipsum' is undefined"),
-            ("{{ 'x' * 30000 }}", "more than 20000 signs"),
+            ("{{ 'x' * 30000 }}", "more than 20000 characters"),
             ("{% for i in range(10 ** 9) %}x{% endfor %}", "Range too big"),
         ],
     )
@@ -121,7 +121,7 @@ class TestFilled:
 
     def test_what_is_too_long_for_a_message_is_wrong(self) -> None:
         (found,) = write_all(Template(body="{{ 'x' * 7000 }}"), [[FAILED]], "ops")
-        assert found.wrong == f"body: it is longer than {LONGEST_BODY} signs"
+        assert found.wrong == f"body: it is longer than {LONGEST_BODY} characters"
         with pytest.raises(BadInput, match="20000 are the most"):
             check(Template(body="x" * 20_001), [])
 
