@@ -1,17 +1,14 @@
 """``fleet notify``: where people are told what happened, and what came of telling them."""
 
-import functools
-import sys
 import time
-from collections.abc import Callable
 from operator import attrgetter
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from fleet.cli import completing
 from fleet.cli.building import build
+from fleet.cli.channel_options import HOURS, PASSES, hours_of, text_of, wording
 from fleet.cli.console import Column, clean, print_answer, say, working
 from fleet.cli.listing import NamedListing, print_items
 from fleet.cli.select import selecting
@@ -79,66 +76,6 @@ def _cells(c: "Channel") -> tuple[str, ...]:
     )
 
 
-_HOURS = click.option(
-    "--quiet",
-    "quiet",
-    multiple=True,
-    metavar="WINDOW",
-    help="When it is told only of what cannot wait: 'start=22:00 duration=9h tz=Europe/Berlin days=sat,sun'.",
-)
-_PASSES = click.option(
-    "--quiet-passes",
-    type=click.Choice(["error", "warning", "nothing"]),
-    help="What is told in quiet hours all the same; by default errors.",
-)
-_WORDS = (
-    click.option("--title-template", metavar="TEMPLATE", help="Its own words for titles, in Jinja2."),
-    click.option(
-        "--template-file", metavar="FILE", help="A file with its own words for the text, in Jinja2; - for stdin."
-    ),
-    click.option(
-        "--format",
-        "format_",
-        type=click.Choice(["text", "markdown", "html"]),
-        help="What the template of the text makes; by default text.",
-    ),
-)
-
-
-def _wording(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give *command* the options for a channel's own words, and hand it those as ``words``, in those of the API."""
-
-    @functools.wraps(command)
-    def worded(
-        *args: Any, title_template: str | None, template_file: str | None, format_: str | None, **more: Any
-    ) -> Any:
-        words = {} if title_template is None else {"title_template": title_template}
-        words |= {"body_template": _read(template_file)} if template_file else {}
-        words |= {"format": format_} if format_ else {}
-        return command(*args, words=words, **more)
-
-    for option in reversed(_WORDS):
-        worded = option(worded)
-    return worded
-
-
-_WINDOW = "start=22:00 duration=9h tz=Europe/Berlin days=sat,sun"
-
-
-def _hours(given: tuple[str, ...]) -> list[dict[str, object]]:
-    """Return quiet hours in the words of the API."""
-    found: list[dict[str, object]] = []
-    for each in given:
-        parts = [part.partition("=") for part in each.split()]
-        if not parts or not all(name and sign and value for name, sign, value in parts):
-            raise BadInput(f"cannot use {each[:80]!r} as quiet hours; expected such as {_WINDOW!r}")
-        hours: dict[str, object] = {name: value for name, _, value in parts}
-        if isinstance(days := hours.get("days"), str):
-            hours["days"] = days.split(",")
-        found.append(hours)
-    return found
-
-
 @notify.command("add")
 @click.argument("name")
 @click.argument("url", required=False, default="")
@@ -150,9 +87,9 @@ def _hours(given: tuple[str, ...]) -> list[dict[str, object]]:
               help="update.failed, 'rollout.*', 'mirror-*'; by default all but updates that went well.")  # fmt: skip
 @click.option("--severity", type=click.Choice(["info", "warning", "error"]), default="info", show_default=True,
               help="The least urgent that it gets.")  # fmt: skip
-@_HOURS
-@_PASSES
-@_wording
+@HOURS
+@PASSES
+@wording
 @selecting
 @pass_session
 def add(
@@ -177,11 +114,11 @@ def add(
     if bool(url) == bool(url_file):
         raise BadInput("cannot add a channel without one URL; give it after the name, or its file with --url-file")
     more: dict[str, object] = {"events": events} if events else {}
-    more |= {"secret": _read(secret_file)} if secret_file else {}
-    more |= {"quiet": _hours(quiet)} if quiet else {}
+    more |= {"secret": text_of(secret_file)} if secret_file else {}
+    more |= {"quiet": hours_of(quiet)} if quiet else {}
     more |= words
     more |= {"quiet_passes": quiet_passes} if quiet_passes else {}
-    wanted = url or _read(url_file or "")
+    wanted = url or text_of(url_file or "")
     request = build(AddChannel, name=name, url=wanted, severity=severity, selector=selector, **more)
     with session.client() as client:
         answer = client.add_channel(request)
@@ -193,24 +130,16 @@ def add(
     say(clean(f"channel {name} added; see whether it works with: fleet notify test {name}"))
 
 
-def _read(file: str) -> str:
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as e:
-        raise BadInput(f"cannot read {file}: {getattr(e, 'strerror', None) or 'it is no text'}") from None
-    return text.strip()
-
-
 @notify.command("edit")
 @click.argument("name", shell_complete=completing.channels)
 @click.option("--event", "events", multiple=True, metavar="PATTERN", help="What it gets, in place of all that it got.")
 @click.option("--severity", type=click.Choice(["info", "warning", "error"]), help="The least urgent that it gets.")
-@_HOURS
-@_PASSES
+@HOURS
+@PASSES
 @click.option("--no-quiet", is_flag=True, help="No quiet hours any more; what waits for their end is told.")
 @click.option("--everything", is_flag=True, help="Of every host, container and image.")
 @click.option("--no-template", is_flag=True, help="The usual words again.")
-@_wording
+@wording
 @selecting
 @pass_session
 def edit(
@@ -234,7 +163,7 @@ def edit(
         raise BadInput("cannot both take something away and give it; leave out one of the two options")
     change: dict[str, object] = {"events": events} if events else {}
     change |= {"severity": severity} if severity else {}
-    change |= {"quiet": _hours(quiet)} if quiet or no_quiet else {}
+    change |= {"quiet": hours_of(quiet)} if quiet or no_quiet else {}
     change |= {"quiet_passes": quiet_passes} if quiet_passes else {}
     change |= {"selector": selector} if chooses or everything else {}
     change |= {"title_template": "", "body_template": ""} if no_template else words
@@ -331,7 +260,7 @@ def _came(client: "Client", name: str, event: str) -> "ChannelAnswer":
 
 @notify.command("preview")
 @click.argument("name", shell_complete=completing.channels)
-@_wording
+@wording
 @pass_session
 def preview(session: Session, name: str, words: dict[str, str]) -> None:
     """Show an example of each event that a channel gets, as it would get it, or with the words that are given.

@@ -18,7 +18,7 @@ from fleet.controller.condition import Condition
 from fleet.controller.conditions import active
 from fleet.controller.errands import Errands, Threads
 from fleet.errors import FleetError
-from fleet.history import channels, deliveries, followed, hosts, stops, upgrade
+from fleet.history import channels, deliveries, event_taking, followed, hosts, stops, upgrade
 from fleet.history import conditions as standing
 from fleet.history.conditions import Seen
 from fleet.history.database import Database
@@ -62,7 +62,7 @@ class Notifier:
         """Do all that is due now; raise DatabaseUnreachable, and the next step makes it good."""
         if channels.any_channel(self.db) or followed.is_followed(self.db):
             self.look()
-        while deliveries.take_events(self.db, self.settings.notify.source) == deliveries.AT_ONCE:
+        while event_taking.take_events(self.db, self.settings.notify.source) == event_taking.AT_ONCE:
             pass
         if given_up := deliveries.give_up_old(self.db):
             log.warning("events given up", extra={"deliveries": given_up})

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fleet.controller.notifier import Notifier
-from fleet.history import deliveries
+from fleet.history import event_taking
 from fleet.notify.seal import Opener
 from tests.cli.conftest import Fleet
 from tests.controller.centre import Centre
@@ -161,4 +161,4 @@ def test_without_a_notifier_a_test_is_not_waited_for_without_end(
     fleet("notify", "add", "ops", "https://x.lan/")
     ran = fleet("notify", "test", "ops")
     assert (ran.code, "does the notifier run?" in ran.err) == (7, True)
-    assert deliveries.take_events(centre.db, "urn:x") == 1
+    assert event_taking.take_events(centre.db, "urn:x") == 1

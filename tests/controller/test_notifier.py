@@ -19,7 +19,7 @@ from fleet.controller import pulse
 from fleet.controller.conditions import active
 from fleet.controller.notifier import Notifier
 from fleet.errors import BadInput
-from fleet.history import channels, deliveries, followed, hosts, stops
+from fleet.history import channels, deliveries, event_taking, followed, hosts, stops
 from fleet.history.channels import ChannelChange
 from fleet.history.database import Database
 from fleet.history.events import event, tell
@@ -161,7 +161,7 @@ def test_it_tells_that_the_planner_is_dead(
     ticked = (clock.now() - timedelta(minutes=2)).timestamp()
     os.utime(tmp_path / pulse.FILE, (ticked, ticked))
     notifier.look()
-    deliveries.take_events(notifier.db, "urn:x")
+    event_taking.take_events(notifier.db, "urn:x")
     (row,) = deliveries.waiting(notifier.db, ops, 9)
     assert (row.told["type"], row.told["data"]["code"]) == ("fleet.condition.raised", "scheduler-late")
     assert row.told["severity"] == "error"
@@ -179,7 +179,7 @@ def test_conditions_are_looked_at_for_who_follows_too(notifier: Notifier, clock:
 
 
 def _told(notifier: Notifier, channel: UUID) -> list[str]:
-    deliveries.take_events(notifier.db, "urn:x")
+    event_taking.take_events(notifier.db, "urn:x")
     return [row.told["subject"] for row in deliveries.waiting(notifier.db, channel, 99)]
 
 

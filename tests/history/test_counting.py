@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from fleet.history import counting, deliveries, hosts, retention, tags
+from fleet.history import counting, deliveries, event_taking, hosts, retention, tags
 from fleet.history.counter_tables import counters, host_updates
 from fleet.history.counting import Counted
 from fleet.history.database import Database
@@ -210,7 +210,7 @@ def _updated(world: World, name: str, result: Result = Result.UPDATED) -> UUID:
 
 def test_what_is_sent_to_channels_is_counted_by_what_came_of_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """What finds no room is given up as well, and so is all that waits for a channel that is gone."""
-    monkeypatch.setattr(deliveries, "MOST_WAITING", 2)
+    monkeypatch.setattr(event_taking, "MOST_WAITING", 2)
     ops = add(world.db)
     for name, result in (("web-1", Result.FAILED), ("web-2", Result.FAILED)):
         world.add_host(name, container("web")).result = result

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from uuid import UUID
 
-from fleet.history import channels, conditions, deliveries, hosts
+from fleet.history import channels, conditions, deliveries, event_taking, hosts
 from fleet.history.available import tell_available
 from fleet.history.conditions import KNOWN_FOR, Seen
 from fleet.history.database import Database
@@ -180,7 +180,7 @@ def _fail_somewhere(db: Database, ops: UUID) -> None:
         now, id = db.moment(connection), new_id()
         made = event(id=id, kind=(EventType.FAILED, Severity.ERROR), at=now)
         tell(connection, [made | {"taken_at": now, "told": {"id": str(id)}}])
-        waits = deliveries._delivery(ops, id, now, None, True)
+        waits = event_taking._delivery(ops, id, now, None, True)
         insert_new(connection, deliveries_table, [waits], ("channel_id", "event_id"))
 
 

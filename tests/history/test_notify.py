@@ -8,11 +8,12 @@ from uuid import UUID
 import pytest
 
 from fleet.errors import NotFound, Refused
-from fleet.history import channels, conditions, deliveries, retention, rollouts, tick
+from fleet.history import channels, conditions, deliveries, event_taking, retention, rollouts, tick
 from fleet.history.available import tell_available
 from fleet.history.conditions import QUIET, Seen
 from fleet.history.database import Database
-from fleet.history.deliveries import KEPT_BACK, LEASE, DeliveryRow
+from fleet.history.deliveries import LEASE, DeliveryRow
+from fleet.history.event_taking import KEPT_BACK
 from fleet.history.fact_tables import rollout_events, updates
 from fleet.history.notify_tables import channels as channels_table
 from fleet.history.notify_tables import events
@@ -41,7 +42,7 @@ def add(db: Database, name: str = "ops", rule: Rule | None = None) -> UUID:
 
 def told(db: Database, channel_id: UUID) -> list[dict[str, Any]]:
     """Take all events; return those that wait for a channel."""
-    deliveries.take_events(db, SOURCE)
+    event_taking.take_events(db, SOURCE)
     return [row.told for row in deliveries.waiting(db, channel_id, 1000)]
 
 
@@ -159,16 +160,16 @@ class TestTaken:
     def test_taking_twice_at_once_takes_each_once(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         ops = add(world.db)
         _fail(world)
-        real = deliveries._take
+        real = event_taking._take
         again: list[int] = []
 
         def twice(*args: Any) -> None:
             if not again:
                 again.append(0)
-                again[0] = deliveries.take_events(world.db, "urn:fleet:other")
+                again[0] = event_taking.take_events(world.db, "urn:fleet:other")
             real(*args)
 
-        monkeypatch.setattr(deliveries, "_take", twice)
+        monkeypatch.setattr(event_taking, "_take", twice)
         found = told(world.db, ops)
         assert again[0] == len(rows(world.db, events))
         assert sorted(types(found)) == ["rollout.completed", "update.failed"]
@@ -176,14 +177,14 @@ class TestTaken:
 
     def test_without_channels_events_are_taken_and_nothing_is_kept_for_later(self, world: World) -> None:
         _fail(world)
-        assert deliveries.take_events(world.db, SOURCE) == 3
-        assert deliveries.take_events(world.db, SOURCE) == 0
+        assert event_taking.take_events(world.db, SOURCE) == 3
+        assert event_taking.take_events(world.db, SOURCE) == 0
         assert told(world.db, add(world.db)) == []
 
     def test_what_no_channel_has_room_for_is_given_up_and_counted(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(deliveries, "MOST_WAITING", 1)
+        monkeypatch.setattr(event_taking, "MOST_WAITING", 1)
         ops = add(world.db)
         _fail(world)
         assert len(told(world.db, ops)) == 1

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from fleet.errors import BadInput
-from fleet.history import channels, conditions, deliveries
+from fleet.history import channels, conditions, deliveries, event_taking
 from fleet.history.channels import ChannelChange
 from fleet.history.conditions import Seen
 from fleet.history.database import Database
@@ -45,7 +45,7 @@ def add(db: Database, **quiet: Any) -> UUID:
 def happens(db: Database, subject: str, severity: Severity) -> None:
     """Let a condition begin."""
     conditions.note(db, [Seen(code="x", subject=subject, severity=severity, title="A mirror", text="down")])
-    deliveries.take_events(db, "urn:x")
+    event_taking.take_events(db, "urn:x")
 
 
 def due(db: Database, id: UUID) -> list[str]:
@@ -124,7 +124,7 @@ def test_where_nothing_passes_a_test_does(db: Database, clock: HeldClock) -> Non
     happens(db, "m1", Severity.ERROR)
     assert due(db, ops) == []
     deliveries.ask_test(db, "ops", **BY)
-    deliveries.take_events(db, "urn:x")
+    event_taking.take_events(db, "urn:x")
     assert due(db, ops) == ["ops"]
 
 

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 from starlette.testclient import TestClient
 
-from fleet.history import channels, deliveries
+from fleet.history import channels, deliveries, event_taking
 from fleet.notify.sent import later
 from fleet.web.doors import Behind, Door
 from fleet.web.pages.shell import _templates
@@ -323,7 +323,7 @@ def test_a_channel_that_fails_says_why_and_shows_no_secret(http: TestClient, cen
     row = channels.channel(centre.db, "ops")
     event = deliveries.ask_test(centre.db, "ops", by="person:x", door="socket")
     assert "It was told nothing yet" in http.get("/channels/ops").text
-    deliveries.take_events(centre.db, "urn:x")
+    event_taking.take_events(centre.db, "urn:x")
     deliveries.note_came(centre.db, row.id, [event], later("it answered 500"))
     for path, shown in (("/channels", "it answered 500"), ("/channels/ops", "fleet notify retry ops")):
         text = http.get(path).text
