@@ -96,10 +96,15 @@ def _locked(connection: Connection) -> int:
     return int(connection.execute(query).scalar_one())
 
 
+def _last(connection: Connection) -> int:
+    """Return the last number that was given; 0: none yet."""
+    return connection.execute(select(table.c.last).where(table.c.name == NAME)).scalar() or 0
+
+
 def bounds(db: Database) -> Bounds:
     """Return what of the feed is kept."""
     with db.reading() as connection:
-        last = connection.execute(select(table.c.last).where(table.c.name == NAME)).scalar() or 0
+        last = _last(connection)
         oldest = connection.execute(select(func.min(events.c.number))).scalar()
         return Bounds(oldest=last + 1 if oldest is None else oldest, last=last)
 
@@ -108,7 +113,7 @@ def number_before(db: Database, at: datetime) -> int:
     """Return the number behind which all events stand that were written at *at* or later."""
     with db.reading() as connection:
         first = connection.execute(select(func.min(events.c.number)).where(events.c.at >= at)).scalar()
-        last = connection.execute(select(table.c.last).where(table.c.name == NAME)).scalar() or 0
+        last = _last(connection)
         return last if first is None else first - 1
 
 

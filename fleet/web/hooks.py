@@ -21,6 +21,7 @@ from fleet.errors import AuthNeeded, BadInput
 from fleet.history import pushes, receivers
 from fleet.history.receivers import ReceiverLock
 from fleet.images.pushed import Heard, Pushed, heard
+from fleet.web.bodies import read_body
 from fleet.web.centre import Centre, ThisCentre
 from fleet.web.proof import SECRET, is_proved
 
@@ -37,17 +38,10 @@ _SHOWN = 3
 @router.post("/{id}", status_code=202)
 async def hear(request: Request, centre: ThisCentre, id: UUID) -> PushHeard:
     """Take what a registry says of a push; whoever does not prove the secret learns nothing."""
-    body = await _body(request)
+    body = await read_body(request, LARGEST_BODY)
+    if body is None:
+        raise HTTPException(413, f"a body of more than {LARGEST_BODY} bytes is not read")
     return await run_in_threadpool(_hear, request, centre, id, body)
-
-
-async def _body(request: Request) -> bytes:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LARGEST_BODY:
-            raise HTTPException(413, f"a body of more than {LARGEST_BODY} bytes is not read")
-    return body
 
 
 def _hear(request: Request, centre: Centre, id: UUID, body: bytes) -> PushHeard:

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from starlette.responses import RedirectResponse
 
 from fleet.errors import AuthNeeded, BadInput
+from fleet.web.bodies import read_body
 from fleet.web.callers import Caller, caller_of
 from fleet.web.centre import ThisCentre
 from fleet.web.pages.shell import HEADERS, LOGIN, PageRoute, render
@@ -65,11 +66,9 @@ async def read_form(request: Request, largest: int = LARGEST_FORM) -> dict[str, 
     """Return the fields of a form of ours; raise BadInput where another site sent it, or it is too large."""
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise BadInput("cannot take a form that another site sent; open the page itself")
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > largest:
-            raise BadInput(f"cannot take a form of more than {largest} bytes")
+    body = await read_body(request, largest)
+    if body is None:
+        raise BadInput(f"cannot take a form of more than {largest} bytes")
     return {name: values[-1] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
 
 
