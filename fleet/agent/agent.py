@@ -147,8 +147,9 @@ class Agent:
         if not self._work_loop.join(STOP_S):
             log.warning("work under way is left to the next start")
         others = (self._report_loop, self._resolve_loop, self._probe_loop, self._rekey_loop, self._events_loop)
-        for loop in (self._watch_loop, *others, self._courier_loop):
+        for loop in (self._watch_loop, *others):
             loop.stop()
+        self._courier_loop.stop(once_more=True)
         self._courier_loop.join(FLUSH_S)
         for close in (self._pulls.close, self._speaker.close, self._listen.close, self._look.close, self._work.close):
             close()

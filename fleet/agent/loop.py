@@ -23,6 +23,7 @@ class Loop:
         self._name = name
         self._wake = threading.Event()
         self._stopping = threading.Event()
+        self._once_more = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @property
@@ -38,8 +39,9 @@ class Loop:
         """Let the next step be taken at once."""
         self._wake.set()
 
-    def stop(self) -> None:
-        """Let the step under way be the last."""
+    def stop(self, *, once_more: bool = False) -> None:
+        """Let the step under way be the last; with *once_more* the one after it, for what came too late for this one."""
+        self._once_more = once_more
         self._stopping.set()
         self._wake.set()
 
@@ -53,6 +55,8 @@ class Loop:
         while not self._stopping.is_set():
             self._wake.clear()
             self._wake.wait(min(max(0.0, self._taken()), LONGEST_SLEEP_S))
+        if self._once_more:
+            self._taken()
 
     def _taken(self) -> float:
         try:

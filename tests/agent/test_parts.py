@@ -65,6 +65,25 @@ def test_a_loop_that_sleeps_is_woken() -> None:
     assert loop.join(60)
 
 
+@pytest.mark.parametrize(("once_more", "steps"), [(False, 1), (True, 2)])
+def test_what_comes_during_the_last_step_is_taken_by_one_more_where_that_is_wanted(once_more: bool, steps: int) -> None:
+    under_way, go_on, taken = threading.Event(), threading.Event(), [0]
+
+    def step() -> float:
+        taken[0] += 1
+        under_way.set()
+        assert go_on.wait(60)
+        return float("inf")
+
+    loop = Loop("test", step)
+    loop.start()
+    assert under_way.wait(60)
+    loop.stop(once_more=once_more)
+    go_on.set()
+    assert loop.join(60)
+    assert taken == [steps]
+
+
 class Heard:
     """When the broker answered last."""
 
