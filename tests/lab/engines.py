@@ -20,7 +20,7 @@ from tests.lab.machines import Machine, Running, eventually
 
 CACHE = Path(os.environ.get("FLEET_LAB_CACHE", "/var/cache/fleet-lab"))
 """Where scripts/install-engines puts them."""
-_UP_WITHIN_S = 40.0
+_UP_WITHIN_S = 120.0
 _SHORT_TIMEOUTS = {"shutdown-timeout": 3}
 
 

@@ -205,7 +205,7 @@ class Machine:
         return ["nsenter", "--target", str(self._pid), *_NAMESPACES, "--", *map(str, command)]
 
 
-def eventually(what: str, true: Callable[[], object], *, within_s: float = 30.0, every_s: float = 0.05) -> None:
+def eventually(what: str, true: Callable[[], object], *, within_s: float = 90.0, every_s: float = 0.05) -> None:
     """Wait until *true* returns something true; raise FleetError that names *what* when it does not in time."""
     ends = time.monotonic() + within_s
     while not true():

@@ -94,7 +94,7 @@ class Registry(ABC):
         """Wait until it listens."""
         running = self.running
         assert running is not None
-        eventually(f"registry {self.machine.name} listening", self._listens, within_s=20)
+        eventually(f"registry {self.machine.name} listening", self._listens, within_s=90)
 
     def stop(self) -> None:
         """End it: connections are refused from now on."""

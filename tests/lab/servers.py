@@ -56,7 +56,7 @@ class Redis:
 
     def ready(self) -> None:
         """Wait until it answers."""
-        eventually("an answer of Redis", lambda: self.ask("PING", check=False) == "PONG", within_s=10)
+        eventually("an answer of Redis", lambda: self.ask("PING", check=False) == "PONG", within_s=90)
 
     def ask(self, *command: str, check: bool = True) -> str:
         """Say one command to it, as the centre."""
@@ -116,7 +116,7 @@ class PostgreSql:
     def ready(self) -> None:
         """Wait until it answers, and make the database if it is not there."""
         eventually(
-            "an answer of PostgreSQL", lambda: self._sql("postgres", "select 1", check=False) == "1", within_s=20
+            "an answer of PostgreSQL", lambda: self._sql("postgres", "select 1", check=False) == "1", within_s=90
         )
         if not self._sql("postgres", "select 1 from pg_database where datname = 'fleet'"):
             self._sql("postgres", "create database fleet")

@@ -14,7 +14,7 @@ import pytest
 from fleet.web import doors
 from fleet.web.process import Server, config_of, unix_socket
 
-SHORT_S = 1.0
+SHORT_S = 3.0
 PATIENCE_S = 60.0
 """Far more than anything takes, for machines that are busy."""
 
@@ -30,7 +30,7 @@ async def answering(scope: Any, receive: Any, send: Any) -> None:
 
 @pytest.fixture
 def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A door that waits for a second and has three places."""
+    """A door that waits for three seconds and has three places."""
     monkeypatch.setattr(doors, "REQUEST_S", SHORT_S)
     monkeypatch.setattr(doors, "MOST_CONNECTIONS", 3)
     path = tmp_path / "s"
