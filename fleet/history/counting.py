@@ -55,8 +55,6 @@ NAMED = {Counted.CHECKS: 1, Counted.PULLS: 2, Counted.BYTES: 1, Counted.ATTEMPTS
 MOST_SERIES = 500
 """So many label sets such a counter may have before what is new is counted as OTHER: a host must not fill the memory of whoever reads
 metrics."""
-MOST_BYTES, MOST_MS = 2**40, 30 * 86_400_000
-"""What one attempt, and one phase, adds at most: a host may say what it likes, and a counter must not overflow, nor go down."""
 _FEW = 100
 """So many labels are looked for one by one."""
 OTHER = "other"
@@ -154,7 +152,7 @@ class Tally:
     def _add_durations(
         self, counter: Counted, total: Counted, labels: tuple[str, ...], rows: Sequence[Row], column: str
     ) -> None:
-        told = [max(0, min(ms, MOST_MS)) for row in rows if (ms := row[column]) is not None]
+        told = [ms for row in rows if (ms := row[column]) is not None]
         if told:
             for bucket, count in Counter(map(bucket_of, told)).items():
                 self.counts[counter, (*labels, bucket)] += count
@@ -167,7 +165,7 @@ class Tally:
             if result is AttemptResult.UNUSED:
                 continue
             self.counts[Counted.ATTEMPTS, (mirror, result.value)] += 1
-            self.counts[Counted.BYTES, (mirror, row["role"].value)] += max(0, min(row["bytes"], MOST_BYTES))
+            self.counts[Counted.BYTES, (mirror, row["role"].value)] += row["bytes"]
             if result is not AttemptResult.SERVED and served and row["seq"] < served[-1]:
                 self.counts[Counted.FALLBACKS, (mirror, result.value)] += 1
 

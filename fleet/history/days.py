@@ -3,8 +3,9 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Integer, case, cast, func, insert, null, select, update
+from sqlalchemy import BigInteger, Connection, Integer, case, cast, func, insert, literal, null, select, update
 
+from fleet.history.amounts import MOST_BYTES
 from fleet.history.database import Database
 from fleet.history.day_tables import days, mirror_days
 from fleet.history.fact_tables import FAILURES, attempts, updates
@@ -114,5 +115,8 @@ def _count(condition: Any) -> Any:
 
 
 def _sum(column: Any) -> Any:
-    # PostgreSQL's sum of big integers is numeric.
-    return cast(func.coalesce(func.sum(column), 0), column.type)
+    # Earlier releases kept what hosts said as it was. PostgreSQL's sum of big integers is numeric; SQLite's must not overflow.
+    wide = cast(column, BigInteger)
+    total = func.coalesce(func.sum(case((wide < 0, 0), (wide > MOST_BYTES, MOST_BYTES), else_=wide)), 0)
+    most = literal(2**63 - 1 if isinstance(column.type, BigInteger) else 2**31 - 1, BigInteger)
+    return cast(case((total > most, most), else_=total), column.type)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
+from fleet.history.amounts import size
 from fleet.history.inbox_batch import Batch, Unusable
 from fleet.history.inbox_pulls import take_pull
 from fleet.history.plain import name
@@ -40,7 +41,8 @@ def take_ready(
     if command is None:
         batch.cancel(host_id, id, "the centre does not know this command")
         return
-    if not all(take_pull(batch, command, pull) for pull in pulls):
+    # Each once: to be told one pull a thousand times costs no more than to read it.
+    if not all(take_pull(batch, command, pull) for pull in {pull.pull_id: pull for pull in reversed(pulls)}.values()):
         raise Unusable("cannot take it: it names a pull that is not of its command")
     if not command.state.ended:
         command.bind(life)
@@ -73,8 +75,8 @@ def take_progress(batch: Batch, host_id: UUID, message: Progress) -> None:
         "host_id": host_id,
         "container": name(message.container),
         "phase": name(message.phase),
-        "bytes": message.bytes,
-        "total": message.total,
+        "bytes": size(message.bytes),
+        "total": size(message.total),
         "mirror": name(message.mirror),
         "at": batch.now,
     }

@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from fleet.history.ahead_mark import is_ahead
+from fleet.history.amounts import lasted, moment
 from fleet.history.inbox_batch import Batch, Unusable
 from fleet.history.inbox_pulls import names_of, take_pull
 from fleet.history.moves import Command
@@ -65,14 +66,14 @@ def _row(batch: Batch, command: Command, target: dict[str, Any], message: Outcom
         "new_container_id": name(outcome.new_container_id),
         "mirror": "",
         "config_diff": [prose(line) for line in outcome.config_diff[:MOST_DIFFERENCES]],
-        "pull_ms": phases.pull_ms,
-        "create_ms": phases.create_ms,
-        "stop_ms": phases.stop_ms,
-        "start_ms": phases.start_ms,
-        "verify_ms": phases.verify_ms,
-        "rollback_ms": phases.rollback_ms,
-        "downtime_ms": outcome.downtime_ms,
-        "finished_at": message.finished_at,
+        "pull_ms": lasted(phases.pull_ms),
+        "create_ms": lasted(phases.create_ms),
+        "stop_ms": lasted(phases.stop_ms),
+        "start_ms": lasted(phases.start_ms),
+        "verify_ms": lasted(phases.verify_ms),
+        "rollback_ms": lasted(phases.rollback_ms),
+        "downtime_ms": lasted(outcome.downtime_ms),
+        "finished_at": moment(message.finished_at),
         "recorded_at": batch.now,
         "interrupted": outcome.interrupted,
     }

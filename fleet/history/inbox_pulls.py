@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from fleet.history.ahead_mark import is_ahead
+from fleet.history.amounts import count, lasted, size
 from fleet.history.inbox_batch import Batch
 from fleet.history.moves import Command
 from fleet.history.plain import name, prose
@@ -16,6 +17,8 @@ from fleet.updates.outcome import Attempt, PullOutcome
 
 MOST_ATTEMPTS = 200
 """How many sources of one pull are kept."""
+MOST_OFFSETS = 1000
+"""How many offsets of one source are kept."""
 
 
 def take_pull(batch: Batch, command: Command, pull: PullOutcome) -> bool:
@@ -37,8 +40,8 @@ def take_pull(batch: Batch, command: Command, pull: PullOutcome) -> bool:
             "ok": pull.ok,
             "reason": prose(pull.reason),
             "mirror": name(pull.mirror),
-            "bytes": pull.bytes,
-            "duration_ms": pull.duration_ms,
+            "bytes": size(pull.bytes),
+            "duration_ms": lasted(pull.duration_ms),
             "recorded_at": batch.now,
         }
     )
@@ -56,13 +59,13 @@ def _row(batch: Batch, command: Command, pull_id: UUID, seq: int, attempt: Attem
         "role": attempt.role,
         "result": attempt.result,
         "reason": prose(attempt.reason),
-        "status": attempt.status,
-        "bytes": attempt.bytes,
-        "requests": attempt.requests,
-        "failures": attempt.failures,
-        "first_byte_ms": attempt.first_byte_ms,
-        "duration_ms": attempt.duration_ms,
-        "resumed_at": attempt.resumed_at,
+        "status": count(attempt.status),
+        "bytes": size(attempt.bytes),
+        "requests": count(attempt.requests),
+        "failures": count(attempt.failures),
+        "first_byte_ms": lasted(attempt.first_byte_ms),
+        "duration_ms": lasted(attempt.duration_ms),
+        "resumed_at": tuple(map(size, attempt.resumed_at[:MOST_OFFSETS])),
         "verified": attempt.verified,
         "recorded_at": batch.now,
         "redirected_to": tuple(map(name, attempt.redirected_to[:MOST_HOSTS])),

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, func, insert, or_, select, update
 
 from fleet.history.among import among
+from fleet.history.amounts import lasted, moment, size
 from fleet.history.database import Database
 from fleet.history.fact_tables import mirror_probes as table
 from fleet.history.inventory_tables import hosts, tags
@@ -154,14 +155,14 @@ def _row(probe: MirrorProbe, host_id: UUID, test_id: UUID, now: datetime) -> dic
         "ok": probe.state is ProbeState.OK,
         "status": 0,
         "reason": prose(probe.reason),
-        "duration_ms": max(0, min(probe.duration_ms, 2**53)),
+        "duration_ms": lasted(probe.duration_ms),
         "recorded_at": now,
         "state": probe.state.value,
         "test_id": test_id,
-        "tls_not_after": probe.tls_not_after,
+        "tls_not_after": None if probe.tls_not_after is None else moment(probe.tls_not_after),
         "digest": name(probe.digest) or None,
         "origin_digest": name(probe.origin_digest) or None,
-        "bytes_per_s": None if probe.bytes_per_s is None else max(0, min(probe.bytes_per_s, 2**53)),
+        "bytes_per_s": None if probe.bytes_per_s is None else size(probe.bytes_per_s),
     }
 
 
