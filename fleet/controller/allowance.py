@@ -7,7 +7,7 @@ What is thrown away is not lost: a host keeps what must arrive until the centre'
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fleet.history.inbox import Bad, Taken
+from fleet.history.inbox import Bad
 from fleet.road.up import Letter
 
 
@@ -59,11 +59,8 @@ class Meter:
                 ended.append(letter.sender)
         return taken, ended
 
-    def worth_keeping(self, messages: Sequence[Taken]) -> list[Taken]:
-        """Return *messages* without those that are refused and of which enough of their host are kept."""
-        return [each for each in messages if not isinstance(each, Bad) or self._keeps(each)]
-
-    def _keeps(self, bad: Bad) -> bool:
+    def keeps(self, bad: Bad) -> bool:
+        """Count a message that is refused; tell whether it is kept, or enough of its host are."""
         said = self._of(bad.host_id or "")
         said.refused += 1
         return said.refused <= self.allowance.refused

@@ -62,7 +62,7 @@ class Inbox:
             return 0
         allowed, ended = self._meter.allowed(raw, self._clock.monotonic())
         proved = prove(allowed, self._key_owner(), self._clock.now())
-        result = history.take(self._db, self._lock, self._meter.worth_keeping(proved))
+        result = history.take(self._db, self._lock, proved, keeps=self._meter.keeps)
         if result.refused:
             log.warning("messages refused", extra={"count": result.refused})
         self._shut_out(ended)

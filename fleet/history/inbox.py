@@ -1,8 +1,9 @@
 """What hosts wrote, taken into the history: a batch is one transaction, and taking it twice changes nothing."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -30,6 +31,9 @@ log = logging.getLogger(__name__)
 
 KEPT_BYTES = 4096
 """How much of a refused message is kept for inspection."""
+MOST_UNWRITABLE = 10
+"""After so many messages of one host that could not be written none of it is tried any more in that batch: each costs a dozen tries,
+and meanwhile all others wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +71,7 @@ class TakeResult:
     taken: int
     """Messages that were taken, now or before."""
     refused: int
-    """Messages that are in ``refused`` now."""
+    """Messages that were refused."""
     repeated: int = 0
     """Those of *taken* that had been taken before."""
 
@@ -80,38 +84,113 @@ class TakeResult:
         )
 
 
-def take(db: Database, lock: InboxLock, messages: Sequence[Taken]) -> TakeResult:
+Keeps = Callable[[Bad], bool]
+"""Tells of a message that is refused whether it is kept for inspection."""
+
+
+def take(db: Database, lock: InboxLock, messages: Sequence[Taken], keeps: Keeps = lambda _: True) -> TakeResult:
     """Take a batch, with all that follows from it; raises Refused where the lock was lost, DatabaseUnreachable.
 
-    A message that cannot be written is kept in ``refused`` and spoils no other.
+    A message that cannot be written goes to ``refused``, where it *keeps* it, and spoils no other.
     """
     if not lock.held():
         raise Refused("cannot take messages: the lock of the inbox was lost; another inbox may work")
     with lock.writing() as connection:
-        now = db.moment(connection)
         bad = [each for each in messages if isinstance(each, Bad)]
-        _refuse(connection, bad, now)
-        good = [each for each in messages if isinstance(each, Good)]
-        return _take_or_split(connection, good, now) + TakeResult(taken=0, refused=len(bad))
+        # Side by side, so that those of one host that cannot be written are found without trying those of others again.
+        good = sorted((each for each in messages if isinstance(each, Good)), key=lambda each: each.host_id)
+        taking = _Taking(connection=connection, now=db.moment(connection), keeps=keeps)
+        return taking.refuse(bad) + taking.take_or_split(good)
 
 
-def _take_or_split(connection: Connection, messages: Sequence[Good], now: datetime) -> TakeResult:
-    """Take *messages*; where they cannot be written, halve them until the one that is to blame stands alone."""
-    if not messages:
-        return TakeResult(taken=0, refused=0)
-    try:
-        with connection.begin_nested():
-            return _take(connection, messages, now)
-    except Exception as error:
-        if _is_outage(error):
-            raise
-        if len(messages) == 1:
-            log.exception("message cannot be taken", extra={"host": messages[0].host_id, "id": str(messages[0].id)})
-            # Without a receipt: where the fault is the centre's own, the host repeats its outcome until it is mended.
-            _refuse(connection, [_kept(messages[0], f"cannot write it: {type(error).__name__}")], now)
-            return TakeResult(taken=0, refused=1)
-    middle = len(messages) // 2
-    return _take_or_split(connection, messages[:middle], now) + _take_or_split(connection, messages[middle:], now)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Taking:
+    """One transaction of the inbox."""
+
+    connection: Connection
+    now: datetime
+    keeps: Keeps
+    unwritable: Counter[str] = field(default_factory=Counter)
+    """By host: how many of its messages could not be written."""
+
+    def take_or_split(self, messages: Sequence[Good]) -> TakeResult:
+        """Take *messages*; where they cannot be written, halve them until the one that is to blame stands alone."""
+        if not messages:
+            return TakeResult(taken=0, refused=0)
+        if (host := self._spoiler(messages)) is not None:
+            reason = (
+                f"cannot write it: {self.unwritable[host]} others of its host could not be written, so it was not tried"
+            )
+            return self.refuse([_kept(each, reason) for each in messages])
+        try:
+            with self.connection.begin_nested():
+                return self._take(messages)
+        except Exception as error:
+            if _is_outage(error):
+                raise
+            if len(messages) == 1:
+                return self._cannot_write(messages[0], error)
+        middle = len(messages) // 2
+        return self.take_or_split(messages[:middle]) + self.take_or_split(messages[middle:])
+
+    def refuse(self, messages: Sequence[Bad]) -> TakeResult:
+        """Refuse *messages*, and write down those that are kept."""
+        rows = [
+            {
+                "id": new_id(),
+                "host_id": UUID(each.host_id) if each.host_id else None,
+                "reason": each.reason.replace("\0", "")[:500],
+                "raw": each.raw[:KEPT_BYTES],
+                "size_bytes": len(each.raw),
+                "received_at": self.now,
+            }
+            for each in messages
+            if self.keeps(each)
+        ]
+        if rows:
+            self.connection.execute(insert(refused), rows)
+        return TakeResult(taken=0, refused=len(messages))
+
+    def _spoiler(self, messages: Sequence[Good]) -> str | None:
+        """Return the host whose messages are not tried any more, where all of these are of one."""
+        host = messages[0].host_id
+        spoils = self.unwritable[host] >= MOST_UNWRITABLE and messages[-1].host_id == host
+        return host if spoils else None
+
+    def _cannot_write(self, message: Good, error: Exception) -> TakeResult:
+        self.unwritable[message.host_id] += 1
+        log.error("message cannot be taken", exc_info=error, extra={"host": message.host_id, "id": str(message.id)})
+        # Without a receipt: where the fault is the centre's own, the host repeats its outcome until it is mended.
+        return self.refuse([_kept(message, f"cannot write it: {type(error).__name__}")])
+
+    def _take(self, messages: Sequence[Good]) -> TakeResult:
+        connection, now = self.connection, self.now
+        hosts = [uuid_of(each.host_id) for each in messages]
+        named = [(each.id, host, each.message, each.received) for each, host in zip(messages, hosts, strict=True)]
+        batch = Batch.load(connection, named, now)
+        given_up: list[tuple[Good, str]] = []
+        for each, host, again in zip(messages, hosts, batch.repeated, strict=True):
+            try:
+                # An outcome's row is its own proof of having been taken, and a host that repeats it wants its receipt.
+                if not again or isinstance(each.message, Outcome):
+                    _dispatch(batch, host, each)
+            except Unusable as why:
+                given_up.append((each, str(why)))
+        batch.write()
+        tell_updates(connection, batch.updates)
+        self._give_up(given_up)
+        return TakeResult(taken=len(messages) - len(given_up), refused=len(given_up), repeated=sum(batch.repeated))
+
+    def _give_up(self, messages: Sequence[tuple[Good, str]]) -> None:
+        """Refuse messages that were proved and cannot be used; a host is told to forget an outcome, or it repeats it."""
+        self.refuse([_kept(each, reason) for each, reason in messages])
+        forget: dict[UUID, list[str]] = {}
+        for each, _ in messages:
+            if isinstance(each.message, Outcome):
+                forget.setdefault(UUID(each.host_id), []).append(str(each.message.outcome.update_id))
+        there = senders(self.connection, forget) if forget else {}
+        told = [row for host_id, ids in forget.items() if host_id in there for row in receipts(host_id, ids, self.now)]
+        post_all(self.connection, told)
 
 
 def _is_outage(error: Exception) -> bool:
@@ -121,25 +200,6 @@ def _is_outage(error: Exception) -> bool:
     # Class 54, "program limit exceeded", is about a value, such as a text too long for an index.
     about_value = str(getattr(getattr(error, "orig", None), "sqlstate", None) or "").startswith("54")
     return isinstance(error, OperationalError | InterfaceError) and not about_value
-
-
-def _take(connection: Connection, messages: Sequence[Good], now: datetime) -> TakeResult:
-    hosts = [uuid_of(each.host_id) for each in messages]
-    named = [(each.id, host, each.message, each.received) for each, host in zip(messages, hosts, strict=True)]
-    batch = Batch.load(connection, named, now)
-    given_up: list[tuple[Good, str]] = []
-    for each, host, again in zip(messages, hosts, batch.repeated, strict=True):
-        try:
-            # An outcome's row is its own proof of having been taken, and a host that repeats it wants its receipt.
-            if not again or isinstance(each.message, Outcome):
-                _dispatch(batch, host, each)
-        except Unusable as why:
-            given_up.append((each, str(why)))
-    batch.write()
-    tell_updates(connection, batch.updates)
-    for each, reason in given_up:
-        _give_up(connection, each, reason, now)
-    return TakeResult(taken=len(messages) - len(given_up), refused=len(given_up), repeated=sum(batch.repeated))
 
 
 def _dispatch(batch: Batch, host_id: UUID, taken: Good) -> None:
@@ -169,30 +229,6 @@ def _dispatch(batch: Batch, host_id: UUID, taken: Good) -> None:
             take_rekey(batch, host_id, rekey)
 
 
-def _give_up(connection: Connection, message: Good, reason: str, now: datetime) -> None:
-    """Keep a message that was proved and cannot be used; the host is told to forget an outcome, or it repeats it."""
-    _refuse(connection, [_kept(message, reason)], now)
-    host_id = UUID(message.host_id)
-    if isinstance(message.message, Outcome) and senders(connection, {host_id}):
-        post_all(connection, receipts(host_id, [str(message.message.outcome.update_id)], now))
-
-
 def _kept(message: Good, reason: str) -> Bad:
     raw = message.message.model_dump_json().encode(errors="replace")
     return Bad(raw=raw, reason=reason, host_id=message.host_id)
-
-
-def _refuse(connection: Connection, messages: Sequence[Bad], now: datetime) -> None:
-    rows = [
-        {
-            "id": new_id(),
-            "host_id": UUID(each.host_id) if each.host_id else None,
-            "reason": each.reason.replace("\0", "")[:500],
-            "raw": each.raw[:KEPT_BYTES],
-            "size_bytes": len(each.raw),
-            "received_at": now,
-        }
-        for each in messages
-    ]
-    if rows:
-        connection.execute(insert(refused), rows)

@@ -73,6 +73,13 @@ class TestInbox:
         read(strict)
         assert (count(centre, refused, evil), centre.reader.length()) == (3, 0)
 
+    def test_of_what_is_signed_and_cannot_be_used_as_few_are_kept(self, centre: Centre, strict: Inbox) -> None:
+        evil = centre.add_host("web-1")
+        for part in range(1, 6):
+            evil.say(Snapshot(hash="of no such part", part=part, parts=1, containers=()))
+        read(strict)
+        assert (count(centre, refused, evil), centre.reader.length()) == (3, 0)
+
     @pytest.mark.parametrize("at_once", [True, False])
     def test_snapshots_that_never_end_fill_nothing(
         self, centre: Centre, at_once: bool, monkeypatch: pytest.MonkeyPatch
@@ -106,4 +113,4 @@ def test_the_end_is_told_once_and_a_new_window_begins_anew() -> None:
 def test_nobody_is_blamed_for_the_one_list_of_all() -> None:
     meter = Meter(allowance=FEW)
     assert meter.allowed([letter("")] * 9, 0.0) == ([letter("")] * 9, [])
-    assert len(meter.worth_keeping([Bad(raw=b"", reason="x")] * 9)) == FEW.refused
+    assert sum(meter.keeps(Bad(raw=b"", reason="x")) for _ in range(9)) == FEW.refused

@@ -196,7 +196,7 @@ def test_while_the_database_is_away_nothing_is_taken_from_the_list(
     host = centre.add_host("web-1")
     host.heartbeat()
 
-    def away(*_: object) -> None:
+    def away(*_: object, **__: object) -> None:
         raise DatabaseUnreachable
 
     with monkeypatch.context() as broken:

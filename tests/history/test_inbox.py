@@ -104,6 +104,19 @@ def test_a_value_that_no_column_takes_spoils_its_own_message_at_most(world: Worl
     assert result.refused == len(rows(world.db, refused)) == ("phases" in spoil)
 
 
+def test_who_sends_much_that_cannot_be_written_has_it_tried_a_few_times(world: World) -> None:
+    """To find each takes a dozen tries, during which what others say waits."""
+    agent, outcome = _going(world)
+    other, good = _going(world, "web-2")
+    bad = outcome.model_copy(update={"outcome": replace(outcome.outcome, phases=None)})  # type: ignore[arg-type]
+    batch = [message for _ in range(50) for message in (world.good(agent, bad), world.good(other, world.heartbeat()))]
+    result = world.take_all([*batch, world.good(other, good)])
+    assert (result.taken, result.refused) == (51, 50)
+    tried = [row for row in rows(world.db, refused) if "it was not tried" not in row["reason"]]
+    assert len(tried) == inbox.MOST_UNWRITABLE
+    assert [row["id"] for row in rows(world.db, updates)] == [good.outcome.update_id]
+
+
 def test_a_year_that_no_database_knows_spoils_nothing(world: World) -> None:
     agent, outcome = _going(world)
     for year in (1, 9999):
