@@ -5,8 +5,9 @@ from uuid import UUID
 
 from fleet.history.ahead_mark import is_ahead
 from fleet.history.amounts import lasted, moment
+from fleet.history.image_names import names_of
 from fleet.history.inbox_batch import Batch, Unusable
-from fleet.history.inbox_pulls import names_of, take_pull
+from fleet.history.inbox_pulls import take_pull
 from fleet.history.moves import Command
 from fleet.history.plain import name, prose
 from fleet.road.messages import Outcome

@@ -1,16 +1,15 @@
 """Pulls and their attempts, as rows of the history; a host may tell of the pulls that its orders named, and of no other."""
 
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from fleet.history.ahead_mark import is_ahead
 from fleet.history.amounts import count, lasted, size
+from fleet.history.image_names import names_of
 from fleet.history.inbox_batch import Batch
 from fleet.history.moves import Command
 from fleet.history.plain import name, prose
 from fleet.history.words import Purpose
-from fleet.images.reference import Reference
 from fleet.mirrors.attempt import MOST_HOSTS
 from fleet.updates.command import split_pull_key
 from fleet.updates.outcome import Attempt, PullOutcome
@@ -84,15 +83,3 @@ def _wanted(command: Command, pull_id: UUID) -> tuple[str, str] | None:
                 if (name, target["digest"]) == (repository, digest):
                     return image, digest
     return None
-
-
-@lru_cache(maxsize=4096)
-def names_of(reference: str) -> tuple[str, str]:
-    """Return the canonical registry/repository of a reference, and the same with its tag; many hosts run the same images."""
-    parsed = Reference.parse(reference)
-    return parsed.name, tagged(parsed)
-
-
-def tagged(reference: Reference) -> str:
-    """Return the canonical registry/repository:tag."""
-    return f"{reference.name}:{reference.tag_or_latest}"

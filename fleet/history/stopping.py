@@ -8,14 +8,13 @@ from uuid import UUID
 from sqlalchemy import Connection, select
 
 from fleet.history.among import among
-from fleet.history.inbox_pulls import tagged
+from fleet.history.image_names import names_of
 from fleet.history.inventory_tables import hosts
 from fleet.history.moves import Command, HostTry
 from fleet.history.own_windows import OwnWindows
 from fleet.history.refusing import refusals
 from fleet.history.stops import StopRow, holding
 from fleet.history.superseding import ANY, overtaken
-from fleet.images.reference import Reference
 from fleet.rollouts.dispatching import may_go_at
 from fleet.rollouts.spec import RolloutSpec
 from fleet.rollouts.states import CommandState
@@ -115,7 +114,7 @@ def _keeps(stops: list[StopRow], host: str, labels: Mapping[str, str], target: M
 
 def _image(target: Mapping[str, Any]) -> str:
     """Return the canonical image; an order names it as the user wrote it."""
-    return str(target.get("image") or tagged(Reference.parse(target["reference"])))
+    return str(target.get("image") or names_of(target["reference"])[1])
 
 
 def _known(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, tuple[str, Mapping[str, str]]]:
