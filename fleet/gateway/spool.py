@@ -9,6 +9,7 @@ import errno
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
@@ -23,18 +24,22 @@ log = logging.getLogger(__name__)
 RESERVE_BYTES = 64 * 1024 * 1024
 """What is left free on the spool's disk, so that the engine and the journal can go on."""
 _BYTES, _ACCOUNT = ".part", ".json"
+_OURS = re.compile(r"[0-9a-f]{64,}\..+")
+"""What a spool gives names to. A folder that somebody linked here, or a disk, may hold much else, which is nobody's to remove."""
 
 
 class Spool:
     """The files of one folder; not safe for several threads."""
 
     def __init__(self, folder: Path, *, cap_bytes: int) -> None:
-        """Open *folder*, and remove what is not understood there; raise OSError where it cannot be had."""
+        """Open *folder*, and remove what is left of ours and not understood; raise OSError where it cannot be had."""
         self._folder, self._cap_bytes = folder, cap_bytes
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        folder.chmod(0o700)
+        if not folder.is_symlink():  # who may read what a link leads to is for its owner to say
+            folder.chmod(0o700)
         for path in list(folder.iterdir()):
-            if path.suffix != _BYTES or not self._beside(path).is_file():
+            whole = path.suffix == _BYTES and self._beside(path).is_file()
+            if _OURS.fullmatch(path.name) and not whole:
                 self._remove(path)
         self.trim(frozenset())
 
@@ -119,7 +124,8 @@ class Spool:
         found = {}
         for path in self._folder.glob(f"*{_BYTES}"):
             with contextlib.suppress(FileNotFoundError):
-                found[path] = path.stat()
+                if _OURS.fullmatch(path.name):
+                    found[path] = path.stat()
         return found
 
     def _beside(self, path: Path) -> Path:

@@ -287,15 +287,32 @@ def test_what_is_above_the_cap_goes_the_oldest_first(tmp_path: Path) -> None:
     assert [spool.path(each).exists() for each in (middle, new)] == [True, False]
 
 
-def test_what_is_not_understood_is_removed_at_the_start(tmp_path: Path) -> None:
+def test_what_is_ours_and_not_understood_is_removed_at_the_start(tmp_path: Path) -> None:
     spool = Spool(tmp_path, cap_bytes=1000)
-    whole = left(spool, b"whole")
-    (tmp_path / "abc.123.part").write_bytes(b"of an older version")
-    (tmp_path / "def.json").write_text("[]")
-    (tmp_path / "folder").mkdir()
+    whole, alone = left(spool, b"whole"), Digest.of(b"alone")
+    (tmp_path / f"{alone.hex}.123.part").write_bytes(b"of an older version")
+    (tmp_path / f"{alone.hex}.json").write_text("[]")
+    spool.path(Digest.of(b"folder")).mkdir()
     again = Spool(tmp_path, cap_bytes=1000)
     assert {path.stem for path in tmp_path.iterdir()} == {whole.hex}
     assert again.left(whole, 5, {"http://a"})[0].end == 5
+
+
+def test_what_others_keep_where_the_spool_leads_stays(tmp_path: Path) -> None:
+    """Who wants the bytes on a larger disk links the spool there, and that disk may be full of other things."""
+    disk = tmp_path / "disk"
+    (disk / "photos").mkdir(parents=True)
+    disk.chmod(0o755)
+    (disk / "photos" / "1.jpg").write_bytes(b"dear")
+    (disk / "film.part").write_bytes(bytes(5000))
+    (disk / "notes.json").write_text("{}")
+    (tmp_path / "spool").symlink_to(disk)
+    spool = Spool(tmp_path / "spool", cap_bytes=1000)
+    left(spool, b"ours")
+    spool.make_room({Digest.of(b"x"): 900}, ())
+    Spool(tmp_path / "spool", cap_bytes=0)
+    assert {path.name for path in disk.rglob("*")} == {"photos", "1.jpg", "film.part", "notes.json"}
+    assert disk.stat().st_mode & 0o777 == 0o755
 
 
 BROKEN = [
