@@ -31,7 +31,7 @@ def parse_endpoint(url: str, *, shape: Shape = Shape.PLAIN, insecure: bool = Fal
     base, prefix = path, ""
     if shape is Shape.HARBOR:
         base, prefix = "", path.removeprefix(f"{_API}/").strip("/")
-    elif shape is not Shape.ARTIFACTORY and f"{_API}/" in path:
+    elif shape is not Shape.ARTIFACTORY:
         base, _, prefix = path.partition(f"{_API}/")
     return Endpoint(
         scheme=parts.scheme,

@@ -1,10 +1,10 @@
 """What a ``hosts.toml`` below ``certs.d`` says about mirrors of one registry, as containerd reads it (pure)."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from fleet.errors import BadInput
@@ -62,36 +62,41 @@ def _read(content: bytes, registry: str, where: str) -> HostsFile:
     if not isinstance(tables, Mapping) or not all(isinstance(table, Mapping) for table in tables.values()):
         raise BadInput("host is no table of hosts")
     hosts = [_host(url, table, where) for url, table in tables.items()]
-    itself = "" if registry == GLOBAL else f"https://{origin_address(registry).host}"
-    server = document.get("server") or itself
+    server = document.get("server") or _server_of(registry)
     if not isinstance(server, str):
         raise BadInput("server is no URL")
     last = _host(server, {key: value for key, value in document.items() if key not in ("host", "server")}, where)
     problems = [told for host in (*hosts, last) for told in host.problems]
     origin = last.endpoint is None or last.endpoint.host in {registry, origin_address(registry).host}
-    mirrors = hosts if origin else [*hosts, last]
     if origin and last.endpoint is not None and (last.endpoint.ca_file or last.endpoint.client_cert):
         problems.append(
             f"hosts-toml-unused: cannot use ca or client of {registry} itself in {where};"
             " put the files beside it as ca.crt, client.cert and client.key, which every engine reads"
         )
     return HostsFile(
-        rules=tuple(
-            MirrorRule(
-                for_registry=registry,
-                endpoint=host.endpoint,
-                provenance=Provenance.HOSTS_TOML,
-                resolve=host.resolve,
-                where=where,
-            )
-            for host in mirrors
-            if host.endpoint is not None and host.pull
-        ),
-        insecure=(registry,) if origin and registry != GLOBAL and _unchecked(last.endpoint) else (),
+        rules=tuple(_rules(hosts if origin else [*hosts, last], registry, where)),
+        insecure=(registry,) if origin and _unchecked(last.endpoint) else (),
         authorization={host.name: host.authorization for host in (*hosts, last) if host.authorization and host.name},
         knows_referrers=any(host.referrers for host in (*hosts, last)),
         problems=tuple(problems),
     )
+
+
+def _server_of(registry: str) -> str:
+    """Return the server of a file that names none: the registry itself; empty where the file is about all of them."""
+    return "" if registry == GLOBAL else f"https://{origin_address(registry).host}"
+
+
+def _rules(mirrors: Iterable["_Host"], registry: str, where: str) -> Iterator[MirrorRule]:
+    for mirror in mirrors:
+        if mirror.endpoint is not None and mirror.pull:
+            yield MirrorRule(
+                for_registry=registry,
+                endpoint=mirror.endpoint,
+                provenance=Provenance.HOSTS_TOML,
+                resolve=mirror.resolve,
+                where=where,
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,54 +113,75 @@ class _Host:
 
 def _host(url: str, table: Mapping[str, Any], where: str) -> _Host:
     """Read one server and what is written about it; raise BadInput for what makes containerd ignore the file."""
-    named = _strings(table, "capabilities")
-    capabilities = [name.lower() for name in named]
-    if unknown := sorted(set(capabilities) - _CAPABILITIES):
-        raise BadInput(f"unknown capability {unknown[0]!r}")
-    folder = str(PurePath(where).parent)
-    authorities = [_absolute(name, folder) for name in _strings(table, "ca")]
-    pairs = _pairs(table, folder)
-    headers = _headers(table)
-    unchecked = table.get("skip_verify", False)
-    override = table.get("override_path", False)
-    if not isinstance(unchecked, bool) or not isinstance(override, bool):
-        raise BadInput("skip_verify or override_path is neither true nor false")
+    said = _Said.of(table, str(PurePath(where).parent))
     if not url:
-        return _Host(referrers="referrers" in capabilities)
+        return _Host(referrers="referrers" in said.capabilities)
     url = url if url.startswith("http") else f"https://{url}"
-    shown = url.rpartition("@")[2]
-    problems = [
-        f"hosts-toml-unused: cannot send the header {name} to {shown}, which {where} asks for: Authorization alone is sent"
-        for name in sorted(headers)
-        if name != "authorization"
-    ]
-    if len(authorities) > 1 or len(pairs) > 1:
-        problems.append(
-            f"hosts-toml-unused: cannot use more than the first ca and client of {shown} in {where};"
-            " put several authorities into one file"
-        )
     try:
-        endpoint = _endpoint(url, override=override)
+        endpoint = _endpoint(url, override=said.override)
     except BadInput as error:
         return _Host(problems=(f"hosts-toml-unused: {error} (in {where})",))
-    cert, key = pairs[0] if pairs else ("", "")
+    cert, key = said.clients[0] if said.clients else ("", "")
     return _Host(
         name=endpoint.host,
         endpoint=replace(
             endpoint,
             # Who writes a login beside a plain http:// means it to be sent so.
-            insecure=unchecked or ("authorization" in headers and _is_plain_elsewhere(endpoint)),
-            ca_file=authorities[0] if authorities else "",
+            insecure=said.unchecked or ("authorization" in said.headers and _is_plain_elsewhere(endpoint)),
+            ca_file=said.authorities[0] if said.authorities else "",
             client_cert=cert,
             client_key=key,
         ),
-        pull=not capabilities or "pull" in capabilities,
+        pull=not said.capabilities or "pull" in said.capabilities,
         # A file that says nothing was not written to trust a mirror with what tags mean; one that names it was.
-        resolve="resolve" in capabilities,
-        referrers="referrers" in capabilities,
-        authorization=headers.get("authorization", ""),
-        problems=tuple(problems),
+        resolve="resolve" in said.capabilities,
+        referrers="referrers" in said.capabilities,
+        authorization=said.headers.get("authorization", ""),
+        problems=tuple(_unused(said, url.rpartition("@")[2], where)),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Said:
+    """What is written about one server, read as containerd reads it."""
+
+    capabilities: frozenset[str]
+    authorities: tuple[str, ...]
+    clients: tuple[tuple[str, str], ...]
+    """Certificate and key of each."""
+    headers: Mapping[str, str] = field(repr=False)
+    unchecked: bool
+    override: bool
+
+    @classmethod
+    def of(cls, table: Mapping[str, Any], folder: str) -> Self:
+        """Read *table*, whose files are relative to *folder*; raise BadInput for what makes containerd ignore the file."""
+        capabilities = frozenset(name.lower() for name in _strings(table, "capabilities"))
+        if unknown := sorted(capabilities - _CAPABILITIES):
+            raise BadInput(f"unknown capability {unknown[0]!r}")
+        unchecked, override = table.get("skip_verify", False), table.get("override_path", False)
+        if not isinstance(unchecked, bool) or not isinstance(override, bool):
+            raise BadInput("skip_verify or override_path is neither true nor false")
+        return cls(
+            capabilities=capabilities,
+            authorities=tuple(_absolute(name, folder) for name in _strings(table, "ca")),
+            clients=tuple(_pairs(table, folder)),
+            headers=_headers(table),
+            unchecked=unchecked,
+            override=override,
+        )
+
+
+def _unused(said: _Said, server: str, where: str) -> Iterator[str]:
+    """Yield what of *said* is not done."""
+    for name in sorted(said.headers.keys() - {"authorization"}):
+        asked = f"cannot send the header {name} to {server}, which {where} asks for"
+        yield f"hosts-toml-unused: {asked}: Authorization alone is sent"
+    if len(said.authorities) > 1 or len(said.clients) > 1:
+        yield (
+            f"hosts-toml-unused: cannot use more than the first ca and client of {server} in {where};"
+            " put several authorities into one file"
+        )
 
 
 def _endpoint(url: str, *, override: bool) -> Endpoint:

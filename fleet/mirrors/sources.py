@@ -95,18 +95,7 @@ def read_host_mirrors(
         problems += daemon_checks.pending(facts, daemons, seen)
         problems += [*daemon_checks.unchecked_hub(facts), *daemon_checks.asked_over_tls(facts)]
         problems += daemon_checks.unread_hosts(facts, hosts)
-    rules += podman.rules
-    usable = tuple(rule for rule in rules if _is_written(rule.endpoint))
-    problems += [
-        f"mirror-unusable: cannot use {str(rule.endpoint)!r} of {rule.where}: it has characters that nobody can read"
-        for rule in rules
-        if rule not in usable
-    ]
-    return HostMirrors(
-        rules=usable,
-        insecure=tuple(dict.fromkeys(insecure)),
-        problems=tuple(dict.fromkeys(printable(problem, _LONGEST_PROBLEM) for problem in problems)),
-    )
+    return _printable([*rules, *podman.rules], insecure, problems)
 
 
 def hosts_files(folders: Sequence[Path]) -> list[tuple[Path, str]]:
@@ -117,6 +106,21 @@ def hosts_files(folders: Sequence[Path]) -> list[tuple[Path, str]]:
     found = [path for folder in folders for path in sorted(expanded(folder).glob(f"*/{HOSTS_FILE}"))]
     named = [(path, registry_of(path.parent.name)) for path in found if not is_managed(path)]
     return sorted(named, key=lambda each: each[1] == "*")
+
+
+def _printable(rules: Sequence[MirrorRule], insecure: Sequence[str], problems: Sequence[str]) -> HostMirrors:
+    """Return all of it, each once, but for mirrors that nobody can read: those are told instead."""
+    usable = tuple(rule for rule in rules if _is_written(rule.endpoint))
+    unusable = [
+        f"mirror-unusable: cannot use {str(rule.endpoint)!r} of {rule.where}: it has characters that nobody can read"
+        for rule in rules
+        if rule not in usable
+    ]
+    return HostMirrors(
+        rules=usable,
+        insecure=tuple(dict.fromkeys(insecure)),
+        problems=tuple(dict.fromkeys(printable(problem, _LONGEST_PROBLEM) for problem in (*problems, *unusable))),
+    )
 
 
 def _is_written(endpoint: Endpoint) -> bool:

@@ -66,6 +66,17 @@ def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
     assert known(source, "n.lan") is not None
 
 
+def test_a_login_that_cannot_be_used_hides_no_other_for_the_same_host(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path, "m.lan", "Digest hunter2", registry="docker.io")
+    write(tmp_path, "m.lan", BASIC, registry="ghcr.io")
+    found = known(HostsTomlCredentials(NoCredentials(), folders=(tmp_path,)), "m.lan")
+    assert found is not None and found.username == "robot"
+    assert [record.message for record in caplog.records] == ["login of hosts.toml unusable"]
+    assert "hunter2" not in caplog.text
+
+
 class Others:
     """Knows a login for every host."""
 

@@ -161,13 +161,19 @@ def test_the_gateway_is_kept_from_somebodys_default_for_all_registries(tmp_path:
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "_default").mkdir()
     file(tmp_path, "_default").write_text("theirs")
+    with hosts.open_door("docker.io", TABLE, DOOR):
+        pass
     hosts.keep_loopback("127.0.0.1:4999")
     hosts.keep_loopback(DOOR.host)
     assert ours.read_text() == f'{MARKER}\nserver = "http://127.0.0.1:5999"\n'
-    assert sorted(path.parent.name for path in tmp_path.rglob("hosts.toml")) == ["127.0.0.1_5999_", "_default"]
+    assert sorted(path.parent.name for path in tmp_path.rglob("hosts.toml")) == [
+        "127.0.0.1_5999_",
+        "_default",
+        "docker.io",
+    ]
     ours.write_text("theirs, since")
     hosts.keep_loopback(DOOR.host)
-    assert hosts.remove_all() == 0
+    assert hosts.remove_all() == 1  # Docker Hub's
     assert ours.read_text() == "theirs, since"
 
 
