@@ -80,8 +80,8 @@ async def engine_auth(
 
 def adopt(
     engine: Engine, reference: Reference, digest: Digest, *, platform: str = "", limit_s: float = ADOPT_S
-) -> bool:
-    """Make a classic image store remember *digest*, by a pull that finds every byte there; tell whether it did.
+) -> None:
+    """Make a classic image store remember *digest*, by a pull that finds every byte there.
 
     The engine asks its own registry for that, as nobody and within *limit_s* seconds: where that fails, Fleet's own
     table knows the digest.
@@ -93,8 +93,6 @@ def adopt(
     if not in_time or pull.error is not None:
         reason = str(pull.error or "no answer in time")
         log.info("engine did not adopt the digest", extra={"image": reference.familiar, "reason": reason})
-        return False
-    return True
 
 
 def would_wait(engine: Engine, reference: Reference, attempts: Sequence[Attempt]) -> bool:

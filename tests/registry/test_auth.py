@@ -5,6 +5,7 @@ import base64
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -176,6 +177,27 @@ def test_a_token_that_is_refused_early_is_renewed_once(guarded: Opened) -> None:
         await client.resolve(Reference.parse("org/app:1"))
 
     with_client(address_of(registry), forgotten)
+    assert [entry.status for entry in registry.log] == [401, 200, 200, 401, 200, 200]
+
+
+def test_a_token_whose_time_ends_on_its_way_is_renewed_once(guarded: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the time of the refusal no token is known any more, and that is no reason to show nothing."""
+    registry, clock = guarded(scheme="bearer", life_s=300), HandClock()
+    refusal = registry.gatekeeper.refusal
+
+    def late(*request: Any) -> Any:
+        registry.gatekeeper.revoke()
+        clock.sleep(2)
+        monkeypatch.setattr(registry.gatekeeper, "refusal", refusal)
+        return refusal(*request)
+
+    async def slow(client: RegistryClient) -> None:
+        await client.resolve(Reference.parse("org/app:1"))
+        clock.sleep(289)
+        monkeypatch.setattr(registry.gatekeeper, "refusal", late)
+        await client.resolve(Reference.parse("org/app:1"))
+
+    with_client(address_of(registry), slow, clock=clock)
     assert [entry.status for entry in registry.log] == [401, 200, 200, 401, 200, 200]
 
 
