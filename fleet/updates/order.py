@@ -36,8 +36,6 @@ class Tie(StrEnum):
     """It was given the other's volumes when it was created: ``volumes_from``."""
 
 
-SHARING = frozenset({Tie.NETWORK, Tie.PID, Tie.IPC})
-"""Ties to a namespace, which goes when the other container stops."""
 _TIES = {tie.value: tie for tie in Tie}
 
 
@@ -50,11 +48,6 @@ class Need:
     ties: frozenset[Tie]
     restart: bool = False
     """Whether the dependent is to be restarted after the other one was updated."""
-
-    @property
-    def shares(self) -> bool:
-        """Whether the dependent lives in a namespace of the other."""
-        return bool(self.ties & SHARING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,10 +96,6 @@ class Graph:
     def in_order(self, names: Iterable[str]) -> tuple[str, ...]:
         """Return *names*, what is needed before what needs it, and otherwise as they came."""
         return tuple(sorted(names, key=self.rank))
-
-    def sharers_of(self, name: str) -> tuple[str, ...]:
-        """Return who lives in a namespace of *name*."""
-        return tuple(need.dependent for need in self.needs if need.dependency == name and need.shares)
 
     def to_restart(self, updated: Iterable[str], recreated: Iterable[str]) -> tuple[str, ...]:
         """Return who is to be restarted after *updated*, in order: only where their need says so, at first hand.

@@ -80,6 +80,18 @@ def test_a_wrong_password_is_tried_once(guarded: Opened) -> None:
     assert asked(registry) == [("HEAD", "manifests", 401), ("HEAD", "manifests", 401)]
 
 
+def test_a_password_that_was_refused_is_not_shown_unasked_again(guarded: Opened) -> None:
+    registry = guarded(scheme="basic", username="ann", password="other")
+
+    async def later(client: RegistryClient) -> None:
+        for _ in range(2):
+            with pytest.raises(AuthNeeded):
+                await client.resolve(Reference.parse("org/app:1"))
+
+    with_client(address_of(registry), later, credentials=known(registry, USER))
+    assert ["authorization" in entry.headers for entry in registry.log] == [False, True, False, True]
+
+
 def test_nobody_shows_nothing(guarded: Opened) -> None:
     """Without credentials a Basic registry is asked once, and the error names the remedy."""
     registry = guarded(scheme="basic", username="ann", password="x")

@@ -10,7 +10,7 @@ from fleet.images.reference import Reference
 from fleet.mirrors.attempt import Attempt, AttemptResult
 from fleet.mirrors.source import Role
 from fleet.testing.engine import MemoryEngine
-from fleet.updates.naming import adopt, would_wait
+from fleet.updates.naming import adopt, sweep, would_wait
 
 MIRROR = "http://mirror.lan:5000"
 
@@ -48,3 +48,16 @@ def test_a_digest_that_the_engine_could_not_adopt_is_told_in_the_log(caplog: pyt
         engine.fail("pull", EngineError("cannot pull nginx: denied"))
         adopt(engine, Reference.parse("nginx:1"), digest)
     assert [record.__dict__["reason"] for record in caplog.records] == ["cannot pull nginx: denied"]
+
+
+def test_what_an_interrupted_pull_left_is_swept_and_what_has_a_tag_stays() -> None:
+    """Names by digest below a registry's name are ours, unless somebody tagged the same repository."""
+    engine, gateway = MemoryEngine(), "127.0.0.1:5999"
+    ours, tagged, theirs = f"{gateway}/ghcr.io/org/app", f"{gateway}/ghcr.io/org/kept", f"{gateway}/app"
+    for number, repository in enumerate((ours, tagged, theirs)):
+        engine.publish(f"{repository}:1", str(Digest.of(bytes([number]))))
+        list(engine.pull(f"{repository}@{Digest.of(bytes([number]))}"))
+    engine.tag(f"{tagged}@{Digest.of(bytes([1]))}", tagged, "1")
+    before = set(engine.image_names())
+    assert sweep(engine, gateway) == 1
+    assert before - set(engine.image_names()) == {f"{ours}@{Digest.of(bytes([0]))}"}

@@ -66,7 +66,6 @@ def test_each_source_makes_a_need(web: ContainerState, tie: Tie, restart: bool) 
 def test_all_sources_are_merged_into_one_need() -> None:
     web = replace(depends("web", "db:restart"), needs=("network:db", "volumes:db"))
     assert edges(web, state("db")) == {("web", "db"): (frozenset({Tie.LABEL, Tie.NETWORK, Tie.VOLUMES}), True)}
-    assert graph([web, state("db")]).sharers_of("db") == ("web",)
 
 
 def test_a_service_means_every_container_of_it() -> None:
