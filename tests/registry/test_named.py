@@ -178,6 +178,11 @@ def test_what_is_a_proxy(text: str, usable: bool) -> None:
     assert named.is_proxy_url(text) is usable
 
 
+@pytest.mark.parametrize("text", ["a", "hub", "lan-proxy-2", "x" * 32])
+def test_what_is_a_name(text: str) -> None:
+    assert named.is_name(text)
+
+
 @pytest.mark.parametrize("text", ["../../etc", "a/b", "", "A", "ghp_0123", "x" * 33, "1a", "a.b", "a\n"])
 def test_what_is_no_name(text: str) -> None:
     """A name never leads out of its folder, and what tokens look like is none."""

@@ -46,6 +46,11 @@ def test_of_too_much_nothing_is_told_rather_than_a_part(names: list[str]) -> Non
     assert own_fields(inspect({"Env": [f"{name}=1" for name in names]}), {}) is None
 
 
+def test_of_as_much_as_may_be_told_all_is() -> None:
+    told = own_fields(inspect({"Env": [f"N{n}=1" for n in range(MOST_OWN)]}), {})
+    assert told is not None and len(told) == MOST_OWN
+
+
 def test_an_image_changes_what_nobody_set() -> None:
     old = {"Env": [f"KEY={SECRET}", "GONE=1"], "Cmd": ["a"], "StopSignal": "SIGINT", "Labels": {"fleet.enable": "a"}}
     new = {
