@@ -41,13 +41,16 @@ def test_of_an_image_that_the_engine_lost_all_is_taken_for_the_users() -> None:
     assert own_fields(inspect(config), {}) == ("Config.Cmd", "Config.Entrypoint", "Config.Env.A")
 
 
+IMAGE = {"Config": {"Cmd": ["serve"]}}
+
+
 @pytest.mark.parametrize("names", [[f"N{n}" for n in range(MOST_OWN + 1)], ["N" * 1000]])
 def test_of_too_much_nothing_is_told_rather_than_a_part(names: list[str]) -> None:
-    assert own_fields(inspect({"Env": [f"{name}=1" for name in names]}), {}) is None
+    assert own_fields(inspect({"Cmd": ["serve"], "Env": [f"{name}=1" for name in names]}), IMAGE) is None
 
 
 def test_of_as_much_as_may_be_told_all_is() -> None:
-    told = own_fields(inspect({"Env": [f"N{n}=1" for n in range(MOST_OWN)]}), {})
+    told = own_fields(inspect({"Cmd": ["serve"], "Env": [f"N{n}=1" for n in range(MOST_OWN)]}), IMAGE)
     assert told is not None and len(told) == MOST_OWN
 
 
