@@ -9,6 +9,7 @@ import pytest
 from fleet.road.embedded import EmbeddedBroker
 from fleet.testing.clock import ManualClock
 from tests import needs
+from tests.agent.site import Site
 from tests.memory import memory
 
 
@@ -30,3 +31,9 @@ def broker(short: Path) -> Iterator[EmbeddedBroker]:
     """Start a private broker."""
     with EmbeddedBroker(short / "broker", server=needs.redis()) as broker:
         yield broker
+
+
+@pytest.fixture
+def site(tmp_path: Path, clock: ManualClock) -> Site:
+    """Begin with no container."""
+    return Site(tmp_path, clock)

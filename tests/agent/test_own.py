@@ -9,7 +9,7 @@ from fleet.testing.clock import ManualClock
 from fleet.updates.journal import CommandState
 from fleet.updates.outcome import Result
 from fleet.updates.own import OwnUpdate, carry_out
-from tests.agent.test_work import Site
+from tests.agent.site import Site
 
 
 @pytest.fixture

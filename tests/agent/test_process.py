@@ -209,7 +209,7 @@ def test_sigterm_lets_the_container_under_way_come_to_its_end(site: Site) -> Non
 DEATHS = ("command:offered", "command:ordered", "command:going", "update:stop", "update:done")
 OTHER_DEATHS = ("seen", "command:ready", "command:done", "update:create", "update:release", "update:swap")
 LATE_DEATHS = ("update:start", "update:verify", "update:remove")
-"""The rest, which test_work and tests/updates go through in one process, with every fault of the engine."""
+"""The rest, which test_work_interrupted and tests/updates go through in one process, with every fault of the engine."""
 
 
 @pytest.mark.parametrize(
