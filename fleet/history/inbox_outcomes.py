@@ -9,7 +9,7 @@ from fleet.history.image_names import names_of
 from fleet.history.inbox_batch import Batch, Unusable
 from fleet.history.inbox_pulls import take_pull
 from fleet.history.moves import Command
-from fleet.history.plain import name, prose
+from fleet.history.plain import digest, name, prose
 from fleet.road.messages import Outcome
 from fleet.rollouts.states import CommandState
 
@@ -59,8 +59,8 @@ def _row(batch: Batch, command: Command, target: dict[str, Any], message: Outcom
         "repository": repository,
         "result": outcome.result,
         "reason": prose(outcome.reason),
-        "old_digest": name(outcome.old_digest or target["old_digest"]),
-        "new_digest": name(outcome.new_digest or target["digest"]),
+        "old_digest": digest(outcome.old_digest) or target["old_digest"],
+        "new_digest": digest(outcome.new_digest) or target["digest"],
         "old_image_id": name(outcome.old_image_id or target["image_id"]),
         "new_image_id": name(outcome.new_image_id),
         "old_container_id": name(outcome.old_container_id or target["container_id"]),

@@ -1,6 +1,7 @@
 """Snapshots: what runs on a host, in one part or several; the containers of earlier ones go when the last part came."""
 
 import re
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -8,9 +9,10 @@ from pydantic import TypeAdapter
 from sqlalchemy import Connection, delete, func, select, update
 
 from fleet.errors import BadInput
+from fleet.history import container_moves
 from fleet.history.inbox_batch import Batch, Unusable
 from fleet.history.inventory_tables import container_digests, containers, hosts, snapshot_parts
-from fleet.history.plain import name, prose
+from fleet.history.plain import digest, name, prose
 from fleet.history.upsert import insert_new, insert_or_update
 from fleet.images.reference import Reference
 from fleet.mirrors.source import MirrorRule
@@ -27,17 +29,32 @@ MOST_KNOWN = 10_000
 """How many containers of one host are known at once, while a snapshot comes those of the one before too: more than any engine runs.
 A host that began snapshots and ended none would otherwise fill the database."""
 MOST_MIRRORS = 200
+MOST_DIGESTS = 20
+"""How many digests one container has at most: one for each name that its image was pulled by. Each is a row."""
+MOST_LABELS = 100
+"""How many labels of one container are kept."""
 
 
 def take_snapshot(batch: Batch, host_id: UUID, snapshot: Snapshot) -> None:
     """Write down what one part tells; raises Unusable for a part that cannot be one."""
     if not 0 <= snapshot.part < snapshot.parts <= MOST_PARTS:
         raise Unusable("cannot take it: there is no such part of a snapshot")
+    _check_there(batch.connection, host_id)
     _check_size(batch.connection, host_id, len(snapshot.containers))
     hash = name(snapshot.hash)
     _write(batch, host_id, hash, snapshot)
     if _parts(batch, host_id, hash, snapshot.part) == snapshot.parts:
         _finish(batch, host_id, hash)
+    container_moves.tell(batch.connection, len(snapshot.containers))
+
+
+def _check_there(connection: Connection, host_id: UUID) -> None:
+    """Let nobody remove the host until this transaction has ended; raises Unusable where somebody just did: its containers are
+    forgotten by then, and would be counted for ever.
+    """
+    there = select(hosts.c.id).where(hosts.c.id == host_id, hosts.c.removed_at.is_(None))
+    if connection.execute(there.with_for_update(key_share=True)).scalar() is None:
+        raise Unusable("cannot take it: its host was removed")
 
 
 def _check_size(connection: Connection, host_id: UUID, more: int) -> None:
@@ -50,14 +67,15 @@ def _check_size(connection: Connection, host_id: UUID, more: int) -> None:
 
 def _write(batch: Batch, host_id: UUID, hash: str, snapshot: Snapshot) -> None:
     connection = batch.connection
-    rows = {each.id: _row(batch, host_id, hash, each) for each in snapshot.containers}
-    insert_or_update(connection, containers, list(rows.values()), ("host_id", "id"), keep=("first_seen_at",))
+    # By what is kept of their ids, which two may have alike.
+    rows = list({row["id"]: row for row in (_row(batch, host_id, hash, each) for each in snapshot.containers)}.values())
+    insert_or_update(connection, containers, rows, ("host_id", "id"), keep=("first_seen_at",))
     mine = container_digests.c.host_id == host_id
-    connection.execute(delete(container_digests).where(mine, container_digests.c.container_id.in_(list(rows))))
+    connection.execute(
+        delete(container_digests).where(mine, container_digests.c.container_id.in_([row["id"] for row in rows]))
+    )
     digests = [
-        {"host_id": host_id, "container_id": id, "digest": digest}
-        for id, row in rows.items()
-        for digest in dict.fromkeys(row["digests"])
+        {"host_id": host_id, "container_id": row["id"], "digest": told} for row in rows for told in row["digests"]
     ]
     insert_new(connection, container_digests, digests, ("host_id", "container_id", "digest"))
     if snapshot.part == 0:
@@ -96,11 +114,11 @@ def _row(batch: Batch, host_id: UUID, hash: str, state: ContainerState) -> dict[
         "reference": name(state.reference),
         "image": followed_image(state.reference, state.image_id),
         "image_id": name(state.image_id),
-        "digests": [name(digest) for digest in state.digests],
+        "digests": _digests(state),
         "platform": name(state.platform),
         "state": name(state.state),
         "health": name(state.health),
-        "labels": {name(key): prose(value) for key, value in state.labels.items()},
+        "labels": {name(key): prose(value) for key, value in islice(state.labels.items(), MOST_LABELS)},
         "local_build": state.local_build,
         "own": None if state.own is None else [name(path) for path in state.own[:MOST_OWN]],
         "keeps": None if state.keeps is None else [name(path) for path in state.keeps[:MOST_KEPT]],
@@ -108,6 +126,10 @@ def _row(batch: Batch, host_id: UUID, hash: str, state: ContainerState) -> dict[
         "first_seen_at": batch.now,
         "seen_at": batch.now,
     }
+
+
+def _digests(state: ContainerState) -> list[str]:
+    return list(islice((told for each in dict.fromkeys(state.digests) if (told := digest(each))), MOST_DIGESTS))
 
 
 def followed_image(written: str, image_id: str = "") -> str:

@@ -4,6 +4,9 @@ shows it (a terminal, a page, a log, a message to people) must be steered by it.
 
 import unicodedata
 
+from fleet.errors import BadInput
+from fleet.images.digest import Digest
+
 LONG = 2000
 """For reasons and other prose."""
 SHORT = 500
@@ -25,6 +28,14 @@ def prose(text: str) -> str:
 def name(text: str) -> str:
     """Return *text* as it may be kept where indexes hold it, in one line."""
     return _plain(text[:SHORT], frozenset())
+
+
+def digest(text: str) -> str:
+    """Return *text* where it is a digest; empty, which stands for one that is not known, where it is none."""
+    try:
+        return str(Digest.parse(text)) if text else ""
+    except BadInput:
+        return ""
 
 
 def _plain(text: str, lines: frozenset[str]) -> str:

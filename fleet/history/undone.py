@@ -10,6 +10,7 @@ from fleet.history.among import among
 from fleet.history.fact_tables import rollout_events, updates
 from fleet.history.inventory_tables import containers, hosts
 from fleet.history.pinned import all_targets
+from fleet.history.plain import digest
 from fleet.history.rollout_tables import rollout_hosts, rollouts
 from fleet.rollouts.states import LIVE, WAITING, HostState
 from fleet.updates.outcome import Result
@@ -72,7 +73,8 @@ def late_to(connection: Connection, row: RowMapping) -> dict[UUID, Targets]:
 
 def _back(target: Mapping[str, Any], update: Any, running: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the target that brings one container back; None where there is no way."""
-    if update is None or not update.old_digest:
+    # Earlier releases kept whatever a host called a digest, and one that is none must stop nobody else's way back.
+    if update is None or not digest(update.old_digest):
         return None
     now = running.get(target["container"])
     if now is None or now.id == target["container_id"]:

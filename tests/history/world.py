@@ -247,7 +247,7 @@ class World:
                         reference=each["reference"],
                         image=image,
                         digest=new,
-                        old_digest=each["digests"][0],
+                        old_digest=next(iter(each["digests"]), ""),
                     )
                     for each in found
                 )
