@@ -58,5 +58,7 @@ class Outdated(Answer):
 
     containers: tuple[Freshness, ...]
     current: int = 0
+    pinned: int = 0
+    """How many follow no tag: they are pinned to a digest, or were started by an image id."""
     checked_at: datetime | None = None
     """When the registries were last asked for the tag of theirs that was asked for longest ago; null: for none yet."""

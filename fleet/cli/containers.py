@@ -77,7 +77,7 @@ def outdated(session: Session, selector: "Selector", check: bool) -> None:
     if print_answer(session, answer):
         return
     current = _current(answer)
-    empty = f"nothing is outdated; {current}" if answer.current else none_of(selector)
+    empty = f"nothing is outdated; {current}" if answer.current or answer.pinned else none_of(selector)
     print_items(
         session,
         _OUTDATED,
@@ -116,8 +116,8 @@ def _freshness(c: "Freshness") -> tuple[str, ...]:
 
 
 def _current(answer: "Outdated") -> str:
-    """Return how many are current, and since when nobody asked whether they still are."""
+    """Return how many are current, and since when nobody asked whether they still are; then how many follow no tag."""
     count = "1 container is current" if answer.current == 1 else f"{answer.current} containers are current"
-    if answer.checked_at is None or datetime.now(UTC) - answer.checked_at < _FRESH:
-        return count
-    return f"{count}, by a check {ago(answer.checked_at)} (fleet outdated --check asks anew)"
+    if answer.checked_at is not None and datetime.now(UTC) - answer.checked_at >= _FRESH:
+        count += f", by a check {ago(answer.checked_at)} (fleet outdated --check asks anew)"
+    return f"{count}; {answer.pinned} pinned to a digest" if answer.pinned else count

@@ -32,6 +32,8 @@ class Outdated:
     standings: tuple[Standing, ...]
     current: int
     """How many are."""
+    pinned: int
+    """How many follow no tag, so that none can be newer."""
     checked_at: datetime | None
     """When the registries were last asked for the tag of theirs that was asked for longest ago; None: for none yet."""
 
@@ -45,6 +47,7 @@ def outdated(db: Database, selector: Selector) -> Outdated:
     return Outdated(
         standings=tuple(each for each in found if each.freshness is not Freshness.CURRENT),
         current=current.total() + sum(each.freshness is Freshness.CURRENT for each in found),
+        pinned=following.pinned(db, selector),
         checked_at=min((at for at in (*resolved, *(each.resolved_at for each in found)) if at), default=None),
     )
 

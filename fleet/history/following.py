@@ -22,6 +22,8 @@ STALE = (OUTDATED, UNKNOWN)
 """In the order in which pages show them."""
 
 
+FOLLOWING = containers.c.image != ""
+"""Of a container that follows a tag: who is pinned to a digest, or was started by an image id, has none that could move on."""
 _FIRST_HOSTS = 20
 """So many hosts are looked at first: a page of 500 is full with 25 outdated containers on each."""
 
@@ -56,13 +58,13 @@ def standing() -> ColumnElement[str]:
 
 
 def stale_page(db: Database, after: Place | None, limit: int) -> list[tuple[Place, ContainerRow]]:
-    """Return *limit* containers that are not current, those that are outdated first, each by host and name."""
+    """Return *limit* containers that are not current to their tag, those that are outdated first, each by host and name."""
     found: list[tuple[Place, ContainerRow]] = []
     with db.reading() as connection:
         for status in STALE[STALE.index(after.status) if after else 0 :]:
             begins = after if after and after.status == status else None
             for ids in _hosts_from(connection, begins.host if begins else ""):
-                here = (among(connection, hosts.c.id, ids), PRESENT, standing() == status)
+                here = (among(connection, hosts.c.id, ids), PRESENT, FOLLOWING, standing() == status)
                 query = select(*ROW).select_from(tagged()).where(*here).order_by(*IN_ORDER).limit(limit - len(found))
                 if begins:
                     query = query.where(tuple_(*IN_ORDER) > tuple_(begins.host, begins.container, begins.id))
@@ -90,9 +92,20 @@ def _hosts_from(connection: Connection, name: str) -> Iterator[list[UUID]]:
         some, begin = 2 * some, hosts.c.name > rows[-1].name
 
 
+def pinned(db: Database, selector: Selector) -> int:
+    """Return how many that *selector* takes follow no tag."""
+    c = containers.c
+    query = select(hosts.c.name, hosts.c.labels, c.name, c.image).select_from(THERE).where(PRESENT, ~FOLLOWING)
+    with db.reading() as connection:
+        return sum(
+            selector.takes_host(host, labels) and selector.takes_container(name, image)
+            for host, labels, name, image in connection.execute(named(query, selector))
+        )
+
+
 def stale(db: Database, selector: Selector) -> list[ContainerRow]:
-    """Return all that *selector* takes of those that are not current, by host and name."""
-    query = select(*ROW).select_from(tagged()).where(PRESENT, standing() != CURRENT).order_by(*IN_ORDER)
+    """Return all that *selector* takes of those that are not current to their tag, by host and name."""
+    query = select(*ROW).select_from(tagged()).where(PRESENT, FOLLOWING, standing() != CURRENT).order_by(*IN_ORDER)
     with db.reading() as connection:
         found = map(read, connection.execute(named(query, selector)))
         return [row for labels, row in found if takes(selector, labels, row)]

@@ -32,7 +32,10 @@ def list_outdated(centre: ThisCentre, caller: Reader, selector: Selected, check:
         check_tags(centre.db, images, asking=centre.asking(), wait_s=plans.WAIT_FOR_HOSTS_S)
     found = outdated(centre.db, selector)
     return Outdated(
-        containers=tuple(freshness_of(s) for s in found.standings), current=found.current, checked_at=found.checked_at
+        containers=tuple(freshness_of(s) for s in found.standings),
+        current=found.current,
+        pinned=found.pinned,
+        checked_at=found.checked_at,
     )
 
 

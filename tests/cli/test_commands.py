@@ -258,6 +258,17 @@ class TestLooking:
         told = "nothing is outdated; 1 container is current, by a check 3h ago (fleet outdated --check asks anew)\n"
         assert fleet("outdated").err == told
 
+    def test_what_follows_no_tag_is_counted_apart(self, fleet: Fleet, centre: Centre, web1: ScriptedHost) -> None:
+        """It is known that nothing can be newer: it is no unknown, and nobody is to look after it."""
+        web1.snapshot(nginx(), nginx("pinned", reference=f"nginx@{OLD}"))
+        centre.turn()
+        tags.record_resolved(centre.db, IMAGE, OLD, "https://registry-1.docker.io")
+        assert fleet("outdated").err == "nothing is outdated; 1 container is current; 1 pinned to a digest\n"
+        assert fleet("outdated", "--container", "web").err == "nothing is outdated; 1 container is current\n"
+        assert json.loads(fleet("outdated", "-o", "json").out)["containers"] == []
+        tags.record_resolved(centre.db, IMAGE, NEW, "https://registry-1.docker.io")
+        assert [line.split()[:3] for line in fleet("outdated", "--no-headers").lines] == [["web-1", "web", "outdated"]]
+
     def test_where_nothing_runs_nothing_is_called_current(self, fleet: Fleet) -> None:
         assert fleet("outdated").err == fleet("ps").err == "no containers; is an agent running? see: fleet host ls\n"
 

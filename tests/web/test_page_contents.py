@@ -83,6 +83,10 @@ def test_what_is_outdated_is_seen_without_a_terminal(
     centre.turn()
     assert "Nothing is outdated." in browser.get("/outdated").text
     assert '<span class="chip good">current</span>' in browser.get("/hosts/web-1").text
+    web1.snapshot(nginx(reference=f"nginx@{OLD}"))
+    centre.turn()
+    assert "0 outdated, 0 unknown, 0 current, 1 pinned to a digest." in browser.get("/outdated").text
+    assert '<span class="chip plain">pinned</span>' in browser.get("/hosts/web-1").text
 
 
 def test_a_query_is_taken_away_as_a_file(http: TestClient, browser: TestClient, updated: str) -> None:

@@ -75,7 +75,8 @@ def list_outdated(
         rows=[containers.freshness_of(each) for each in found],
         more=f"/outdated?{urlencode([('after', part) for part in astuple(last)])}" if last else "",
         outdated=counted.followed.get(Freshness.OUTDATED, 0),
-        unknown=counted.followed.get(Freshness.UNKNOWN, 0) + counted.pinned,
+        unknown=counted.followed.get(Freshness.UNKNOWN, 0),
+        pinned=counted.pinned,
         current=counted.followed.get(Freshness.CURRENT, 0),
         checked_at=checked_at(centre.db),
     )
