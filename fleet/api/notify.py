@@ -71,6 +71,8 @@ class Channel(Part):
     """Its own words for what follows; empty: the usual ones."""
     format: Format = Format.TEXT
     """What its template of the body makes."""
+    links: bool = False
+    """Whether its messages may hold links by which whoever reads them answers."""
     waiting: int
     """How many events wait to be sent."""
     given_up: int
@@ -160,6 +162,8 @@ class AddChannel(Request):
     """Its own words for what follows; empty: the usual ones."""
     format: Format = Format.TEXT
     """What the template of the body makes."""
+    links: bool = False
+    """Whether its messages may hold links by which whoever reads them answers, without a login."""
 
 
 class ChangeChannel(Request):
@@ -177,6 +181,8 @@ class ChangeChannel(Request):
     body_template: _Body | None = None
     """Empty: the usual words."""
     format: Format | None = None
+    links: bool | None = None
+    """False also takes back those that were sent."""
 
 
 class TryTemplate(Request):

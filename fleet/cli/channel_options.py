@@ -23,6 +23,11 @@ PASSES = click.option(
     type=click.Choice(["error", "warning", "nothing"]),
     help="What is told in quiet hours all the same; by default errors.",
 )
+LINKS = click.option(
+    "--links/--no-links",
+    default=None,
+    help="Links that approve or abort a rollout that waits: once, for whoever reads the message, without a login. Off by default.",
+)
 _WORDS = (
     click.option("--title-template", metavar="TEMPLATE", help="Its own words for titles, in Jinja2."),
     click.option(

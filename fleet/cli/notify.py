@@ -8,7 +8,7 @@ import click
 
 from fleet.cli import completing
 from fleet.cli.building import build
-from fleet.cli.channel_options import HOURS, PASSES, hours_of, text_of, wording
+from fleet.cli.channel_options import HOURS, LINKS, PASSES, hours_of, text_of, wording
 from fleet.cli.console import Column, clean, print_answer, say, working
 from fleet.cli.listing import NamedListing, print_items
 from fleet.cli.select import selecting
@@ -89,6 +89,7 @@ def _cells(c: "Channel") -> tuple[str, ...]:
               help="The least urgent that it gets.")  # fmt: skip
 @HOURS
 @PASSES
+@LINKS
 @wording
 @selecting
 @pass_session
@@ -102,6 +103,7 @@ def add(
     severity: str,
     quiet: tuple[str, ...],
     quiet_passes: str | None,
+    links: bool | None,
     words: dict[str, str],
     selector: "Selector",
 ) -> None:
@@ -117,6 +119,7 @@ def add(
     more |= {"secret": text_of(secret_file)} if secret_file else {}
     more |= {"quiet": hours_of(quiet)} if quiet else {}
     more |= words
+    more |= {"links": True} if links else {}
     more |= {"quiet_passes": quiet_passes} if quiet_passes else {}
     wanted = url or text_of(url_file or "")
     request = build(AddChannel, name=name, url=wanted, severity=severity, selector=selector, **more)
@@ -139,6 +142,7 @@ def add(
 @click.option("--no-quiet", is_flag=True, help="No quiet hours any more; what waits for their end is told.")
 @click.option("--everything", is_flag=True, help="Of every host, container and image.")
 @click.option("--no-template", is_flag=True, help="The usual words again.")
+@LINKS
 @wording
 @selecting
 @pass_session
@@ -152,6 +156,7 @@ def edit(
     no_quiet: bool,
     everything: bool,
     no_template: bool,
+    links: bool | None,
     words: dict[str, str],
     selector: "Selector",
 ) -> None:
@@ -167,6 +172,7 @@ def edit(
     change |= {"quiet_passes": quiet_passes} if quiet_passes else {}
     change |= {"selector": selector} if chooses or everything else {}
     change |= {"title_template": "", "body_template": ""} if no_template else words
+    change |= {} if links is None else {"links": links}
     if not change:
         raise BadInput("cannot edit a channel without a change; see: fleet notify edit --help")
     with session.client() as client:
@@ -201,6 +207,8 @@ def _show_channel(c: "Channel") -> None:
         click.echo(clean(f"  {c.quiet_said}{now}"))
     if c.title_template or c.body_template:
         click.echo(clean(f"  speaks in words of its own, as {c.format}; see them: fleet notify preview {c.name}"))
+    if c.links:
+        click.echo("  has links that approve or abort a rollout that waits, for whoever reads them")
     if c.failing_since:
         again = f"; tried again {moment(c.again_at)}" if c.again_at else ""
         click.echo(clean(f"  failing since {moment(c.failing_since)}: {c.reason}{again}"))

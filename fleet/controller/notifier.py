@@ -9,7 +9,9 @@ import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from fleet.clock import Clock, SystemClock
@@ -18,14 +20,15 @@ from fleet.controller.condition import Condition
 from fleet.controller.conditions import active
 from fleet.controller.errands import Errands, Threads
 from fleet.errors import FleetError
-from fleet.history import channels, deliveries, event_taking, followed, hosts, stops, upgrade
+from fleet.history import channels, deliveries, event_taking, followed, hosts, links, stops, upgrade
 from fleet.history import conditions as standing
 from fleet.history.conditions import Seen
 from fleet.history.database import Database
 from fleet.history.deliveries import DeliveryRow, DueChannel
 from fleet.history.words import ChannelKind
 from fleet.notify import by_apprise, template, webhook
-from fleet.notify.events import read
+from fleet.notify.events import PREFIX, EventType, read
+from fleet.notify.links import Links, hash_of, url_of, with_links
 from fleet.notify.seal import Opener
 from fleet.notify.sent import Came, Sent, later
 from fleet.notify.severity import Severity
@@ -113,20 +116,40 @@ class Notifier:
             return
         if channel.kind is ChannelKind.APPRISE:
             if rows := deliveries.waiting(self.db, channel.id, TOGETHER):
-                written = template.write(channel.template, [read(row.told) for row in rows], channel.name)
+                told = [read(self._told(channel, row)) for row in rows]
+                written = template.write(channel.template, told, channel.name)
                 if written.wrong:
-                    log.warning("template not used", extra={"channel": channel.name, "reason": written.wrong})
+                    # What else is said of it may quote a field, and so a link.
+                    place = written.wrong.partition(": ")[0]
+                    log.warning("template not used", extra={"channel": channel.name, "place": place})
                 self._note(channel, rows, by_apprise.send(secret["url"], written.message, written.format))
             return
         for row in deliveries.waiting(self.db, channel.id, TURN):
-            if not self._note(channel, [row], self._post(secret, row)):
+            if not self._note(channel, [row], self._post(secret, self._told(channel, row))):
                 return
 
-    def _post(self, secret: Mapping[str, str], row: DeliveryRow) -> Came:
+    def _told(self, channel: DueChannel, row: DeliveryRow) -> dict[str, Any]:
+        """Return the event as the channel is sent it: with links where it may have some, which are whole nowhere but there."""
+        public_url = self.settings.web.public_url
+        asks = row.told["type"] == f"{PREFIX}{EventType.APPROVAL_REQUESTED}"
+        if not (asks and channel.links and public_url):
+            return row.told
+
+        def hashed(id: UUID) -> str:
+            return hash_of(self.opener.secret_of(id))
+
+        lasts = timedelta(seconds=self.settings.notify.links_last_s)
+        made = links.make_links(self.db, channel.id, row.event_id, hashed, lasts)
+        if not made:
+            return row.told
+        urls = {each.act: url_of(public_url, each.id, self.opener.secret_of(each.id)) for each in made}
+        return with_links(row.told, Links(urls=urls, until=min(each.expires_at for each in made)))
+
+    def _post(self, secret: Mapping[str, str], told: Mapping[str, Any]) -> Came:
         return webhook.send(
             secret["url"],
             secret["secret"],
-            row.told,
+            told,
             timestamp=int(self.clock.now().timestamp()),
             proxies=Proxies.from_environment(),
         )

@@ -95,9 +95,9 @@ class _Carrier:
             case Begin():
                 self._set(state=RolloutState.RUNNING, started_at=self._now)
                 self._note("began")
-            case SetHold(hold=hold, reason=reason):
+            case SetHold(hold=hold, reason=reason, wave=wave):
                 self._set(holds=sorted({*self._holds(), hold.value}))
-                self._note("held", hold=hold.value, reason=reason)
+                self._note("held", hold=hold.value, reason=reason, wave=wave)
                 call_off_now(self._connection, self._id, self._now)
             case LiftHold(hold=hold, reason=reason):
                 counted = {"counted_from": self._now} if hold in _OUTAGES else {}

@@ -12,6 +12,7 @@ from fleet.errors import Refused
 from fleet.history import audit
 from fleet.history.among import among_states
 from fleet.history.database import Database
+from fleet.history.links import revoke_links
 from fleet.history.lookup import find
 from fleet.history.notify_tables import channels as table
 from fleet.history.notify_tables import deliveries
@@ -61,6 +62,8 @@ class ChannelRow:
     """When it is told only of what cannot wait."""
     template: Template = field(default_factory=Template)
     """Its own words."""
+    links: bool = False
+    """Whether its messages may hold links by which its readers answer."""
     waiting: int = 0
     """How many events wait to be sent to it."""
     given_up: int = 0
@@ -77,6 +80,7 @@ def add_channel(
     rule: Rule,
     quiet: Quiet | None = None,
     template: Template | None = None,
+    links: bool = False,
     by: str,
     door: str,
 ) -> ChannelRow:
@@ -98,6 +102,7 @@ def add_channel(
             "selector": rule.selector.document(),
             **_written_quiet(quiet or Quiet()),
             **_written_template(template or Template()),
+            "links": links,
             "created_by": by,
             "created_at": now,
             "failures": 0,
@@ -108,6 +113,7 @@ def add_channel(
         except IntegrityError:
             raise Refused(f"cannot add the channel: the name {name!r} is taken") from None
         details = {"kind": kind.value, "address": address, "events": list(rule.events), "selector": row["selector"]}
+        details |= {"links": True} if links else {}
         audit.note(connection, now, by=by, door=door, action="channel add", subject=name, details=details)
         return _read(find_channel(connection, name), {})
 
@@ -119,6 +125,7 @@ class ChannelChange:
     rule: Rule | None = None
     quiet: Quiet | None = None
     template: Template | None = None
+    links: bool | None = None
 
 
 def change_channel(db: Database, name: str, change: ChannelChange, *, by: str, door: str) -> ChannelRow:
@@ -136,6 +143,10 @@ def change_channel(db: Database, name: str, change: ChannelChange, *, by: str, d
             connection.execute(update(deliveries).where(*held).values(held_until=None))
         if change.template is not None:
             values |= _written_template(change.template)
+        if change.links is not None:
+            values |= {"links": change.links}
+            if not change.links:
+                revoke_links(connection, found["id"])
         if values:
             connection.execute(update(table).where(mine).values(values))
         details = {part: list(value) if isinstance(value, tuple) else value for part, value in values.items()}
@@ -185,6 +196,7 @@ def remove_channel(db: Database, name: str, *, by: str, door: str) -> None:
     with db.writing() as connection:
         found = find_channel(connection, name, lock=True)
         connection.execute(delete(deliveries).where(deliveries.c.channel_id == found["id"]))
+        revoke_links(connection, found["id"])
         connection.execute(delete(table).where(table.c.id == found["id"]))
         audit.note(connection, db.moment(connection), by=by, door=door, action="channel rm", subject=found["name"])
 
@@ -227,7 +239,7 @@ def _counts(connection: Connection) -> _Counts:
 def _read(row: RowMapping, counts: _Counts) -> ChannelRow:
     values = {name: value for name, value in row.items() if name not in _KEPT_BACK}
     return ChannelRow(
-        **values | {"quiet": quiet_of(row), "template": template_of(row)},
+        **values | {"quiet": quiet_of(row), "template": template_of(row), "links": bool(row["links"])},
         rule=rule_of(row),
         waiting=counts.get((row["id"], DeliveryState.WAITING), 0),
         given_up=counts.get((row["id"], DeliveryState.GIVEN_UP), 0),

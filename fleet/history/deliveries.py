@@ -46,6 +46,8 @@ class DueChannel:
     sealed: str
     quiet: Quiet
     template: Template
+    links: bool
+    """Whether its messages may hold links by which its readers answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +105,7 @@ def claim_channel(db: Database, channel_id: UUID) -> DueChannel | None:
             return None
         row = connection.execute(select(channels).where(channels.c.id == channel_id)).mappings().one()
         parts = {part: row[part] for part in ("id", "name", "kind", "sealed")}
-        return DueChannel(**parts, quiet=quiet_of(row), template=template_of(row))
+        return DueChannel(**parts, quiet=quiet_of(row), template=template_of(row), links=bool(row["links"]))
 
 
 def _due(now: datetime) -> tuple[Any, ...]:

@@ -14,6 +14,7 @@ _SHORT = re.compile(rf"[0-9a-f]{{{SHORT_DIGITS}}}")
 _SEEN_BY = {
     "channel": "see: fleet notify ls",
     "host": "see: fleet host ls",
+    "link": "it is wrong, was taken back, or is too old to be kept; see: fleet rollout ls",
     "outcome": "see: fleet history",
     "plan": "make one with: fleet plan",
     "receiver": "see: fleet receiver ls",

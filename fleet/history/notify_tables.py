@@ -1,11 +1,12 @@
-"""The tables of what people are told: events, conditions that hold, channels, and what is to be sent to each."""
+"""The tables of what people are told: events, conditions that hold, channels, what is to be sent to each, and links in it."""
 
 from sqlalchemy import Index, PrimaryKeyConstraint, Table
 from sqlalchemy import text as sql
 
-from fleet.history.columns import METADATA, big, document, items, number, text, time, uid, words
+from fleet.history.columns import METADATA, big, document, flag, items, number, text, time, uid, words
 from fleet.history.words import ChannelKind, DeliveryState
 from fleet.notify.events import EventType
+from fleet.notify.links import LinkAct
 from fleet.notify.severity import Severity
 
 _UNTAKEN = sql("taken_at IS NULL")
@@ -80,6 +81,7 @@ channels = Table(
     text("body_template", "its own words for what follows; empty or null: the usual ones", nullable=True),
     text("body_format", "what the latter makes: text, markdown or html; empty or null: text", nullable=True),
     number("in_a_row", "how many messages it took, each as soon as it might; null: none", nullable=True),
+    flag("links", "whether its messages may hold links by which its readers answer; null: they may not", nullable=True),
     time(
         "stopped_at",
         "since when nothing is sent to it, because it said that it is gone; null: it is not",
@@ -109,4 +111,22 @@ deliveries = Table(
     Index("ix_deliveries_given_up", "channel_id", sqlite_where=_GIVEN_UP, postgresql_where=_GIVEN_UP),
     Index(None, "created_at"),
     comment="what each channel is to be sent, once; pruned",
+)
+
+links = Table(
+    "links",
+    METADATA,
+    uid("id", "UUIDv7; stands in its address", primary_key=True),
+    uid("channel_id", "in whose messages it stands"),
+    uid("event_id", "of which event"),
+    uid("rollout_id", "which rollout it answers for"),
+    number("wave", "which wave waits for the answer, from 0"),
+    words("act", LinkAct, "what it does"),
+    text("sha256", "SHA-256 in hex of what opens it, which is nowhere"),
+    time("created_at", "when it was first sent"),
+    time("expires_at", "until when it can be used"),
+    time("used_at", "when it was used; null: it was not", nullable=True),
+    Index("uq_links_event", "channel_id", "event_id", "act", unique=True),
+    Index(None, "created_at"),
+    comment="links in messages that answer for a rollout; pruned",
 )

@@ -10,7 +10,7 @@ from fleet.history.days import close_days
 from fleet.history.fact_tables import attempts, commands, mirror_probes, pulls, rollout_events, updates
 from fleet.history.inventory_tables import hosts, resolves, snapshot_parts
 from fleet.history.mirror_tables import mirror_tests
-from fleet.history.notify_tables import deliveries, events
+from fleet.history.notify_tables import deliveries, events, links
 from fleet.history.partitions import drop_before, lowest_id
 from fleet.history.road_tables import messages, progress, refused
 from fleet.history.rollout_tables import plans
@@ -49,6 +49,7 @@ def prune(db: Database) -> dict[str, int]:
         "resolves": _delete_until(db, resolves, resolves.c.asked_at, now - REQUESTS_FOR),
         "events": _delete_until(db, events, events.c.at, now - EVENTS_FOR),
         "deliveries": _delete_until(db, deliveries, deliveries.c.created_at, now - EVENTS_FOR),
+        "links": _delete_until(db, links, links.c.created_at, now - EVENTS_FOR),
         "progress": _delete(db, progress, progress.c.command_id, ~under_way),
         "mirror_tests": _delete_until(db, mirror_tests, mirror_tests.c.asked_at, now - PROBES_FOR),
         "mirror_probes": _drop_or_delete(db, mirror_probes, mirror_probes.c.id, now - PROBES_FOR),

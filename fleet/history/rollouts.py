@@ -1,6 +1,6 @@
 """What people do to rollouts: each asks what follows, carries it out at once, and stands in the audit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -98,10 +98,11 @@ def undo_rollout(db: Database, rollout_id: UUID, *, by: str, door: str, reason: 
     was heard of only later, another one does.
     """
     with db.writing() as connection:
-        row, now = _locked(connection, rollout_id, db)
+        row, now = locked(connection, rollout_id, db)
         if not row["state"].ended:
             decisions = actions.roll_back(facts_of(connection, row, now), reason)
-            _carry(connection, row, decisions, now, "undone", by, door, reason)
+            carry_out(connection, row, decisions, now, by=by)
+            _note(connection, row, now, "undone", by, door, reason)
             return None
         if row["way_back_of"] is not None:
             raise Refused("cannot undo a rollout that is itself a way back; make a new plan with: fleet plan")
@@ -157,35 +158,50 @@ def _stuck(facts: RolloutFacts) -> int:
 
 def _act(db: Database, rollout_id: UUID, kind: str, decide: Decide, *, by: str, door: str, reason: str = "") -> None:
     with db.writing() as connection:
-        row, now = _locked(connection, rollout_id, db)
-        if row["state"].ended:
-            raise Refused(f"cannot change rollout #{row['number']}: it is {row['state'].words}")
-        _carry(connection, row, decide(facts_of(connection, row, now), now), now, kind, by, door, reason)
+        row, now = locked(connection, rollout_id, db)
+        act(connection, row, now, kind, decide, by=by, door=door, reason=reason)
 
 
-def _locked(connection: Connection, rollout_id: UUID, db: Database) -> tuple[RowMapping, datetime]:
+def act(
+    connection: Connection,
+    row: RowMapping,
+    now: datetime,
+    kind: str,
+    decide: Decide,
+    *,
+    by: str,
+    door: str,
+    reason: str = "",
+    noted: Mapping[str, str] | None = None,
+) -> None:
+    """Do to a rollout, which is locked, what *decide* says, in the transaction of the caller; raise Refused.
+
+    *noted* is what the audit tells besides.
+    """
+    if row["state"].ended:
+        raise Refused(f"cannot change rollout #{row['number']}: it is {row['state'].words}")
+    carry_out(connection, row, decide(facts_of(connection, row, now), now), now, by=by)
+    _note(connection, row, now, kind, by, door, reason, noted)
+
+
+def locked(connection: Connection, rollout_id: UUID, db: Database) -> tuple[RowMapping, datetime]:
     """Return the rollout, locked, and the time; raises NotFound."""
     one_at_a_time(connection)
     row = find(connection, table, rollout_id, what="rollout", lock=True)
     return row, db.moment(connection)
 
 
-def _carry(
+def _note(
     connection: Connection,
     row: RowMapping,
-    decisions: tuple[Decision, ...],
     now: datetime,
     kind: str,
     by: str,
     door: str,
     reason: str,
+    noted: Mapping[str, str] | None = None,
 ) -> None:
-    carry_out(connection, row, decisions, now, by=by)
-    _note(connection, row, now, kind, by, door, reason)
-
-
-def _note(connection: Connection, row: RowMapping, now: datetime, kind: str, by: str, door: str, reason: str) -> None:
-    details = {"by": by, **({"reason": reason} if reason else {})}
+    details = {"by": by, **({"reason": reason} if reason else {}), **(noted or {})}
     connection.execute(insert(rollout_events), [event(f"person {kind}", row["id"], now, details=details)])
     number = f"#{row['number']}"
     audit.note(connection, now, by=by, door=door, action=f"rollout {kind}", subject=number, details=details)

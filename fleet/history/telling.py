@@ -66,6 +66,8 @@ def _rollout(connection: Connection, row: RowMapping, number: int, chosen: Mappi
     }
     if row["type"] is EventType.APPROVAL_REQUESTED:
         data["command"] = f"fleet approve {number}"
+        # An earlier release did not write which wave it is.
+        data |= {"wave": row["details"]["wave"] + 1} if "wave" in row["details"] else {}
     elif row["type"] is EventType.ROLLOUT_PAUSED:
         data["reason"] = data.get("reason") or Hold(data["hold"]).words
         data["command"] = f"fleet rollout show {number}"

@@ -1,11 +1,12 @@
 """An example of each event (pure): what ``fleet notify preview`` shows."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from fleet.notify.events import Event, EventType
+from fleet.notify.links import FIELD, SECRET_PREFIX, LinkAct, Links, url_of
 from fleet.notify.severity import Severity
 
 _OLD, _NEW = f"sha256:{'9f1c2d3e' * 8}", f"sha256:{'41aa22bb' * 8}"
@@ -32,6 +33,11 @@ _SUMMARY = {
     "updates": [_FAILED, _UPDATED],
     "more": 23,
 }
+_AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+_LINKS = Links(
+    urls={act: url_of("https://fleet.example", UUID(int=0), f"{SECRET_PREFIX}...") for act in LinkAct},
+    until=_AT + timedelta(days=1),
+)
 _SHOW = {"command": "fleet rollout show 42"}
 _SAID: dict[EventType, tuple[Severity, str, Mapping[str, Any]]] = {
     EventType.APPLIED: (Severity.INFO, "web-2/shop", {**_UPDATED, "reason": "", "rollout": 42, "downtime_ms": 700}),
@@ -60,7 +66,13 @@ _SAID: dict[EventType, tuple[Severity, str, Mapping[str, Any]]] = {
     EventType.APPROVAL_REQUESTED: (
         Severity.WARNING,
         "rollout/42",
-        {"rollout": 42, "hold": "approval", "command": "fleet approve 42"},
+        {
+            "rollout": 42,
+            "hold": "approval",
+            "wave": 2,
+            "reason": "wave 2 waits for approval; give it with: fleet approve",
+            "command": "fleet approve 42",
+        },
     ),
     EventType.ROLLOUT_COMPLETED: (
         Severity.ERROR,
@@ -87,10 +99,13 @@ _SAID: dict[EventType, tuple[Severity, str, Mapping[str, Any]]] = {
 }
 
 
-def examples() -> list[Event]:
-    """Return an example of each type of event."""
-    at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+def examples(*, links: bool = False) -> list[Event]:
+    """Return an example of each type of event; with *links*: as a channel gets it that may have them. They lead nowhere."""
     return [
-        Event(id=UUID(int=0), type=type, severity=severity, subject=subject, at=at, data=data)
+        Event(id=UUID(int=0), type=type, severity=severity, subject=subject, at=_AT, data=_with(data, type, links))
         for type, (severity, subject, data) in _SAID.items()
     ]
+
+
+def _with(data: Mapping[str, Any], type: EventType, links: bool) -> Mapping[str, Any]:
+    return {**data, FIELD: _LINKS.document()} if links and type is EventType.APPROVAL_REQUESTED else data

@@ -6,6 +6,7 @@ Every field is there for every event, empty where it says nothing of it, so that
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fleet.notify import links
 from fleet.notify.digest import condensed
 from fleet.notify.events import Event, EventType
 from fleet.notify.text import body, message, title
@@ -42,7 +43,13 @@ OF_EVENTS: Mapping[str, tuple[Any, str]] = {
     "rollout": (0, "the number of the rollout; 0: none"),
     "state": ("", "how a rollout ended: `completed`, `completed_with_failures`, ..."),
     "hold": ("", "what holds a rollout: `gate_failed`, `approval`, ..."),
+    "wave": (0, "of a rollout that waits for approval: for which wave, from 1; 0: none"),
     "command": ("", "the command that answers"),
+    "links": (
+        {},
+        "of a rollout that waits for approval, where the channel has links: `links.approve`, `links.abort`, and"
+        " `links.until` when they end; else empty",
+    ),
     "hosts": ({}, "how many hosts are in which state: `hosts.failed`; of what is outdated: `hosts.outdated`"),
     "hosts_in_all": (0, "of a rollout of which the channel chose a part: how many hosts it has"),
     "results": ({}, "of a rollout: how many containers came to what: `results.updated`"),
@@ -93,6 +100,7 @@ def of_event(event: Event) -> dict[str, Any]:
     counted = {"outdated": told["hosts"]} if event.type is EventType.AVAILABLE else told.get("hosts", {})
     told["hosts"] = {**_HOSTS, **counted}
     told["results"] = {**_RESULTS, **told.get("results", {})}
+    told[links.FIELD] = {**links.EMPTY, **told.get(links.FIELD, {})}
     told["updates"] = [
         {part: line.get(part, OF_EVENTS[part][0]) for part in _OF_LINES} for line in told.get("updates", ())
     ]

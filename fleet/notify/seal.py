@@ -3,10 +3,13 @@
 A sealed text is a JWE (RFC 7516, ECDH-ES over X25519 with A256GCM), so that the database and its backups hold no secret.
 """
 
+import base64
+import hmac
 import json
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Self
+from uuid import UUID
 
 from joserfc import jwe
 from joserfc.errors import JoseError
@@ -14,6 +17,7 @@ from joserfc.jwk import OKPKey
 
 from fleet.errors import BadInput
 from fleet.ids import new_id
+from fleet.notify.links import SECRET_PREFIX
 from fleet.road.keys import read_private, write_private
 from fleet.updates.files import write_atomically
 
@@ -76,6 +80,11 @@ class Opener:
                 " remove the channel and add it again"
             ) from None
         return found
+
+    def secret_of(self, id: UUID) -> str:
+        """Return what opens the link of this id: the same whenever it is asked for, and known to who has the key alone."""
+        key = base64.urlsafe_b64decode(f"{self._key.as_dict(private=True)['d']}=")
+        return SECRET_PREFIX + hmac.digest(key, b"fleet link " + id.bytes, "sha256").hex()
 
 
 def _make(file: Path) -> None:

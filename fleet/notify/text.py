@@ -7,6 +7,7 @@ from typing import Any
 from fleet.images.reference import Reference
 from fleet.notify.digest import alike, condensed
 from fleet.notify.events import Event, EventType
+from fleet.notify.links import FIELD, LinkAct
 from fleet.notify.severity import Severity
 
 MOST_LINES = 20
@@ -128,7 +129,15 @@ def _rollout(data: Mapping[str, Any]) -> str:
     states += f"; yours, of {data['hosts_in_all']} in all" if data.get("hosts_in_all") else ""
     asks = f"answer it with: {data['command']}" if data.get("command") else ""
     lines = [_reasoned(each) for each in data.get("updates", ())]
-    return _lines(data.get("reason", ""), states, results, *lines, _more(data), asks)
+    return _lines(data.get("reason", ""), states, results, *lines, _more(data), asks, *_links(data.get(FIELD)))
+
+
+def _links(links: Mapping[str, str] | None) -> list[str]:
+    """Return the links that answer, each in a line, and until when they do."""
+    if not links:
+        return []
+    found = [f"{act.value}: {links[act.value]}" for act in LinkAct if links.get(act.value)]
+    return [*found, f"each link works once, for whoever has it, until {links['until']}"]
 
 
 def _reasoned(line: Mapping[str, Any]) -> str:

@@ -133,6 +133,8 @@ class SetHold:
 
     hold: Hold
     reason: str
+    wave: int | None = None
+    """The wave that waits; None: it is about no wave in particular."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,7 +56,7 @@ def _open(facts: RolloutFacts, wave: WaveFacts) -> tuple[Decision, ...]:
         return ()
     if facts.spec.waves[wave.number].approval and not wave.approved:
         reason = f"wave {wave.number + 1} waits for approval; give it with: fleet approve"
-        return (SetHold(hold=Hold.APPROVAL, reason=reason),)
+        return (SetHold(hold=Hold.APPROVAL, reason=reason, wave=wave.number),)
     return (OpenWave(number=wave.number),)
 
 

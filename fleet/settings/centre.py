@@ -58,6 +58,18 @@ class WebSettings(_Group):
     """The certificate's key."""
     plaintext: bool = False
     """Whether the port may speak HTTP without TLS: only behind a proxy that adds it."""
+    public_url: str = ""
+    """How people reach the port, ``https://host[:port]``, for links in messages; empty: no message holds any."""
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_public(cls, url: str) -> str:
+        plain = urlsplit(url)
+        if url and (
+            plain.scheme != "https" or not plain.netloc or plain.username or plain.path.strip("/") or plain.query
+        ):
+            raise ValueError("it is no address such as https://fleet.example.lan:8443")
+        return url.rstrip("/")
 
 
 class CheckSettings(_Group):
@@ -112,6 +124,9 @@ class NotifySettings(_Group):
     """Seconds between two looks for events that are to be told."""
     look_s: Seconds = 60.0
     """Seconds between two looks at the conditions, where there is a channel: looking reads all hosts."""
+    links_last_s: Seconds = 86400.0
+    """How long a link that answers can be used from when it was first sent: over a night, and not for ever, since messages are kept
+    and forwarded."""
     source: str = Field(default="urn:fleet:centre", min_length=1, max_length=500)
     """What events say of where they come from, a URI: whoever hears of several centres tells them apart by it."""
 

@@ -40,6 +40,7 @@ from fleet.web.dry_run import DryRuns
 from fleet.web.pages import fleet as fleet_pages
 from fleet.web.pages import history as history_pages
 from fleet.web.pages import hosts as host_pages
+from fleet.web.pages import links as link_pages
 from fleet.web.pages import mirrors as mirror_pages
 from fleet.web.pages import notify as notify_pages
 from fleet.web.pages import receivers as receiver_pages
@@ -68,7 +69,7 @@ ROOMS = (
     doctor,
 )
 
-PAGES = (visitors, fleet_pages, host_pages, history_pages, mirror_pages, notify_pages, receiver_pages)
+PAGES = (visitors, fleet_pages, host_pages, history_pages, mirror_pages, notify_pages, receiver_pages, link_pages)
 
 DESCRIPTION = """Fleet keeps the containers of many plain Docker hosts up to date.
 

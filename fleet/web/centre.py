@@ -1,6 +1,7 @@
 """What the routes work with: the database, the broker's address, and how registries are asked."""
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -19,6 +20,10 @@ from fleet.web.feed import Feed
 from fleet.web.pace import Pace
 from fleet.web.refusals import Refusals
 
+LINK_BURST = 30
+"""How often one link may be opened at once: previews of chats and scanners of mail open it too."""
+LINK_PER_S = 0.1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Centre:
@@ -34,6 +39,8 @@ class Centre:
     """How often what each caller was refused was written down lately."""
     pace: Pace = field(default_factory=Pace)
     """How often each receiver was spoken to lately."""
+    link_pace: Pace = field(default_factory=partial(Pace, burst=LINK_BURST, per_s=LINK_PER_S))
+    """How often each link was, whatever opened it or did not."""
     feed: Feed = field(init=False)
     """The events, to all who follow them."""
     written: Written = field(init=False)

@@ -56,7 +56,7 @@ def add_channel(centre: ThisCentre, caller: Admin, body: AddChannel) -> ChannelA
     wanted = Rule(events=body.events, severity=body.severity, selector=selector_of(body.selector))
     rule.check(wanted, [kind.code for kind in CATALOGUE])
     kind = ChannelKind.WEBHOOK if body.url.lower().startswith(("http://", "https://")) else ChannelKind.APPRISE
-    words = wording.checked(kind, wording.template_of(body), wanted)
+    words = wording.checked(kind, wording.template_of(body), wanted, links=body.links)
     made = webhook.make_secret() if kind is ChannelKind.WEBHOOK and not body.secret else ""
     address = _checked(kind, body)
     row = channels.add_channel(
@@ -68,6 +68,7 @@ def add_channel(centre: ThisCentre, caller: Admin, body: AddChannel) -> ChannelA
         rule=wanted,
         quiet=_quiet(centre, body.quiet, body.quiet_passes),
         template=words,
+        links=_links(centre, body.links),
         **caller.by(),
     )
     return ChannelAdded(channel=_channel(centre, row), secret=made)
@@ -98,10 +99,14 @@ def change_channel(centre: ThisCentre, caller: Admin, name: str, body: ChangeCha
         hushed = _quiet(centre, body.quiet, body.quiet_passes, row.quiet)
     words = wording.template_of(body, row.template)
     # Other events may want fields that were empty for those before.
-    if words != row.template or (words and wanted != row.rule):
-        wording.checked(row.kind, words, wanted)
+    linked = row.links if body.links is None else _links(centre, body.links)
+    if words != row.template or (words and (wanted != row.rule or linked != row.links)):
+        wording.checked(row.kind, words, wanted, links=linked)
     change = ChannelChange(
-        rule=None if wanted == row.rule else wanted, quiet=hushed, template=None if words == row.template else words
+        rule=None if wanted == row.rule else wanted,
+        quiet=hushed,
+        template=None if words == row.template else words,
+        links=None if linked == row.links else linked,
     )
     return ChannelChanged(channel=_channel(centre, channels.change_channel(centre.db, name, change, **caller.by())))
 
@@ -150,6 +155,15 @@ def _quiet(
     return found
 
 
+def _links(centre: Centre, wanted: bool) -> bool:
+    """Return whether a channel may have links; raise BadInput where none could lead anywhere."""
+    if wanted and not centre.settings.web.public_url:
+        raise BadInput(
+            "cannot let this channel have links: it is not known how people reach this server; set FLEET_WEB_PUBLIC_URL"
+        )
+    return wanted
+
+
 def _checked(kind: ChannelKind, body: AddChannel) -> str:
     """Return what may be shown of the URL; raise BadInput for what cannot be used."""
     if kind is ChannelKind.APPRISE:
@@ -192,6 +206,7 @@ def _channel(centre: Centre, row: ChannelRow) -> Channel:
         title_template=row.template.title,
         body_template=row.template.body,
         format=row.template.format,
+        links=row.links,
         waiting=row.waiting,
         given_up=row.given_up,
         sent_at=row.sent_at,

@@ -19,7 +19,7 @@ from fleet.web.centre import Centre
 
 def previews(centre: Centre, row: ChannelRow, body: TryTemplate) -> Previews:
     """Return an example of each event that the channel in *row* gets, in the words of *body* where it has some; raise BadInput."""
-    fit = _examples(row.rule)
+    fit = _examples(row.rule, links=row.links)
     if row.kind is ChannelKind.WEBHOOK:
         _no_template(row.kind, body.title_template, body.body_template)
         source = centre.settings.notify.source
@@ -62,10 +62,10 @@ def _rendering() -> Iterator[None]:
         _AT_ONCE.release()
 
 
-def _examples(wanted: Rule) -> list[Event]:
+def _examples(wanted: Rule, *, links: bool) -> list[Event]:
     """Return an example of each event that a channel gets."""
     plain = Rule(events=wanted.events, severity=wanted.severity)
-    return [each for each in examples() if rule.wants(plain, each, ())]
+    return [each for each in examples(links=links) if rule.wants(plain, each, ())]
 
 
 def template_of(asked: AddChannel | ChangeChannel | TryTemplate, before: Template | None = None) -> Template:
@@ -78,11 +78,11 @@ def template_of(asked: AddChannel | ChangeChannel | TryTemplate, before: Templat
     )
 
 
-def checked(kind: ChannelKind, wanted: Template, fit: Rule) -> Template:
+def checked(kind: ChannelKind, wanted: Template, fit: Rule, *, links: bool) -> Template:
     """Return a template that can be filled for each event that the channel gets; raise BadInput for another."""
     _no_template(kind, wanted.title, wanted.body)
     with _rendering():
-        template.check(wanted, _examples(fit))
+        template.check(wanted, _examples(fit, links=links))
     return wanted
 
 

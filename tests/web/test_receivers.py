@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from fleet.controller.resolving import Asking
@@ -166,8 +167,8 @@ def test_bodies_are_bounded_and_read_as_json_or_as_githubs_form(receiver: Receiv
     assert (ping.status_code, ping.json()["images"]) == (202, 0)
 
 
-def test_a_flood_is_told_when_to_come_again(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "PER_S", 0.0001)
+def test_a_flood_is_told_when_to_come_again(receiver: Receiver, application: FastAPI) -> None:
+    application.state.centre.pace.per_s = 0.0001
     assert {receiver.say().status_code for _ in range(BURST)} == {202}
     late = receiver.say()
     assert (late.status_code, int(late.headers["Retry-After"]) > 60) == (429, True)
@@ -179,6 +180,15 @@ def test_pace_comes_back_with_time() -> None:
     assert [counted.wait_s(id, 0.0) for _ in range(BURST + 1)][-2:] == [0.0, 0.5]
     assert counted.wait_s(id, 0.5) == 0.0
     assert counted.wait_s(uuid4(), 0.5) == 0.0
+
+
+def test_counts_that_say_nothing_any_more_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "MOST_COUNTED", 1)
+    counted, busy = Pace(burst=2, per_s=1.0), uuid4()
+    counted.wait_s(uuid4(), 0.0)
+    assert [counted.wait_s(busy, 9.0) for _ in range(2)] == [0.0, 0.0]
+    assert list(counted._left) == [busy]
+    assert counted.wait_s(busy, 9.0) == 1.0, "who is counted still is not forgotten"
 
 
 def test_the_kept_hash_opens_nothing_but_a_signature() -> None:
