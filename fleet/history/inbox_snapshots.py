@@ -79,7 +79,7 @@ def _write(batch: Batch, host_id: UUID, hash: str, snapshot: Snapshot) -> None:
     ]
     insert_new(connection, container_digests, digests, ("host_id", "container_id", "digest"))
     if snapshot.part == 0:
-        rules = _RULES.dump_python(snapshot.mirrors[:MOST_MIRRORS], mode="json")
+        rules = [_plain(rule) for rule in _RULES.dump_python(snapshot.mirrors[:MOST_MIRRORS], mode="json")]
         connection.execute(update(hosts).where(hosts.c.id == host_id).values(mirrors=rules))
 
 
@@ -125,6 +125,14 @@ def _row(batch: Batch, host_id: UUID, hash: str, state: ContainerState) -> dict[
         "snapshot": hash,
         "first_seen_at": batch.now,
         "seen_at": batch.now,
+    }
+
+
+def _plain(rule: dict[str, Any]) -> dict[str, Any]:
+    """Return a mirror rule with every text in it as it may be kept."""
+    return {
+        key: _plain(value) if isinstance(value, dict) else name(value) if isinstance(value, str) else value
+        for key, value in rule.items()
     }
 
 

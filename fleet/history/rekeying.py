@@ -3,10 +3,9 @@
 The first message that the new key signed proves that the host has it on its disk, and from then on it alone holds.
 """
 
-from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from fleet.errors import BadInput
 from fleet.history.inbox_batch import Batch, Unusable
@@ -32,7 +31,7 @@ def take_rekey(batch: Batch, host_id: UUID, message: Rekey) -> None:
     if known is not None and batch.senders[host_id].new_key != key.kid:
         return  # it holds already: this message came late, or twice
     if known is None:
-        _forget_unheard(batch.connection, host_id, batch.now)
+        _forget_unheard(batch.connection, host_id)
         row = {"kid": key.kid, "host_id": host_id, "public_key": str(key), "created_at": batch.now}
         batch.connection.execute(insert(host_keys).values(row))
     asked = {
@@ -58,7 +57,10 @@ def hear_key(batch: Batch, host_id: UUID, kid: str) -> None:
     batch.senders[host_id].new_key = None
 
 
-def _forget_unheard(connection: Connection, host_id: UUID, now: datetime) -> None:
-    """Revoke a new key that was told and never used: its host lost it and made another."""
+def _forget_unheard(connection: Connection, host_id: UUID) -> None:
+    """Forget a new key that was told and never used: its host lost it and made another.
+
+    Nothing was ever signed with it; and a host that makes ever more keys would fill the database if they were kept.
+    """
     unheard = select(rekeys.c.kid).where(rekeys.c.host_id == host_id, rekeys.c.heard_at.is_(None))
-    connection.execute(update(host_keys).where(host_keys.c.kid.in_(unheard)).values(revoked_at=now))
+    connection.execute(delete(host_keys).where(host_keys.c.host_id == host_id, host_keys.c.kid.in_(unheard)))

@@ -1,6 +1,6 @@
 """How fast the mirrors of hosts are: what looks measured lately, by host, for policies that ask the fastest first."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -12,13 +12,15 @@ from sqlalchemy import Connection, select
 from fleet.history.among import among
 from fleet.history.database import Database
 from fleet.history.fact_tables import mirror_probes as table
-from fleet.history.liars import liars_of
+from fleet.history.liars import seen_lying
 from fleet.history.policies import EffectivePolicy, effective_for
 from fleet.rollouts.policy import with_speeds
 
 COUNTS_FOR = timedelta(days=7)
 """How long a measurement counts. A host measures each mirror once a day, so that the middle one of a week stands for it:
 one bad evening does not change who is asked first."""
+WITNESSES = 2
+"""So many hosts have to have had wrong bytes of a mirror before others believe it, too."""
 
 
 def measured_for(
@@ -42,11 +44,12 @@ def _speeds_of(connection: Connection, now: datetime, host_ids: Collection[UUID]
     query = select(table.c.host_id, table.c.mirror, table.c.bytes_per_s).where(
         among(connection, table.c.host_id, host_ids), table.c.recorded_at > now - COUNTS_FOR, table.c.bytes_per_s > 0
     )
-    # Whoever gives anything gives it fast.
-    lying = {liar.mirror for liar in liars_of(connection, now)}
+    # Whoever gives anything gives it fast. But one host alone takes no mirror from the others.
+    lying = seen_lying(connection, now)
+    witnesses = Counter(mirror for mirrors in lying.values() for mirror in mirrors)
     measured: dict[UUID, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for row in connection.execute(query):
-        if row.mirror not in lying:
+        if row.mirror not in lying.get(row.host_id, ()) and witnesses[row.mirror] < WITNESSES:
             measured[row.host_id][row.mirror].append(row.bytes_per_s)
     return {
         host_id: {mirror: median_low(values) for mirror, values in mirrors.items()}

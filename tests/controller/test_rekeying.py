@@ -6,7 +6,7 @@ from contextlib import closing
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import func, select, update
 
 from fleet.controller import inventory
 from fleet.errors import BrokerUnreachable, Refused
@@ -116,6 +116,15 @@ def test_the_last_one_told_is_the_one_that_may_follow(centre: Centre) -> None:
         centre.turn()
         assert lets_in(second.broker)
         assert hosts.key_owner(centre.db, old.key.kid) is None
+
+
+def test_one_that_makes_ever_more_of_them_fills_nothing(centre: Centre) -> None:
+    host = centre.add_host("web-1")
+    for _ in range(5):
+        host.say(Rekey(public_key=str(SigningKey.generate().public), password_sha256="0" * 64))
+    centre.turn()
+    with centre.db.reading() as connection:
+        assert connection.execute(select(func.count()).select_from(host_keys)).scalar_one() == 2
 
 
 def _anothers(centre: Centre) -> SigningKey:

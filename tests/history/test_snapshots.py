@@ -7,6 +7,7 @@ import pytest
 from fleet.history.containers import containers
 from fleet.history.inbox_snapshots import followed_image
 from fleet.history.inventory_tables import container_digests, hosts, snapshot_parts
+from fleet.history.plain import SHORT
 from fleet.history.road_tables import outbox
 from fleet.mirrors.source import Endpoint, MirrorRule, Provenance
 from fleet.road.messages import Snapshot
@@ -54,6 +55,18 @@ def test_the_parts_of_a_snapshot_may_come_in_any_order_and_twice(world: World) -
     (host,) = rows(world.db, hosts)
     assert (host["snapshot_hash"], host["mirrors"][0]["endpoint"]["host"]) == ("h", "m.lan")
     assert rows(world.db, snapshot_parts) == []
+
+
+def test_what_a_host_tells_of_its_mirrors_steers_nothing_that_shows_it(world: World) -> None:
+    endpoint = Endpoint(scheme="http", host="m\x1b[2J.lan", repo_prefix="p\0/", ca_file="\u202e/ca")
+    rule = MirrorRule(for_registry="*\n", endpoint=endpoint, provenance=Provenance.DAEMON, where="x\0" * 9000)
+    agent = world.add_host("web-1")
+    assert world.take(agent, Snapshot(hash="h", containers=(), mirrors=(rule,))).refused == 0
+    (host,) = rows(world.db, hosts)
+    (kept,) = host["mirrors"]
+    texts = [each for each in (*kept.values(), *kept["endpoint"].values()) if isinstance(each, str)]
+    assert all(text.replace("\N{REPLACEMENT CHARACTER}", "").isprintable() for text in texts)
+    assert len(kept["where"]) == SHORT
 
 
 def test_a_newer_snapshot_ends_the_wait_for_the_parts_of_an_older(world: World) -> None:

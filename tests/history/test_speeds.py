@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+import pytest
 from sqlalchemy import update
 
 from fleet.history import probes
@@ -73,6 +74,23 @@ def test_a_mirror_that_lied_lately_counts_as_not_measured(world: World, clock: H
     clock.move(days=2)
     (held,) = measured_policies(world.db).values()
     assert held.policy.speeds == {SLOW: 10, QUICK: 90}
+
+
+@pytest.mark.parametrize("witnesses", [1, 2])
+def test_one_host_alone_takes_no_mirror_from_the_others(witnesses: int, world: World) -> None:
+    """What a host tells of a mirror may be made up; what two tell is believed."""
+    policy_of(world, POLICY)
+    for number in range(witnesses):
+        world.add_host(f"witness-{number}", container("a")).pulling = lying_pull
+    world.rollout()
+    world.run()
+    agent = world.add_host("other", container("a"))
+    measure(world, agent, slow=10)
+    measure(world, agent, quick=90)
+    with world.db.writing() as connection:
+        connection.execute(update(attempts).values(mirror=QUICK).where(attempts.c.mirror == LIAR))
+    held = measured_policies(world.db)[agent.id]
+    assert held.policy.speeds == ({SLOW: 10, QUICK: 90} if witnesses == 1 else {SLOW: 10})
 
 
 def test_where_order_counts_nothing_is_told(world: World) -> None:
