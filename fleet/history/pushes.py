@@ -68,15 +68,19 @@ def _matching(db: Database, pushed: Sequence[Pushed]) -> list[str]:
 def _meant(pushed: Pushed) -> list[ColumnElement[bool]]:
     """Return what the tags meet that are meant, and some others where the registry is not known; one of these is enough."""
     name = f"{pushed.registry or '%'}/{_plain(pushed.repository)}"
-    if pushed.registry and pushed.tag:
+    keyed = f"{pushed.registry or '%'}/%/{_plain(pushed.repository)}:{_plain(pushed.tag) or '%'}"
+    if pushed.registry and pushed.tag and not pushed.keyed:
         return [tags.c.image == f"{pushed.registry}/{pushed.repository}:{pushed.tag}"]
     patterns = [f"{name}:{_plain(pushed.tag) or '%'}", *([f"{name}/%"] if pushed.below else [])]
+    patterns += [keyed] if pushed.keyed else []
     return [tags.c.image.like(pattern, escape=_ESCAPE) for pattern in patterns]
 
 
 def _means(pushed: Pushed, image: str) -> bool:
     """Tell whether *image*, which meets one of the conditions, is meant: a registry has no slash, which LIKE cannot say."""
     name = image.partition("/")[2]
+    if pushed.keyed and name.partition("/")[2].startswith(f"{pushed.repository}:"):
+        return True
     below = pushed.below and name.startswith(f"{pushed.repository}/")
     return below or name.startswith(f"{pushed.repository}:")
 

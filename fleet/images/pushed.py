@@ -5,7 +5,7 @@ image; what is not understood names none.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice
 from typing import Any
@@ -36,6 +36,8 @@ class Sender(StrEnum):
     """GitHub's ``registry_package`` and ``package``."""
     GITEA = "gitea"
     """Gitea's and Forgejo's ``package``."""
+    ARTIFACTORY = "artifactory"
+    """JFrog Artifactory's ``docker`` events; it says the name of an image without what hosts put before it."""
     QUAY = "quay"
     """Quay's ``repo_push``."""
     GITLAB = "gitlab"
@@ -55,6 +57,8 @@ class Pushed:
     """Empty: any of them."""
     below: bool = False
     """Whether repositories below this one are meant as well."""
+    keyed: bool = False
+    """Whether hosts may know it with one part more before its name, whichever: the key of a local or a virtual repository."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +98,8 @@ def _read(body: Any) -> tuple[Sender, _Named] | None:
             return Sender.GITHUB, [_of_github(package)]
         case {"package": {"type": str(), "owner": dict()} as package}:
             return Sender.GITEA, [_of_gitea(package)] if body.get("action") == "created" else ()
+        case {"domain": str(domain), "event_type": str(event), "data": dict(told)}:
+            return Sender.ARTIFACTORY, [_of_artifactory(told)] if domain == "docker" and event in _ARTIFACTORY else ()
         case {"docker_url": str(name), "updated_tags": list() | dict() as tags}:
             return Sender.QUAY, (_named(name, tag) for tag in tags if isinstance(tag, str))
         case {"object_kind": str(kind), "project": {"path_with_namespace": str(path)}}:
@@ -156,6 +162,20 @@ def _of_gitea(package: Mapping[str, Any]) -> Pushed | None:
             "owner": {"login": str(owner)},
         } if ":" not in version:  # a digest is no tag
             return _named(f"{_host(url)}/{owner}/{name}".lower(), version)
+        case _:
+            return None
+
+
+_ARTIFACTORY = ("pushed", "promoted")
+"""The events of its domain ``docker`` after which a tag may be another."""
+
+
+def _of_artifactory(told: Mapping[str, Any]) -> Pushed | None:
+    """Read an event of Artifactory: how hosts reach its repositories, by paths, subdomains or ports, it does not say."""
+    match told:
+        case {"image_name": str(name), "tag": str(tag)}:
+            found = _named(f"{_ANYWHERE}/{name}", tag)
+            return replace(found, keyed=True) if found else None
         case _:
             return None
 

@@ -13,17 +13,29 @@ from collections.abc import Mapping
 SECRET = "secret"  # noqa: S105
 """The parameter of the URL that holds the secret, for senders that can set no header."""
 
+_JFROG = "x-jfrog-event-auth"
+
 
 def is_proved(sha256: str, headers: Mapping[str, str], given: str, body: bytes) -> bool:
     """Tell whether *headers*, with names in lower case, or the secret *given* in the URL prove it; *sha256* is in hex.
 
-    Every comparison takes as long as any other. GitHub, Gitea and Forgejo sign; GitLab has a header of its own; Harbor and
-    the distribution registry send the header ``Authorization`` as they were told.
+    Every comparison takes as long as any other. GitHub, Gitea and Forgejo sign; Artifactory does where it is told to, and
+    else sends the secret in the same header; GitLab has one of its own; Harbor and the distribution registry send the header
+    ``Authorization`` as they were told.
     """
     key = bytes.fromhex(sha256)
     signed = hmac.new(key, body, hashlib.sha256).hexdigest()
-    signatures = (headers.get("x-hub-signature-256", "").removeprefix("sha256="), headers.get("x-gitea-signature", ""))
-    presented = (given, headers.get("x-gitlab-token", ""), _presented(headers.get("authorization", "")))
+    signatures = (
+        headers.get("x-hub-signature-256", "").removeprefix("sha256="),
+        headers.get("x-gitea-signature", ""),
+        headers.get(_JFROG, ""),
+    )
+    presented = (
+        given,
+        headers.get("x-gitlab-token", ""),
+        headers.get(_JFROG, ""),
+        _presented(headers.get("authorization", "")),
+    )
     found = [hmac.compare_digest(signed.encode(), each.encode()) for each in signatures]
     found += [hmac.compare_digest(key, hashlib.sha256(each.encode()).digest()) for each in presented]
     return any(found)

@@ -14,18 +14,21 @@ from tests.history.world import World, container, digest_of, rows
 
 NGINX = "docker.io/library/nginx:1.27"
 SHOP = ("git.lan/team/shop:1", "git.lan/team/shop:2", "git.lan/team/shop/api:1", "git.lan/team/shopping:1")
+KEYED = ("art.lan/virtual/team/shop:1", "art.lan/a/b/team/shop:1")
 
 
-def pushed(registry: str, repository: str, tag: str = "", *, below: bool = False) -> Pushed:
-    return Pushed(registry=registry, repository=repository, tag=tag, below=below)
+def pushed(registry: str, repository: str, tag: str = "", *, below: bool = False, keyed: bool = False) -> Pushed:
+    return Pushed(registry=registry, repository=repository, tag=tag, below=below, keyed=keyed)
 
 
 @pytest.fixture
 def lock(world: World) -> ReceiverLock:
     """A receiver, in a fleet that follows some tags, all of which were asked for an hour ago."""
     away = replace(container("z", "git.lan/team/shop:9"), state="exited")
-    world.add_host("web-1", container("a"), *(container(f"c{n}", image) for n, image in enumerate(SHOP)), away)
-    for image in (NGINX, *SHOP, "git.lan/team/shop:9", "git.lan/gone:1"):
+    world.add_host(
+        "web-1", container("a"), *(container(f"c{n}", image) for n, image in enumerate((*SHOP, *KEYED))), away
+    )
+    for image in (NGINX, *SHOP, *KEYED, "git.lan/team/shop:9", "git.lan/gone:1"):
         tags.record_resolved(world.db, image, digest_of("1"), "https://x")
     row = receivers.add_receiver(world.db, name="git", sha256="ab" * 32, registry="", by="person:anna", door="socket")
     found = receivers.receiver_lock(world.db, row.id)
@@ -83,6 +86,11 @@ def test_what_is_pushed_again_and_again_is_left_alone_for_a_while_after_a_check(
         (pushed("", "team/shop", "1"), SHOP[:1]),
         (pushed("", "shop", "1"), ()),
         (pushed("", "team/shop", below=True), (*SHOP[:2], SHOP[2])),
+        (pushed("", "team/shop", "1", keyed=True), (SHOP[0], KEYED[0])),
+        (pushed("art.lan", "team/shop", "1", keyed=True), KEYED[:1]),
+        (pushed("git.lan", "team/shop", "1", keyed=True), SHOP[:1]),
+        (pushed("", "shop", "1", keyed=True), SHOP[:1]),
+        (pushed("", "shop", "3", keyed=True), ()),
         (pushed("git.lan", "team_shop", "1"), ()),
         (pushed("git.lan", "%", ""), ()),
     ],

@@ -56,6 +56,8 @@ def test_a_body_of_odd_parts_names_nothing_and_breaks_nothing() -> None:
             {"registry_package": {"package_type": "container", "package_version": {"package_url": value}}},
             {"action": "created", "package": {"type": "container", "owner": {"login": value}, **dict.fromkeys(("name", "version"), value)}},
             {"action": "created", "package": {"type": "container", "owner": {"login": "a"}, "name": "a", "version": "1", "html_url": value}},  # noqa: E501
+            {"domain": value, "event_type": value, "data": value},
+            {"domain": "docker", "event_type": "pushed", "data": {"image_name": value, "tag": value}},
             {"docker_url": value, "updated_tags": [value]},
             {"object_kind": "pipeline", "object_attributes": value, "project": {"path_with_namespace": value}},
             {"object_kind": "pipeline", "object_attributes": {"status": "success"}, "project": {"path_with_namespace": value}},

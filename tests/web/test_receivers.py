@@ -63,6 +63,8 @@ def signed(secret: str, body: bytes = BODY) -> str:
 PROOFS: dict[str, Callable[[str], dict[str, str]]] = {
     "github": lambda secret: {"X-Hub-Signature-256": f"sha256={signed(secret)}"},
     "gitea": lambda secret: {"X-Gitea-Signature": signed(secret)},
+    "artifactory": lambda secret: {"X-JFrog-Event-Auth": secret},
+    "artifactory, signing": lambda secret: {"X-JFrog-Event-Auth": signed(secret)},
     "gitlab": lambda secret: {"X-Gitlab-Token": secret},
     "harbor": lambda secret: {"Authorization": secret},
     "bearer": lambda secret: {"Authorization": f"Bearer {secret}"},
