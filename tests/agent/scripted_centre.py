@@ -104,7 +104,7 @@ class ScriptedCentre:
         """Return the outcomes of a command, each as often as it was said."""
         return [outcome for outcome in self.said(Outcome) if outcome.command == command]
 
-    def wait(self, until: Callable[[], object], within_s: float = 60.0) -> None:
+    def wait(self, until: Callable[[], object], within_s: float = 150.0) -> None:
         """Wait until something holds."""
         deadline = time.monotonic() + within_s
         while not until():

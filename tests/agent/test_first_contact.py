@@ -40,7 +40,7 @@ from tests.history.conftest import sqlite_template as sqlite_template
 
 pytestmark = pytest.mark.redis
 REPOSITORY = Path(__file__).parents[2]
-PATIENCE_S = 60.0
+PATIENCE_S = 150.0
 
 
 @dataclass

@@ -187,7 +187,7 @@ def test_a_broker_that_was_killed_comes_back_to_an_agent_that_lives(site: Site, 
 def test_a_second_agent_in_the_same_state_is_refused(site: Site) -> None:
     first = site.start()
     site.centre.wait(lambda: site.centre.said(Heartbeat))
-    assert site.start().wait(60) == 6
+    assert site.start().wait(150) == 6
     assert "cannot run two agents" in site.log.read_text()
     assert first.poll() is None
     first.kill()
@@ -201,7 +201,7 @@ def test_sigterm_lets_the_container_under_way_come_to_its_end(site: Site) -> Non
     command = site.centre.offer(wanted)
     site.centre.wait(lambda: site.centre.said(Progress) and site.centre.said(Progress)[-1].phase != "pull")
     process.terminate()
-    assert process.wait(60) == 0
+    assert process.wait(150) == 0
     assert site.runs(wanted)
     site.centre.wait(lambda: site.centre.outcomes(command))
 
@@ -222,7 +222,7 @@ def test_killed_after_any_write_the_next_agent_tells_one_outcome(site: Site, dea
         site.death.write_text(death)
         wanted = site.newer()
         command = site.centre.offer(wanted)
-        process.wait(60)
+        process.wait(150)
         assert process.returncode == -signal.SIGKILL, death
         process = site.start()
         site.centre.wait(lambda: site.centre.outcomes(command))  # noqa: B023

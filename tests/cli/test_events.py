@@ -20,7 +20,7 @@ from tests.web.test_events import happen
 
 pytestmark = [pytest.mark.usefixtures("served"), pytest.mark.redis]
 
-PATIENCE_S = 60.0
+PATIENCE_S = 150.0
 
 
 def test_what_happened_is_told_in_lines_and_for_programs(fleet: Fleet, centre: Centre) -> None:

@@ -131,7 +131,7 @@ def _lives(pid: int) -> bool:
         return False
 
 
-def _until(holds: object, within_s: float = 60) -> None:
+def _until(holds: object, within_s: float = 150) -> None:
     deadline = time.monotonic() + within_s
     while not holds():  # type: ignore[operator]
         assert time.monotonic() < deadline

@@ -22,7 +22,7 @@ from tests.road.conftest import PASSWORD
 
 pytestmark = pytest.mark.redis
 REPOSITORY = Path(__file__).parents[2]
-PATIENCE_S = 60
+PATIENCE_S = 150
 """Far more than anything takes, for machines that are busy."""
 
 

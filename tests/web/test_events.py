@@ -27,7 +27,7 @@ from fleet.web.process import Server, config_of
 from tests.controller.centre import Centre, ScriptedHost
 from tests.web.test_routes import API, _move_tag, carry_out
 
-PATIENCE_S = 60.0
+PATIENCE_S = 150.0
 """Far more than anything takes, for machines that are busy."""
 EVENTS = f"{API}/events"
 

@@ -22,7 +22,7 @@ from tests.history.world import rows
 from tests.testing.test_registry_contract import APP, LAYER, start_distribution
 from tests.web.test_routes import API
 
-PATIENCE_S = 60.0
+PATIENCE_S = 150.0
 
 pytestmark = pytest.mark.redis
 
