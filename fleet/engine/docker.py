@@ -21,6 +21,7 @@ from docker.api.client import APIClient
 
 from fleet.clock import Clock, SystemClock
 from fleet.engine.answers import event_of, facts_of, pull_event_of
+from fleet.engine.chosen_mac import TOLD, ChosenMacs
 from fleet.engine.long_request import LongRequest, PullStream, Refusal
 from fleet.engine.protocol import CreateSpec, Engine, EngineEvent, EngineFacts, Executed, Inspect, PullEvent
 from fleet.engine.written import MOST_OUTPUT_BYTES, payloads, read_to_end
@@ -59,6 +60,7 @@ class DockerEngine:
         self._timeout_s = timeout_s
         self._clock = clock
         self._client: APIClient | None = None
+        self._macs = ChosenMacs()
 
     def facts(self) -> EngineFacts:
         """Return what the engine says about itself."""
@@ -78,11 +80,15 @@ class DockerEngine:
 
     def inspect(self, container: str) -> Inspect | None:
         """Return the full inspect of a container, or None where there is none."""
-        return self._found(f"inspect container {container}", f"/containers/{quote(container, safe='')}/json")
+        doing, path = f"inspect container {container}", f"/containers/{quote(container, safe='')}/json"
+        found, version = self._found(doing, path)
+        if found is not None:
+            self._macs.complete(found, version, lambda: self._found(doing, path, version=TOLD)[0])
+        return found
 
     def image(self, image: str) -> Inspect | None:
         """Return the inspect of an image by id or reference, or None where there is none."""
-        return self._found(f"inspect image {image}", f"/images/{quote(image, safe='/:@')}/json")
+        return self._found(f"inspect image {image}", f"/images/{quote(image, safe='/:@')}/json")[0]
 
     def pull(self, reference: str, *, auth: Mapping[str, str] | None = None, platform: str = "") -> Iterator[PullEvent]:
         """Pull *reference* and yield the stream's lines; an error line raises EngineError. What is returned has a ``cut``."""
@@ -267,13 +273,15 @@ class DockerEngine:
             self.close()
         return EngineError(f"cannot {doing}: {explanation}", status=status)
 
-    def _found(self, doing: str, path: str) -> Inspect | None:
+    def _found(self, doing: str, path: str, *, version: str = "") -> tuple[Inspect | None, str]:
+        """Return the inspect at *path*, None where there is none, and the API version by which it was asked for."""
         with self._asking(doing) as api:
-            answer = api.get(f"{api.base_url}/v{api.api_version}{path}", timeout=self._timeout_s)
+            spoken = version or str(api.api_version)
+            answer = api.get(f"{api.base_url}/v{spoken}{path}", timeout=self._timeout_s)
             if answer.status_code == HTTPStatus.NOT_FOUND:
-                return None
+                return None, spoken
             _raise_for_status(answer)
-            return cast(Inspect, answer.json())
+            return cast(Inspect, answer.json()), spoken
 
     def _post(self, api: APIClient, path: str, **request: Any) -> requests.Response:
         answer = api.post(f"{api.base_url}/v{api.api_version}{path}", timeout=self._timeout_s, **request)

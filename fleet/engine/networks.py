@@ -23,13 +23,12 @@ def connections(old: Inspect, config: dict[str, Any], host: dict[str, Any], api_
     *config* and *host*, of the container to be, are corrected: the MAC address goes to where the API version wants it,
     and the network mode names a network that the container is really in.
     """
-    mode = str(host.get("NetworkMode") or "default")
     networks = (old.get("NetworkSettings") or {}).get("Networks") or {}
     mac = str(config.pop("MacAddress", "") or "")
-    if mode in _ALONE or mode.startswith("container:") or not networks:
+    if is_alone(old) or not networks:
         return {}, ()
-    version = _version(api_version)
-    primary = _primary(mode, networks)
+    version = version_of(api_version)
+    primary = _primary(_mode(host), networks)
     if primary is None:
         primary = min(networks)
         host["NetworkMode"] = primary
@@ -42,7 +41,18 @@ def connections(old: Inspect, config: dict[str, Any], host: dict[str, Any], api_
     return first, tuple((name, endpoint) for name, endpoint in endpoints.items() if name != primary)
 
 
-def _version(api_version: str) -> tuple[int, int]:
+def is_alone(inspect: Inspect) -> bool:
+    """Tell whether a container has no network of its own."""
+    mode = _mode(inspect["HostConfig"])
+    return mode in _ALONE or mode.startswith("container:")
+
+
+def _mode(host: Mapping[str, Any]) -> str:
+    return str(host.get("NetworkMode") or "default")
+
+
+def version_of(api_version: str) -> tuple[int, int]:
+    """Return an API version so that it compares."""
     major, _, minor = api_version.partition(".")
     return int(major), int(minor)
 

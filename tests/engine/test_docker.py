@@ -153,6 +153,40 @@ def test_the_version_is_negotiated_again_when_the_engine_was_away(engine: Docker
     assert script.asked[-1] == "POST /v1.45/containers/web/start"
 
 
+def shown(endpoint: str, **config: str) -> dict[str, object]:
+    """Return the inspect of a container in one network."""
+    networks = {"back": {"EndpointID": endpoint, "MacAddress": "02:11:22:33:44:55"}}
+    host = {"NetworkMode": "back"}
+    return {"Id": WEB, "Config": config, "HostConfig": host, "NetworkSettings": {"Networks": networks}}
+
+
+def test_a_chosen_mac_address_that_newer_apis_leave_out_is_asked_for_once_a_start(
+    engine: DockerEngine, script: Script
+) -> None:
+    script.on("GET /version", (200, {"ApiVersion": "1.56", "Version": "29.0"}))
+    newer, older = shown("first"), shown("first", MacAddress="02:11:22:33:44:55")
+    script.on("GET /containers/web/json", (200, newer), (200, older), (200, newer), (200, shown("second")), (200, {}))
+    seen = [engine.inspect("web") for _ in range(3)]
+    assert [found and found["Config"] for found in seen] == [{"MacAddress": "02:11:22:33:44:55"}] * 2 + [{}]
+    versions = [asked.split("/")[1] for asked in script.asked if asked.endswith("/web/json")]
+    assert versions == ["v1.56", "v1.51", "v1.56", "v1.56", "v1.51"]
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_an_engine_that_speaks_the_older_api_no_more_tells_of_no_mac_address(
+    status: int, engine: DockerEngine, script: Script
+) -> None:
+    """One that fails otherwise may tell at the next look: until then nobody may act without."""
+    script.on("GET /version", (200, {"ApiVersion": "1.70", "Version": "40.0"}))
+    refusal = {"message": "client version 1.51 is too old"}
+    script.on("GET /containers/web/json", (200, shown("first")), (status, refusal))
+    if status == 400:
+        assert engine.inspect("web") == shown("first")
+    else:
+        with pytest.raises(EngineError):
+            engine.inspect("web")
+
+
 def test_an_error_line_of_a_pull_is_an_error(engine: DockerEngine, script: Script) -> None:
     """The docker library's own pull reports such a pull as a success."""
     lines = [
