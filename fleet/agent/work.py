@@ -29,6 +29,7 @@ from fleet.updates.journal import CommandEntry, CommandState, Journal, Stage
 from fleet.updates.observe import DigestTable, observe
 from fleet.updates.order import graph
 from fleet.updates.outcome import PullOutcome, Result, UpdateOutcome
+from fleet.updates.owed import pay
 from fleet.updates.own import OwnUpdate
 from fleet.updates.plan import Action, HostPlan, plan
 from fleet.updates.pull import PullProgress
@@ -38,6 +39,8 @@ log = logging.getLogger(__name__)
 
 MOST_ATTEMPTS = 3
 """How often work on one step of a command is begun. Only an end of the process, or what nobody foresaw, spends one."""
+OWED_AGAIN_S = 60.0
+"""How often a way back that failed is gone on with: a full disk has room again, or a name that was taken is free."""
 OWN_POLL_S = 1.0
 """How often the outcome of the update of the agent's own container is looked for."""
 STUCK, UNRECOVERED = "work-stuck", "not-recovered"
@@ -98,6 +101,7 @@ class Workshop:
                 # Whatever is logged on the way names the command, as the history does.
                 with bound_contextvars(command=str(entry.id)):
                     self._carry_out(entry)
+            owes = entry is None and pay(self._engine, self._journal, self._clock)
         except Stopped:
             return 0.0
         except EngineUnreachable as error:
@@ -107,7 +111,9 @@ class Workshop:
             self._problems.raise_(STUCK if self._recovered else UNRECOVERED, reason_of(error))
             return self._failed("work failed", error)
         self._went_well()
-        return 0.0 if entry is not None else float("inf")
+        if entry is not None:
+            return 0.0
+        return OWED_AGAIN_S if owes else float("inf")
 
     def _recover(self) -> None:
         """Take every update that was in flight to its end, and its outcome to the outbox."""

@@ -18,6 +18,12 @@ def writable(inspect: Inspect) -> tuple[str, ...]:
     )
 
 
+def written(inspect: Inspect) -> frozenset[str]:
+    """Return the volumes by name, and the files and folders of the host, to which a container may write."""
+    mounts = [mount for mount in inspect.get("Mounts") or () if mount.get("RW", True)]
+    return frozenset(filter(None, (_place(mount)[0] for mount in mounts)))
+
+
 def carried_binds(old: Inspect, borrowed: frozenset[tuple[str, str]]) -> list[str]:
     """Return ``source:destination[:options]`` for what is mounted in *old* and what nothing of it names: anonymous volumes, and
     what others lent it. *borrowed* is what they lend still, as source and destination.

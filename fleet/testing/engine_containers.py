@@ -42,6 +42,7 @@ class MemoryContainer:
     restart_due: float | None = None
     """When the engine starts it again after it ended by itself."""
     stopped_by_hand: bool = False
+    paused: bool = False
     gone_at: float | None = None
     """When its removal, which was begun, will have ended."""
 
@@ -85,7 +86,7 @@ class MemoryContainer:
         if self.restart_due is not None:
             return "restarting"
         if self.running:
-            return "running"
+            return "paused" if self.paused else "running"
         return "exited" if self.started_at else "created"
 
     def has_probe(self) -> bool:
@@ -114,7 +115,7 @@ class MemoryContainer:
         state: dict[str, Any] = {
             "Status": self.status(),
             "Running": self.running or self.restart_due is not None,
-            "Paused": False,
+            "Paused": self.paused,
             "Restarting": self.restart_due is not None,
             "Dead": False,
             "ExitCode": self.exit_code,

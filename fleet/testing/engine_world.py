@@ -151,7 +151,7 @@ class World:
         self._run(made)
 
     def _run(self, made: MemoryContainer) -> None:
-        made.running, made.restart_due, made.error = True, None, ""
+        made.running, made.paused, made.restart_due, made.error = True, False, None, ""
         made.run, made.started, made.started_at = next(self._counter), self.clock.monotonic(), self.clock.now()
         for network, endpoint in made.endpoints.items():
             if network not in ("host", "none"):

@@ -7,13 +7,14 @@ from fleet.clock import Clock
 from fleet.engine.protocol import Engine
 from fleet.errors import EngineError
 from fleet.updates.command import Policy, Target
-from fleet.updates.hooks import NotNow, left_undone, run_after
+from fleet.updates.hooks import left_undone, run_after
 from fleet.updates.journal import Journal, Stage, UpdateEntry
 from fleet.updates.outcome import Phases, PullOutcome, Result, UpdateOutcome
+from fleet.updates.owed import pay
 from fleet.updates.prepare import Siblings, prepare, reason_of
 from fleet.updates.recreate import REMOVAL_WAITS_S, finish, recreate
 from fleet.updates.rollback import roll_back
-from fleet.updates.run import Progress, Run
+from fleet.updates.run import NotNow, Progress, Run
 from fleet.updates.together import start_verified_followers
 
 INTERRUPTED = "cannot finish the update: the agent was interrupted"
@@ -65,6 +66,7 @@ def recover(
     engine stays away; the rest stays open. A record that nobody can read keeps no other one: see ``damaged_updates``.
     """
     _sweep(engine, journal)
+    pay(engine, journal, clock)
     runs = [Run(engine=engine, journal=journal, entry=e, clock=clock, progress=progress) for e in journal.updates()]
     ended = [(run.entry.command, _resume(run)) for run in runs]
     known = {run.entry.update_id for run in runs}

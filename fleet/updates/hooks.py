@@ -11,7 +11,7 @@ from enum import StrEnum
 from fleet.engine.protocol import Inspect
 from fleet.errors import BadInput, EngineError, EngineUnreachable
 from fleet.updates.labels import WATCHTOWER, duration_ms
-from fleet.updates.run import Run
+from fleet.updates.run import NotNow, Run
 
 NOT_NOW = 75
 """The exit code by which ``pre-update`` has this update left for another time (EX_TEMPFAIL of sysexits.h)."""
@@ -30,10 +30,6 @@ class Event(StrEnum):
     """In the old container, before anything of it is touched: it can say no."""
     AFTER = "post-update"
     """In the new container, once it has been verified: it can change nothing any more."""
-
-
-class NotNow(EngineError):
-    """cannot update now: the hook of the container says so"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -87,7 +87,7 @@ class UpdateEntry:
     reason: str = ""
     """Why the stage UNDO was reached."""
     not_now: bool = False
-    """Whether that was a hook that asks for another time: no failure, a skip."""
+    """Whether nothing went wrong: a hook asks for another time, or somebody changed the container. No failure, a skip."""
     interrupted: bool = False
     """Whether it was the end of the agent, in the middle of what had gone well until then."""
     known_before: tuple[str, ...] = ()
@@ -172,7 +172,7 @@ class Journal:
         self._after_write = after_write
         self.images = KnownImages(path / "images")
         """What is known of the images that containers run; a memory that observing fills, not a record."""
-        for folder in (path, path / "updates", path / "commands"):
+        for folder in (path, path / "updates", path / "commands", path / "owed"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for unfinished in folder.glob(".*.tmp") if writer else ():
                 unfinished.unlink(missing_ok=True)
@@ -251,12 +251,27 @@ class Journal:
         file = self.path / "leftovers"
         return file.read_text(errors="replace").split() if file.exists() else []
 
+    def owe(self, entry: UpdateEntry) -> None:
+        """Keep the record of an update whose way back failed, beside its outcome: it is to be gone on with."""
+        self._write(self._owed_file(entry.update_id), _UPDATE.dump_json(entry), "owed")
+
+    def owed(self) -> list[UpdateEntry]:
+        """Return the records of the updates whose way back is to be gone on with."""
+        return self._readable(_UPDATE, "owed")[0]
+
+    def settle(self, update_id: UUID) -> None:
+        """Forget an update whose way back was owed."""
+        self._remove(self._owed_file(update_id))
+
     def _seen(self) -> list[str]:
         file = self.path / "seen"
         return file.read_text(errors="replace").split() if file.exists() else []
 
     def _update_file(self, update_id: UUID) -> Path:
         return self.path / "updates" / f"{update_id}.json"
+
+    def _owed_file(self, update_id: UUID) -> Path:
+        return self.path / "owed" / f"{update_id}.json"
 
     def _command_file(self, command_id: UUID) -> Path:
         return self.path / "commands" / f"{command_id}.json"

@@ -17,6 +17,8 @@ from fleet.updates.hooks import run_before
 from fleet.updates.journal import Stage
 from fleet.updates.kept import Generations, keep_and_remove
 from fleet.updates.loose import copy_files
+from fleet.updates.meanwhile import check_unchanged
+from fleet.updates.namesakes import give_name
 from fleet.updates.naming import named_as_written
 from fleet.updates.run import NO_RESTART, Run, restart_policy
 from fleet.updates.together import (
@@ -98,6 +100,7 @@ def remove_new(run: Run) -> None:
     new = run.find_new()
     if new is None:
         return
+    run.new_was_there = True
     if new["State"].get("Running"):
         with contextlib.suppress(EngineError):
             run.engine.stop(new["Id"])
@@ -106,6 +109,7 @@ def remove_new(run: Run) -> None:
 
 def release_old(run: Run) -> None:
     """Take the old container's restart policy off, or an engine that restarts would start it beside the new one."""
+    check_unchanged(run)
     run.save(Stage.RELEASE)
     if restart_policy(run.entry.old) != NO_RESTART:
         run.engine.set_restart_policy(run.target.container_id, NO_RESTART)
@@ -206,13 +210,13 @@ def swap_names(run: Run) -> None:
     swap_followers(run)
 
 
-def name_old(run: Run, old: Inspect) -> None:
-    """Give the old container its name back, where it has another, and leave no second one under that other name."""
-    if old["Name"].lstrip("/") != run.target.container:
-        run.engine.rename(old["Id"], run.target.container)
+def name_old(run: Run, old: Inspect) -> str:
+    """Give the old container its name back, and leave no second one under its other name; return why it has it not."""
+    nameless = give_name(run, old, run.target.container)
     twin = run.named(run.entry.old_name)
     if twin is not None and twin["Id"] != old["Id"]:
         run.engine.remove(twin["Id"], force=True)
+    return nameless
 
 
 def start_new(run: Run) -> None:

@@ -4,12 +4,14 @@ import contextlib
 
 from fleet.engine.protocol import Inspect
 from fleet.errors import EngineError, EngineUnreachable
+from fleet.updates import by_hand
 from fleet.updates.giving_way import Replaced, give_way
 from fleet.updates.journal import Stage
 from fleet.updates.outcome import Result, UpdateOutcome
 from fleet.updates.recreate import find_or_make_old, hold_old, name_old, remove_new, start_old
 from fleet.updates.run import Run
 from fleet.updates.together import bring_followers_back, end_stops, remove_new_followers
+from fleet.updates.verify import POLL_S, RESTART_S
 
 ENGINE_PATIENCE_S = 120.0
 """How long an engine that does not answer is waited for; afterwards the record stays open for the next start."""
@@ -23,7 +25,7 @@ when its caller went has been carried out too, so that a second look finds what 
 def roll_back(run: Run, reason: str, *, not_now: bool = False, interrupted: bool = False) -> UpdateOutcome:
     """Bring the old container back and return the outcome; raise EngineUnreachable where the engine stays away.
 
-    *not_now* says that nothing went wrong: a hook asks for another time, and the update is a skip. *interrupted* says
+    *not_now* says that nothing went wrong: it is not the moment, and the update is a skip. *interrupted* says
     that an agent ended in the middle: where one ended on the way back, what that began for is still the reason.
     What was raised leaves the record open: the same call later goes on from there.
     """
@@ -39,21 +41,34 @@ def roll_back(run: Run, reason: str, *, not_now: bool = False, interrupted: bool
         return run.close(Result.SKIPPED, str(replaced))
     run.note(phases=run.took(began, "rollback_ms"), downtime_ms=run.entry.downtime_ms if was_stopped else None)
     if failure:
-        return run.close(Result.ROLLBACK_FAILED, f"{told}; and the way back failed: {failure}{_keep_new(run)}")
+        kept = _keep_new(run)
+        if not kept:
+            with contextlib.suppress(OSError):
+                run.journal.owe(run.entry)
+        return run.close(Result.ROLLBACK_FAILED, f"{told}; and the way back failed: {failure}{kept}")
     untouched = Result.SKIPPED if run.entry.not_now else Result.FAILED
     return run.close(Result.ROLLED_BACK if was_stopped else untouched, told)
 
 
 def bring_back(run: Run) -> Inspect:
-    """Do what is still to be done until the old container runs as it did; may be taken any number of times."""
+    """Do what is still to be done until the old container runs as it did; may be taken any number of times.
+
+    Where another container has its name, it runs without it before that is raised.
+    """
     end_stops(run)
     old = find_or_make_old(run)
     remove_new_followers(run)
     remove_new(run)
-    name_old(run, old)
-    hold_old(run, old)
+    nameless = name_old(run, old)
+    try:
+        hold_old(run, old)
+    except EngineError:
+        start_old(run, old)  # a disk that has no room for what the policy is may have room for a start
+        raise
     start_old(run, old)
-    bring_followers_back(run, old)
+    nameless = bring_followers_back(run, old) or nameless
+    if nameless:
+        raise EngineError(nameless)
     return old
 
 
@@ -81,7 +96,9 @@ def _tried(run: Run) -> bool:
     first = _running(run, bring_back(run)["Id"])
     run.clock.sleep(STEADY_S)
     later = _running(run, bring_back(run)["Id"])
-    if first["State"]["StartedAt"] != later["State"]["StartedAt"] and not run.entry.old["State"].get("Restarting"):
+    # Who restarts it by hand has it running: that is their doing, and none of the container's.
+    anew = first["State"]["StartedAt"] != later["State"]["StartedAt"] and not by_hand.restarted(first, later)
+    if anew and not run.entry.old["State"].get("Restarting"):
         raise EngineError(f"cannot keep {run.target.container} running: it restarts")
     if not run.entry.new_id:
         run.leave_over(run.entry.new_name)
@@ -104,11 +121,16 @@ def _await_engine(run: Run) -> None:
 
 
 def _running(run: Run, container: str) -> Inspect:
-    seen = run.engine.inspect(container)
-    if seen is None or not seen["State"].get("Running"):
-        code = "" if seen is None else f": it exited with code {seen['State'].get('ExitCode')}"
-        raise EngineError(f"cannot keep {run.target.container} running{code}")
-    return seen
+    """Return the inspect of a container that runs, within the moment that a restart by hand takes."""
+    began = run.clock.monotonic()
+    while True:
+        seen = run.engine.inspect(container)
+        if seen is not None and seen["State"].get("Running"):
+            return seen
+        if seen is None or run.clock.monotonic() - began >= RESTART_S:
+            code = "" if seen is None else f": it exited with code {seen['State'].get('ExitCode')}"
+            raise EngineError(f"cannot keep {run.target.container} running{code}")
+        run.clock.sleep(POLL_S)
 
 
 def _keep_new(run: Run) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from fleet.clock import Clock, since_ms
 from fleet.engine.protocol import Engine, Inspect
+from fleet.errors import EngineError
 from fleet.updates.command import Target, UpdateOrder
 from fleet.updates.follower import Follower
 from fleet.updates.journal import Journal, Stage, UpdateEntry
@@ -14,6 +15,11 @@ from fleet.updates.outcome import Phases, PullOutcome, Result, UpdateOutcome
 from fleet.updates.stopping import stopping
 
 NO_RESTART = {"Name": "no", "MaximumRetryCount": 0}
+
+
+class NotNow(EngineError):
+    """cannot update now: this is not the moment for it"""
+
 
 Progress = Callable[[str], None]
 """Told the phase that begins: ``create``, ``pre-update``, ``stop``, ``start``, ``verify``, ``post-update``, ``rollback``."""
@@ -30,6 +36,8 @@ class Run:
     progress: Progress
     stop_began: float | None = None
     """When the old container was told to stop, by the monotonic clock; None in another process after a crash."""
+    new_was_there: bool = False
+    """Whether the new container was there when it was to be removed: nobody had taken it away."""
 
     @property
     def target(self) -> Target:

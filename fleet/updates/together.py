@@ -17,6 +17,7 @@ from fleet.updates.emulated import foreign_platform
 from fleet.updates.follower import Follower
 from fleet.updates.followers import peers_of
 from fleet.updates.loose import copy_files
+from fleet.updates.namesakes import give_name
 from fleet.updates.naming import named_as_written
 from fleet.updates.run import NO_RESTART, Run, restart_policy
 from fleet.updates.verify import verify
@@ -117,14 +118,16 @@ def remove_old_followers(run: Run) -> None:
         run.engine.remove(follower.id, force=True)
 
 
-def bring_followers_back(run: Run, lender: Inspect) -> None:
-    """Have each old container run as it did, in the namespaces of *lender*, which is back already."""
-    now = {run.target.container_id: str(lender["Id"])}
+def bring_followers_back(run: Run, lender: Inspect) -> str:
+    """Have each old container run as it did, in the namespaces of *lender*, which is back already.
+
+    Return why one of them has not its name, or empty.
+    """
+    now, nameless = {run.target.container_id: str(lender["Id"])}, ""
     for follower in run.entry.followers:
         old = _old_or_made_again(run, follower, now)
         now[follower.id] = str(old["Id"])
-        if old["Name"].lstrip("/") != follower.name:
-            run.engine.rename(old["Id"], follower.name)
+        nameless = give_name(run, old, follower.name) or nameless
         if old["HostConfig"].get("RestartPolicy") != restart_policy(follower.old):
             run.engine.set_restart_policy(old["Id"], restart_policy(follower.old))
         if follower.runs and old["State"].get("Running") and _outlived_any(run, old, now.values()):
@@ -134,6 +137,7 @@ def bring_followers_back(run: Run, lender: Inspect) -> None:
             run.engine.start(old["Id"])
         if not follower.new_id:
             run.leave_over(follower.new_name)
+    return nameless
 
 
 def find_new(run: Run, follower: Follower) -> Inspect | None:

@@ -1,11 +1,13 @@
 """Whether a container is good: its HEALTHCHECK says so, or it has run for a while; and its probes, where it has any, answer."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from fleet.clock import Clock
+from fleet.clock import Clock, since_ms
 from fleet.engine.protocol import Engine, Inspect
 from fleet.errors import BadInput
+from fleet.updates import by_hand
 from fleet.updates.command import VerifyPolicy
 from fleet.updates.probe import Ask, Probe, ask, probes_of
 
@@ -15,6 +17,10 @@ DEFAULT_INTERVAL_NS = 30 * 10**9
 DEFAULT_TIMEOUT_NS = 30 * 10**9
 DEFAULT_RETRIES = 3
 """What the engine takes where a HEALTHCHECK leaves its timing out (moby, daemon/health.go)."""
+MOST_RESTARTS = 3
+"""How often people may restart the new container: what starts again each time that it fails has a supervisor of theirs."""
+RESTART_S = 1.0
+"""How long a container may be down in a restart by hand; what ends by itself is seen at once."""
 LONGEST_OUTPUT = 300
 """How many characters of a health check's output are told."""
 MOST_OUTPUTS = 3
@@ -24,7 +30,8 @@ MOST_OUTPUTS = 3
 def verify(engine: Engine, container: str, policy: VerifyPolicy, *, clock: Clock, ask: Ask = ask) -> str:
     """Wait until *container* is good or certainly is not; return empty, or the reason why it is not.
 
-    A probe by label must answer as well, once the container is otherwise good, before the policy's deadline.
+    A probe by label must answer as well, once the container is otherwise good, before the policy's deadline. Who restarts
+    the container meanwhile, or pauses it, has it begin anew, before that deadline too.
     """
     first = engine.inspect(container)
     if first is None:
@@ -33,22 +40,57 @@ def verify(engine: Engine, container: str, policy: VerifyPolicy, *, clock: Clock
         waiting = probes_of(first["Config"].get("Labels") or {})
     except BadInput as error:
         return str(error)
-    started = clock.monotonic()
     wait_ms = deadline_ms(first, policy) if has_healthcheck(first) else policy.settle_ms
+    longest_ms, began = max(wait_ms, policy.deadline_ms), clock.monotonic()
+    trial = _Trial(first=first, since=began)
     while True:
-        seen = engine.inspect(container)
-        reason = _trouble(first, seen)
+        seen = _look(engine, container, clock)
+        trial.see(seen, clock)
+        reason = _trouble(trial.first, seen)
         if reason:
             return reason
-        passed_ms = (clock.monotonic() - started) * 1000
-        good = _healthy(seen) or (not has_healthcheck(first) and passed_ms >= wait_ms)
+        ran_ms, passed_ms = since_ms(clock, trial.since), since_ms(clock, began)
+        good = not _paused(seen) and (_healthy(seen) or (not has_healthcheck(first) and ran_ms >= wait_ms))
         told = _unanswered(waiting, seen, ask) if good else ""
         if good and not told:
             return ""
-        left_ms = (policy.deadline_ms if good else wait_ms) - passed_ms
+        left_ms = longest_ms - passed_ms
+        left_ms = left_ms if good else min(left_ms, wait_ms - ran_ms)
         if left_ms <= 0:
-            return told or _too_late(seen or first, wait_ms)
+            return told or _too_late(seen or first, wait_ms, longest_ms)
         clock.sleep(min(POLL_S, left_ms / 1000))
+
+
+@dataclass(slots=True, kw_only=True)
+class _Trial:
+    """The run of a container in which it must prove itself."""
+
+    first: Inspect
+    """What was seen of it first."""
+    since: float
+    """When that was, or when it was paused last."""
+    restarts: int = 0
+
+    def see(self, seen: Inspect | None, clock: Clock) -> None:
+        """Begin anew where people restarted the container, or hold it."""
+        if seen is not None and self.restarts < MOST_RESTARTS and by_hand.restarted(self.first, seen):
+            self.first, self.since, self.restarts = seen, clock.monotonic(), self.restarts + 1
+        if _paused(seen):
+            self.since = clock.monotonic()
+
+
+def _look(engine: Engine, container: str, clock: Clock) -> Inspect | None:
+    """Return the container's inspect; one that somebody is just restarting is waited for."""
+    began = clock.monotonic()
+    while True:
+        seen = engine.inspect(container)
+        if seen is None or not by_hand.ended(seen) or clock.monotonic() - began >= RESTART_S:
+            return seen
+        clock.sleep(POLL_S)
+
+
+def _paused(seen: Inspect | None) -> bool:
+    return seen is not None and bool(seen["State"].get("Paused"))
 
 
 def _unanswered(probes: tuple[Probe, ...], seen: Inspect | None, ask: Ask) -> str:
@@ -81,8 +123,10 @@ def _trouble(first: Inspect, seen: Inspect | None) -> str:
     state = seen["State"]
     if not state.get("Running") or state.get("Restarting"):
         return f"cannot keep the new container running: it exited with code {state.get('ExitCode')}{_error(state)}"
-    if seen.get("RestartCount", 0) > 0 or state["StartedAt"] != first["State"]["StartedAt"]:
+    if seen.get("RestartCount", 0) > 0:
         return "cannot keep the new container running: it restarted"
+    if state["StartedAt"] != first["State"]["StartedAt"]:
+        return "cannot keep the new container running: somebody restarts it again and again"
     if (state.get("Health") or {}).get("Status") == "unhealthy":
         return f"cannot get the new container healthy: {_last_output(seen)}"
     return ""
@@ -92,7 +136,11 @@ def _healthy(seen: Inspect | None) -> bool:
     return bool(seen) and ((seen or {})["State"].get("Health") or {}).get("Status") == "healthy"
 
 
-def _too_late(seen: Inspect, waited_ms: int) -> str:
+def _too_late(seen: Inspect, waited_ms: int, longest_ms: int) -> str:
+    if _paused(seen):
+        return f"cannot see the new container run within {longest_ms / 1000:g} s: somebody paused it"
+    if not has_healthcheck(seen):
+        return f"cannot see the new container run for {waited_ms / 1000:g} s: somebody paused or restarted it meanwhile"
     return f"cannot get the new container healthy within {waited_ms / 1000:g} s: {_last_output(seen)}"
 
 

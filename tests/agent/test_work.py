@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from structlog.contextvars import get_contextvars
 
+from fleet.agent.work import OWED_AGAIN_S
+from fleet.errors import EngineError
 from fleet.road.messages import Cancel, Go, Progress
 from fleet.testing.engine_faults import KillNow
 from fleet.updates.journal import CommandState
@@ -168,6 +170,23 @@ def test_who_asks_for_what_a_killed_agent_updated_is_restarted_by_the_next_one(s
     after = site.engine.running()["api"]
     assert after["Id"] == before["Id"]
     assert after["State"]["StartedAt"] != before["State"]["StartedAt"]
+
+
+def test_a_way_back_that_failed_is_gone_on_with_until_the_old_one_runs(site: Site) -> None:
+    """The disk of the engine is full for a while: the centre hears so at once, and nobody has to start the container."""
+    site.run("web")
+    before = site.engine.running()["web"]["Id"]
+    site.order("web")
+    site.work()
+    site.engine.fail("start", lambda: EngineError("cannot start: no space left on device", status=500), times=1000)
+    site.tell(Go(command=ID))
+    assert site.work() == OWED_AGAIN_S
+    assert site.results() == {"web": Result.ROLLBACK_FAILED}
+    assert site.work() == OWED_AGAIN_S
+    site.engine.heal()
+    assert site.work() == float("inf")
+    assert site.engine.running()["web"]["Id"] == before
+    assert site.results() == {"web": Result.ROLLBACK_FAILED}
 
 
 def test_that_every_byte_is_there_is_told_at_once(site: Site) -> None:

@@ -234,7 +234,7 @@ def test_another_container_that_took_the_name_is_left_alone(site: Site) -> None:
     site.engine.run("web", "other:1")
     ((_, outcome),) = recover(site.engine, Journal(site.path), site.clock)
     assert outcome.result is Result.ROLLBACK_FAILED
-    assert "already in use" in outcome.reason
+    assert "which another container" in outcome.reason
     running = site.engine.running()
     assert running["web"]["Config"]["Image"] == "other:1"
     assert set(running) == {"web", "bystander"}

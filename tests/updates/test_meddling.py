@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from fleet.testing.engine_containers import MemoryContainer
 from fleet.updates.execute import recover
 from fleet.updates.outcome import Result, UpdateOutcome
+from tests.updates.meddled import Meddled, at_number
 from tests.updates.site import SHAPES, Site
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
@@ -20,26 +20,6 @@ CHOSEN = (
     "a new one that exits",
     "three that live with it, one of them at second hand",
 )
-
-
-class Meddled:
-    """An engine on which somebody does something just before the call number *at*."""
-
-    def __init__(self, site: Site, at: int, meddle: Callable[[Site], None]) -> None:
-        self._site, self._engine, self._at, self._meddle = site, site.engine, at, meddle
-        self.calls = 0
-
-    def __getattr__(self, name: str) -> Any:
-        real = getattr(self._engine, name)
-
-        def call(*arguments: Any, **named: Any) -> Any:
-            self.calls += 1
-            if self.calls - 1 == self._at:
-                self._site.engine = self._engine
-                self._meddle(self._site)
-            return real(*arguments, **named)
-
-        return call if callable(real) else real
 
 
 def containers(site: Site) -> list[MemoryContainer]:
@@ -78,10 +58,10 @@ def at_every_call(shape: str, tmp_path: Path, meddle: Callable[[Site], None]) ->
     for at in range(1000):
         site = Site(tmp_path / str(at), SHAPES[shape])
         site.engine.add_image(SOMEBODY_ELSES)
-        meddled = Meddled(site, at, meddle)
-        site.engine = meddled  # type: ignore[assignment]
+        meddled = Meddled(site, at_number(at), meddle)
         outcome = site.live()
-        if meddled.calls <= at:
+        site.engine = meddled.itself
+        if len(meddled.calls) <= at:
             return lived
         recover(site.engine, site.open(site.path), site.clock)
         lived.append((site, outcome))
