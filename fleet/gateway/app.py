@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import binascii
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
@@ -26,7 +25,7 @@ Headers = Mapping[str, str]
 _PLACE = re.compile(r"/v2/(?P<name>.+)/(?P<kind>manifests|blobs|referrers)/(?P<tail>[^/]+)")
 _REFERRING_TAG = re.compile(r"sha256-([0-9a-f]{64})")
 """The tag of what refers to a manifest, where a registry knows no referrers (OCI distribution, "Referrers Tag Schema")."""
-_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+_RANGE = re.compile(r"bytes=([0-9]{1,18})-([0-9]{0,18})")
 
 
 class GatewayApp:
@@ -216,7 +215,7 @@ def _basic(header: str) -> tuple[str, str]:
         return "", ""
     try:
         user, _, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # which errors of base64 and UTF-8 are
         return "", ""
     return user, password
 

@@ -11,6 +11,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MOST_CONNECTIONS = 128
 """Several times what engines open; a process is given 1,024 files where nobody says otherwise."""
+TAKEN_AT_ONCE = 16
+"""How many are taken before those that came earlier are heard: of a thousand that knock at once, the engine's would be the oldest that
+has shown nothing, and end, before anybody read what it says."""
+WAITING = 1024
+"""How many wait to be taken; the system lets no more come, and the engine's then comes a second later."""
 PROVED = "fleet.proved"
 """Set in the scope of a request that shows a secret."""
 

@@ -18,7 +18,7 @@ from fleet.clock import Clock
 from fleet.errors import Refused
 from fleet.gateway.app import GatewayApp
 from fleet.gateway.canary import Canary
-from fleet.gateway.door import DoorProtocol
+from fleet.gateway.door import TAKEN_AT_ONCE, WAITING, DoorProtocol
 from fleet.gateway.flights import Flights
 from fleet.gateway.ledger import Ledger
 from fleet.gateway.limits import Limits
@@ -94,6 +94,7 @@ class Gateway:
             access_log=False,
             server_header=False,
             date_header=False,
+            backlog=TAKEN_AT_ONCE,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=1,
         )
@@ -109,6 +110,7 @@ class Gateway:
             with contextlib.suppress(Exception):
                 self.close()
             raise OSError(0, "the gateway's thread does not begin to listen")
+        listener.listen(WAITING)
 
     @property
     def host(self) -> str:

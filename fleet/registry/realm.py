@@ -9,8 +9,10 @@ from urllib.parse import urlsplit
 from fleet.registry.address import ip_of, is_loopback, origin_of
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-_METADATA = frozenset({"fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192"})
-"""Where clouds tell their machines secrets, besides link-local addresses: AWS by IPv6, Alibaba, Azure, Oracle."""
+_METADATA = tuple(
+    map(ipaddress.ip_network, ("fd00:ec2::/32", "fd20:ce::254", "100.100.100.200", "168.63.129.16", "192.0.0.192"))
+)
+"""Where clouds tell their machines secrets, besides link-local addresses: AWS and Google by IPv6, Alibaba, Azure, Oracle."""
 _NUMBERS = re.compile(r"[0-9a-fx.]+", re.IGNORECASE)
 _SECOND_LEVELS = frozenset({"ac", "co", "com", "edu", "gob", "gov", "go", "gv", "ltd", "ne", "net", "or", "org"})
 """Labels under which countries register names: ``example.co.uk`` is a domain, ``co.uk`` is none."""
@@ -76,7 +78,7 @@ def is_private_to_machine(name: str) -> bool:
 
 def is_for_machine_alone(address: IPAddress) -> bool:
     """Tell whether what answers at *address* tells whoever asks from this machine: link-local, or a cloud's metadata."""
-    return address.is_link_local or address.is_unspecified or str(address) in _METADATA
+    return address.is_link_local or address.is_unspecified or any(address in network for network in _METADATA)
 
 
 def address_of(text: str) -> IPAddress | None:

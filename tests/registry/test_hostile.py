@@ -194,6 +194,8 @@ def test_what_a_server_named_is_told_in_print(text: str) -> None:
         "[::ffff:169.254.169.254]",
         "[::ffff:127.0.0.1]",
         "[fd00:ec2::254]",
+        "[fd00:ec2::23]",
+        "[fd20:ce::254]",
         "[::]",
         "100.100.100.200",
         "168.63.129.16",
