@@ -11,7 +11,9 @@ from fleet.history.database import Database
 from fleet.history.tables import METADATA
 from tests.memory import memory
 
-_NAMES = tuple(table.name for table in reversed(METADATA.sorted_tables))
+_COUNTED = "container_moves"
+"""What the databases count by themselves, also that rows are deleted."""
+_NAMES = (*(table.name for table in reversed(METADATA.sorted_tables) if table.name != _COUNTED), _COUNTED)
 """All tables, those that refer to others before these."""
 _FILLED = " UNION ALL ".join(f"SELECT '{name}' WHERE EXISTS (SELECT 1 FROM {name})" for name in _NAMES)
 
@@ -44,7 +46,7 @@ def _leave_the_disk_alone(connection: Any, _entry: object) -> None:
 def empty(database: Database) -> None:
     """Delete every row. A test fills few of the tables, and to ask which is quicker than to delete from all."""
     with database.writing() as connection:
-        filled = set(connection.exec_driver_sql(_FILLED).scalars())
+        filled = {*connection.exec_driver_sql(_FILLED).scalars(), _COUNTED}
         for name in _NAMES:
             if name in filled:
                 connection.exec_driver_sql(f"DELETE FROM {name}")

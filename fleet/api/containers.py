@@ -30,9 +30,11 @@ class Container(Part):
 
 
 class Containers(Answer):
-    """The containers that were asked for."""
+    """The containers that were asked for: all of them, or one page, which may hold fewer than were wanted, or none."""
 
     containers: tuple[Container, ...]
+    next_page: str | None = None
+    """What to ask for the page after; null: this is the last, or all."""
 
 
 class Freshness(Part):
@@ -54,7 +56,10 @@ class Freshness(Part):
 
 
 class Outdated(Answer):
-    """The containers that are outdated or of which that is unknown, and how many are current."""
+    """The containers that are outdated or of which that is unknown, and how many are current: all of them, or one page.
+
+    What is counted adds up over all pages; of ``checked_at`` the earliest is that of all.
+    """
 
     containers: tuple[Freshness, ...]
     current: int = 0
@@ -62,3 +67,5 @@ class Outdated(Answer):
     """How many follow no tag: they are pinned to a digest, or were started by an image id."""
     checked_at: datetime | None = None
     """When the registries were last asked for the tag of theirs that was asked for longest ago; null: for none yet."""
+    next_page: str | None = None
+    """What to ask for the page after; null: this is the last, or all."""

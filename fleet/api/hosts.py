@@ -52,9 +52,11 @@ class HostAnswer(Answer):
 
 
 class Hosts(Answer):
-    """All hosts."""
+    """The hosts that were asked for: all of them, or one page."""
 
     hosts: tuple[Host, ...]
+    next_page: str | None = None
+    """What to ask for the page after; null: this is the last, or all."""
 
 
 class RejoinHost(Request):

@@ -11,15 +11,17 @@ from pathlib import Path
 from fleet.controller import pulse
 from fleet.controller.condition import CENTRE, Condition, Facts, Found, Kind
 from fleet.controller.condition_catalogue import CATALOGUE
-from fleet.history import channels, hosts, limits, queries, tags
+from fleet.controller.condition_looks import SKEW
+from fleet.history import channels, limits, queries
 from fleet.history.database import Database
 from fleet.history.held import held_rollouts
 from fleet.history.liars import liars
 from fleet.history.mirror_report import mirror_report
+from fleet.history.notable import notable_hosts, troubled_tags
 from fleet.history.pages import PageRequest
-from fleet.history.probes import latest_probes
+from fleet.history.probes import bad_probes, seen_certificates
 from fleet.history.queries import OutcomeFilter, OutcomeRow
-from fleet.history.tags import TagRow
+from fleet.rollouts.silence import SILENT_AFTER
 from fleet.updates.outcome import Result
 
 ROLLBACKS_SINCE = timedelta(days=30)
@@ -50,12 +52,13 @@ def active(
     return judge(
         Facts(
             now=now,
-            hosts=hosts.hosts(db),
-            tags=_followed_tags(db),
+            hosts=notable_hosts(db, now, unheard=SILENT_AFTER, skew=SKEW),
+            tags=troubled_tags(db),
             rollbacks_failed=_standing_failures(db, now),
             last_tick=pulse.last(state) if state else None,
             inbox_waiting=inbox_waiting,
-            probes=latest_probes(db),
+            # The newest at the end: it says until when a certificate holds.
+            probes=[*bad_probes(db), *seen_certificates(db)],
             limits=limits.limits(db),
             liars=liars(db, now),
             held=held_rollouts(db),
@@ -85,11 +88,6 @@ def _condition(kind: Kind, found: Found) -> Condition:
         remedy=found.remedy or kind.remedy,
         since=found.since,
     )
-
-
-def _followed_tags(db: Database) -> list[TagRow]:
-    known = tags.tags(db)
-    return [known[image] for image in tags.followed(db) if image in known]
 
 
 def _standing_failures(db: Database, now: datetime) -> list[OutcomeRow]:

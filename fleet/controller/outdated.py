@@ -15,7 +15,8 @@ from fleet.controller.standing import (
     trusted,
     without_circles,
 )
-from fleet.history import following, policies, tags
+from fleet.history import container_pages, following, policies, tags
+from fleet.history.container_pages import container_page
 from fleet.history.containers import ContainerRow, of_hosts
 from fleet.history.database import Database
 from fleet.history.following import Place
@@ -23,11 +24,13 @@ from fleet.history.host_pages import labels_of
 from fleet.rollouts.selector import Selector
 
 Standing = ContainerStanding[ContainerRow]
+_AT_ONCE = 500
+"""How many are judged at a time where all are wanted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outdated:
-    """Containers that are not current."""
+    """Containers that are not current, or some of them, and what was counted on the way: of all pages together it is the fleet's."""
 
     standings: tuple[Standing, ...]
     current: int
@@ -37,18 +40,53 @@ class Outdated:
     checked_at: datetime | None
     """When the registries were last asked for the tag of theirs that was asked for longest ago; None: for none yet."""
 
+    def __add__(self, more: "Outdated") -> "Outdated":
+        """Return both together."""
+        return Outdated(
+            standings=self.standings + more.standings,
+            current=self.current + more.current,
+            pinned=self.pinned + more.pinned,
+            checked_at=min((at for at in (self.checked_at, more.checked_at) if at), default=None),
+        )
+
 
 def outdated(db: Database, selector: Selector) -> Outdated:
     """Return all that *selector* takes, by host and name; nothing is asked for. Raise NotFound for a host that there is not."""
-    check_hosts(db, selector)
-    found = judged(db, following.stale(db, selector))
-    current = following.current(db, selector)
-    resolved = [tag.resolved_at for tag in tags.tags(db).values() if tag.image in current]
-    return Outdated(
+    found, place = outdated_part(db, selector, None, _AT_ONCE)
+    while place is not None:
+        more, place = outdated_part(db, selector, place, _AT_ONCE)
+        found += more
+    return found
+
+
+def outdated_part(
+    db: Database, selector: Selector, after: container_pages.Place | None, limit: int
+) -> tuple[Outdated, container_pages.Place | None]:
+    """Return *limit* of these, or fewer, and where the part after them begins; None: these are the last.
+
+    The first part counts those that are current by what the database knows, each those that a closer look found to be.
+    """
+    rows, place = container_page(db, following.stale(selector), after, limit)
+    found = judged(db, rows)
+    part = Outdated(
         standings=tuple(each for each in found if each.freshness is not Freshness.CURRENT),
-        current=current.total() + sum(each.freshness is Freshness.CURRENT for each in found),
-        pinned=following.pinned(db, selector),
-        checked_at=min((at for at in (*resolved, *(each.resolved_at for each in found)) if at), default=None),
+        current=sum(each.freshness is Freshness.CURRENT for each in found),
+        pinned=0,
+        checked_at=min((each.resolved_at for each in found if each.resolved_at), default=None),
+    )
+    return (part if after else _beside(db, selector) + part), place
+
+
+def _beside(db: Database, selector: Selector) -> Outdated:
+    """Count what is not shown; raise NotFound for a host that there is not."""
+    check_hosts(db, selector)
+    counted = following.counted(db, selector)
+    resolved = [tag.resolved_at for tag in tags.tags(db).values() if tag.image in counted.current]
+    return Outdated(
+        standings=(),
+        current=counted.current.total(),
+        pinned=counted.pinned,
+        checked_at=min((at for at in resolved if at), default=None),
     )
 
 

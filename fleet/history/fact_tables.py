@@ -12,6 +12,7 @@ from fleet.history.columns import METADATA, big, document, flag, items, number, 
 from fleet.history.short_id import short_id
 from fleet.history.words import Purpose
 from fleet.mirrors.attempt import AttemptResult
+from fleet.mirrors.probe import ProbeState
 from fleet.mirrors.source import Role
 from fleet.rollouts.states import CommandState
 from fleet.updates.outcome import Result, Tier
@@ -23,6 +24,7 @@ FAILURES = (Result.FAILED, Result.ROLLED_BACK, Result.ROLLBACK_FAILED, Result.AB
 IS_FAILURE = "result IN ({})".format(", ".join(f"'{result}'" for result in FAILURES))
 _FAILED = sql(IS_FAILURE)
 IS_UNCHANGED = f"result <> '{Result.UPDATED}'"
+BAD_LOOK = f"state <> '{ProbeState.OK}'"
 
 commands = Table(
     "commands",
@@ -174,6 +176,8 @@ mirror_probes = Table(
     text("origin_digest", "what the origin had said before; null: not known", nullable=True),
     big("bytes_per_s", "how fast a blob came, bytes a second; null: not measured", nullable=True),
     Index(None, "mirror", "id"),
+    # What is wrong is looked for on each page, and is little.
+    Index("ix_mirror_probes_bad", "id", sqlite_where=sql(BAD_LOOK), postgresql_where=sql(BAD_LOOK)),
     comment="looks at mirrors between pulls",
     **BY_ID,
 )

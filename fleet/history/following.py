@@ -4,16 +4,18 @@ As ``fleet.controller.standing.stand`` says it, which decides about what is show
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, FromClause, and_, case, exists, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, FromClause, and_, case, func, or_, select, tuple_
 
 from fleet.history.among import among
-from fleet.history.containers import IN_ORDER, PRESENT, ROW, THERE, ContainerRow, named, read, takes
+from fleet.history.container_moves import ContainerKind, kinds
+from fleet.history.container_pages import Look
+from fleet.history.containers import EVERYTHING, IN_ORDER, PRESENT, ROW, THERE, ContainerRow, named, read
 from fleet.history.database import Database
+from fleet.history.host_pages import taken_from
 from fleet.history.inventory_tables import container_digests, containers, hosts, tags
 from fleet.rollouts.selector import Selector
 
@@ -57,13 +59,29 @@ def standing() -> ColumnElement[str]:
     )
 
 
+def standings(connection: Connection, found: Iterable[ContainerKind]) -> dict[ContainerKind, str]:
+    """Return how the containers of each kind stand, as :func:`standing` says it."""
+    known = {row.image: row for row in connection.execute(select(tags.c.image, tags.c.digest, tags.c.reason))}
+
+    def stand(kind: ContainerKind) -> str:
+        tag = known.get(kind.image)
+        if tag is None or not tag.digest:
+            return UNKNOWN
+        if tag.digest in kind.digests:
+            return UNKNOWN if tag.reason else CURRENT
+        return OUTDATED if kind.digests and not kind.local_build else UNKNOWN
+
+    return {kind: stand(kind) for kind in found}
+
+
 def stale_page(db: Database, after: Place | None, limit: int) -> list[tuple[Place, ContainerRow]]:
     """Return *limit* containers that are not current to their tag, those that are outdated first, each by host and name."""
     found: list[tuple[Place, ContainerRow]] = []
     with db.reading() as connection:
         for status in STALE[STALE.index(after.status) if after else 0 :]:
             begins = after if after and after.status == status else None
-            for ids in _hosts_from(connection, begins.host if begins else ""):
+            for some in taken_from(connection, EVERYTHING, begins.host if begins else "", _FIRST_HOSTS):
+                ids = [id for id, _ in some]
                 here = (among(connection, hosts.c.id, ids), PRESENT, FOLLOWING, standing() == status)
                 query = select(*ROW).select_from(tagged()).where(*here).order_by(*IN_ORDER).limit(limit - len(found))
                 if begins:
@@ -75,63 +93,57 @@ def stale_page(db: Database, after: Place | None, limit: int) -> list[tuple[Plac
     return found
 
 
-def _hosts_from(connection: Connection, name: str) -> Iterator[list[UUID]]:
-    """Yield the ids of the hosts from *name* on, by name, some at a time and ever more.
-
-    Where few are outdated all are looked at; where many are, no database is to think that it may as well begin with all.
-    """
-    some = _FIRST_HOSTS
-    begin = hosts.c.name >= name
-    while True:
-        query = select(hosts.c.id, hosts.c.name).where(PRESENT, begin).order_by(hosts.c.name).limit(some)
-        rows = connection.execute(query).all()
-        if rows:
-            yield [row.id for row in rows]
-        if len(rows) < some:
-            return
-        some, begin = 2 * some, hosts.c.name > rows[-1].name
+def stale(selector: Selector) -> Look:
+    """Return the look for all that *selector* takes of those that are not current to their tag."""
+    return Look(selector=selector, among=tagged(), where=(FOLLOWING, standing() != CURRENT))
 
 
-def pinned(db: Database, selector: Selector) -> int:
-    """Return how many that *selector* takes follow no tag."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """How many containers there are beside those that are not current."""
+
+    current: Counter[str]
+    """By the image that they follow."""
+    pinned: int
+    """How many follow no tag."""
+
+
+def counted(db: Database, selector: Selector) -> Counted:
+    """Count those that *selector* takes."""
+    with db.reading() as connection:
+        if selector == EVERYTHING:
+            counts = kinds(connection)
+            stand = standings(connection, counts)
+            return _counted(
+                (kind.image, count) for kind, count in counts.items() if not kind.image or stand[kind] == CURRENT
+            )
+        return _counted(_some_counted(connection, selector))
+
+
+def _counted(counts: Iterable[tuple[str, int]]) -> Counted:
+    found: Counter[str] = Counter()
+    for image, count in counts:
+        found[image] += count
+    return Counted(pinned=found.pop("", 0), current=found)
+
+
+def _some_counted(connection: Connection, selector: Selector) -> Iterator[tuple[str, int]]:
+    """Yield images with how many containers follow them and are current; the empty one with those that follow none."""
     c = containers.c
-    query = select(hosts.c.name, hosts.c.labels, c.name, c.image).select_from(THERE).where(PRESENT, ~FOLLOWING)
-    with db.reading() as connection:
-        return sum(
-            selector.takes_host(host, labels) and selector.takes_container(name, image)
-            for host, labels, name, image in connection.execute(named(query, selector))
+    here = (PRESENT, or_(~FOLLOWING, standing() == CURRENT))
+    for some in taken_from(connection, selector, "", _FIRST_HOSTS):
+        these = among(connection, hosts.c.id, [id for id, _ in some])
+        query = (
+            select(c.name, c.image, func.count()).select_from(tagged()).where(*here, these).group_by(c.name, c.image)
         )
-
-
-def stale(db: Database, selector: Selector) -> list[ContainerRow]:
-    """Return all that *selector* takes of those that are not current to their tag, by host and name."""
-    query = select(*ROW).select_from(tagged()).where(PRESENT, FOLLOWING, standing() != CURRENT).order_by(*IN_ORDER)
-    with db.reading() as connection:
-        found = map(read, connection.execute(named(query, selector)))
-        return [row for labels, row in found if takes(selector, labels, row)]
-
-
-def current(db: Database, selector: Selector) -> Counter[str]:
-    """Return how many that *selector* takes are current, by the image that they follow."""
-    c = containers.c
-    what = (hosts.c.name, hosts.c.labels, c.name, c.image)
-    here = (PRESENT, standing() == CURRENT)
-    with db.reading() as connection:
-        if selector == Selector():
-            count = select(c.image, func.count()).select_from(tagged()).where(*here).group_by(c.image)
-            return Counter({row[0]: row[1] for row in connection.execute(count)})
-        rows = connection.execute(named(select(*what).select_from(tagged()).where(*here), selector))
-        return Counter(
-            image
-            for host, labels, name, image in rows
-            if selector.takes_host(host, labels) and selector.takes_container(name, image)
-        )
+        for name, image, count in connection.execute(named(query, selector)):
+            if selector.takes_container(name, image):
+                yield image, count
 
 
 def checked_at(db: Database) -> datetime | None:
     """Return when the registries were last asked for the tag of those followed that was asked for longest ago."""
-    followed = exists().where(containers.c.image == tags.c.image, containers.c.host_id == hosts.c.id, PRESENT)
-    query = select(func.min(tags.c.resolved_at)).where(tags.c.digest != "", followed)
+    query = select(tags.c.image, tags.c.resolved_at).where(tags.c.digest != "")
     with db.reading() as connection:
-        found: datetime | None = connection.execute(query).scalar()
-        return found
+        images = {kind.image for kind in kinds(connection)}
+        return min((at for image, at in connection.execute(query) if at and image in images), default=None)

@@ -1,33 +1,85 @@
 """Some of the hosts of a large fleet at a time, and how many there are of which kind."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, case, func, select
+from sqlalchemy import ColumnElement, Connection, Select, case, false, func, select
 
 from fleet.history.among import among
+from fleet.history.containers import literal_names
 from fleet.history.database import Database
-from fleet.history.hosts import HostRow
+from fleet.history.hosts import NAME, HostRow
 from fleet.history.inventory_tables import hosts as table
 from fleet.history.stops import takes
-from fleet.rollouts.selector import Selector
+from fleet.rollouts.selector import Selector, loose
 from fleet.rollouts.silence import SILENT_AFTER
 
 _PRESENT = table.c.removed_at.is_(None)
 
 
-def host_page(db: Database, selector: Selector, *, after: str, limit: int) -> tuple[list[HostRow], int]:
-    """Return *limit* hosts that *selector* takes, by name from *after* on, and how many it takes in all.
-
-    It is asked of the database, which knows no ``[...]``: a selector with such a glob is Selector's own to tell.
-    """
-    taken = (_PRESENT, takes(selector))
-    query = select(table).where(*taken, table.c.name > after).order_by(table.c.name).limit(limit)
+def host_page(db: Database, selector: Selector, *, after: str, limit: int) -> list[HostRow]:
+    """Return *limit* hosts that *selector* takes, by name from *after* on."""
     with db.reading() as connection:
-        rows = [HostRow(**row) for row in connection.execute(query).mappings()]
-        return rows, connection.execute(select(func.count()).select_from(table).where(*taken)).scalar_one()
+        if _is_told_by_sql(selector):
+            query = _taken(selector, table).where(table.c.name > after).order_by(table.c.name).limit(limit)
+            return [HostRow(**row) for row in connection.execute(query).mappings()]
+        found: list[HostRow] = []
+        for some in taken_from(connection, selector, after, limit):
+            ids = [id for id, name in some if name != after][: limit - len(found)]
+            query = select(table).where(among(connection, table.c.id, ids)).order_by(table.c.name)
+            found += [HostRow(**row) for row in connection.execute(query).mappings()]
+            if len(found) == limit:
+                break
+        return found
+
+
+def count_hosts(db: Database, selector: Selector) -> int:
+    """Return how many hosts *selector* takes."""
+    with db.reading() as connection:
+        if _is_told_by_sql(selector):
+            count: int = connection.execute(_taken(selector, func.count()).select_from(table)).scalar_one()
+            return count
+        rows = connection.execute(_taken(selector, table.c.name, table.c.labels))
+        return sum(selector.takes_host(name, labels) for name, labels in rows)
+
+
+def taken_from(connection: Connection, selector: Selector, begin: str, some: int) -> Iterator[list[tuple[UUID, str]]]:
+    """Yield id and name of the hosts that *selector* takes, by name, from the one called *begin* on, *some* at a time and ever more.
+
+    Where few of their containers are looked for, all are looked at; where many are, no database is to think that it may as
+    well begin with all.
+    """
+    query = _taken(selector, table.c.id, table.c.name, table.c.labels).order_by(table.c.name)
+    exact = _is_told_by_sql(selector)
+    where = table.c.name >= begin
+    while True:
+        rows = connection.execute(query.where(where).limit(some)).all()
+        taken = [(id, name) for id, name, labels in rows if exact or selector.takes_host(name, labels)]
+        if taken:
+            yield taken
+        if len(rows) < some:
+            return
+        some, where = 2 * some, table.c.name > rows[-1].name
+
+
+def _taken(selector: Selector, *what: Any) -> Select[Any]:
+    """Select of the hosts that *selector* takes; where SQL cannot tell, also of some others."""
+    if not all(map(NAME.fullmatch, selector.labels)):
+        return select(*what).where(false())  # no label is called so, and no database should be asked for it
+    known = Selector(
+        hosts=tuple(map(loose, selector.hosts)), labels={key: loose(glob) for key, glob in selector.labels.items()}
+    )
+    query = select(*what).where(_PRESENT, takes(known))
+    names = literal_names(selector.hosts)
+    return query.where(table.c.name.in_(names)) if names else query
+
+
+def _is_told_by_sql(selector: Selector) -> bool:
+    """Tell whether SQL knows all of its globs."""
+    return not any("[" in glob for glob in (*selector.hosts, *selector.labels.values()))
 
 
 def host_states(db: Database) -> Counter[str]:

@@ -109,6 +109,18 @@ container_digests = Table(
     comment="which containers run a digest; written with containers",
 )
 
+# Nobody looks for one of its rows: it has no key.
+container_moves = Table(
+    "container_moves",
+    METADATA,
+    text("image", "the registry/repository:tag that they follow; empty: none"),
+    text("digests", "the digests of their image, a JSON list as text"),
+    flag("local_build", "whether the image has no digest of a registry"),
+    text("state", "the engine's word: running, exited, ..."),
+    number("containers", "how many came; below zero: went"),
+    comment="by how much the containers of each kind became more or fewer; their sums are how many there are",
+)
+
 snapshot_parts = Table(
     "snapshot_parts",
     METADATA,

@@ -1,4 +1,4 @@
-"""What metrics show of containers and of each host: counted over the whole inventory, so it takes as long as the fleet is large."""
+"""What metrics and pages show of containers, which are counted as they change, and of each host, which takes as long as there are hosts."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, func, select
 
+from fleet.history.container_moves import kinds
 from fleet.history.counter_tables import host_updates
 from fleet.history.database import Database
-from fleet.history.following import standing, tagged
+from fleet.history.following import standings
 from fleet.history.inventory_tables import containers, hosts
 from fleet.updates.outcome import Result
 
@@ -18,7 +19,6 @@ STATES = ("created", "running", "paused", "restarting", "removing", "exited", "d
 """The words of Docker's engine for how a container is."""
 OTHER = "other"
 """Any other word: a host may say what it likes."""
-_PINNED = "pinned"
 _PRESENT = hosts.c.removed_at.is_(None)
 
 
@@ -49,9 +49,18 @@ class HostMeasured:
 def measure_inventory(db: Database) -> Inventory:
     """Return how the containers of the fleet stand; raises DatabaseUnreachable."""
     with db.reading() as connection:
-        followed = _followed(connection)
-        pinned = followed.pop(_PINNED, 0)
-        return Inventory(states=_states(connection), followed=followed, pinned=pinned)
+        found = kinds(connection)
+        stand = standings(connection, found)
+    states: Counter[str] = Counter()
+    followed: Counter[str] = Counter()
+    pinned = 0
+    for kind, count in found.items():
+        states[_word(kind.state)] += count
+        if kind.image:
+            followed[stand[kind]] += count
+        else:
+            pinned += count
+    return Inventory(states=states, followed=followed, pinned=pinned)
 
 
 def measure_hosts(db: Database) -> list[HostMeasured]:
@@ -76,14 +85,6 @@ def measure_hosts(db: Database) -> list[HostMeasured]:
     ]
 
 
-def _states(connection: Connection) -> Counter[str]:
-    query = select(containers.c.state, func.count()).join(hosts, hosts.c.id == containers.c.host_id).where(_PRESENT)
-    found: Counter[str] = Counter()
-    for state, count in connection.execute(query.group_by(containers.c.state)):
-        found[_word(state)] += count
-    return found
-
-
 def _by_host(connection: Connection) -> dict[UUID, Counter[str]]:
     query = select(containers.c.host_id, containers.c.state, func.count())
     found: dict[UUID, Counter[str]] = {}
@@ -97,14 +98,6 @@ def _updates(connection: Connection) -> dict[UUID, dict[Result, int]]:
     for host_id, result, count in connection.execute(select(host_updates)):
         found.setdefault(host_id, {})[result] = count
     return found
-
-
-def _followed(connection: Connection) -> dict[str, int]:
-    """Count containers by how they stand to their tags; those that follow none by themselves."""
-    stands = case((containers.c.image == "", _PINNED), else_=standing()).label("standing")
-    each = select(stands).select_from(tagged()).where(_PRESENT).subquery("each")
-    query = select(each.c.standing, func.count()).group_by(each.c.standing)
-    return {word: int(count) for word, count in connection.execute(query)}
 
 
 def _word(state: str) -> str:

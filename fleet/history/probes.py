@@ -6,17 +6,21 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, exists, func, insert, or_, select, update
+from sqlalchemy import text as sql
 
 from fleet.history.among import among
 from fleet.history.amounts import lasted, moment, size
 from fleet.history.database import Database
+from fleet.history.fact_tables import BAD_LOOK
 from fleet.history.fact_tables import mirror_probes as table
 from fleet.history.inventory_tables import hosts, tags
 from fleet.history.mirror_tables import mirror_tests
 from fleet.history.outgoing import post
+from fleet.history.partitions import lowest_id
 from fleet.history.plain import name, prose
 from fleet.history.policies import effective_for
+from fleet.history.query_ways import MOST_MIRRORS, distinct
 from fleet.ids import new_id
 from fleet.mirrors.probe import MirrorProbe, ProbeState
 from fleet.road.messages import Probe, Probed
@@ -28,8 +32,15 @@ MOST_PROBES = 100
 """How many mirrors of one answer are kept."""
 STANDS_FOR = timedelta(days=2)
 """How long a look tells how a mirror stands."""
+LOOKED_AT = 200
+"""How many of the newest looks at one mirror are read to find one that saw its certificate."""
+IS_BAD = sql(BAD_LOOK)
 SCHEDULE = "schedule"
 """Who asked where the clock did."""
+
+
+Key = tuple[UUID, str, str]
+"""Who looked, at which mirror, for which registry."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,11 +112,15 @@ def take_probed(connection: Connection, now: datetime, host_id: UUID, answer: Pr
 
 
 def last_answers(since: datetime, *of: ColumnElement[bool]) -> Select[tuple[UUID]]:
-    """Return the tests that each host answered last, and not before *since*; *of* tells which hosts' are looked for."""
-    t = mirror_tests.c
-    turn = func.row_number().over(partition_by=t.host_id, order_by=(t.answered_at.desc(), t.id.desc())).label("turn")
-    answers = select(t.id, turn).where(t.answered_at > since, *of).subquery("answers")
-    return select(answers.c.id).where(answers.c.turn == 1)
+    """Return of each host the test that was asked last of those that it answered, where that was not before *since*; *of* tells
+    which are looked for.
+    """
+    t, later = mirror_tests.c, mirror_tests.alias("later")
+    # By the index of when each host was asked: mostly the first row that is looked at tells.
+    newer = or_(later.c.asked_at > t.asked_at, later.c.id > t.id)
+    asked = (later.c.host_id == t.host_id, later.c.asked_at >= t.asked_at, newer)
+    answered = exists().where(*asked, later.c.answered_at.is_not(None))
+    return select(t.id).where(t.answered_at > since, *of, ~answered)
 
 
 def latest_probes(db: Database) -> list[ProbeRow]:
@@ -116,19 +131,65 @@ def latest_probes(db: Database) -> list[ProbeRow]:
     with db.reading() as connection:
         since = db.moment(connection) - STANDS_FOR
         last = last_answers(since)
-        key = (table.c.host_id, table.c.mirror, table.c.registry)
-        place = func.row_number().over(partition_by=key, order_by=(table.c.recorded_at.desc(), table.c.id.desc()))
-        best = func.max(table.c.bytes_per_s).over(partition_by=key).label("best")
-        newest = (
-            select(table, hosts.c.name.label("host"), place.label("place"), best)
-            .join(hosts, hosts.c.id == table.c.host_id)
-            .where(table.c.recorded_at > since, table.c.state.is_not(None), hosts.c.removed_at.is_(None))
-            .subquery("newest")
-        )
-        n = newest.c
-        told = or_(n.test_id.is_(None), n.test_id.in_(last))
-        query = select(newest).where(n.place == 1, told).order_by(n.mirror, n.registry, n.host)
-        return [_read(row) for row in connection.execute(query).mappings()]
+        query = _looks(since).where(table.c.test_id.in_(last)).order_by(table.c.mirror, table.c.registry, hosts.c.name)
+        rows = connection.execute(query).mappings().all()
+        return _read_all(rows, _best(connection, since))
+
+
+def bad_probes(db: Database) -> list[ProbeRow]:
+    """Return those of :func:`latest_probes` that found something wrong: what all is well is most of them, and is not read."""
+    with db.reading() as connection:
+        since = db.moment(connection) - STANDS_FOR
+        last = last_answers(since, mirror_tests.c.id == table.c.test_id).correlate(table).exists()
+        # Sorted here: SQLite would rather read all that are well, by an index in the order of mirrors.
+        rows = connection.execute(_looks(since).where(IS_BAD, last)).mappings().all()
+        return _read_all(sorted(rows, key=lambda row: (row["mirror"], row["registry"], row["host"])), {})
+
+
+def seen_certificates(db: Database) -> list[ProbeRow]:
+    """Return of each mirror the newest look that saw its certificate, of those that hosts still name."""
+    with db.reading() as connection:
+        since = db.moment(connection) - STANDS_FOR
+        rows = [
+            row
+            for mirror in distinct(connection, table.c.mirror, most=MOST_MIRRORS)
+            if (row := connection.execute(_certificate(since, mirror)).mappings().first()) is not None
+        ]
+        return _read_all(rows, {})
+
+
+def _certificate(since: datetime, mirror: str) -> Select[Any]:
+    saw = select(table.c.id, table.c.test_id).where(table.c.mirror == mirror, table.c.id >= lowest_id(since))
+    newest = (
+        saw.where(table.c.tls_not_after.is_not(None)).order_by(table.c.id.desc()).limit(LOOKED_AT).subquery("newest")
+    )
+    last = last_answers(since, mirror_tests.c.id == newest.c.test_id).correlate(newest).exists()
+    still = select(newest.c.id).where(last).order_by(newest.c.id.desc()).limit(1).scalar_subquery()
+    return _looks(since).where(table.c.id == still)
+
+
+def _looks(since: datetime) -> Select[Any]:
+    lately = (table.c.id >= lowest_id(since), table.c.recorded_at > since, table.c.state.is_not(None))
+    there = (hosts.c.id == table.c.host_id, hosts.c.removed_at.is_(None))
+    return select(table, hosts.c.name.label("host")).where(*there, *lately)
+
+
+def _best(connection: Connection, since: datetime) -> dict[Key, int]:
+    """Return the best speed that each host measured lately at each mirror and registry."""
+    key = (table.c.host_id, table.c.mirror, table.c.registry)
+    lately = (table.c.id >= lowest_id(since), table.c.recorded_at > since, table.c.bytes_per_s.is_not(None))
+    query = select(*key, func.max(table.c.bytes_per_s)).where(*lately).group_by(*key)
+    return {(host_id, mirror, registry): best for host_id, mirror, registry, best in connection.execute(query)}
+
+
+def _read_all(rows: Sequence[RowMapping], best: Mapping[Key, int]) -> list[ProbeRow]:
+    """Read *rows*; of one host's at one mirror and registry the newest."""
+    newest: dict[Key, RowMapping] = {}
+    for row in rows:
+        key = (row["host_id"], row["mirror"], row["registry"])
+        if key not in newest or newest[key]["id"] < row["id"]:
+            newest[key] = row
+    return [_read(row, best.get(key)) for key, row in newest.items()]
 
 
 def _reads(connection: Connection, host_ids: Sequence[UUID]) -> dict[UUID, Sequence[int]]:
@@ -166,7 +227,7 @@ def _row(probe: MirrorProbe, host_id: UUID, test_id: UUID, now: datetime) -> dic
     }
 
 
-def _read(row: RowMapping) -> ProbeRow:
+def _read(row: RowMapping, best: int | None) -> ProbeRow:
     return ProbeRow(
         host_id=row["host_id"],
         host=row["host"],
@@ -180,5 +241,5 @@ def _read(row: RowMapping) -> ProbeRow:
         origin_digest=row["origin_digest"] or "",
         recorded_at=row["recorded_at"],
         test_id=row["test_id"],
-        bytes_per_s=row["best"],
+        bytes_per_s=best,
     )

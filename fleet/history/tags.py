@@ -28,7 +28,8 @@ MOST_FOLLOWED = 1000
 ASKED_AT_ONCE = 2
 """How many hosts are asked: the word of one alone is believed only where no other could be asked."""
 
-_FOLLOWING = (containers.c.image != "", containers.c.state == "running", containers.c.local_build.is_(False))
+FOLLOWING = (containers.c.image != "", containers.c.state == "running", containers.c.local_build.is_(False))
+"""Which containers have the centre ask for their tags."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,7 @@ def followed(db: Database) -> list[str]:
     have the centre ask for others' tags no more.
     """
     mine = containers.c.host_id == hosts.c.id
-    following = (mine, *_FOLLOWING, hosts.c.removed_at.is_(None))
+    following = (mine, *FOLLOWING, hosts.c.removed_at.is_(None))
     with db.reading() as connection:
         counts = select(containers.c.host_id).group_by(containers.c.host_id).having(func.count() > MOST_FOLLOWED)
         swollen = connection.execute(counts).scalars().all()
@@ -209,7 +210,7 @@ def _hosts_to_ask(connection: Connection, image: str, now: datetime) -> Sequence
     """Return two live hosts that run *image*, or one; others each time, where more could be asked."""
     asked = select(resolves.c.asked_at).where(resolves.c.host_id == hosts.c.id, resolves.c.image == image)
     last = asked.order_by(resolves.c.asked_at.desc()).limit(1).scalar_subquery()
-    runs = exists().where(containers.c.host_id == hosts.c.id, containers.c.image == image, *_FOLLOWING)
+    runs = exists().where(containers.c.host_id == hosts.c.id, containers.c.image == image, *FOLLOWING)
     live = (hosts.c.removed_at.is_(None), hosts.c.last_seen_at > now - SILENT_AFTER)
     query = select(hosts.c.id).where(runs, *live).order_by(last.asc().nulls_first(), hosts.c.id).limit(ASKED_AT_ONCE)
     found = connection.execute(query).scalars().all()

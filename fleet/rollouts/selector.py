@@ -62,6 +62,23 @@ def is_glob(text: str) -> bool:
     return any(sign in text for sign in "*?[")
 
 
+def loose(glob: str) -> str:
+    """Return *glob* without ``[...]``, of which each stands for one sign: it takes what *glob* takes, and maybe more."""
+    written, place = "", 0
+    while place < len(glob):
+        end = _end_of_set(glob, place) if glob[place] == "[" else 0
+        written += "?" if end else glob[place]
+        place = end or place + 1
+    return written
+
+
+def _end_of_set(glob: str, begin: int) -> int:
+    """Return where the set of signs ends that begins with this bracket, as fnmatch reads it; 0: it is a bracket and nothing else."""
+    first = begin + 2 if glob[begin + 1 : begin + 2] == "!" else begin + 1
+    # A bracket that closes and comes first is one of the signs.
+    return glob.find("]", first + 1 if glob[first : first + 1] == "]" else first) + 1
+
+
 def _takes_image(globs: tuple[str, ...], image: str) -> bool:
     if not image:
         return False

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from fleet.api.form import Done
 from fleet.api.hosts import AddHost, ChangeHost, Host, HostAdded, HostAnswer, Hosts, RejoinHost
@@ -14,31 +14,41 @@ from fleet.controller.plans import check_hosts
 from fleet.controller.routes import host_rules
 from fleet.errors import BadInput
 from fleet.history import hosts
-from fleet.history.host_pages import host_page
-from fleet.history.hosts import NAME, HostRow
+from fleet.history.host_pages import count_hosts, host_page
+from fleet.history.hosts import HostRow
 from fleet.history.refusing import refused_hosts
 from fleet.history.tiers import last_tier
 from fleet.rollouts.selector import Selector
 from fleet.web.callers import Admin, Reader
 from fleet.web.centre import Centre, ThisCentre
+from fleet.web.listing import Limit, Page, answer
 from fleet.web.mirrors import entry_of
 from fleet.web.selecting import labels_of
 
 router = APIRouter(prefix="/hosts", tags=["hosts"])
 
 
-@router.get("")
+@router.get("", response_model=Hosts)
 def list_hosts(
     centre: ThisCentre,
     _: Reader,
     host: Annotated[tuple[str, ...], Query()] = (),
     label: Annotated[tuple[str, ...], Query()] = (),
-) -> Hosts:
-    """List the hosts."""
+    limit: Limit = None,
+    page: Page = "",
+) -> Hosts | Response:
+    """List the hosts, by name: all of them, or with `limit` a page at a time."""
     selector = Selector(hosts=host, labels=labels_of(label))
-    check_hosts(centre.db, selector)
-    rows = [row for row in hosts.hosts(centre.db) if selector.takes_host(row.name, row.labels)]
-    return Hosts(hosts=tuple(hosts_of(centre, rows)))
+    if not page:
+        check_hosts(centre.db, selector)
+    return answer("hosts", lambda page, limit: _page(centre, selector, page, limit), limit, page)
+
+
+def _page(centre: Centre, selector: Selector, page: str, limit: int) -> Hosts:
+    rows = host_page(centre.db, selector, after=page, limit=limit + 1)
+    return Hosts(
+        hosts=tuple(hosts_of(centre, rows[:limit])), next_page=rows[limit - 1].name if len(rows) > limit else None
+    )
 
 
 def page_of_hosts(centre: Centre, selector: Selector, *, after: str, most: int) -> tuple[list[Host], int, bool]:
@@ -47,15 +57,8 @@ def page_of_hosts(centre: Centre, selector: Selector, *, after: str, most: int) 
     Raise NotFound where it names a host that there is not.
     """
     check_hosts(centre.db, selector)
-    if not all(map(NAME.fullmatch, selector.labels)):
-        return [], 0, False  # no label is called so, and no database should be asked for it
-    if any("[" in glob for glob in (*selector.hosts, *selector.labels.values())):
-        # Which the database cannot tell.
-        taken = [row for row in hosts.hosts(centre.db) if selector.takes_host(row.name, row.labels)]
-        rows, count = [row for row in taken if row.name > after], len(taken)
-    else:
-        rows, count = host_page(centre.db, selector, after=after, limit=most + 1)
-    return list(hosts_of(centre, rows[:most])), count, len(rows) > most
+    rows = host_page(centre.db, selector, after=after, limit=most + 1)
+    return list(hosts_of(centre, rows[:most])), count_hosts(centre.db, selector), len(rows) > most
 
 
 def hosts_of(centre: Centre, rows: Sequence[HostRow]) -> Iterator[Host]:

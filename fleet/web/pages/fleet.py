@@ -17,6 +17,7 @@ from fleet.errors import BadInput
 from fleet.history.following import STALE, Place, checked_at
 from fleet.history.held import open_rollouts
 from fleet.history.host_pages import host_states
+from fleet.history.measured_inventory import measure_inventory
 from fleet.rollouts.states import BAD
 from fleet.web import containers, history, rollouts, schedules
 from fleet.web.centre import ThisCentre
@@ -29,6 +30,8 @@ MOST_ROWS = 500
 """How many containers, or hosts of a rollout, one page lists."""
 _PLACE = 4
 """Of how many parts it is told where a page ended."""
+MOST_NEEDS = 100
+"""How many conditions the overview lists; how many hold it says."""
 LATEST = 10
 """How many outcomes and rollouts the overview shows."""
 _URGENCY = tuple(Severity)
@@ -40,15 +43,17 @@ def overview(request: Request, centre: ThisCentre, visitor: Visitor) -> Response
     """Show first what needs a person, then how the fleet stands."""
     states = host_states(centre.db)
     latest = rollouts.list_rollouts(centre, visitor, limit=LATEST).rollouts
+    needs = sorted(conditions.active(centre.db), key=lambda need: _URGENCY.index(need.severity))
     return render(
         request,
         "overview.html",
         visitor=visitor,
-        needs=sorted(conditions.active(centre.db), key=lambda need: _URGENCY.index(need.severity)),
+        needs=needs[:MOST_NEEDS],
+        needing=len(needs),
         hosts=states.total(),
         online=states["online"],
         others=sorted((state, count) for state, count in states.items() if state != "online"),
-        standing=centre.inventory.of(centre.db).followed,
+        standing=measure_inventory(centre.db).followed,
         going=open_rollouts(centre.db),
         rollouts=latest,
         outcomes=history.list_history(centre, visitor, HistoryQuery(limit=LATEST)).outcomes,
@@ -67,7 +72,7 @@ def list_outdated(
     *after* is where the page before ended: status, host, container and its id.
     """
     found, last = outdated_page(centre.db, _place(after), MOST_ROWS)
-    counted = centre.inventory.of(centre.db)
+    counted = measure_inventory(centre.db)
     return render(
         request,
         "outdated.html",

@@ -63,8 +63,8 @@ def show_host(request: Request, centre: ThisCentre, visitor: Visitor, name: str)
         host=found.host,
         mirrors=found.mirrors,
         tier=found.tier,
-        containers=_containers_of(centre, visitor, found.host.name),
-        standing=_standing_of(centre, visitor, found.host.name),
+        containers=_containers_of(centre, found.host.name),
+        standing=_standing_of(centre, found.host.name),
         outcomes=history.list_history(centre, visitor, asked).outcomes,
     )
 
@@ -77,11 +77,10 @@ def _removed_host(request: Request, centre: ThisCentre, visitor: Visitor, name: 
     return render(request, "removed.html", visitor=visitor, host=host, outcomes=outcomes)
 
 
-def _containers_of(centre: ThisCentre, visitor: Visitor, host: str) -> tuple[Container, ...]:
-    return containers.list_containers(centre, visitor, Selector.parse({"hosts": [host]})).containers
+def _containers_of(centre: ThisCentre, host: str) -> tuple[Container, ...]:
+    return containers.containers_of(centre, Selector(hosts=(host,)))
 
 
-def _standing_of(centre: ThisCentre, visitor: Visitor, host: str) -> dict[str, Freshness]:
+def _standing_of(centre: ThisCentre, host: str) -> dict[str, Freshness]:
     """Return how those containers of a host stand to their tags that are not current, by name."""
-    chosen = Selector.parse({"hosts": [host]})
-    return {row.container: row for row in containers.list_outdated(centre, visitor, chosen).containers}
+    return {row.container: row for row in containers.outdated_of(centre, Selector(hosts=(host,)))}

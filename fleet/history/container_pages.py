@@ -1,0 +1,100 @@
+"""Some of the containers of a large fleet at a time, by host and name: a page reads so many, and no more."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, or_, select, tuple_
+
+from fleet.errors import BadInput
+from fleet.history.among import among
+from fleet.history.containers import IN_ORDER, PRESENT, ROW, THERE, ContainerRow, named, read, takes
+from fleet.history.database import Database
+from fleet.history.host_pages import taken_from
+from fleet.history.inventory_tables import containers, hosts
+from fleet.history.json_text import json_of, of_json
+from fleet.rollouts.selector import Selector
+
+LOOKED_AT = 5000
+"""How many containers one page looks at: it may hold fewer than were wanted, or none, and still have a next one."""
+HOSTS_LOOKED_AT = 2000
+"""The same of hosts: on most of them may be none of those that are looked for."""
+_OF_HOST = 25
+"""So many containers are thought to be on a host where it is guessed how many hosts fill a page."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a page begins: behind this container."""
+
+    host: str
+    container: str = ""
+    id: str = ""
+    """Empty: behind all containers of the host."""
+
+    def __str__(self) -> str:
+        """Return the place as a page's cursor."""
+        return json_of([self.host, self.container, self.id])
+
+    @classmethod
+    def read(cls, cursor: str) -> "Place | None":
+        """Return the place that *cursor* is, None for an empty one; raise BadInput for what is none."""
+        if not cursor:
+            return None
+        try:
+            host, container, id = map(str, of_json(cursor))
+            if "\0" in host + container + id:
+                raise ValueError(cursor)
+        except (ValueError, TypeError):
+            raise BadInput(f"cannot use {cursor[:80]!r} as a cursor; take `next` of the page before") from None
+        return cls(host=host, container=container, id=id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """Which containers are looked for."""
+
+    selector: Selector
+    among: FromClause = THERE
+    where: tuple[ColumnElement[bool], ...] = ()
+
+
+def container_page(
+    db: Database, look: Look, after: Place | None, limit: int
+) -> tuple[list[ContainerRow], Place | None]:
+    """Return *limit* containers of those that are looked for, and where the page after them begins; None: these are the last."""
+    found: list[ContainerRow] = []
+    looked_at = hosts_looked_at = 0
+    with db.reading() as connection:
+        for some in taken_from(connection, look.selector, after.host if after else "", limit // _OF_HOST + 1):
+            ids, here = [id for id, _ in some], after
+            while True:
+                rows = [read(row) for row in connection.execute(_query(connection, look, ids, here).limit(limit + 1))]
+                for labels, row in rows:
+                    if takes(look.selector, labels, row):
+                        if len(found) == limit:
+                            return found, _behind(found[-1])
+                        found.append(row)
+                if len(rows) <= limit:
+                    break
+                here, looked_at = _behind(rows[-1][1]), looked_at + len(rows)
+                if looked_at >= LOOKED_AT:
+                    return found, here
+            looked_at, hosts_looked_at = looked_at + len(rows), hosts_looked_at + len(ids)
+            if looked_at >= LOOKED_AT or hosts_looked_at >= HOSTS_LOOKED_AT:
+                return found, Place(host=some[-1][1])
+    return found, None
+
+
+def _query(connection: Connection, look: Look, ids: list[UUID], after: Place | None) -> Select[tuple[object, ...]]:
+    here = (among(connection, hosts.c.id, ids), PRESENT, *look.where)
+    query = named(select(*ROW).select_from(look.among).where(*here).order_by(*IN_ORDER), look.selector)
+    if after is None:
+        return query
+    if not after.id:
+        return query.where(hosts.c.name > after.host)
+    behind = tuple_(containers.c.name, containers.c.id) > tuple_(after.container, after.id)
+    return query.where(or_(hosts.c.name > after.host, and_(hosts.c.name == after.host, behind)))
+
+
+def _behind(row: ContainerRow) -> Place:
+    return Place(host=row.host, container=row.name, id=row.id)
