@@ -178,6 +178,16 @@ NOTIFICATIONS = _counter(
     "outcome",
     most="3",
 )
+PUSHES_HEARD = _counter(
+    Part.FLEET,
+    "fleet_pushes_heard_total",
+    "What registries said at receivers, by whose form it had, and what came of it: asked, a tag that the fleet runs is asked for soon;"
+    " nothing, it names none; and by none unread, the form is not known; limited, it came too soon; refused, the secret is wrong."
+    " Since the web process began.",
+    "sender",
+    "outcome",
+    most="2 a form, and 3",
+)
 LIMIT_REMAINING = _gauge(
     Part.FLEET,
     "fleet_registry_ratelimit_remaining",
@@ -315,6 +325,7 @@ CATALOGUE: tuple[Metric, ...] = (
     ATTEMPTS,
     FALLBACKS,
     NOTIFICATIONS,
+    PUSHES_HEARD,
     LIMIT_REMAINING,
     LIMIT,
     MIRROR_UP,

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from fleet.controller import metric_catalogue as known
 from fleet.controller import pulse
 from fleet.controller.condition_catalogue import CATALOGUE as CONDITIONS
+from fleet.controller.heard import HeardCount
 from fleet.controller.inventory_count import LONGEST_S, SHARE, InventoryCount
 from fleet.controller.metric import Distribution, Family, Metric, Part, Sample, series_of
 from fleet.errors import FleetError
@@ -57,9 +58,11 @@ class Metrics:
         *,
         monotonic: Callable[[], float] = time.monotonic,
         inventory: InventoryCount | None = None,
+        heard: HeardCount | None = None,
     ) -> None:
-        """Prepare; nothing is looked at before it is asked for. *inventory* is what others of this process count too."""
+        """Prepare; nothing is looked at before it is asked for. *inventory* and *heard* are what others of this process count too."""
         self._db = db
+        self._heard = heard or HeardCount()
         self._counted = inventory or InventoryCount(monotonic=monotonic)
         self._settings = settings
         self._monotonic = monotonic
@@ -126,7 +129,8 @@ class Metrics:
             reader.close()
 
     def _fleet(self) -> Found:
-        return (*_standing(measure(self._db)), *self._limits())
+        heard = _family(known.PUSHES_HEARD, self._heard.series())
+        return (*_standing(measure(self._db)), heard, *self._limits())
 
     def _limits(self) -> Iterator[Family]:
         now = self._db.now()

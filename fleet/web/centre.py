@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from fleet.controller.check import asking_of
+from fleet.controller.heard import HeardCount
 from fleet.controller.image_configs import ImageConfigs
 from fleet.controller.inventory_count import InventoryCount
 from fleet.controller.metrics import Metrics
@@ -39,6 +40,8 @@ class Centre:
     """How often what each caller was refused was written down lately."""
     pace: Pace = field(default_factory=Pace)
     """How often each receiver was spoken to lately."""
+    heard: HeardCount = field(default_factory=HeardCount)
+    """What came of what was said at receivers."""
     link_pace: Pace = field(default_factory=partial(Pace, burst=LINK_BURST, per_s=LINK_PER_S))
     """How often each link was, whatever opened it or did not."""
     feed: Feed = field(init=False)
@@ -49,7 +52,9 @@ class Centre:
     def __post_init__(self) -> None:
         """Prepare what hangs on the others."""
         object.__setattr__(self, "feed", Feed(self.db, self.settings.notify.source))
-        object.__setattr__(self, "written", Written(Metrics(self.db, self.settings, inventory=self.inventory)))
+        object.__setattr__(
+            self, "written", Written(Metrics(self.db, self.settings, inventory=self.inventory, heard=self.heard))
+        )
 
     def asking(self) -> Asking:
         """Return how registries are asked, with the credentials as they stand in the file now; raise Refused in a dry run.

@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 
 from fleet.api.paths import HOOKS
 from fleet.api.receivers import PushHeard
+from fleet.controller.heard import HeardOutcome
 from fleet.errors import AuthNeeded, BadInput
 from fleet.history import pushes, receivers
 from fleet.history.receivers import ReceiverLock
@@ -40,6 +41,7 @@ async def hear(request: Request, centre: ThisCentre, id: UUID) -> PushHeard:
     """Take what a registry says of a push; whoever does not prove the secret learns nothing."""
     body = await read_body(request, LARGEST_BODY)
     if body is None:
+        centre.heard.add(HeardOutcome.UNREAD)
         raise HTTPException(413, f"a body of more than {LARGEST_BODY} bytes is not read")
     return await run_in_threadpool(_hear, request, centre, id, body)
 
@@ -47,19 +49,32 @@ async def hear(request: Request, centre: ThisCentre, id: UUID) -> PushHeard:
 def _hear(request: Request, centre: Centre, id: UUID, body: bytes) -> PushHeard:
     lock = receivers.receiver_lock(centre.db, id)
     if lock is None or not is_proved(lock.sha256, request.headers, request.query_params.get(SECRET, ""), body):
+        centre.heard.add(HeardOutcome.REFUSED)
         raise AuthNeeded("cannot take this: there is no such receiver, or the secret is wrong; see: fleet receiver ls")
     if wait := centre.pace.wait_s(lock.id, time.monotonic()):
+        centre.heard.add(HeardOutcome.LIMITED)
         seconds = math.ceil(wait)
         raise HTTPException(429, f"too many requests; again in {seconds} s", headers={"Retry-After": str(seconds)})
-    said = heard(_document(body))
+    said = _said(centre, body)
     if said is None:
+        centre.heard.add(HeardOutcome.UNREAD)
         receivers.note_use(centre.db, lock, "a body of no known form")
         return PushHeard(images=0)
     images = _of_registry(said, lock)
     address = request.client.host if request.client else ""
     found = pushes.hear(centre.db, lock, _in_words(said, images), images, door=f"hook {address}".strip())
+    centre.heard.add(HeardOutcome.ASKED if found else HeardOutcome.NOTHING, said.sender)
     log.info("push heard", extra={"receiver": lock.name, "sender": said.sender.value, "images": found})
     return PushHeard(images=len(found))
+
+
+def _said(centre: Centre, body: bytes) -> Heard | None:
+    """Return what a body says; raise BadInput."""
+    try:
+        return heard(_document(body))
+    except BadInput:
+        centre.heard.add(HeardOutcome.UNREAD)
+        raise
 
 
 def _document(body: bytes) -> Any:

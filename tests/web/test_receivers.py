@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,7 @@ from fleet.controller.resolving import Asking
 from fleet.history import pushes, tags
 from fleet.history.push_tables import pushes as table
 from fleet.history.push_tables import receivers as receivers_table
+from fleet.images.pushed import Sender
 from fleet.registry.credentials import NoCredentials
 from fleet.testing.registry import ScriptedRegistry
 from fleet.web import pace
@@ -208,3 +210,27 @@ def test_the_page_shows_what_was_heard_last(receiver: Receiver, http: TestClient
     page = http.get("/receivers").text
     assert "generic: docker.io/library/nginx:1" in page
     assert receiver.path in page
+
+
+def test_what_came_of_what_was_heard_is_counted_by_whose_form_it_had(
+    receiver: Receiver, http: TestClient, application: FastAPI
+) -> None:
+    receiver.say()
+    receiver.say(b'{"image": "nginx:2"}')
+    receiver.say(b'{"push_data": {"tag": "1"}, "repository": {"repo_name": "nginx"}}')
+    receiver.say(b'{"zen": "Keep it logically awesome."}')
+    receiver.say(b"{")
+    receiver.say(b"x" * (LARGEST_BODY + 1))
+    receiver.say(secret="x")
+    application.state.centre.pace.burst = 0
+    receiver.say()
+    found = dict(re.findall(r"^fleet_pushes_heard_total\{(.*)\} (.*)$", http.get("/metrics").text, re.M))
+    assert {labels: float(count) for labels, count in found.items() if float(count)} == {
+        'outcome="asked",sender="generic"': 1,
+        'outcome="nothing",sender="generic"': 1,
+        'outcome="asked",sender="docker-hub"': 1,
+        'outcome="unread",sender="none"': 3,
+        'outcome="limited",sender="none"': 1,
+        'outcome="refused",sender="none"': 1,
+    }
+    assert len(found) == 2 * len(Sender) + 3, "bounded, whatever is said"
