@@ -60,7 +60,7 @@ nightly: install ## Run the machines of the rollouts' invariants over 10,000 liv
 
 .PHONY: test-fast
 test-fast: install ## Run what needs no root, no engine and no server
-	$(PYTEST) -m "not lab and not redis and not postgresql and not full"
+	$(PYTEST) -m "not lab and not redis and not postgresql and not mosquitto and not full"
 
 .PHONY: check
 check: lint types ## Lint, format check, types, floors
@@ -111,7 +111,7 @@ WHEELS ?= dist/wheels
 
 .PHONY: image-lock
 image-lock: install ## Resolve what goes into the image, in step with requirements.lock, into requirements.image.lock
-	echo hatchling | $(BIN)/uv pip compile pyproject.toml - --extra server --extra agent --extra notify --universal --python-version 3.11 --generate-hashes \
+	echo hatchling | $(BIN)/uv pip compile pyproject.toml - --extra server --extra agent --extra notify --extra mqtt --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --no-annotate --no-emit-package fleet-updater -c requirements.lock -o requirements.image.lock -q
 
 .PHONY: wheels

@@ -30,6 +30,12 @@ def postgresql() -> Path:
     return _postgresql() or missing("a PostgreSQL server", "apt-get install postgresql")
 
 
+def mosquitto() -> str:
+    """Return the path of the MQTT broker ``mosquitto``, which Debian keeps where not everybody looks."""
+    found = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    return found or missing("mosquitto", "apt-get install mosquitto")
+
+
 def promtool() -> str:
     """Return the path of Prometheus's ``promtool``."""
     return shutil.which("promtool") or missing("promtool", "apt-get install prometheus")

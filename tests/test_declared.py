@@ -69,6 +69,7 @@ def imported(*modules: str) -> set[str]:
             ),
         ),
         ("notify", ("apprise",)),
+        ("mqtt", ("paho.mqtt.client",)),
         ("up", ("fleet.cli.up", "fleet.cli.local", "fleet.controller.supervisor", "fleet.road.embedded")),
     ],
 )

@@ -7,10 +7,10 @@ import click
 @click.option(
     "--only",
     metavar="NAMES",
-    help="Run only these, separated by commas: web, planner, inbox, notifier, beat. One alone needs no supervisor.",
+    help="Run only these, separated by commas: web, planner, inbox, notifier, beat, mqtt. One alone needs no supervisor.",
 )
 def controller(only: str | None) -> None:
-    """Run the processes of the centre until SIGTERM: web, planner, inbox, notifier and beat.
+    """Run the processes of the centre until SIGTERM: web, planner, inbox, notifier, beat, and mqtt where it has a broker.
 
     Each is a process of its own that is started again when it dies. Where it finds database and broker:
     FLEET_DATABASE_URL, FLEET_BROKER_URL, or /etc/fleet/fleet.toml.

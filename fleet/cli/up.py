@@ -46,7 +46,8 @@ def up(state_dir: Path | None, engine: str | None) -> None:
 def run(settings: "CentreSettings", engine: str = "") -> None:
     """Keep everything running until SIGTERM or Ctrl-C; raise where the engine is away or the state is in use."""
     from fleet.cli.local import LocalAgent
-    from fleet.controller.supervisor import PROCESSES, Kept, Supervisor, centre_process
+    from fleet.controller import home_pulse
+    from fleet.controller.supervisor import Kept, Supervisor, centre_process, chosen
     from fleet.road.embedded import EmbeddedBroker, find_server
 
     settings.prepare_state()
@@ -55,9 +56,11 @@ def run(settings: "CentreSettings", engine: str = "") -> None:
         broker = EmbeddedBroker(settings.state_dir.absolute() / "broker", server=find_server())
         environment = _environment(settings, broker.address.url)
         _migrate(environment)
+        if not settings.mqtt.url:
+            home_pulse.forget(settings.state_dir)
         agent = LocalAgent(settings, broker.address, _host_name(), engine, environment, lambda: _tell_ready(settings))
         kept: dict[str, Kept] = {"broker": broker}
-        kept |= {name: centre_process(name, environment) for name in PROCESSES}
+        kept |= {name: centre_process(name, environment) for name in chosen(settings)}
         click.echo(f"fleet keeps everything in {settings.state_dir}; Ctrl-C ends it", err=True)
         Supervisor({**kept, "agent": agent}).run()
 

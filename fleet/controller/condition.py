@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from fleet.controller.home_pulse import HomePulse
 from fleet.history.channels import ChannelRow
 from fleet.history.held import HeldRow
 from fleet.history.hosts import HostRow
@@ -40,6 +41,8 @@ class Facts:
     """The rollouts that something holds."""
     channels: Sequence[ChannelRow] = ()
     """Where people are told."""
+    home: HomePulse | None = None
+    """How telling Home Assistant went last; None: nobody wants it told, or that is not known here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -174,6 +174,14 @@ CATALOGUE: tuple[Kind, ...] = (
         remedy="see: fleet notify ls; then: fleet notify retry NAME",
     ),
     Kind(
+        code="home-untold",
+        title="Home Assistant is not told",
+        severity=Severity.WARNING,
+        look=looks.untold,
+        after=timedelta(minutes=5),
+        remedy="is the MQTT broker up, and may Fleet log in and write there? see: fleet doctor",
+    ),
+    Kind(
         code="tag-went-back",
         title="A tag went back to an older digest",
         severity=Severity.WARNING,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 from fleet.controller.condition import CENTRE, Facts, Found
+from fleet.controller.home_pulse import HomeState
 from fleet.controller.resolving import is_low
 from fleet.controller.rollout_look import waiting_rollouts
 from fleet.history.logins import MUTED_FOR
@@ -135,6 +136,18 @@ def deaf(facts: Facts) -> Iterable[Found]:
                 since=channel.failing_since,
                 remedy=f"mend it, then: fleet notify retry {channel.name}",
             )
+
+
+def untold(facts: Facts) -> Iterable[Found]:
+    """Find that Home Assistant is told nothing, or not all."""
+    home = facts.home
+    if home is None:
+        return
+    if home.silent(facts.now):
+        text = f"the process mqtt was last heard of at {home.at:%Y-%m-%d %H:%M:%S} UTC"
+        yield Found(subject=CENTRE, text=text, since=home.at, remedy="look at its log: fleet controller")
+    elif home.state in (HomeState.AWAY, HomeState.REFUSED):
+        yield Found(subject=CENTRE, text=home.reason, since=home.since)
 
 
 def unresolved(facts: Facts) -> Iterable[Found]:

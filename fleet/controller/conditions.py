@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from fleet.controller import pulse
+from fleet.controller import home_pulse, pulse
 from fleet.controller.condition import CENTRE, Condition, Facts, Found, Kind
 from fleet.controller.condition_catalogue import CATALOGUE
 from fleet.controller.condition_looks import SKEW
@@ -63,12 +63,13 @@ def active(
             liars=liars(db, now),
             held=held_rollouts(db),
             channels=channels.channels(db),
+            home=home_pulse.last(state) if state else None,
             mirror_days=mirror_report(db, now - timedelta(days=1)).days,
         )
     )
 
 
-_OF_PROCESSES = ("scheduler-late", "inbox-behind")
+_OF_PROCESSES = ("scheduler-late", "inbox-behind", "home-untold")
 """What whoever looks from within the planner cannot see."""
 
 

@@ -65,7 +65,7 @@ def apply(
 
 def update(
     db: Database,
-    host: str,
+    host: str | UUID,
     container: str | None = None,
     *,
     by: str,

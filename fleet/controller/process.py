@@ -18,6 +18,7 @@ HOMES: Mapping[str, str] = {
     "inbox": "fleet.controller.inbox",
     "notifier": "fleet.controller.notifier",
     "beat": "fleet.controller.beat",
+    "mqtt": "fleet.controller.mqtt",
     "migrate": "fleet.controller.migrate",
 }
 """The module of each process; its ``run(settings)`` runs until SIGTERM, or until it is done. By name, so that none loads what it does not

@@ -12,14 +12,15 @@ from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from fleet.clock import Clock, SystemClock
+from fleet.controller import home_pulse
 from fleet.errors import BadInput, FleetError, Refused
 from fleet.road.embedded import die_with_parent
 from fleet.settings.centre import CentreSettings
 
 log = logging.getLogger(__name__)
 
-PROCESSES = ("web", "planner", "inbox", "notifier", "beat")
-"""The centre's processes, in the order in which they are started."""
+PROCESSES = ("web", "planner", "inbox", "notifier", "beat", "mqtt")
+"""The centre's processes, in the order in which they are started; the last one only where it has an MQTT broker."""
 
 FIRST_WAIT_S = 0.5
 """The wait before what ended is started again; it doubles each time."""
@@ -217,7 +218,9 @@ def run(settings: CentreSettings, only: Sequence[str] = ()) -> None:
     """Keep the centre's processes running, or *only* some of them, until SIGTERM; raise BadInput for an unknown one."""
     settings.broker_address()  # what is wrong with it is said here once, not by every child again and again
     settings.prepare_state()
-    Supervisor({name: centre_process(name) for name in _chosen(only)}).run()
+    if not settings.mqtt.url:
+        home_pulse.forget(settings.state_dir)
+    Supervisor({name: centre_process(name) for name in chosen(settings, only)}).run()
 
 
 def centre_process(name: str, environment: Mapping[str, str] | None = None) -> Child:
@@ -225,8 +228,10 @@ def centre_process(name: str, environment: Mapping[str, str] | None = None) -> C
     return Child([sys.executable, "-m", "fleet.controller.process", name], environment=environment)
 
 
-def _chosen(only: Sequence[str]) -> Sequence[str]:
+def chosen(settings: CentreSettings, only: Sequence[str] = ()) -> Sequence[str]:
+    """Return which processes of the centre are to run; raise BadInput for an unknown one."""
     for name in only:
         if name not in PROCESSES:
             raise BadInput(f"cannot start {name!r}: the centre's processes are {', '.join(PROCESSES)}")
-    return [name for name in PROCESSES if not only or name in only]
+    wanted = [name for name in PROCESSES if not only or name in only]
+    return [name for name in wanted if name != "mqtt" or settings.mqtt.url]

@@ -1,4 +1,4 @@
-"""One inbox at a time: two that read and trim the same list lose messages."""
+"""One at a time: two inboxes that read and trim the same list lose messages, and two that speak MQTT contradict each other."""
 
 import fcntl
 import os
@@ -14,22 +14,32 @@ from fleet.clock import Clock, SystemClock
 from fleet.errors import BadInput, TimedOut
 from fleet.history.database import Database, database_errors
 
-_KEY = 0x666C656574  # "fleet", as a number
-"""The key of the advisory lock."""
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """What one process at a time may be."""
+
+    name: str
+    key: int
+    """The key of its advisory lock."""
+
+
+INBOX = Post("inbox", 0x666C656574)  # "fleet", as a number
+MQTT = Post("mqtt", 0x666C656575)
 
 _LOOK_AGAIN_S = 1.0
 
-_TRY = text("SELECT pg_try_advisory_lock(:key)").bindparams(key=_KEY)
+_TRY = text("SELECT pg_try_advisory_lock(:key)")
 _UNLOCK = text("SELECT pg_advisory_unlock_all()")
 _HELD = text(
     "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = pg_backend_pid()"
     " AND classid = :high AND objid = :low AND objsubid = 1"
-).bindparams(high=_KEY >> 32, low=_KEY & 0xFFFFFFFF)
+)
 
 
 @dataclass(frozen=True, slots=True)
 class InboxLock:
-    """The right to be the one inbox."""
+    """The right to be the one inbox, or whatever its post is."""
 
     held: Callable[[], bool]
     """Tells whether it still holds; asked before every trim."""
@@ -39,20 +49,21 @@ class InboxLock:
 
 @contextmanager
 def lock(
-    db: Database, *, state_dir: Path, wait_s: float | None = None, clock: Clock | None = None
+    db: Database, *, state_dir: Path, wait_s: float | None = None, clock: Clock | None = None, post: Post = INBOX
 ) -> Iterator[InboxLock]:
-    """Wait until no other inbox works (for ever, or *wait_s* seconds: then TimedOut), and keep others away."""
-    locking = _postgresql_lock(db) if db.dialect == "postgresql" else _file_lock(db, state_dir / "inbox.lock")
+    """Wait until no other is at the *post* (for ever, or *wait_s* seconds: then TimedOut), and keep others away."""
+    file = state_dir / f"{post.name}.lock"
+    locking = _postgresql_lock(db, post.key) if db.dialect == "postgresql" else _file_lock(db, file)
     with locking as (try_lock, held):
-        _wait(try_lock, wait_s, clock or SystemClock())
+        _wait(try_lock, post, wait_s, clock or SystemClock())
         yield held
 
 
-def _wait(try_lock: Callable[[], bool], wait_s: float | None, clock: Clock) -> None:
+def _wait(try_lock: Callable[[], bool], post: Post, wait_s: float | None, clock: Clock) -> None:
     began = clock.monotonic()
     while not try_lock():
         if wait_s is not None and clock.monotonic() - began >= wait_s:
-            raise TimedOut("cannot be the inbox: another one works")
+            raise TimedOut(f"cannot be the {post.name}: another one works")
         clock.sleep(_LOOK_AGAIN_S)
 
 
@@ -60,17 +71,18 @@ _Locking = tuple[Callable[[], bool], InboxLock]
 
 
 @contextmanager
-def _postgresql_lock(db: Database) -> Iterator[_Locking]:
+def _postgresql_lock(db: Database, key: int) -> Iterator[_Locking]:
+    wanted, parts = {"key": key}, {"high": key >> 32, "low": key & 0xFFFFFFFF}
     with database_errors(db), db.engine.connect() as connection:
 
         def try_lock() -> bool:
             with connection.begin():
-                return bool(connection.execute(_TRY).scalar_one())
+                return bool(connection.execute(_TRY, wanted).scalar_one())
 
         def held() -> bool:
             try:
                 with connection.begin():
-                    return bool(connection.execute(_HELD).scalar_one())
+                    return bool(connection.execute(_HELD, parts).scalar_one())
             except SQLAlchemyError:
                 return False
 

@@ -21,7 +21,7 @@ Columns = Any
 """The columns of ``updates``, or those of a part of it."""
 Condition = ColumnElement[bool]
 
-WHO = ("person", "token", "schedule", "rollout")
+WHO = ("person", "token", "schedule", "rollout", "mqtt")
 """The kinds of those who ask; ``by:`` without a kind means each of them."""
 
 _WHOLE_DIGEST = 64

@@ -1,4 +1,4 @@
-"""The settings of the centre's processes: web, planner, inbox, notifier, beat, and the supervisor over them."""
+"""The settings of the centre's processes: web, planner, inbox, notifier, mqtt, beat, and the supervisor over them."""
 
 import os
 from ipaddress import ip_network
@@ -9,7 +9,9 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from fleet.errors import BadInput
+from fleet.mqtt.address import MqttAddress
 from fleet.road.broker import BrokerAddress
+from fleet.rollouts.selector import Selector
 from fleet.settings import places, sources
 
 Seconds = Annotated[float, Field(gt=0, le=30 * 86400)]
@@ -131,6 +133,69 @@ class NotifySettings(_Group):
     """What events say of where they come from, a URI: whoever hears of several centres tells them apart by it."""
 
 
+class MqttSettings(_Group):
+    """How Home Assistant is told of the fleet, over MQTT."""
+
+    url: str = ""
+    """``mqtts://host`` or ``mqtt://host`` of an MQTT broker that speaks MQTT 5, without a login; empty: nobody is told."""
+    user: str = ""
+    """The login there; empty: none."""
+    password: SecretStr = SecretStr("")
+    """Its password."""
+    ca_file: str = ""
+    """The PEM file that vouches for the MQTT broker; empty: the authorities that this machine trusts."""
+    plaintext: bool = False
+    """Whether ``mqtt://`` may leave this machine: only where the network between is trusted."""
+    topic: str = Field(default="fleet", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")
+    """Below this topic all is written but the descriptions of entities; of several installations each needs one of its own."""
+    discovery: str = Field(default="homeassistant", pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+){0,4}$")
+    """The topic below which Home Assistant looks for what there is, as it is set there."""
+    hosts: tuple[str, ...] = ()
+    """The hosts that are told of, by name, with ``*`` and ``?``; empty: all."""
+    labels: tuple[str, ...] = ()
+    """Labels of the hosts that are told of, each ``name=value``; all must match."""
+    images: tuple[str, ...] = ()
+    """The images whose containers are told of, as after ``--image``; empty: all."""
+    containers: tuple[str, ...] = ()
+    """The containers that are told of, by name, with ``*`` and ``?``; empty: all."""
+    install_hosts: tuple[str, ...] = ()
+    """The hosts on which Home Assistant may order updates, by name, with ``*`` and ``?``; where this and the next are empty: none."""
+    install_labels: tuple[str, ...] = ()
+    """Labels of the hosts on which it may, each ``name=value``; all must match."""
+    every_s: Seconds = 5.0
+    """Seconds between two looks for what changed."""
+
+    @field_validator("labels", "install_labels")
+    @classmethod
+    def _are_labels(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        for each in labels:
+            if not each.partition("=")[0] or "=" not in each:
+                raise ValueError(f"{each[:60]!r} is no label; expected name=value")
+        return labels
+
+    def address(self) -> MqttAddress:
+        """Return where the MQTT broker is; raise BadInput where that is missing or unsafe."""
+        if not self.url:
+            raise BadInput("cannot tell Home Assistant anything without an MQTT broker; set FLEET_MQTT_URL")
+        password = self.password.get_secret_value()
+        more = {"user": self.user, "password": password, "ca_file": self.ca_file}
+        return MqttAddress.parse(self.url, **more, plaintext=self.plaintext)
+
+    def told(self) -> Selector:
+        """Return what is told of."""
+        return Selector(hosts=self.hosts, labels=_labels(self.labels), images=self.images, containers=self.containers)
+
+    def may_install(self) -> Selector | None:
+        """Return on which hosts Home Assistant may order updates; None: on none."""
+        if not self.install_hosts and not self.install_labels:
+            return None
+        return Selector(hosts=self.install_hosts, labels=_labels(self.install_labels))
+
+
+def _labels(given: tuple[str, ...]) -> dict[str, str]:
+    return dict(each.split("=", 1) for each in given)
+
+
 class MetricsSettings(_Group):
     """What ``/metrics`` shows, and to whom."""
 
@@ -177,6 +242,7 @@ class CentreSettings(sources.ProcessSettings):
     planner: PlannerSettings = PlannerSettings()
     inbox: InboxSettings = InboxSettings()
     notify: NotifySettings = NotifySettings()
+    mqtt: MqttSettings = MqttSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from fleet.api.doctor import Check, Diagnosis, Grade
-from fleet.controller import conditions, keys, pulse
+from fleet.controller import conditions, home_pulse, keys, pulse
 from fleet.controller.condition import CENTRE, Condition, Severity
 from fleet.controller.condition_catalogue import CATALOGUE
+from fleet.controller.home_pulse import HomeState
 from fleet.controller.mirror_audit import MUST_NOT_STAY
 from fleet.errors import FleetError
 from fleet.history import hosts, upgrade
@@ -53,6 +54,8 @@ def _checks(centre: Centre) -> Iterator[Check]:
     yield from broker
     yield _scheduler(centre)
     yield _key(centre)
+    if centre.settings.mqtt.url:
+        yield _home(centre)
     if database.grade is Grade.FAIL:
         yield Check(id="hosts", grade=Grade.SKIP, text="hosts and conditions: the database must answer first")
         return
@@ -62,8 +65,8 @@ def _checks(centre: Centre) -> Iterator[Check]:
     found = conditions.active(centre.db, inbox_waiting=waiting)
     for kind in CATALOGUE:
         mine = [condition for condition in found if condition.code == kind.code]
-        if kind.code == "scheduler-late":
-            continue  # looked at above, where it passes too
+        if kind.code in ("scheduler-late", "home-untold"):
+            continue  # looked at above, where they pass too
         yield from map(_host_problem if kind.code == HOST_PROBLEM else _condition, mine)
         if not mine:
             text = f"looked for and not found: {kind.title[0].lower()}{kind.title[1:]}"
@@ -136,6 +139,27 @@ def _key(centre: Centre) -> Check:
     except FleetError as e:
         return Check(id="key", grade=Grade.FAIL, text=str(e), fix="start the planner: fleet controller")
     return Check(id="key", grade=Grade.PASS, text=f"orders are signed with {known[0].kid[:12]}")
+
+
+def _home(centre: Centre) -> Check:
+    found = home_pulse.last(centre.settings.state_dir)
+    logs = "look at the log of the process mqtt; start it with: fleet controller"
+    if found is None:
+        text = "nothing is known on this machine of how Home Assistant is told"
+        return Check(id="mqtt", grade=Grade.WARN, text=text, cause="it never was, or is elsewhere", fix=logs)
+    if found.silent(datetime.now(UTC)):
+        text = f"Home Assistant is told nothing: the process mqtt was last heard of at {found.at:%Y-%m-%d %H:%M:%S} UTC"
+        return Check(id="mqtt", grade=Grade.WARN, text=text, fix=logs)
+    if found.state in (HomeState.AWAY, HomeState.REFUSED):
+        fix = "is it up, and may Fleet log in and write there? see the settings FLEET_MQTT_..."
+        return Check(
+            id="mqtt", grade=Grade.WARN, text=f"since {found.since:%Y-%m-%d %H:%M} UTC: {found.reason}", fix=fix
+        )
+    told = (
+        found.reason
+        or f"Home Assistant is told of {found.hosts} host{'s'[: found.hosts != 1]}, by {centre.settings.mqtt.url}"
+    )
+    return Check(id="mqtt", grade=Grade.PASS, text=told)
 
 
 def _hosts(centre: Centre) -> Check:

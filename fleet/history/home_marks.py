@@ -1,0 +1,87 @@
+"""What tells whether a host, or what runs on it, is to be told of anew: little of each, since all are looked at every few seconds."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import select
+
+from fleet.history.ahead_mark import MARK
+from fleet.history.alike import written
+from fleet.history.among import among
+from fleet.history.database import Database
+from fleet.history.fact_tables import commands
+from fleet.history.inventory_tables import containers, hosts
+from fleet.history.json_text import of_json
+from fleet.history.waiting_hosts import silent
+from fleet.rollouts.states import CommandState
+
+
+@dataclass(frozen=True, slots=True)
+class HostMark:
+    """What differs where a host has to be told of anew."""
+
+    name: str
+    labels_text: str
+    """Its labels, as the database writes them."""
+    engine_version: str
+    snapshot_hash: str
+    silent: bool
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels."""
+        found: dict[str, str] = of_json(self.labels_text)
+        return found
+
+
+def host_marks(db: Database) -> dict[UUID, HostMark]:
+    """Return the mark of every host that was not removed."""
+    h = hosts.c
+    with db.reading() as connection:
+        away = silent(db.moment(connection)).label("away")
+        told = (h.name, written(h.labels), h.engine_version, h.snapshot_hash, away)
+        query = select(h.id, *told).where(h.removed_at.is_(None))
+        rows = connection.execute(query).all()
+    return {row.id: HostMark(row.name, row[2], row.engine_version, row.snapshot_hash, bool(row.away)) for row in rows}
+
+
+def removed_hosts(db: Database) -> list[UUID]:
+    """Return every host that was removed."""
+    with db.reading() as connection:
+        return list(connection.execute(select(hosts.c.id).where(hosts.c.removed_at.is_not(None))).scalars())
+
+
+def followers(db: Database, images: Collection[str]) -> set[UUID]:
+    """Return the hosts on which a container follows one of *images*."""
+    if not images:
+        return set()
+    query = select(containers.c.host_id).where(containers.c.image.in_(sorted(images))).distinct()
+    with db.reading() as connection:
+        return set(connection.execute(query).scalars())
+
+
+class UnderWay:
+    """The containers that hosts were told to update and have not yet; an order says the same for ever, so it is read once."""
+
+    def __init__(self) -> None:
+        """Know of none."""
+        self._names: dict[UUID, tuple[str, ...]] = {}
+
+    def look(self, db: Database) -> dict[UUID, frozenset[str]]:
+        """Return them, by host."""
+        c = commands.c
+        # The first is what the index of open commands is of.
+        open_ = (c.ended_at.is_(None), c.deadline.is_not(None), c.state != CommandState.PENDING)
+        ahead = c.order[MARK].as_boolean().is_not(None)
+        with db.reading() as connection:
+            found = connection.execute(select(c.id, c.host_id).where(*open_, ~ahead)).all()
+            new = {row.id for row in found} - self._names.keys()
+            if new:
+                orders = connection.execute(select(c.id, c.order).where(among(connection, c.id, new)))
+                self._names |= {id: tuple(each["container"] for each in order["targets"]) for id, order in orders}
+        self._names = {row.id: self._names[row.id] for row in found if row.id in self._names}
+        names: dict[UUID, frozenset[str]] = {}
+        for row in found:
+            names[row.host_id] = names.get(row.host_id, frozenset()) | set(self._names.get(row.id, ()))
+        return names
