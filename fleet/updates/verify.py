@@ -6,7 +6,7 @@ from typing import Any
 
 from fleet.clock import Clock, since_ms
 from fleet.engine.protocol import Engine, Inspect
-from fleet.errors import BadInput
+from fleet.errors import BadInput, EngineUnreachable
 from fleet.updates import by_hand
 from fleet.updates.command import VerifyPolicy
 from fleet.updates.probe import Ask, Probe, ask, probes_of
@@ -21,6 +21,9 @@ MOST_RESTARTS = 3
 """How often people may restart the new container: what starts again each time that it fails has a supervisor of theirs."""
 RESTART_S = 1.0
 """How long a container may be down in a restart by hand; what ends by itself is seen at once."""
+ENGINE_BACK_S, ENGINE_AGAIN_S = 30.0, 0.5
+"""How long the engine may be away, and how often it is looked for: one that is upgraded is back in seconds, and with
+live-restore its containers never noticed."""
 LONGEST_OUTPUT = 300
 """How many characters of a health check's output are told."""
 MOST_OUTPUTS = 3
@@ -33,7 +36,7 @@ def verify(engine: Engine, container: str, policy: VerifyPolicy, *, clock: Clock
     A probe by label must answer as well, once the container is otherwise good, before the policy's deadline. Who restarts
     the container meanwhile, or pauses it, has it begin anew, before that deadline too.
     """
-    first = engine.inspect(container)
+    first = _look(engine, container, clock)
     if first is None:
         return "cannot find the new container any more"
     try:
@@ -80,10 +83,16 @@ class _Trial:
 
 
 def _look(engine: Engine, container: str, clock: Clock) -> Inspect | None:
-    """Return the container's inspect; one that somebody is just restarting is waited for."""
+    """Return the container's inspect; one that somebody is just restarting is waited for, and so is the engine."""
     began = clock.monotonic()
     while True:
-        seen = engine.inspect(container)
+        try:
+            seen = engine.inspect(container)
+        except EngineUnreachable:
+            if clock.monotonic() - began >= ENGINE_BACK_S:
+                raise
+            clock.sleep(ENGINE_AGAIN_S)
+            continue
         if seen is None or not by_hand.ended(seen) or clock.monotonic() - began >= RESTART_S:
             return seen
         clock.sleep(POLL_S)
@@ -140,7 +149,10 @@ def _too_late(seen: Inspect, waited_ms: int, longest_ms: int) -> str:
     if _paused(seen):
         return f"cannot see the new container run within {longest_ms / 1000:g} s: somebody paused it"
     if not has_healthcheck(seen):
-        return f"cannot see the new container run for {waited_ms / 1000:g} s: somebody paused or restarted it meanwhile"
+        return (
+            f"cannot see the new container run for {waited_ms / 1000:g} s within {longest_ms / 1000:g} s: somebody paused or"
+            " restarted it, or the engine"
+        )
     return f"cannot get the new container healthy within {waited_ms / 1000:g} s: {_last_output(seen)}"
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fleet.engine.protocol import CreateSpec
-from fleet.errors import EngineError
+from fleet.errors import EngineError, EngineUnreachable
 from fleet.updates.execute import recover
 from fleet.updates.journal import Journal
 from fleet.updates.outcome import Result
@@ -45,6 +45,30 @@ def test_restarts_without_end_leave_the_old_one_running_under_its_name(shape: st
         assert "somebody restarts it again and again" in outcome.reason
     assert called(site).id == site.old_id
     assert called(site).running
+
+
+@pytest.mark.parametrize("away_s", [0, 6])
+def test_an_engine_that_is_restarted_while_the_new_one_proves_itself_is_waited_for(away_s: int, site: Site) -> None:
+    """Its packages are upgraded just then: that says nothing against the new image."""
+
+    def upgrade(site: Site) -> None:
+        site.engine.restart()
+        site.engine.fail("inspect", EngineUnreachable("cannot inspect: no answer"), times=2 * away_s)
+
+    Meddled(site, once("inspect", 9), upgrade)
+    outcome = site.update()
+    assert outcome.result is Result.UPDATED, outcome.reason
+    site.assert_promise(outcome)
+
+
+def test_an_engine_that_stays_away_is_not_waited_for_without_end(site: Site) -> None:
+    def end(site: Site) -> None:
+        site.engine.fail("inspect", EngineUnreachable("cannot inspect: no answer"), times=62)
+
+    Meddled(site, once("inspect", 9), end)
+    outcome = site.update()
+    assert (outcome.result, outcome.reason) == (Result.ROLLED_BACK, "cannot inspect: no answer")
+    site.assert_promise(outcome)
 
 
 def test_while_it_is_paused_the_new_one_proves_nothing(site: Site) -> None:
