@@ -43,6 +43,11 @@ def test_a_source_left_out_says_why_until_it_is_asked() -> None:
     assert ledger.failures([A, B]) == "http://a: it was refused"
 
 
+def test_a_source_that_was_not_needed_was_not_asked() -> None:
+    (attempt,) = Ledger().attempts([A])
+    assert (attempt.result, attempt.requests, attempt.failures, attempt.verified) == ("unused", 0, 0, False)
+
+
 def test_a_body_is_slow_only_over_a_whole_window() -> None:
     pace = Pace(0.0, floor_bytes_s=100, window_s=8)
     for second in range(1, 8):

@@ -97,6 +97,16 @@ def test_what_counts_is_what_stands_in_the_file(file: SpoolFile, tmp_path: Path)
     assert proved(file)
 
 
+def test_that_wrong_bytes_were_forgotten_is_written_down_at_once(tmp_path: Path) -> None:
+    """Else a gateway that is killed then leaves an account by which the next one goes on from where nothing is."""
+    accounts: list[int] = []
+    file = SpoolFile(Digest.of(LAYER), tmp_path / "layer.part", note=lambda told: accounts.append(len(told)))
+    file.append(LAYER[:READ_BYTES], SOURCE)
+    file.reset()
+    assert accounts[-1] == 0
+    file.close()
+
+
 def test_a_file_that_was_cut_short_is_no_source_s_fault(file: SpoolFile, tmp_path: Path) -> None:
     pour(file, LAYER)
     os.truncate(tmp_path / "layer.part", READ_BYTES)

@@ -38,6 +38,16 @@ def test_a_restart_that_was_cut_off_after_the_stop_is_ended_by_the_next_agent(
     assert restarts.due() == ()
 
 
+def test_each_is_due_once_and_what_was_started_anew_takes_no_other_along(tmp_path: Path) -> None:
+    restarts = Restarts(tmp_path / "restarts")
+    restarts.add(["web", "api", "web"])
+    restarts.add(["job", "api"])
+    restarts.drop(["api", "unknown"])
+    assert Restarts(tmp_path / "restarts").due() == ("web", "job")
+    restarts.drop(["web", "job"])
+    assert restarts.due() == ()
+
+
 def test_what_somebody_stopped_meanwhile_stays_stopped(engine: MemoryEngine, tmp_path: Path) -> None:
     restarts = Restarts(tmp_path / "restarts")
     restarts.add(["web", "gone"])
