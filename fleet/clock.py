@@ -1,8 +1,12 @@
 """Time as an argument: code takes a Clock, so that tests never sleep and no decision reads the wall by itself."""
 
+import contextlib
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Protocol
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Clock(Protocol):
@@ -35,6 +39,13 @@ class SystemClock:
     def sleep(self, seconds: float) -> None:
         """Wait *seconds*."""
         time.sleep(seconds)
+
+
+def boot_id() -> str:
+    """Return which run of the machine this is: in one run all processes have one monotonic clock; empty where none says."""
+    with contextlib.suppress(OSError):
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    return ""
 
 
 def since_ms(clock: Clock, started: float) -> int:

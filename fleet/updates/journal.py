@@ -80,7 +80,10 @@ class UpdateEntry:
     again_id: str = ""
     """The id of the old container where it had to be made again; empty until it was, in the stage UNDO."""
     stopped_at: datetime | None = None
-    """By the host's clock; written with the stage STOP, and taken for the beginning of the downtime after a crash."""
+    """By the host's clock; written with the stage STOP, and taken for the beginning of the downtime after a reboot."""
+    stopped_tick: float = 0.0
+    """The same by the monotonic clock of the run *boot* of the machine: what counts after a crash, whatever sets the clock."""
+    boot: str = ""
     downtime_ms: int | None = None
     """Written with the stage VERIFY: how long it took until the new container ran."""
     phases: Phases = field(default_factory=Phases)

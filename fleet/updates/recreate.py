@@ -6,7 +6,7 @@ number of times: it does what is still to be done.
 
 import contextlib
 
-from fleet.clock import since_ms
+from fleet.clock import boot_id, since_ms
 from fleet.engine.difference import config_diff
 from fleet.engine.protocol import CreateSpec, Inspect
 from fleet.engine.spec import COMPOSE_IMAGE_LABEL, new_spec
@@ -126,8 +126,8 @@ def hold_old(run: Run, old: Inspect) -> None:
 def stop_old(run: Run) -> None:
     """Stop the old container with its own signal and patience. The downtime begins."""
     run.progress("stop")
-    run.save(Stage.STOP, stopped_at=run.clock.now())
     began = run.stop_began = run.clock.monotonic()
+    run.save(Stage.STOP, stopped_at=run.clock.now(), stopped_tick=began, boot=boot_id())
     stop_followers(run)
     run.stop(run.entry.old)
     if run.entry.old["HostConfig"].get("AutoRemove"):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fleet.clock import Clock, since_ms
+from fleet.clock import Clock, boot_id, since_ms
 from fleet.engine.protocol import Engine, Inspect
 from fleet.errors import EngineError
 from fleet.updates.command import Target, UpdateOrder
@@ -70,9 +70,11 @@ class Run:
         """Return the time since the old container was told to stop; None where it never was."""
         if self.stop_began is not None:
             return since_ms(self.clock, self.stop_began)
-        if self.entry.stopped_at is not None:
-            return max(0, round((self.clock.now() - self.entry.stopped_at).total_seconds() * 1000))
-        return None
+        if self.entry.stopped_at is None:
+            return None
+        if self.entry.boot and self.entry.boot == boot_id():
+            return max(0, since_ms(self.clock, self.entry.stopped_tick))
+        return max(0, round((self.clock.now() - self.entry.stopped_at).total_seconds() * 1000))
 
     def took(self, began: float, phase: str) -> Phases:
         """Return the phases with *phase* (``stop_ms``) set to the time since *began*."""

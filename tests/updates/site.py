@@ -167,12 +167,19 @@ SHAPES: dict[str, Shape] = {
 class Site:
     """A host whose one agent may be killed and started again."""
 
-    def __init__(self, path: Path, shape: Shape | None = None, *, journal: Callable[[Path], Journal] = Journal) -> None:
+    def __init__(
+        self,
+        path: Path,
+        shape: Shape | None = None,
+        *,
+        journal: Callable[[Path], Journal] = Journal,
+        clock: ManualClock | None = None,
+    ) -> None:
         """Run the container ``web`` of *shape*, with data, and have its newer image there."""
         self.shape = shape or SHAPES["always, anonymous data"]
         self.path = path / "journal"
         self.open = journal
-        self.clock = ManualClock()
+        self.clock = clock or ManualClock()
         self.engine = MemoryEngine(self.clock, api_version=self.shape.api_version)
         self.engine.world.removal_takes_s = self.shape.removal_takes_s
         self.engine.add_network("back")
