@@ -1,12 +1,31 @@
 """The rollouts that are not over, and what holds them."""
 
 from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from fleet.history.database import Database
-from fleet.history.rollout_tables import rollouts
-from fleet.rollouts.states import Hold
+from fleet.history.pinned import pinned_images
+from fleet.history.rollout_tables import rollouts, waves
+from fleet.rollouts.states import Hold, WaveState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a person is to approve."""
+
+    wave: int
+    """From 0."""
+    waves: int
+    """How many the rollout has."""
+    hosts: int | None
+    """How many hosts the wave has, where that is known."""
+    since: datetime
+    """When the wave before it ended, or the rollout was made."""
+    images: tuple[tuple[str, str], ...]
+    """What the rollout brings, with the digests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +34,8 @@ class HeldRow:
 
     number: int
     holds: frozenset[Hold]
+    asked: Asked | None = None
+    """What it waits for a person to approve; None: for nothing."""
 
 
 def open_rollouts(db: Database) -> int:
@@ -25,7 +46,29 @@ def open_rollouts(db: Database) -> int:
 
 def held_rollouts(db: Database) -> list[HeldRow]:
     """Return the rollouts that something holds, oldest first."""
-    query = select(rollouts.c.number, rollouts.c.holds).where(rollouts.c.ended_at.is_(None)).order_by(rollouts.c.number)
+    r = rollouts.c
+    query = select(r.id, r.number, r.holds, r.created_at).where(r.ended_at.is_(None)).order_by(r.number)
     with db.reading() as connection:
-        rows = connection.execute(query).all()
-    return [HeldRow(number=number, holds=frozenset(map(Hold, holds))) for number, holds in rows if holds]
+        rows = [row for row in connection.execute(query).all() if row.holds]
+        return [
+            HeldRow(
+                number=row.number,
+                holds=frozenset(map(Hold, row.holds)),
+                asked=_asked(connection, row.id, row.created_at) if Hold.APPROVAL in row.holds else None,
+            )
+            for row in rows
+        ]
+
+
+def _asked(connection: Connection, rollout_id: UUID, since: datetime) -> Asked | None:
+    """Return what is to be approved of a rollout: the first wave that has not begun."""
+    w = waves.c
+    query = select(w.number, w.state, w.ended_at, w.hosts).where(w.rollout_id == rollout_id).order_by(w.number)
+    found = connection.execute(query).all()
+    wave = next((row for row in found if row.state is WaveState.PENDING), None)
+    if wave is None:
+        return None
+    ended = [row.ended_at for row in found[: wave.number] if row.ended_at]
+    images = tuple(sorted(pinned_images(connection, rollout_id)))
+    since = max(ended, default=since)
+    return Asked(wave=wave.number, waves=len(found), hosts=wave.hosts, since=since, images=images)

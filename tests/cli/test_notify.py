@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from fleet.controller.notifier import Notifier
-from fleet.history import event_taking
+from fleet.history import channels, event_taking
+from fleet.history.channels import ChannelChange
 from fleet.notify.seal import Opener
 from tests.cli.conftest import Fleet
 from tests.controller.centre import Centre
@@ -162,3 +163,18 @@ def test_without_a_notifier_a_test_is_not_waited_for_without_end(
     ran = fleet("notify", "test", "ops")
     assert (ran.code, "does the notifier run?" in ran.err) == (7, True)
     assert event_taking.take_events(centre.db, "urn:x") == 1
+
+
+def test_links_are_off_and_need_an_address_for_people(fleet: Fleet, there: Listener) -> None:
+    fleet("notify", "add", "ops", there.url)
+    assert "links" not in fleet("notify", "show", "ops").out
+    refused = fleet("notify", "edit", "ops", "--links")
+    assert (refused.code, "FLEET_WEB_PUBLIC_URL" in refused.err) == (1, True), refused.err
+    assert fleet("notify", "edit", "ops", "--no-links").code == 0
+
+
+def test_a_channel_that_has_links_says_so(fleet: Fleet, there: Listener, centre: Centre) -> None:
+    fleet("notify", "add", "ops", there.url)
+    channels.change_channel(centre.db, "ops", ChannelChange(links=True), by="person:test", door="test")
+    assert "has links that approve or abort a rollout that waits" in fleet("notify", "show", "ops").out
+    assert "has links" not in fleet("notify", "edit", "ops", "--no-links").out

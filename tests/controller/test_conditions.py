@@ -13,7 +13,7 @@ from fleet.controller.condition_catalogue import CATALOGUE
 from fleet.controller.condition_log import ConditionLog
 from fleet.controller.conditions import judge
 from fleet.controller.mirror_audit import audit_mirrors
-from fleet.history.held import HeldRow
+from fleet.history.held import Asked, HeldRow
 from fleet.history.hosts import HostRow
 from fleet.history.liars import Liar
 from fleet.history.limits import LimitRow
@@ -116,6 +116,14 @@ def test_a_rollout_that_waits_for_a_person_is_told_with_what_may_be_said() -> No
     six, nine = judge(Facts(now=NOON, held=held))
     assert (six.code, six.subject, six.remedy) == ("rollout-held", "rollout #6", "approve it: fleet approve 6")
     assert six.text == "rollout #6: waits: approval (the next wave waits for a person)"
+    images = (("docker.io/library/nginx:1.27", f"sha256:{'41aa22bb' * 8}"),) * 4
+    asked = Asked(wave=1, waves=4, hosts=25, since=NOON, images=images)
+    (six,) = judge(Facts(now=NOON, held=[HeldRow(number=6, holds=frozenset({Hold.APPROVAL}), asked=asked)]))
+    nginx = "nginx:1.27 41aa22bb41aa"
+    assert six.text == (
+        f"rollout #6: waits: approval of wave 2 of 4 (25 hosts); it brings {nginx}, {nginx}, {nginx} and 1 more"
+    )
+    assert six.since == NOON
     assert (nine.subject, "a newer rollout" in nine.text, "fleet rollout waive 9" in nine.remedy) == (
         "rollout #9",
         False,

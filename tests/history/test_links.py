@@ -12,6 +12,7 @@ from fleet.errors import NotFound
 from fleet.history import audit, channels, event_taking, links, retention, rollouts
 from fleet.history.channels import ChannelChange
 from fleet.history.database import Database
+from fleet.history.held import held_rollouts
 from fleet.history.links import MadeLink
 from fleet.history.notify_tables import channels as channels_table
 from fleet.history.notify_tables import events
@@ -130,6 +131,22 @@ def test_a_link_ends_with_its_time_and_holds_again_where_it_is_sent_again(waitin
     again = made(waiting, ops)[LinkAct.APPROVE]
     assert (again.id, again.expires_at) == (approve.id, clock.at + DAY)
     assert links.use_link(waiting.db, approve.id, door=DOOR)[1]
+
+
+def test_what_waits_for_a_person_is_found_with_what_it_is(waiting: World, clock: HeldClock) -> None:
+    (row,) = held_rollouts(waiting.db)
+    asked = row.asked
+    assert asked is not None
+    assert (asked.wave, asked.waves, asked.hosts) == (0, 2, 1)
+    assert [image for image, _ in asked.images] == ["docker.io/library/nginx:1.27"]
+    began = asked.since
+    rollouts.approve_wave(waiting.db, rows(waiting.db, rollouts_table)[0]["id"], **BY)
+    assert held_rollouts(waiting.db) == []
+    clock.move(minutes=1)
+    waiting.run(12)
+    (row,) = held_rollouts(waiting.db)
+    assert row.asked is not None
+    assert (row.asked.wave, row.asked.since > began) == (1, True)
 
 
 def test_links_end_with_their_rollout(waiting: World) -> None:

@@ -216,3 +216,22 @@ def test_what_takes_long_to_count_is_counted_rarely(centre: Centre, monkeypatch:
         kept.of(centre.db)
         now[0] += 10.0
     assert counted == [100.0, 202.0]
+
+
+def test_what_waits_for_approval_is_seen_at_once_with_what_it_brings(
+    http: TestClient, browser: TestClient, centre: Centre, web1: ScriptedHost
+) -> None:
+    _move_tag(centre)
+    plan = http.post(f"{API}/plans", json={"check": False}).json()["plan"]["id"]
+    http.post(f"{API}/plans/{plan}/apply", json={"spec_text": "waves:\n  - {size: rest, approval: true}\n"})
+    centre.turn()
+    enter(browser, token_of(http))
+    page = browser.get("/").text
+    assert "1</b> rollout under way, 1 waits for a person" in page
+    assert f"approval of wave 1 of 1 (1 host); it brings nginx:1 {NEW[7:19]}" in page
+    assert '<a href="/rollouts/1">rollout #1</a>' in page
+    assert "approve it: fleet approve 1" in page
+    http.post(f"{API}/rollouts/1/approve", json={})
+    page = browser.get("/").text
+    assert "1</b> rollout under way</li>" in page
+    assert "approval of wave" not in page

@@ -10,7 +10,7 @@ from starlette.responses import FileResponse
 from fleet.api.history import HistoryQuery
 from fleet.api.rollouts import RolloutHost
 from fleet.controller import conditions
-from fleet.controller.condition import Severity
+from fleet.controller.condition import Condition, Severity
 from fleet.controller.outdated import outdated_page
 from fleet.controller.standing import Freshness
 from fleet.errors import BadInput
@@ -35,6 +35,8 @@ MOST_NEEDS = 100
 LATEST = 10
 """How many outcomes and rollouts the overview shows."""
 _URGENCY = tuple(Severity)
+_ASKS = "rollout-held"
+"""The code of the condition that a rollout waits for a person."""
 _YEAR = "public, max-age=31536000, immutable"
 
 
@@ -43,7 +45,7 @@ def overview(request: Request, centre: ThisCentre, visitor: Visitor) -> Response
     """Show first what needs a person, then how the fleet stands."""
     states = host_states(centre.db)
     latest = rollouts.list_rollouts(centre, visitor, limit=LATEST).rollouts
-    needs = sorted(conditions.active(centre.db), key=lambda need: _URGENCY.index(need.severity))
+    needs = sorted(conditions.active(centre.db), key=_order)
     return render(
         request,
         "overview.html",
@@ -55,9 +57,15 @@ def overview(request: Request, centre: ThisCentre, visitor: Visitor) -> Response
         others=sorted((state, count) for state, count in states.items() if state != "online"),
         standing=measure_inventory(centre.db).followed,
         going=open_rollouts(centre.db),
+        asking=sum(need.code == _ASKS for need in needs),
         rollouts=latest,
         outcomes=history.list_history(centre, visitor, HistoryQuery(limit=LATEST)).outcomes,
     )
+
+
+def _order(need: Condition) -> tuple[int, bool]:
+    """Return where a need is shown: the urgent first, and of those as urgent what a person's word ends."""
+    return _URGENCY.index(need.severity), need.code != _ASKS
 
 
 @router.get("/outdated")
