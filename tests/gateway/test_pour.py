@@ -7,13 +7,15 @@ from typing import cast
 
 import pytest
 
-from fleet.clock import SystemClock
+from fleet.clock import Clock, SystemClock
 from fleet.gateway import pour
 from fleet.gateway.gauge import Gauge
 from fleet.gateway.limits import Limits
 from fleet.gateway.pour import NEWS_BYTES, Pouring
+from fleet.gateway.verdict import SourceFailed
 from fleet.registry.faults import ExchangeFailed, Failure
 from fleet.registry.rest import Rest
+from fleet.testing.clock import ManualClock
 
 LONG = 4 * NEWS_BYTES + 1000
 _MEBIBYTE = 1024 * 1024
@@ -67,15 +69,22 @@ def long_visits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-def pouring(body: Body, cistern: Cistern, *, flowing: Callable[[float], bool] | None = None) -> Pouring:
-    """Return a body on its way into a cistern."""
-    clock = SystemClock()
+def pouring(
+    body: Body,
+    cistern: Cistern,
+    *,
+    flowing: Callable[[float], bool] | None = None,
+    clock: Clock | None = None,
+    another: bool = False,
+) -> Pouring:
+    """Return a body on its way into a cistern; *another*: whether there is another source of it."""
+    clock = clock or SystemClock()
     gauge = Gauge(
         clock=clock,
         limits=Limits(),
         size=0,
         began_at=clock.monotonic(),
-        another=lambda: False,
+        another=lambda: another,
         flowing=flowing,
     )
     return Pouring(
@@ -97,6 +106,34 @@ def test_whoever_follows_hears_of_what_is_written_before_the_visit_ends() -> Non
     assert all(seen)
     assert cistern.size == LONG
     assert NEWS_BYTES <= cistern.followed <= LONG
+
+
+class Sluggish(Cistern):
+    """A basin on a disk that takes ten seconds for each of the first writes."""
+
+    def __init__(self, clock: ManualClock, most: int) -> None:
+        super().__init__()
+        self._clock, self._left = clock, most
+
+    def pour(self, chunk: memoryview, at: int) -> None:
+        """Take long."""
+        self._clock.advance(10.0 if self._left > 0 else 0.0)
+        self._left -= 1
+
+
+@pytest.mark.parametrize("slow", ["disk", "source"])
+def test_no_source_is_left_for_the_slowness_of_the_disk(slow: str) -> None:
+    """A worn card stops for seconds at times; whoever sends meanwhile is none the slower, and the next one were no faster."""
+    clock = ManualClock()
+    cistern = Sluggish(clock, 3 if slow == "disk" else 0)
+    body = Body(LONG, lambda _: None if slow == "disk" else clock.advance(10.0))
+    going = pouring(body, cistern, clock=clock, another=True).run(LONG)
+    if slow == "disk":
+        asyncio.run(going)
+        assert cistern.size == LONG
+    else:
+        with pytest.raises(SourceFailed, match="slower than the floor"):
+            asyncio.run(going)
 
 
 @pytest.mark.usefixtures("long_visits")
@@ -123,3 +160,12 @@ def test_a_young_connection_is_looked_at_soon_and_an_old_one_when_its_thread_com
 
     asyncio.run(pouring(Body(30 * _MEBIBYTE), cistern, flowing=flowing).run(30 * _MEBIBYTE))
     assert looks == [_MEBIBYTE // 2, 3 * _MEBIBYTE // 2, 7 * _MEBIBYTE // 2, 30 * _MEBIBYTE]
+
+
+@pytest.mark.parametrize(("wanted", "there"), [(_MEBIBYTE, 3 * _MEBIBYTE), (3 * _MEBIBYTE, _MEBIBYTE)])
+def test_it_ends_where_the_piece_does_or_the_body(wanted: int, there: int) -> None:
+    """What comes behind the piece may be fetched by others; whether a body was whole is for whoever asked for it."""
+    cistern, body = Cistern(), Body(there)
+    asyncio.run(asyncio.wait_for(pouring(body, cistern).run(wanted), 30))
+    assert cistern.size == min(wanted, there)
+    assert body.left == there - cistern.size
