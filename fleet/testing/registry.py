@@ -226,22 +226,7 @@ def _entry(request: Request, place: Place, writer: asyncio.StreamWriter, faults:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one registry until it is told to end."""
-    parser = argparse.ArgumentParser(prog="python -m fleet.testing.registry", description=__doc__)
-    parser.add_argument("--bind", default="127.0.0.1", help="address to listen on")
-    parser.add_argument("--port", type=int, default=5000)
-    parser.add_argument("--script", type=Path, help='JSON: {"rules": [{"fault": "wrong_bytes", "kind": "blobs"}]}')
-    parser.add_argument("--upstream", default="", help="URL of a registry to serve what is not held here")
-    parser.add_argument("--upstream-ca", default="", help="PEM file of the upstream's authority")
-    parser.add_argument("--cert", type=Path, help="PEM file: serve over TLS")
-    parser.add_argument("--key", type=Path)
-    parser.add_argument("--user", default="", help="name:password that Basic asks for")
-    parser.add_argument(
-        "--realm",
-        default="",
-        help="URL of where tokens are given: asked for then, given at /token",
-    )
-    parser.add_argument("--access-log", type=Path, help="file to which each request is added as a line of JSON")
-    given = parser.parse_args(arguments)
+    given = _parser().parse_args(arguments)
     tls = None
     if given.cert:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -250,14 +235,13 @@ def main(arguments: list[str] | None = None) -> None:
     access = Access(scheme="basic", username=name, password=password) if name else Access()
     if given.realm:
         access = Access(scheme="bearer", realm=given.realm)
-    upstream = Upstream(given.upstream, ca_file=given.upstream_ca) if given.upstream else None
     registry = ScriptedRegistry(
         bind=given.bind,
         port=given.port,
         tls=tls,
         access=access,
         script=given.script,
-        upstream=upstream,
+        upstream=Upstream(given.upstream, ca_file=given.upstream_ca) if given.upstream else None,
         access_log=given.access_log,
     )
     ended = threading.Event()
@@ -265,6 +249,22 @@ def main(arguments: list[str] | None = None) -> None:
         signal.signal(number, lambda *_: ended.set())
     with registry:
         ended.wait()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m fleet.testing.registry", description=__doc__)
+    add = parser.add_argument
+    add("--bind", default="127.0.0.1", help="address to listen on")
+    add("--port", type=int, default=5000)
+    add("--script", type=Path, help='JSON: {"rules": [{"fault": "wrong_bytes", "kind": "blobs"}]}')
+    add("--upstream", default="", help="URL of a registry to serve what is not held here")
+    add("--upstream-ca", default="", help="PEM file of the upstream's authority")
+    add("--cert", type=Path, help="PEM file: serve over TLS")
+    add("--key", type=Path)
+    add("--user", default="", help="name:password that Basic asks for")
+    add("--realm", default="", help="URL of where tokens are given: asked for then, given at /token")
+    add("--access-log", type=Path, help="file to which each request is added as a line of JSON")
+    return parser
 
 
 if __name__ == "__main__":

@@ -93,6 +93,18 @@ def test_a_broker_that_moved_keeps_the_hosts_login(join: JoinFile) -> None:
     assert moved.key.kid == join.key.kid
 
 
+def test_a_host_s_own_key_and_password_are_all_that_changes(join: JoinFile) -> None:
+    own = SigningKey.generate()
+    after = join.with_own(own, "made here")
+    assert (after.key.kid, after.broker.password) == (own.kid, "made here")
+    assert (after.broker.username, after.broker.host, after.host_id) == (
+        join.broker.username,
+        join.broker.host,
+        join.host_id,
+    )
+    assert "tops3cret" not in after.text()
+
+
 def test_plaintext_beyond_this_machine_must_have_been_said(join: JoinFile) -> None:
     form = json.loads(join.text()) | {"broker": "redis://broker.example:6379/0", "ca": "", "plaintext": True}
     assert JoinFile.parse(json.dumps(form)).broker.scheme == "redis"
