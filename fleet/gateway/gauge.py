@@ -42,9 +42,13 @@ class Gauge:
         young = self.flowing is not None and self._step < self.limits.gauge_bytes
         return max(self.size + self._look - size, 1) if young else sys.maxsize
 
-    def came(self, count: int, size: int) -> None:
-        """Take note of *count* bytes, be they of use or not, after which the whole is *size*; raise SourceFailed if slow."""
+    def came(self, count: int, size: int, held_s: float = 0.0) -> None:
+        """Take note of *count* bytes, be they of use or not, after which the whole is *size*; raise SourceFailed if slow.
+
+        *held_s*: how long of that time they were waited for by nobody, since the disk took its time with those before.
+        """
         now = self.clock.monotonic()
+        self._pace.held(held_s)
         self._pace.add(now, count)
         if self.flowing and size - self.size >= self._look:
             enough = self.flowing((size - self.size) / max(now - self.began_at, 0.001))

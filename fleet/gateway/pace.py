@@ -22,6 +22,10 @@ class Pace:
         while len(self._points) > 1 and now - self._points[1][0] >= self._window:
             self._points.popleft()
 
+    def held(self, seconds: float) -> None:
+        """Leave *seconds* out, in which nobody listened."""
+        self._points = deque((at + seconds, total) for at, total in self._points)
+
     def too_slow(self, now: float) -> bool:
         """Tell whether a whole window passed in which fewer bytes came than the floor asks for."""
         since, before = self._points[0]

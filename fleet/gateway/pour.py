@@ -71,7 +71,7 @@ class Pouring:
         while (most := min(end - self.basin.size, self.rest.left)) > 0:
             before = self.basin.size
             most = min(most, self.gauge.until_look(before))
-            gulp = _Gulp(self.rest, self.basin, before, most)
+            gulp = _Gulp(self.rest, self.basin, self.clock, before, most)
             try:
                 behind = [partial(self.basin.follow, gulp.written)] if self.basin.follows else []
                 await to_their_ends(gulp.run, *behind)
@@ -79,7 +79,7 @@ class Pouring:
                 self.basin.poured(gulp.got, self.source)
             if gulp.got:
                 heard = self.clock.monotonic()
-                self.gauge.came(gulp.got, self.basin.size)
+                self.gauge.came(gulp.got, self.basin.size, gulp.held_s)
             elif self.clock.monotonic() - heard >= self.silence_s:
                 raise self.rest.stalled()
 
@@ -90,9 +90,12 @@ class _Gulp:
 
     rest: Rest
     basin: Basin
+    clock: Clock
     at: int
     most: int
     got: int = 0
+    held_s: float = 0.0
+    """How long the basin took: no source is slow for that."""
     _over: bool = False
     _news: threading.Condition = field(default_factory=threading.Condition)
 
@@ -114,7 +117,9 @@ class _Gulp:
         told = 0
         while self.got < self.most and (left_s := until - time.monotonic()) > 0:
             count = self.rest.read_into(room[: self.most - self.got], left_s)
+            began = self.clock.monotonic()
             self.basin.pour(room[:count], self.at + self.got)
+            self.held_s += self.clock.monotonic() - began
             self.got += count
             if self.got - told >= NEWS_BYTES:
                 told = self.got

@@ -109,23 +109,22 @@ def test_whoever_follows_hears_of_what_is_written_before_the_visit_ends() -> Non
 
 
 class Sluggish(Cistern):
-    """A basin on a disk that takes ten seconds for each of the first writes."""
+    """A basin on a disk that takes its time for each write."""
 
-    def __init__(self, clock: ManualClock, most: int) -> None:
+    def __init__(self, clock: ManualClock, write_s: float) -> None:
         super().__init__()
-        self._clock, self._left = clock, most
+        self._clock, self._write_s = clock, write_s
 
     def pour(self, chunk: memoryview, at: int) -> None:
         """Take long."""
-        self._clock.advance(10.0 if self._left > 0 else 0.0)
-        self._left -= 1
+        self._clock.advance(self._write_s)
 
 
 @pytest.mark.parametrize("slow", ["disk", "source"])
 def test_no_source_is_left_for_the_slowness_of_the_disk(slow: str) -> None:
     """A worn card stops for seconds at times; whoever sends meanwhile is none the slower, and the next one were no faster."""
     clock = ManualClock()
-    cistern = Sluggish(clock, 3 if slow == "disk" else 0)
+    cistern = Sluggish(clock, 10.0 if slow == "disk" else 0.0)
     body = Body(LONG, lambda _: None if slow == "disk" else clock.advance(10.0))
     going = pouring(body, cistern, clock=clock, another=True).run(LONG)
     if slow == "disk":
