@@ -132,7 +132,11 @@ class Notifier:
         """Return the event as the channel is sent it: with links where it may have some, which are whole nowhere but there."""
         public_url = self.settings.web.public_url
         asks = row.told["type"] == f"{PREFIX}{EventType.APPROVAL_REQUESTED}"
-        if not (asks and channel.links and public_url):
+        if not (asks and channel.links):
+            return row.told
+        if not public_url:
+            remedy = "set FLEET_WEB_PUBLIC_URL, for this process too"
+            log.warning("links left out", extra={"channel": channel.name, "remedy": remedy})
             return row.told
 
         def hashed(id: UUID) -> str:

@@ -217,6 +217,14 @@ def test_links_are_off_unless_a_channel_is_told_to_have_them(
     assert acts[0]["details"] == {"links": False}
 
 
+def test_what_has_no_address_for_people_any_more_is_sent_without_links(
+    told: Told, centre: Centre, caplog: pytest.LogCaptureFixture
+) -> None:
+    told.notifier.settings = centre.settings
+    assert told.links() == {}
+    assert [each.message for each in caplog.records if each.levelname == "WARNING"] == ["links left out"]
+
+
 def test_without_an_address_for_people_no_channel_may_have_links(http: TestClient) -> None:
     refused = http.post(f"{API}/channels", json={"name": "ops", "url": "https://x.lan", "links": True})
     assert (refused.status_code, "FLEET_WEB_PUBLIC_URL" in refused.text) == (422, True)
