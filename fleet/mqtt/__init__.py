@@ -1,1 +1,1 @@
-"""WHAT HOME ASSISTANT IS TOLD: the entities that it discovers over MQTT (pure), and the one file that speaks MQTT."""
+"""What Home Assistant is told: the entities that it discovers over MQTT (pure), and the one file that speaks MQTT."""

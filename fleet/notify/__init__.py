@@ -1,1 +1,1 @@
-"""WHOM TO TELL, AND HOW: what an event is, which channel wants which, its words, and how it is sent. No SQL; nothing is decided here."""
+"""Whom to tell, and how: what an event is, which channel wants which, its words, and how it is sent. No SQL; nothing is decided here."""

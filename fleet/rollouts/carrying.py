@@ -1,6 +1,6 @@
 """How the rows of a simulated fleet follow each decision, and each thing that a host does."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from fleet.rollouts.advance import advance
@@ -151,12 +151,7 @@ def _rearrange(
                     _move(place, HostState.PENDING, now)
         case GiveUp(number=number, reason=reason):
             for place in _in(row, number, HostState.PARKED):
-                away = now - place.parked_at if place.parked_at else None
-                if (
-                    ledger.silent(row, place.host_id, now)
-                    and away
-                    and away.total_seconds() * 1000 >= row.spec.offline.catch_up_ms
-                ):
+                if ledger.silent(row, place.host_id, now) and _too_long_away(row, place, now):
                     _move(place, HostState.CANCELLED, now, reason)
         case SkipQuarantined(number=number, reason=reason):
             for place in _in(row, number, *WAITING):
@@ -167,12 +162,22 @@ def _rearrange(
             for place in pending[:hosts]:
                 place.wave = number
         case AdmitLate(number=number):
-            late = ledger.late.pop(row.id, [])
-            row.times |= {(ledger.machines[host_id].zone, ledger.windows_of(row, host_id)) for host_id in late}
-            for host_id in late:
-                row.places[host_id] = Place(
-                    host_id=host_id, wave=number, position=len(row.places), release=row.release, since=now
-                )
+            _admit_late(ledger, row, number, now)
+
+
+def _too_long_away(row: RolloutRow, place: Place, now: datetime) -> bool:
+    """Tell whether the time in which a parked host may still come back is over."""
+    away = now - place.parked_at if place.parked_at else timedelta()
+    return bool(away) and away >= timedelta(milliseconds=row.spec.offline.catch_up_ms)
+
+
+def _admit_late(ledger: Ledger, row: RolloutRow, number: int, now: datetime) -> None:
+    late = ledger.late.pop(row.id, [])
+    row.times |= {(ledger.machines[host_id].zone, ledger.windows_of(row, host_id)) for host_id in late}
+    for host_id in late:
+        row.places[host_id] = Place(
+            host_id=host_id, wave=number, position=len(row.places), release=row.release, since=now
+        )
 
 
 def step(ledger: Ledger, row: RolloutRow, host_id: UUID, now: datetime) -> bool:
