@@ -106,6 +106,16 @@ def test_its_message_has_the_same_id_each_time_and_in_every_life(site: Site) -> 
     assert again.sent[0][1] == first
 
 
+def test_so_many_wait_as_have_no_receipt(site: Site) -> None:
+    """The centre is told with each heartbeat, whether or not they were said."""
+    for number in (1, 2, 3):
+        site.outbox.put(outcome(number))
+    site.step()
+    assert len(site.outbox) == 3
+    assert [site.outbox.drop(UUID(int=number)) for number in (2, 2)] == [True, False]
+    assert len(Outbox(site.path / "outbox", clock=site.clock, problems=site.problems)) == 2
+
+
 def test_an_outcome_that_is_put_twice_stays_the_first(site: Site) -> None:
     site.courier.put(outcome())
     site.courier.put(outcome(reason="cannot, another one"))
