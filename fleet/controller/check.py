@@ -32,7 +32,7 @@ _LOOK_S = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """What a check came to."""
+    """What came of resolving the tags that containers follow; images are named canonically."""
 
     resolved: tuple[str, ...] = ()
     moved: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 
 class Errands(Protocol):
-    """Where long work goes."""
+    """Takes work that would keep its caller from the next tick, and does it beside that."""
 
     def busy(self, name: str) -> bool:
         """Tell whether an errand of this name runs."""

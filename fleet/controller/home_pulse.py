@@ -14,7 +14,7 @@ SILENT_AFTER = timedelta(minutes=2)
 
 
 class HomeState(StrEnum):
-    """How it goes."""
+    """How the telling of Home Assistant goes."""
 
     TOLD = "told"
     """Home Assistant is told of all that changes."""

@@ -22,7 +22,7 @@ STRANGERS_GAP = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciled:
-    """What had to be done."""
+    """What had to be set right at the broker, counted."""
 
     restored: int = 0
     """Hosts whose user was missing, or had another password or other rights."""

@@ -56,7 +56,7 @@ class Rehearsing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RehearsedFleet:
-    """What came of it."""
+    """A rehearsal, with the hosts that it was of and what their behaviour was drawn from."""
 
     begin: datetime
     hosts: tuple[str, ...]

@@ -153,10 +153,12 @@ def cycles_of(containers: Sequence[ContainerLike]) -> Mapping[str, tuple[str, ..
 
 
 def needs_others(container: ContainerLike) -> bool:
+    """Tell whether a label of *container* says that it needs others."""
     return any(name in container.labels for name in _NEEDS)
 
 
 def unless_in_circle(standing: ContainerStanding[C], cycles: Mapping[str, tuple[str, ...]]) -> ContainerStanding[C]:
+    """Return *standing*, not to be updated where its container is on one of the *cycles*."""
     name = standing.container.name
     if not standing.updatable or name not in cycles:
         return standing

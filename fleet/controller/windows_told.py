@@ -15,7 +15,7 @@ from fleet.rollouts.warnings import NextTimes, PlannedOn
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowsTold:
-    """What is told."""
+    """What people are told of the windows that a rollout's hosts wait for."""
 
     words: str = ""
     """When the next window opens, and who missed some; empty: no host waits for one, and none missed any."""

@@ -63,7 +63,7 @@ class Pushed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """What one body says."""
+    """Which images the body of one webhook of a registry says were pushed."""
 
     sender: Sender
     images: tuple[Pushed, ...] = ()

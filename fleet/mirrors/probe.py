@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class ProbeState(StrEnum):
-    """What was found."""
+    """How a mirror stood when a host looked at it."""
 
     OK = "ok"
     """It answered, and what it said of the tag, where one was asked for, is what the origin says."""

@@ -25,7 +25,7 @@ class About:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """What a channel gets."""
+    """Which events a channel, or whoever follows, is told of."""
 
     events: tuple[str, ...] = USUAL
     """Types of events or codes of conditions, as globs: ``update.*``, ``mirror-*``; one that fits is enough."""

@@ -20,7 +20,7 @@ class Sent(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Came:
-    """What came of it."""
+    """What came of one attempt to send a message to a channel."""
 
     sent: Sent
     reason: str = ""

@@ -187,7 +187,7 @@ class BeginWayBack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finish:
-    """The rollout is over."""
+    """The rollout is over, in *state*."""
 
     state: RolloutState
     reason: str = ""

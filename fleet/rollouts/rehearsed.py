@@ -13,7 +13,7 @@ Span = tuple[datetime, datetime]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsed:
-    """How one host behaves."""
+    """One host of a rehearsal, and how it behaves."""
 
     id: UUID
     name: str
@@ -61,7 +61,7 @@ class RehearsedWave:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsal:
-    """What came of it."""
+    """What a rehearsed rollout came to."""
 
     state: RolloutState
     """Where the rollout stood at last."""

@@ -11,7 +11,7 @@ from fleet.rollouts.selector import Selector
 
 
 class StopKind(StrEnum):
-    """What is stopped."""
+    """What a stop is about, and until when it holds."""
 
     FREEZE = "freeze"
     """Hosts: no container of them is touched."""

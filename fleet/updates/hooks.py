@@ -34,7 +34,7 @@ class Event(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hook:
-    """What is run."""
+    """One command that a label has run in its container."""
 
     event: Event
     command: tuple[str, ...]

@@ -28,7 +28,7 @@ AGAIN_S = 600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """What a try found."""
+    """How this engine gets its images, as the last try with the canary found."""
 
     tier: Tier
     reason: str = ""

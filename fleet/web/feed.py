@@ -45,7 +45,7 @@ _KEPT = 1000
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class Follower:
-    """One who follows."""
+    """One who follows the events over an open request."""
 
     who: str
     rule: Rule
