@@ -63,12 +63,14 @@ def caller_of(request: Request, centre: Centre, token: str | None) -> Caller:
     """Return who asks with *token*; raise AuthNeeded where that is not proved."""
     door = door_of(request.scope)
     if door is Door.SOCKET:
+        request.state.proved = True
         return Caller(who=f"person:{peer_of(request.scope)}", door=door, scope=Scope.ADMIN)
     if door is None or token is None:
         raise AuthNeeded("cannot proceed without a token; make one with fleet token create, and use --token-file FILE")
     row = token_by_hash(centre.db, hash_of(token))
     if row is None:
         raise AuthNeeded("cannot proceed with this token: it is wrong, expired or revoked; see: fleet token ls")
+    request.state.proved = True
     address = request.client.host if request.client else ""
     return Caller(who=f"token:{row.name}", door=door, scope=row.scope, address=address)
 

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fleet.api.problems import MEDIA_TYPE, make_problem
+from fleet.web.knocking import has_spoken
 
 LARGEST_REQUEST = 1024 * 1024
 """The most bytes of a request's body: a policy of thousands of mirrors fits."""
@@ -26,10 +27,18 @@ REQUEST_S = 60.0
 ever, and needs no token for that."""
 
 MOST_CONNECTIONS = 500
-"""How many connections one door serves at once. The doors are counted apart: who fills the port shuts nobody out of the socket."""
+"""How many connections one door serves at once. The doors are counted apart: who fills the port shuts nobody out of the socket. Where
+one more comes, the oldest ends that is awaited and has proved nothing.
+"""
+TAKEN_AT_ONCE = 16
+"""How many connections are taken before those that came earlier are heard."""
+WAITING = 1024
+"""How many wait to be taken."""
 
 _DOOR = "fleet.door"
 _UID = "uid:"
+PROVED = "proved"
+"""Set in the state of a request whose caller is known."""
 
 
 class Door(StrEnum):
@@ -82,19 +91,23 @@ def peer_of(scope: Scope) -> str:
 class PeerProtocol(H11Protocol):
     """HTTP that knows the user at the other end of a unix socket, told by the kernel, and waits for no request for ever."""
 
+    scope: Any
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Begin without a request."""
         super().__init__(*args, **kwargs)
         self._late: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
+        self._made_at = self.loop.time()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Note the peer's user where the connection is local; refuse it where there are too many."""
+        """Note the peer's user where the connection is local; make room for it where there are too many."""
         super().connection_made(transport)
-        if len(self.connections) > MOST_CONNECTIONS:
-            transport.abort()
+        connection = transport.get_extra_info("socket")
+        has_spoken(connection)
+        if len(self.connections) > MOST_CONNECTIONS and not self._has_room():
             return
         self._watch()
-        connection = transport.get_extra_info("socket")
         if connection is not None and connection.family == socket.AF_UNIX:
             pid, uid, _gid = struct.unpack(
                 "3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
@@ -102,8 +115,9 @@ class PeerProtocol(H11Protocol):
             self.client = (f"{_UID}{uid}", pid)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the request that did not come."""
+        """Forget the request that did not come, and the answer that was not read."""
         self._forget()
+        self._read()
         super().connection_lost(exc)
 
     def handle_events(self) -> None:
@@ -117,6 +131,50 @@ class PeerProtocol(H11Protocol):
             self._forget()
         elif self._late is None:
             self._late = self.loop.call_later(REQUEST_S, self.transport.abort)
+
+    def pause_writing(self) -> None:
+        """Wait for the reader of an answer as long as for a request."""
+        super().pause_writing()
+        self._await_reader()
+
+    def resume_writing(self) -> None:
+        """Go on: it is read."""
+        super().resume_writing()
+        self._read()
+
+    def on_response_complete(self) -> None:
+        """Await the next request; where none may come, the end of what was not read yet."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._await_reader()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """End a connection without a next request, whether it reads what it asked for before or not."""
+        super().timeout_keep_alive_handler()
+        self._await_reader()
+
+    def _has_room(self) -> bool:
+        """End the oldest connection that is awaited and has proved nothing; this one where there is none. Tell whether it stays."""
+        others = [each for each in self.connections if isinstance(each, PeerProtocol) and each._may_go]
+        ended = min(others, key=lambda each: each._made_at, default=self)
+        self.connections.discard(ended)  # it is told of its end later, and many may come until then
+        ended.transport.abort()
+        return ended is not self
+
+    @property
+    def _may_go(self) -> bool:
+        """Whether a request is awaited, and the last one proved nothing."""
+        proved = bool((self.scope or {}).get("state", {}).get(PROVED))
+        return not proved and self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
+
+    def _await_reader(self) -> None:
+        if self._unread is None:
+            self._unread = self.loop.call_later(REQUEST_S, self.transport.abort)
+
+    def _read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _forget(self) -> None:
         if self._late is not None:

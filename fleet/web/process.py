@@ -22,7 +22,8 @@ from fleet.history.database import Database
 from fleet.history.upgrade import require_head
 from fleet.settings.centre import CentreSettings, WebSettings
 from fleet.web.app import create_app
-from fleet.web.doors import Behind, Door, PeerProtocol
+from fleet.web.doors import TAKEN_AT_ONCE, WAITING, Behind, Door, PeerProtocol
+from fleet.web.knocking import Listener
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +79,12 @@ class _Served:
 class Server(uvicorn.Server):
     """A server that leaves signals to the process: two of them would take them from each other."""
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        await super().startup(sockets)
+        for each in sockets or ():
+            each.listen(WAITING)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Capture none."""
@@ -122,6 +129,7 @@ def config_of(app: ASGIApp, **more: Any) -> uvicorn.Config:
         proxy_headers=False,
         timeout_graceful_shutdown=STOP_S,
         timeout_keep_alive=KEEP_ALIVE_S,
+        backlog=TAKEN_AT_ONCE,
         **more,
     )
 
@@ -158,7 +166,7 @@ def port_socket(listen: str) -> socket.socket:
         raise BadInput(f"cannot listen at {listen!r}; expected HOST:PORT, such as 0.0.0.0:8443")
     host = host.strip("[]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening = Listener(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, int(port)))
