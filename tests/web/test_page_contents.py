@@ -232,6 +232,7 @@ def test_what_waits_for_approval_is_seen_at_once_with_what_it_brings(
     assert '<a href="/rollouts/1">rollout #1</a>' in page
     assert "approve it: fleet approve 1" in page
     http.post(f"{API}/rollouts/1/approve", json={})
+    assert "approved by person:" in browser.get("/rollouts/1").text
     page = browser.get("/").text
     assert "1</b> rollout under way</li>" in page
     assert "approval of wave" not in page
