@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -39,11 +40,18 @@ def run(settings: AgentSettings) -> None:
     serve(_join(settings), settings.state_dir, tools_of(settings))
 
 
+def _allow_files() -> None:
+    """Take as many open files as the system allows: a pull through the gateway has dozens at a time."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def serve(join: JoinFile | None, state: Path, tools: Tools) -> None:
     """Be the agent of the host that *join* names; what must survive is kept in *state*.
 
     Without a join file, be who this host became at its first contact; raise BadInput where *state* does not say so.
     """
+    _allow_files()
     with alone(state):
         identity = Identity(state, join)
         now = identity.current

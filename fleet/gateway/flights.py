@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 from collections.abc import Sequence
@@ -95,7 +96,7 @@ class Flights:
         except FetchFailed as error:
             flight.failure, flight.kept = str(error), True
         except OSError as error:
-            flight.failure = f"cannot keep the layer {flight.digest.short}: {error.strerror or error}"
+            flight.failure = f"cannot keep the layer {flight.digest.short}: {error.strerror or error}{_remedy(error)}"
             flight.kept = False
         except asyncio.CancelledError:
             flight.failure = "cannot go on: the pull was ended"
@@ -147,3 +148,8 @@ class Flights:
             closing = asyncio.get_running_loop().run_in_executor(None, os.close, removed)
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
+
+
+def _remedy(error: OSError) -> str:
+    """Return what to do about an *error* that the system's settings make, or empty."""
+    return "; let the agent have more of them (LimitNOFILE=, ulimit -n)" if error.errno == errno.EMFILE else ""

@@ -198,7 +198,7 @@ def _serve(errand: Errand, gateway: Gateway, session: Session, name: str, *, sho
         raise
     watch.wait(pull.ended, give_up, doomed=lambda: session.failure)
     if pull.error is not None:
-        raise _reason(pull.error, session, gateway)
+        raise _reason(pull.error, session, gateway, name, errand)
     image = engine.image(name)
     if image is None or image["Id"] not in {str(errand.digest), *session.config_digests()}:
         raise Refused(f"cannot trust the engine's image for {errand.reference.familiar}: it is not {errand.digest}")
@@ -213,12 +213,15 @@ def _progress(session: Session) -> PullProgress:
     return PullProgress(bytes=got, total=total, source=source)
 
 
-def _reason(error: Exception, session: Session, gateway: Gateway) -> Exception:
-    """Return what the engine's *error* stands for: mostly what the sources failed by."""
+def _reason(error: Exception, session: Session, gateway: Gateway, name: str, errand: Errand) -> Exception:
+    """Return what the engine's *error* stands for: mostly what the sources failed by; *name* is what it was asked for."""
     if isinstance(error, EngineUnreachable):
         return error
     if session.failure:
         return Refused(session.failure)
-    if isinstance(error, EngineError) and not session.asked:
-        return Refused(f"{error} (it never asked the gateway at {gateway.host}; does it run on this host's network?)")
-    return error
+    if not isinstance(error, EngineError):
+        return error
+    told = str(error).replace(name, errand.reference.familiar)
+    if not session.asked:
+        return Refused(f"{told} (it never asked the gateway at {gateway.host}; does it run on this host's network?)")
+    return EngineError(told, status=error.status)

@@ -247,6 +247,26 @@ def test_what_is_wrong_is_one_line_and_an_exit_code(tmp_path: Path, arguments: l
     assert line.startswith(reason)
 
 
+FEW_FILES = """
+import resource, sys
+from pathlib import Path
+from fleet.agent.process import serve
+from fleet.errors import BadInput
+most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, most))
+try:
+    serve(None, Path(sys.argv[1]), None)
+except BadInput:
+    print(resource.getrlimit(resource.RLIMIT_NOFILE) == (most, most))
+"""
+
+
+def test_an_agent_takes_as_many_open_files_as_it_may(tmp_path: Path) -> None:
+    """Whatever started it had set a lower limit, as ``ulimit -Sn`` does."""
+    command = [sys.executable, "-c", FEW_FILES, str(tmp_path)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout == "True\n"
+
+
 def test_the_agent_imports_no_sql_and_no_web_framework() -> None:
     code = "import sys, fleet.agent.process; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

@@ -175,10 +175,15 @@ def test_a_digest_that_no_source_has_fails_before_the_engine_is_asked(quay: Quay
 
 def test_an_error_line_of_the_engine_is_a_failure(quay: Quay) -> None:
     quay.puller.open()
-    quay.engine.fail("pull", EngineError("cannot pull: failed to register layer: no space left on device"))
+
+    def full(engine: MemoryEngine, reference: str, *_: Any) -> Iterator[Any]:
+        raise EngineError(f"cannot pull {reference}: failed to register layer: no space left on device")
+
+    quay.engine._puller = full
     outcome = quay.pull()
     assert not outcome.ok
-    assert "no space left on device" in outcome.reason
+    told = f"cannot pull {quay.reference.familiar}: failed to register layer: no space left on device"
+    assert outcome.reason.startswith(told)
 
 
 def test_an_engine_that_took_another_image_is_not_believed(quay: Quay) -> None:
