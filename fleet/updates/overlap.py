@@ -1,6 +1,7 @@
 """Whether the new container may run beside the old one for a while (``start-first``), or something is there but once. Pure."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from fleet.engine.protocol import CreateSpec, Inspect
@@ -15,6 +16,9 @@ ORDER_LABEL = "update.order"
 VOLUMES_LABEL = "update.volumes"
 """``fleet.update.volumes=shared``: two of this container may write to its volumes at the same time."""
 SHARED = "shared"
+MAC_LABEL, GENERATED = "update.mac", "generated"
+"""``fleet.update.mac=generated``: nobody chose the MAC addresses of its further networks. Engines that generate them at random
+do not tell, and so each is kept unless this is said."""
 _NAMELESS = ("bridge", "host", "none")
 """Networks in which nobody is found by a name."""
 
@@ -27,6 +31,22 @@ def wanted_order(labels: Mapping[str, str], otherwise: UpdateOrder) -> UpdateOrd
     except ValueError:
         known = " or ".join(UpdateOrder)
         raise BadInput(f"cannot read the label fleet.{ORDER_LABEL}: it takes {known}, not {written!r}") from None
+
+
+def with_new_macs(old: Inspect, spec: CreateSpec) -> CreateSpec:
+    """Return *spec* without the MAC addresses of further networks, where a label of *old* says that nobody chose them."""
+    if label(old["Config"].get("Labels") or {}, MAC_LABEL) != GENERATED:
+        return spec
+    chosen = old["Config"].get("MacAddress")
+
+    def freed(endpoint: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in endpoint.items() if key != "MacAddress" or value == chosen}
+
+    networking = spec.body.get("NetworkingConfig") or {}
+    endpoints = {name: freed(endpoint) for name, endpoint in (networking.get("EndpointsConfig") or {}).items()}
+    changed = {"NetworkingConfig": {**networking, "EndpointsConfig": endpoints}} if endpoints else {}
+    connect = tuple((name, freed(endpoint)) for name, endpoint in spec.connect)
+    return replace(spec, body={**spec.body, **changed}, connect=connect)
 
 
 def hindrance(old: Inspect, spec: CreateSpec) -> str:
@@ -60,7 +80,10 @@ def _fixed_in_networks(old: Inspect, spec: CreateSpec) -> Iterator[str]:
         if wished.get("IPv4Address") or wished.get("IPv6Address"):
             yield f"its address in the network {network} is fixed"
         if endpoint.get("MacAddress"):
-            yield f"its MAC address in the network {network} is fixed"
+            yield (
+                f"its MAC address in the network {network} is fixed, or the engine does not tell whether it is; the label"
+                f" fleet.{MAC_LABEL}={GENERATED} says that it is not"
+            )
     own = {old["Id"][:SHORT_ID], old["Id"]}
     for network, endpoint in ((old.get("NetworkSettings") or {}).get("Networks") or {}).items():
         if network not in _NAMELESS and not set(endpoint.get("Aliases") or ()) - own:

@@ -17,7 +17,7 @@ from fleet.updates.journal import Stage
 from fleet.updates.loose import loose_files, told
 from fleet.updates.myself import own_id
 from fleet.updates.outcome import PullOutcome, Result, UpdateOutcome
-from fleet.updates.overlap import hindrance, wanted_order
+from fleet.updates.overlap import hindrance, wanted_order, with_new_macs
 from fleet.updates.probe import probes_of
 from fleet.updates.run import Run
 from fleet.updates.stopping import stopping
@@ -108,7 +108,7 @@ def _new_container(
     """Return what makes *old* again under *name* from *image*, which is to be *image_id*; Compose is told that, or the other."""
     engine, facts = run.engine, run.engine.facts()
     old_image = engine.image(old["Image"]) or run.journal.images.get(old["Image"])
-    return new_spec(
+    spec = new_spec(
         old,
         old_image,
         name=name,
@@ -119,6 +119,7 @@ def _new_container(
         engine_name=facts.name,
         platform=foreign_platform(engine.image(image_id) or old_image, facts.architecture),
     )
+    return with_new_macs(old, spec)
 
 
 def _fields(run: Run, old: Inspect, spec: CreateSpec) -> dict[str, Any]:

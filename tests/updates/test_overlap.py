@@ -10,7 +10,7 @@ from fleet.testing.engine_faults import KillNow
 from fleet.testing.engine_images import Behaviour
 from fleet.updates.command import Policy, UpdateOrder, VerifyPolicy
 from fleet.updates.outcome import Result
-from fleet.updates.overlap import hindrance
+from fleet.updates.overlap import hindrance, with_new_macs
 from tests.updates.site import DATA, SHAPES, START_FIRST, Shape, Site, engine_says_no
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
@@ -42,7 +42,8 @@ FIXED: dict[str, tuple[Shape, str]] = {
     ),
     "a MAC address": (
         Shape(body=in_network(Aliases=["www"], MacAddress="02:00:00:00:00:07"), policy=POLICY),
-        "its MAC address in the network back is fixed",
+        "its MAC address in the network back is fixed, or the engine does not tell whether it is; the label"
+        " fleet.update.mac=generated says that it is not",
     ),
     "a name": (
         Shape(body=in_network(), policy=POLICY),
@@ -70,6 +71,21 @@ def test_where_nothing_is_there_but_once_the_new_one_starts_first(what: str, tmp
     calls = [call.name for call in site.engine.calls]
     assert calls.index("start") < calls.index("rename") < calls.index("stop") < calls.index("remove")
     site.assert_promise(outcome)
+
+
+def test_of_macs_that_nobody_chose_the_chosen_one_stays() -> None:
+    chosen, random = "02:11:22:33:44:55", "de:ad:00:00:00:07"
+    endpoints = {"back": {"MacAddress": chosen, "Aliases": ["www"]}, "front": {"MacAddress": random}}
+    spec = CreateSpec(
+        name="web",
+        body={"Image": "app:1", "NetworkingConfig": {"EndpointsConfig": endpoints}},
+        connect=(("further", {"MacAddress": random, "Aliases": ["api"]}),),
+    )
+    config = {"MacAddress": chosen, "Labels": {"fleet.update.mac": "generated"}}
+    freed = with_new_macs({"Config": config}, spec)
+    assert freed.body["NetworkingConfig"]["EndpointsConfig"] == {"back": endpoints["back"], "front": {}}
+    assert freed.connect == (("further", {"Aliases": ["api"]}),)
+    assert with_new_macs({"Config": config | {"Labels": None}}, spec) == spec
 
 
 def test_what_an_engine_says_nothing_of_hinders_nothing() -> None:
