@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,25 +22,7 @@ HANG_S = 3.0
 QUICK = Patience(connect_s=20.0, first_byte_s=HANG_S, silence_s=HANG_S)
 """For answers that never come: long enough for a busy machine, short enough for a test."""
 START = datetime(2026, 11, 2, 12, tzinfo=UTC)
-
-
-class HandClock:
-    """A clock that only the test moves."""
-
-    def __init__(self) -> None:
-        self.passed_s = 0.0
-
-    def now(self) -> datetime:
-        """Return the start and what has passed since."""
-        return START + timedelta(seconds=self.passed_s)
-
-    def monotonic(self) -> float:
-        """Return what has passed."""
-        return self.passed_s
-
-    def sleep(self, seconds: float) -> None:
-        """Let *seconds* pass at once."""
-        self.passed_s += seconds
+"""When it is, where a header names a date."""
 
 
 @dataclass(slots=True)

@@ -15,11 +15,12 @@ from fleet.images.reference import Reference
 from fleet.registry.client import RegistryClient
 from fleet.registry.credentials import Credentials
 from fleet.registry.faults import ExchangeFailed, RateLimitError
+from fleet.testing.clock import ManualClock
 from fleet.testing.entry import Entry
 from fleet.testing.faults import Fault
 from fleet.testing.gatekeeper import Access
 from fleet.testing.registry import ScriptedRegistry
-from tests.registry.asking import HANG_S, QUICK, HandClock, Known, address_of, blob, fetching, resolving, with_client
+from tests.registry.asking import HANG_S, QUICK, Known, address_of, blob, fetching, resolving, with_client
 
 APP = "org/app"
 USER = Credentials(username="ann", password="pass:word ä")
@@ -151,7 +152,7 @@ def test_a_registry_token_is_shown_as_it_is(guarded: Opened) -> None:
 
 def test_a_token_serves_until_shortly_before_its_end(guarded: Opened) -> None:
     """One token for many requests, renewed ten seconds early by the clock handed in."""
-    registry, clock = guarded(scheme="bearer", life_s=300), HandClock()
+    registry, clock = guarded(scheme="bearer", life_s=300), ManualClock()
 
     async def over_time(client: RegistryClient) -> list[int]:
         counts = []
@@ -166,7 +167,7 @@ def test_a_token_serves_until_shortly_before_its_end(guarded: Opened) -> None:
 
 def test_a_token_without_a_life_lives_for_a_minute(guarded: Opened) -> None:
     """The token specification's default, for realms that do not say."""
-    registry, clock = guarded(scheme="bearer", tells_life=False, token_field="access_token"), HandClock()
+    registry, clock = guarded(scheme="bearer", tells_life=False, token_field="access_token"), ManualClock()
 
     async def over_time(client: RegistryClient) -> list[int]:
         counts = []
@@ -194,7 +195,7 @@ def test_a_token_that_is_refused_early_is_renewed_once(guarded: Opened) -> None:
 
 def test_a_token_whose_time_ends_on_its_way_is_renewed_once(guarded: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the time of the refusal no token is known any more, and that is no reason to show nothing."""
-    registry, clock = guarded(scheme="bearer", life_s=300), HandClock()
+    registry, clock = guarded(scheme="bearer", life_s=300), ManualClock()
     refusal = registry.gatekeeper.refusal
 
     def late(*request: Any) -> Any:

@@ -14,9 +14,10 @@ from fleet.registry.address import Address
 from fleet.registry.client import RegistryClient, Resolved
 from fleet.registry.faults import ExchangeFailed, Failure, RateLimitError
 from fleet.registry.manifest import ACCEPT, DOCKER_INDEX, DOCKER_MANIFEST
+from fleet.testing.clock import ManualClock
 from fleet.testing.faults import Fault
 from fleet.testing.registry import ScriptedRegistry
-from tests.registry.asking import HANG_S, QUICK, HandClock, address_of, blob, fetching, resolving, with_client
+from tests.registry.asking import HANG_S, QUICK, START, address_of, blob, fetching, resolving, with_client
 
 APP = "org/app"
 
@@ -168,7 +169,7 @@ def test_too_often_says_how_long_to_wait(
     """429 is an error of its own, with Retry-After in seconds or as a date by the clock handed in."""
     registry.faults.add(Fault.STATUS, status=429, retry_after=header)
     with pytest.raises(RateLimitError) as caught:
-        with_client(address_of(registry), resolving("org/app:1"), clock=HandClock())
+        with_client(address_of(registry), resolving("org/app:1"), clock=ManualClock(START))
     assert (caught.value.retry_after_s, caught.value.status, caught.value.temporary) == (seconds, 429, True)
     assert methods(registry) == ["HEAD"]
 

@@ -15,7 +15,7 @@ import pytest
 
 from fleet.errors import BadInput
 from fleet.registry.credentials import FAILURE_KEPT_S, HUB_KEY, KEPT_S, Credentials, DockerConfig, default_path
-from tests.registry.asking import HandClock
+from fleet.testing.clock import ManualClock
 
 Program = Callable[[str, str], Path]
 
@@ -172,7 +172,7 @@ def test_the_user_token_means_an_identity_token(tmp_path: Path, program: Program
 
 def test_an_answer_is_kept_for_a_while(tmp_path: Path, program: Program) -> None:
     """A program is asked once for many layers, and again before its twelve hours are over."""
-    calls, clock = program("store", ANSWER), HandClock()
+    calls, clock = program("store", ANSWER), ManualClock()
     config = DockerConfig.load(written(tmp_path, credsStore="store"), clock=clock)
     for wait_s in (0, KEPT_S - 1, 2):
         clock.sleep(wait_s)
@@ -195,7 +195,7 @@ def test_layers_at_once_ask_once(tmp_path: Path, program: Program) -> None:
 def test_every_check_has_an_event_loop_of_its_own_and_they_may_meet(tmp_path: Path, program: Program) -> None:
     """The centre keeps one configuration for all its checks, and the agent one for its gateway and its resolver."""
     program("store", f"sleep 0.2; {ANSWER}")
-    clock = HandClock()
+    clock = ManualClock()
     config = DockerConfig.load(written(tmp_path, credsStore="store"), clock=clock)
 
     def check(_: int = 0) -> list[Credentials | None]:
@@ -233,7 +233,7 @@ def test_a_program_that_fails_is_a_warning_and_nobody(
     tmp_path: Path, program: Program, caplog: pytest.LogCaptureFixture, body: str, reason: str
 ) -> None:
     """A pull goes on without credentials, soon, and the log says why; the failure is remembered for a while."""
-    calls, clock = program("bad", body), HandClock()
+    calls, clock = program("bad", body), ManualClock()
     limit_s = 1.5 if "sleep" in body else 60.0
     config = DockerConfig.load(written(tmp_path, credsStore="bad"), clock=clock, limit_s=limit_s)
     started = time.monotonic()
