@@ -23,10 +23,8 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 100
 """Of so many hosts it is told between two looks for requests and the end."""
-FIRST_AT_ONCE = 10
-"""Of so many of whom it is not known what stands: a broker holds a thousand messages back, and loses the rest."""
-REMOVED_AT_ONCE = 100
-"""Of so many removed hosts of whom mostly nothing stands."""
+LEARNED_AT_ONCE = 10
+"""Of so many hosts it is asked together what stands: a broker holds a thousand messages back, and loses the rest."""
 MOST_UNANSWERED = 4
 """After so many questions in a row that were not answered whole nobody asks what stands: all is sent."""
 MIRRORS_EVERY_S = 60.0
@@ -63,10 +61,7 @@ class Home:
         if self._link.denied:
             self._link.denied = False
             self._link.publish(self._place.status, ONLINE)
-        ids = self._changes.take(FIRST_AT_ONCE)
-        if all(self._retained.knows(id.hex) for id in ids):
-            ids += self._changes.take(AT_ONCE - len(ids))
-        if ids:
+        if ids := self._changes.take(AT_ONCE):
             self._tell(ids)
         if removed := self._some_removed():
             self._settle({id.hex: {} for id in removed})
@@ -96,35 +91,35 @@ class Home:
                 self._link.publish(asked.topic, b"")
         self._installs.begin()
         while not self._installs.moved.empty():
-            self._changes.add([self._installs.moved.get()])
+            self._changes.add([self._installs.moved.get().hex])
 
-    def _tell(self, ids: Sequence[UUID]) -> None:
+    def _tell(self, ids: Sequence[str]) -> None:
         marks = {id: self._changes.marks[id] for id in ids if id in self._changes.marks}
         found = {
             told.host.id: told
             for told in told_of(self._db, marks, self._wanted, self._changes.under_way, self._installs.notes)
         }
-        self._settle({id.hex: self._of_host(id, found.get(id.hex)) for id in ids})
+        self._settle({id: self._of_host(id, found.get(id)) for id in ids})
 
-    def _of_host(self, id: UUID, told: Told | None) -> entities.Messages:
+    def _of_host(self, id: str, told: Told | None) -> entities.Messages:
         offers = {}
         if told is None or not told.host.containers:
-            self._outdated.pop(id.hex, None)
+            self._outdated.pop(id, None)
         else:
-            self._outdated[id.hex] = len(told.outdated)
+            self._outdated[id] = len(told.outdated)
             offers = {
                 thing(each.name): Offer(
-                    host_id=id, host=told.host.name, container=each.name, digest=told.outdated[each.name]
+                    host_id=UUID(id), host=told.host.name, container=each.name, digest=told.outdated[each.name]
                 )
                 for each in told.host.containers
                 if each.may_install and each.name in told.outdated and not each.under_way
             }
-        self._installs.offer(id.hex, offers)
+        self._installs.offer(id, offers)
         return entities.of_host(told.host, self._place) if told else {}
 
     def _some_removed(self) -> list[UUID]:
-        some = (self._removed or [])[:REMOVED_AT_ONCE]
-        del (self._removed or [])[:REMOVED_AT_ONCE]
+        some = (self._removed or [])[:AT_ONCE]
+        del (self._removed or [])[:AT_ONCE]
         return some
 
     def _tell_centre(self) -> None:
@@ -137,13 +132,15 @@ class Home:
         self._settle({CENTRE: entities.of_centre(centre, self._place) if self._outdated else {}})
 
     def _settle(self, wanted: Mapping[str, entities.Messages]) -> None:
-        unknown = [owner for owner in wanted if not self._retained.knows(owner)]
-        if unknown:
-            for owner, found in self._learn(unknown).items():
-                self._retained.learn(owner, found)
-        for owner, messages in wanted.items():
-            for topic, payload in self._retained.settle(owner, messages):
-                self._link.publish(topic, payload)
+        owners = list(wanted)
+        for first in range(0, len(owners), LEARNED_AT_ONCE):
+            some = owners[first : first + LEARNED_AT_ONCE]
+            if unknown := [owner for owner in some if not self._retained.knows(owner)]:
+                for owner, found in self._learn(unknown).items():
+                    self._retained.learn(owner, found)
+            for owner in some:
+                for topic, payload in self._retained.settle(owner, wanted[owner]):
+                    self._link.publish(topic, payload)
 
     def _learn(self, owners: Collection[str]) -> Mapping[str, Mapping[str, bytes]]:
         """Return what stands of each owner: asked together or, where that is too much at once, one by one."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
-from uuid import UUID
 
 from fleet.controller.plans import holding
 from fleet.history import policies, tags
@@ -21,14 +20,14 @@ class Changes:
         """Begin with nothing known: all is due."""
         self._db = db
         self._looks_a_round = max(1, round(ROUND_S / every_s))
-        self._tags: Mapping[str, TagRow] = {}
+        self._tags: Mapping[str, TagRow] | None = None
         self._rules: object = None
         self._orders = UnderWay()
-        self._due: dict[UUID, None] = {}
-        self._round: list[UUID] = []
-        self.marks: Mapping[UUID, HostMark] = {}
+        self._due: dict[str, None] = {}
+        self._round: list[str] = []
+        self.marks: Mapping[str, HostMark] = {}
         """The hosts that there are."""
-        self.under_way: Mapping[UUID, frozenset[str]] = {}
+        self.under_way: Mapping[str, frozenset[str]] = {}
         """The containers that are being updated, by host."""
 
     def look(self) -> None:
@@ -42,11 +41,11 @@ class Changes:
         self._look_at_rules()
         self._take_turns()
 
-    def add(self, ids: Iterable[UUID]) -> None:
+    def add(self, ids: Iterable[str]) -> None:
         """Let these hosts be due."""
         self._due |= dict.fromkeys(ids)
 
-    def take(self, most: int) -> list[UUID]:
+    def take(self, most: int) -> list[str]:
         """Return some hosts that are due, which are it no more."""
         taken = list(islice(self._due, most))
         for id in taken:
@@ -60,8 +59,8 @@ class Changes:
 
     def _look_at_tags(self) -> None:
         known = tags.tags(self._db)
-        differ = {image for image, tag in known.items() if _told(tag) != _told(self._tags.get(image))}
-        if self._tags:
+        if (before := self._tags) is not None:
+            differ = {image for image, tag in known.items() if _told(tag) != _told(before.get(image))}
             self.add(followers(self._db, differ))
         self._tags = known
 

@@ -47,13 +47,13 @@ Notes = Mapping[tuple[UUID, str], tuple[str, str]]
 
 def told_of(
     db: Database,
-    marks: Mapping[UUID, HostMark],
+    marks: Mapping[str, HostMark],
     wanted: Wanted,
-    under_way: Mapping[UUID, frozenset[str]],
+    under_way: Mapping[str, frozenset[str]],
     notes: Notes,
 ) -> Iterator[Told]:
     """Yield what is told of each host of *marks* that the owner wants told of; raise DatabaseUnreachable."""
-    taken = {id: mark for id, mark in marks.items() if wanted.told.takes_host(mark.name, mark.labels)}
+    taken = {UUID(id): mark for id, mark in marks.items() if wanted.told.takes_host(mark.name, mark.labels)}
     by_host = _by_host([row for row in of_hosts(db, taken) if wanted.told.takes_container(row.name, row.image)])
     rows = [row for named in by_host.values() for row in named.values()]
     standings: dict[UUID, list[Standing]] = defaultdict(list)
@@ -61,7 +61,7 @@ def told_of(
         standings[standing.container.host_id].append(standing)
     for id, mark in taken.items():
         may = wanted.may_install is not None and wanted.may_install.takes_host(mark.name, mark.labels)
-        told = tuple(_container(each, may, under_way.get(id, frozenset()), notes) for each in standings[id])
+        told = tuple(_container(each, may, under_way.get(id.hex, frozenset()), notes) for each in standings[id])
         outdated = {s.container.name: s.new_digest for s in standings[id] if s.freshness is Freshness.OUTDATED}
         host = HostTold(
             id=id.hex, name=mark.name, engine_version=mark.engine_version, online=not mark.silent, containers=told

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from fleet.history.ahead_mark import MARK
-from fleet.history.alike import written
+from fleet.history.alike import hex_of, written
 from fleet.history.among import among
 from fleet.history.database import Database
 from fleet.history.fact_tables import commands
@@ -35,15 +35,15 @@ class HostMark:
         return found
 
 
-def host_marks(db: Database) -> dict[UUID, HostMark]:
-    """Return the mark of every host that was not removed."""
+def host_marks(db: Database) -> dict[str, HostMark]:
+    """Return the mark of every host that was not removed, by its id in hex."""
     h = hosts.c
     with db.reading() as connection:
         away = silent(db.moment(connection)).label("away")
         told = (h.name, written(h.labels), h.engine_version, h.snapshot_hash, away)
-        query = select(h.id, *told).where(h.removed_at.is_(None))
+        query = select(hex_of(connection, h.id), *told).where(h.removed_at.is_(None))
         rows = connection.execute(query).all()
-    return {row.id: HostMark(row.name, row[2], row.engine_version, row.snapshot_hash, bool(row.away)) for row in rows}
+    return {row[0]: HostMark(row.name, row[2], row.engine_version, row.snapshot_hash, bool(row.away)) for row in rows}
 
 
 def removed_hosts(db: Database) -> list[UUID]:
@@ -52,12 +52,13 @@ def removed_hosts(db: Database) -> list[UUID]:
         return list(connection.execute(select(hosts.c.id).where(hosts.c.removed_at.is_not(None))).scalars())
 
 
-def followers(db: Database, images: Collection[str]) -> set[UUID]:
-    """Return the hosts on which a container follows one of *images*."""
+def followers(db: Database, images: Collection[str]) -> set[str]:
+    """Return the hosts on which a container follows one of *images*, by their ids in hex."""
     if not images:
         return set()
-    query = select(containers.c.host_id).where(containers.c.image.in_(sorted(images))).distinct()
     with db.reading() as connection:
+        host = hex_of(connection, containers.c.host_id)
+        query = select(host).where(containers.c.image.in_(sorted(images))).distinct()
         return set(connection.execute(query).scalars())
 
 
@@ -68,8 +69,8 @@ class UnderWay:
         """Know of none."""
         self._names: dict[UUID, tuple[str, ...]] = {}
 
-    def look(self, db: Database) -> dict[UUID, frozenset[str]]:
-        """Return them, by host."""
+    def look(self, db: Database) -> dict[str, frozenset[str]]:
+        """Return them, by the host's id in hex."""
         c = commands.c
         # The first is what the index of open commands is of.
         open_ = (c.ended_at.is_(None), c.deadline.is_not(None), c.state != CommandState.PENDING)
@@ -81,7 +82,8 @@ class UnderWay:
                 orders = connection.execute(select(c.id, c.order).where(among(connection, c.id, new)))
                 self._names |= {id: tuple(each["container"] for each in order["targets"]) for id, order in orders}
         self._names = {row.id: self._names[row.id] for row in found if row.id in self._names}
-        names: dict[UUID, frozenset[str]] = {}
+        names: dict[str, frozenset[str]] = {}
         for row in found:
-            names[row.host_id] = names.get(row.host_id, frozenset()) | set(self._names.get(row.id, ()))
+            host = row.host_id.hex
+            names[host] = names.get(host, frozenset()) | set(self._names.get(row.id, ()))
         return names

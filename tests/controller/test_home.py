@@ -221,6 +221,19 @@ def test_hosts_and_containers_are_chosen_and_those_not_chosen_any_more_go(
         soon(lambda: len(seen.configs()) == 3)
 
 
+def test_the_first_tag_that_is_checked_is_told_at_the_next_look(
+    world: World, broker: Mosquitto, seen: Witness, tmp_path: Path
+) -> None:
+    world.add_host("web-1", container("nginx"))
+    world.add_host("web-2", container("nginx"))
+    with telling(world.db, tmp_path, broker) as home:
+        soon(lambda: len(seen.configs()) == 3)
+        resolve(world.db)
+        home._changes._round = [""] * 99  # nobody's turn
+        tell(home)
+        soon(lambda: seen.stands["fleet/centre/pending/state"] == b"2")
+
+
 def test_a_silent_host_is_not_available(
     world: World, broker: Mosquitto, seen: Witness, tmp_path: Path, clock: HandClock
 ) -> None:
