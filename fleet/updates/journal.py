@@ -89,6 +89,8 @@ class UpdateEntry:
     phases: Phases = field(default_factory=Phases)
     reason: str = ""
     """Why the stage UNDO was reached."""
+    owed_since: datetime | None = None
+    """By the host's clock: when the way back failed, in what is kept of the record beside its outcome."""
     not_now: bool = False
     """Whether nothing went wrong: a hook asks for another time, or somebody changed the container. No failure, a skip."""
     interrupted: bool = False

@@ -16,6 +16,9 @@ from fleet.updates.journal import Journal, Stage
 from fleet.updates.rollback import bring_back
 from fleet.updates.run import Run, restart_policy
 
+OWED_FOR_S = 86_400.0
+"""How long a way back is gone on with."""
+
 log = logging.getLogger(__name__)
 
 
@@ -24,7 +27,7 @@ def pay(engine: Engine, journal: Journal, clock: Clock) -> bool:
     for entry in journal.owed():
         run = Run(engine=engine, journal=journal, entry=replace(entry, stage=Stage.UNDO), clock=clock, progress=_silent)
         with contextlib.suppress(EngineError, OSError):
-            if _is_ours_to_settle(run):
+            if not _is_past(run) and _is_ours_to_settle(run):
                 _bring_back(run)
             journal.settle(entry.update_id)
     return bool(journal.owed())
@@ -37,6 +40,12 @@ def _bring_back(run: Run) -> None:
         log.info("container is back", extra={"container": run.target.container})
     except Replaced as replaced:
         log.info("container was replaced", extra={"container": run.target.container, "reason": str(replaced)})
+
+
+def _is_past(run: Run) -> bool:
+    """Tell whether a person has had the time to settle it: a name that is free months later is no sign for an old container."""
+    since = run.entry.owed_since
+    return since is not None and abs((run.clock.now() - since).total_seconds()) > OWED_FOR_S
 
 
 def _is_ours_to_settle(run: Run) -> bool:

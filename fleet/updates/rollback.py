@@ -1,6 +1,7 @@
 """The way back: the old container runs again under its name, with its restart policy, and the new one is gone."""
 
 import contextlib
+from dataclasses import replace
 
 from fleet.engine.protocol import Inspect
 from fleet.errors import EngineError, EngineUnreachable
@@ -44,7 +45,7 @@ def roll_back(run: Run, reason: str, *, not_now: bool = False, interrupted: bool
         kept = _keep_new(run)
         if not kept:
             with contextlib.suppress(OSError):
-                run.journal.owe(run.entry)
+                run.journal.owe(replace(run.entry, owed_since=run.clock.now()))
         return run.close(Result.ROLLBACK_FAILED, f"{told}; and the way back failed: {failure}{kept}")
     untouched = Result.SKIPPED if run.entry.not_now else Result.FAILED
     return run.close(Result.ROLLED_BACK if was_stopped else untouched, told)

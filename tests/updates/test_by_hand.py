@@ -9,7 +9,7 @@ from fleet.errors import EngineError, EngineUnreachable
 from fleet.updates.execute import recover
 from fleet.updates.journal import Journal
 from fleet.updates.outcome import Result
-from fleet.updates.owed import pay
+from fleet.updates.owed import OWED_FOR_S, pay
 from tests.updates.meddled import Meddle, Meddled, after, called, once, restart
 from tests.updates.site import SHAPES, Site, engine_says_no
 
@@ -224,6 +224,14 @@ def test_what_a_person_settled_meanwhile_stays_so(settle: Meddle, tmp_path: Path
     names = site.engine.names()
     assert not pay(site.engine, site.open(site.path), site.clock)
     assert site.engine.names() == names
+    assert set(site.engine.running()) == {"bystander"}
+
+
+def test_what_nobody_settled_for_a_day_is_left_as_it_is(tmp_path: Path) -> None:
+    """Else who removes what has its name, months later, would find the old container in its place."""
+    site = failed_on_the_way_back(tmp_path)
+    site.clock.advance(OWED_FOR_S + 60)
+    assert not pay(site.engine, site.open(site.path), site.clock)
     assert set(site.engine.running()) == {"bystander"}
 
 
