@@ -192,6 +192,21 @@ def test_without_its_password_a_host_is_nobody(broker: BrokerAddress, host: Brok
         client.ping()
 
 
+def test_who_tries_wrong_passwords_as_a_host_is_told_and_who_asks_for_too_much_is_not(
+    keeper: AclKeeper, broker: BrokerAddress, host: BrokerAddress, host_id: str
+) -> None:
+    with broker.client() as centre:
+        _say(centre, "ACL LOG", "RESET")
+    with host.client() as client, pytest.raises(redis.exceptions.NoPermissionError):
+        _say(client, "FLUSHALL")
+    assert keeper.turned_away(60) == set()
+    for user in (host.username, "somebody"):
+        with broker.with_login(user, "wrong").client() as client, pytest.raises(redis.exceptions.AuthenticationError):
+            client.ping()
+    assert keeper.turned_away(60) == {host_id}
+    assert keeper.turned_away(-1) == set()
+
+
 def test_a_host_that_is_known_and_right_is_not_missing(keeper: AclKeeper, host: BrokerAddress, host_id: str) -> None:
     login = HostLogin(host_id=host_id, password_sha256=password_hash(PASSWORD))
     other = HostLogin(host_id=uuid4().hex, password_sha256="0" * 64)
