@@ -31,6 +31,11 @@ def _said(hold: Hold, asked: Asked | None) -> str:
     if hold is not Hold.APPROVAL or asked is None:
         return hold.words
     hosts = "" if asked.hosts is None else f" ({asked.hosts} {'host' if asked.hosts == 1 else 'hosts'})"
-    images = [f"{Reference.parse(image).familiar} {digest.partition(':')[2][:12]}" for image, digest in asked.images]
+    images = [
+        f"{Reference.parse(image).familiar} {digest.partition(':')[2][:12]}" for image, digest in asked.brought.images
+    ]
     more = f" and {len(images) - _SHOWN} more" if len(images) > _SHOWN else ""
-    return f"approval of wave {asked.wave + 1} of {asked.waves}{hosts}; it brings {', '.join(images[:_SHOWN])}{more}"
+    whom = "" if asked.brought.hosts is None else f" its first {asked.brought.hosts} hosts"
+    return (
+        f"approval of wave {asked.wave + 1} of {asked.waves}{hosts}; it brings{whom} {', '.join(images[:_SHOWN])}{more}"
+    )

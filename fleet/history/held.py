@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Connection, func, select
 
 from fleet.history.database import Database
-from fleet.history.pinned import pinned_images
+from fleet.history.pinned import Brought, brought
 from fleet.history.rollout_tables import rollouts, waves
 from fleet.rollouts.states import Hold, WaveState
 
@@ -24,8 +24,8 @@ class Asked:
     """How many hosts the wave has, where that is known."""
     since: datetime
     """When the wave before it ended, or the rollout was made."""
-    images: tuple[tuple[str, str], ...]
-    """What the rollout brings, with the digests."""
+    brought: Brought
+    """What the wave brings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +69,11 @@ def _asked(connection: Connection, rollout_id: UUID, since: datetime) -> Asked |
     if wave is None:
         return None
     ended = [row.ended_at for row in found[: wave.number] if row.ended_at]
-    images = tuple(sorted(pinned_images(connection, rollout_id)))
     since = max(ended, default=since)
-    return Asked(wave=wave.number, waves=len(found), hosts=wave.hosts, since=since, images=images)
+    return Asked(
+        wave=wave.number,
+        waves=len(found),
+        hosts=wave.hosts,
+        since=since,
+        brought=brought(connection, rollout_id, wave.number),
+    )

@@ -12,7 +12,7 @@ from fleet.history.database import Database
 from fleet.history.lookup import not_found
 from fleet.history.notify_tables import channels, events
 from fleet.history.notify_tables import links as table
-from fleet.history.pinned import pinned_images
+from fleet.history.pinned import Brought, brought
 from fleet.history.rollout_tables import rollouts, waves
 from fleet.history.rollouts import Decide
 from fleet.history.upsert import insert_new
@@ -56,8 +56,8 @@ class LinkRow:
     """When the wave was approved; None: it was not."""
     expires_at: datetime
     used_at: datetime | None
-    images: tuple[tuple[str, str], ...] = ()
-    """The images that the rollout brings, with their digests; empty where the link does nothing any more."""
+    brought: Brought | None = None
+    """What the wave brings; None where the link does nothing any more."""
 
 
 def make_links(
@@ -181,8 +181,8 @@ def _read(connection: Connection, id: UUID, now: datetime) -> LinkRow | None:
     asked = _is_asked(row["rollout_state"], row["holds"], row["wave_state"], row["approved_at"])
     told = {name: value for name, value in row.items() if name not in ("holds", "wave_state")}
     state = _state(row["used_at"], row["expires_at"], now, asked=asked)
-    images = pinned_images(connection, row["rollout_id"]) if state is LinkState.OPEN else ()
-    return LinkRow(**told, state=state, images=tuple(sorted(images)))
+    brings = brought(connection, row["rollout_id"], row["wave"]) if state is LinkState.OPEN else None
+    return LinkRow(**told, state=state, brought=brings)
 
 
 def _state(used_at: datetime | None, expires_at: datetime, now: datetime, *, asked: bool) -> LinkState:

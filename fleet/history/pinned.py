@@ -4,6 +4,7 @@ The row of such a host holds the ids of its containers, and where the rest stand
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -56,3 +57,31 @@ def pinned_images(connection: Connection, rollout_id: UUID) -> frozenset[tuple[s
     ).scalars()
     alone = connection.execute(select(c.targets).where(c.rollout_id == rollout_id, c.shape.is_(None))).scalars()
     return frozenset((pin["image"], pin["digest"]) for pins in (*shapes, *alone) for pin in pins)
+
+
+FIRST_HOSTS = 100
+"""Of how many hosts of a wave it is read what it brings them: of most fleets all are alike."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """What a wave brings."""
+
+    images: tuple[tuple[str, str], ...]
+    """With the digests."""
+    hosts: int | None = None
+    """Of how many of its hosts; None: of all."""
+
+
+def brought(connection: Connection, rollout_id: UUID, wave: int) -> Brought:
+    """Return what a wave brings; however many hosts it has, it takes no longer than for some."""
+    c = rollout_hosts.c
+    query = select(c.shape, c.targets).where(c.rollout_id == rollout_id, c.wave == wave)
+    rows = connection.execute(query.order_by(c.state, c.position).limit(FIRST_HOSTS + 1)).all()
+    pins = pins_of(connection, rollout_id, {row.shape for row in rows if row.shape is not None})
+    found = {
+        (pin["image"], pin["digest"])
+        for row in rows[:FIRST_HOSTS]
+        for pin in (row.targets if row.shape is None else pins[row.shape])
+    }
+    return Brought(images=tuple(sorted(found)), hosts=FIRST_HOSTS if len(rows) > FIRST_HOSTS else None)

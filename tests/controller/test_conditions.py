@@ -18,6 +18,7 @@ from fleet.history.hosts import HostRow
 from fleet.history.liars import Liar
 from fleet.history.limits import LimitRow
 from fleet.history.mirror_report import MirrorDay
+from fleet.history.pinned import Brought
 from fleet.history.probes import ProbeRow
 from fleet.history.tags import TagRow
 from fleet.mirrors.probe import ProbeState
@@ -117,7 +118,7 @@ def test_a_rollout_that_waits_for_a_person_is_told_with_what_may_be_said() -> No
     assert (six.code, six.subject, six.remedy) == ("rollout-held", "rollout #6", "approve it: fleet approve 6")
     assert six.text == "rollout #6: waits: approval (the next wave waits for a person)"
     images = (("docker.io/library/nginx:1.27", f"sha256:{'41aa22bb' * 8}"),) * 4
-    asked = Asked(wave=1, waves=4, hosts=25, since=NOON, images=images)
+    asked = Asked(wave=1, waves=4, hosts=25, since=NOON, brought=Brought(images=images))
     (six,) = judge(Facts(now=NOON, held=[HeldRow(number=6, holds=frozenset({Hold.APPROVAL}), asked=asked)]))
     nginx = "nginx:1.27 41aa22bb41aa"
     assert six.text == (

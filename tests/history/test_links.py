@@ -74,7 +74,8 @@ def test_a_message_that_is_sent_again_holds_the_same_links(waiting: World) -> No
     found = links.link(waiting.db, first[LinkAct.APPROVE].id)
     assert found is not None
     assert (found.state, found.rollout, found.wave, found.waves, found.channel) == (LinkState.OPEN, 1, 0, 2, "ops")
-    assert [image for image, _ in found.images] == ["docker.io/library/nginx:1.27"]
+    assert found.brought is not None
+    assert [image for image, _ in found.brought.images] == ["docker.io/library/nginx:1.27"]
     assert {row["sha256"] for row in rows(waiting.db, table)} == {hash_of(str(each.id)) for each in first.values()}
 
 
@@ -138,7 +139,7 @@ def test_what_waits_for_a_person_is_found_with_what_it_is(waiting: World, clock:
     asked = row.asked
     assert asked is not None
     assert (asked.wave, asked.waves, asked.hosts) == (0, 2, 1)
-    assert [image for image, _ in asked.images] == ["docker.io/library/nginx:1.27"]
+    assert [image for image, _ in asked.brought.images] == ["docker.io/library/nginx:1.27"]
     began = asked.since
     rollouts.approve_wave(waiting.db, rows(waiting.db, rollouts_table)[0]["id"], **BY)
     assert held_rollouts(waiting.db) == []

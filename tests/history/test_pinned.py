@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 from alembic import command
-from sqlalchemy import func, select, text
+from sqlalchemy import func, insert, select, text
 
-from fleet.history import queries
+from fleet.history import pinned, queries
 from fleet.history.database import Database
 from fleet.history.rollout_tables import rollout_hosts, rollout_shapes, waves
 from fleet.history.upgrade import _config, upgrade
 from fleet.history.wave_counts import counts_of
+from fleet.ids import new_id
 from fleet.rollouts.spec import RolloutSpec, WaveSpec
 from fleet.rollouts.states import HostState
 from tests.history.conftest import HeldClock
@@ -113,3 +114,19 @@ def test_what_moved_before_the_upgrade_is_counted_too(own: World) -> None:
         parked = connection.execute(select(func.count()).where(rollout_hosts.c.state == HostState.PARKED)).scalar()
     assert parked == ALIKE - 1
     assert told == {0: {HostState.PENDING: 1}, 1: {HostState.PENDING: 1, HostState.PARKED: ALIKE - 1}}
+
+
+def test_what_a_wave_brings_is_read_of_its_first_hosts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    id, now = new_id(), world.db.now()
+    with world.db.writing() as connection:
+        for number, image in enumerate(("nginx:1", "nginx:1", "redis:7")):
+            targets = [{"container": "c", "image": image, "digest": digest_of(image)}]
+            row = {"rollout_id": id, "host_id": new_id(), "wave": 0, "position": number, "targets": targets}
+            row |= {"state": HostState.PENDING, "tries": 0, "reason": "", "changed_at": now}
+            connection.execute(insert(rollout_hosts).values(row))
+    with world.db.reading() as connection:
+        found = pinned.brought(connection, id, 0)
+        assert pinned.brought(connection, id, 1) == pinned.Brought(images=())
+        monkeypatch.setattr(pinned, "FIRST_HOSTS", 2)
+        assert pinned.brought(connection, id, 0) == pinned.Brought(images=(("nginx:1", digest_of("nginx:1")),), hosts=2)
+    assert found == pinned.Brought(images=(("nginx:1", digest_of("nginx:1")), ("redis:7", digest_of("redis:7"))))
