@@ -1,9 +1,10 @@
 """What every request and every answer of the API has."""
 
 import re
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 SCHEMA: Literal["v1"] = "v1"
 """The version of the answers' schema; a field may be added within it, never removed or given another meaning."""
@@ -23,6 +24,20 @@ Name = Annotated[
     str, AfterValidator(_checked_name), Field(json_schema_extra={"pattern": f"^{_NAME.pattern}$", "maxLength": 63})
 ]
 """What a host, a schedule or a token may be called."""
+
+
+_FIRST, _LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+"""A day from the ends of the calendar: what is later in one zone must be a time in every other."""
+
+
+def _checked_instant(at: datetime) -> datetime:
+    if not _FIRST <= at <= _LAST:
+        raise ValueError("a time lies between 0001-01-02 and 9999-12-30, in UTC")
+    return at.astimezone(UTC)
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(_checked_instant)]
+"""A time with its zone, as RFC 3339 writes it."""
 
 
 class Request(BaseModel):

@@ -3,9 +3,9 @@
 from datetime import datetime
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
-from fleet.api.form import Answer, Part, Request
+from fleet.api.form import Answer, Instant, Part, Request
 from fleet.history.words import Purpose
 from fleet.mirrors.attempt import AttemptResult
 from fleet.mirrors.source import Role
@@ -32,8 +32,8 @@ class HistoryQuery(Request):
     by: str | None = None
     """Who asked: a person, a schedule or a rollout."""
     rollout: str | None = None
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Instant | None = None
+    until: Instant | None = None
     limit: int = Field(default=50, ge=1, le=LARGEST_PAGE)
     page: str | None = Field(default=None, max_length=1000)
     """``next_page`` of the page before."""

@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
-from fleet.api.form import Answer, Part, Request
+from fleet.api.form import Answer, Instant, Part, Request
 from fleet.api.selectors import Selector
 from fleet.rollouts.stops import StopKind
 
@@ -47,6 +47,6 @@ class CreateStop(Request):
     digest: str = Field(default="", max_length=200)
     """For a skip: which digest; empty: the one that the image's tag was last seen to have."""
     reason: str = Field(default="", max_length=500)
-    ends_at: AwareDatetime | None = None
+    ends_at: Instant | None = None
     for_ms: int | None = Field(default=None, gt=0, le=366 * 86_400_000)
     """How long from now by the centre's clock, in place of an end."""

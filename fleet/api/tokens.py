@@ -3,9 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from pydantic import AwareDatetime
-
-from fleet.api.form import Answer, Name, Part, Request
+from fleet.api.form import Answer, Instant, Name, Part, Request
 from fleet.history.words import Scope
 
 
@@ -33,7 +31,7 @@ class CreateToken(Request):
 
     name: Name
     scope: Scope = Scope.READ
-    expires_at: AwareDatetime | None = None
+    expires_at: Instant | None = None
 
 
 class TokenCreated(Answer):

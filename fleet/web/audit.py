@@ -3,8 +3,8 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime
 
+from fleet.api.form import Instant
 from fleet.api.history import LARGEST_PAGE
 from fleet.api.questions import Act, AuditPage
 from fleet.history import audit
@@ -24,8 +24,8 @@ def list_acts(
     who: Text = "",
     subject: Text = "",
     action: Text = "",
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
+    since: Instant | None = None,
+    until: Instant | None = None,
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = 50,
     page: Text = "",
 ) -> AuditPage:

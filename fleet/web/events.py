@@ -5,10 +5,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request
 from fastapi.security import HTTPAuthorizationCredentials
-from pydantic import AwareDatetime
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from fleet.api.form import Instant
 from fleet.controller.condition_catalogue import CATALOGUE
 from fleet.errors import BadInput, Refused
 from fleet.history import words
@@ -52,7 +52,7 @@ async def follow_events(
     event: Annotated[tuple[str, ...], Query(max_length=100)] = ("*",),
     severity: Severity = Severity.INFO,
     rollout: Annotated[int, Query(ge=0)] = 0,
-    since: AwareDatetime | None = None,
+    since: Instant | None = None,
     follow: bool = True,
     last_event_id: Annotated[str, Header(max_length=100)] = "",
 ) -> StreamingResponse:
