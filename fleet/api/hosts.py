@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints
 
 from fleet.api.form import Answer, Name, Part, Request
 from fleet.api.mirrors import MirrorEntry
+from fleet.rollouts.states import Hold, HostState, RolloutState
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -39,6 +40,32 @@ class Host(Part):
     last_seen_at: datetime | None = None
 
 
+class HostTurn(Part):
+    """Where a host stands in one rollout."""
+
+    number: int
+    """The rollout's, for people: ``#42``."""
+    rollout_state: RolloutState
+    holds: tuple[Hold, ...] = ()
+    """What keeps the rollout from going on."""
+    asked_by: str
+    created_at: datetime
+    """When the rollout was made."""
+    wave: int
+    """From 0."""
+    state: HostState
+    tries: int = 0
+    reason: str = ""
+    """Why it failed, waits again, was skipped or withdrawn."""
+    changed_at: datetime
+    """When it came to stand there."""
+
+    @property
+    def rollout_words(self) -> str:
+        """How the rollout stands, as people read it, with what holds it."""
+        return ", ".join((self.rollout_state.words, *(f"held: {hold.value}" for hold in self.holds)))
+
+
 class HostAnswer(Answer):
     """One host."""
 
@@ -49,6 +76,8 @@ class HostAnswer(Answer):
     """By which way its engine got its last image: ``native``, ``loopback`` or ``daemon-chosen``; empty: not known yet."""
     tier_at: datetime | None = None
     """When that was."""
+    turns: tuple[HostTurn, ...] = ()
+    """Where it stands in the newest rollouts that have it, newest first."""
 
 
 class Hosts(Answer):

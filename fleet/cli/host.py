@@ -12,6 +12,7 @@ from fleet.cli.console import Column, clean, paint, print_answer, print_json, sa
 from fleet.cli.listing import NamedListing, print_items
 from fleet.cli.session import Branch, Session, pass_session
 from fleet.cli.sure import unasked
+from fleet.cli.turns import turn_words
 from fleet.cli.words import NOTHING, ago, moment, pairs, read_pairs
 from fleet.errors import BadInput, Refused
 
@@ -113,7 +114,7 @@ def _cells(h: "Host") -> tuple[str, ...]:
 @click.argument("name", shell_complete=completing.hosts)
 @pass_session
 def show(session: Session, name: str) -> None:
-    """Show what is known of a host: its engine, problems and mirrors."""
+    """Show what is known of a host: its engine, problems and mirrors, and where it stands in the newest rollouts."""
     with session.client() as client:
         answer = client.host(name)
     if print_answer(session, answer):
@@ -138,6 +139,8 @@ def show(session: Session, name: str) -> None:
         click.echo(f"refused:  {clean(h.refused)}")
     for problem in h.problems:
         click.echo(f"problem:  {clean(problem)}")
+    for turn in answer.turns:
+        click.echo(clean(f"rollout:  {turn_words(turn)}"))
     for rule in answer.mirrors:
         click.echo(f"mirror:   {clean(rule.endpoint)} for {clean(rule.for_registry)} ({clean(rule.where)})")
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from fleet.api.form import Done
-from fleet.api.hosts import AddHost, ChangeHost, Host, HostAdded, HostAnswer, Hosts, RejoinHost
+from fleet.api.hosts import AddHost, ChangeHost, Host, HostAdded, HostAnswer, Hosts, HostTurn, RejoinHost
 from fleet.controller import inventory
 from fleet.controller.inventory import JoinFacts
 from fleet.controller.plans import check_hosts
@@ -18,6 +18,7 @@ from fleet.history.host_pages import count_hosts, host_page
 from fleet.history.hosts import HostRow
 from fleet.history.refusing import refused_hosts
 from fleet.history.tiers import last_tier
+from fleet.history.turns import turns
 from fleet.rollouts.selector import Selector
 from fleet.web.callers import Admin, Reader
 from fleet.web.centre import Centre, ThisCentre
@@ -26,6 +27,9 @@ from fleet.web.mirrors import entry_of
 from fleet.web.selecting import labels_of
 
 router = APIRouter(prefix="/hosts", tags=["hosts"])
+
+MOST_TURNS = 5
+"""Of how many rollouts it is told where a host stands in them."""
 
 
 @router.get("", response_model=Hosts)
@@ -157,4 +161,5 @@ def _answer(centre: Centre, row: HostRow) -> HostAnswer:
         mirrors=tuple(entry_of(rule, row.name) for rule in host_rules(row)),
         tier=last.tier.value if last else "",
         tier_at=last.at if last else None,
+        turns=tuple(HostTurn.model_validate(turn) for turn in turns(centre.db, row.id, MOST_TURNS)),
     )

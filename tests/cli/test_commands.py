@@ -104,6 +104,15 @@ class TestHost:
         shown = fleet("host", "show", "web-1")
         assert "linux/amd64" in shown.out
 
+    def test_a_host_tells_where_it_stands_in_rollouts(self, fleet: Fleet, centre: Centre, web1: ScriptedHost) -> None:
+        """One whose turn did not come has no outcome that could tell why."""
+        tags.record_resolved(centre.db, IMAGE, NEW, "https://registry-1.docker.io")
+        assert fleet("update", "web-1", "--detach", "--no-check").code == 0
+        assert fleet("rollout", "pause", "1").code == 0
+        (line,) = [line for line in fleet("host", "show", "web-1").lines if line.startswith("rollout:")]
+        assert line.startswith("rollout:  #1 pending since 20")
+        assert line.endswith(" (planned, held: user)")
+
     def test_labels_are_given_and_taken_and_the_rest_stays(self, fleet: Fleet, web1: ScriptedHost) -> None:
         for words, left in (
             (("env=prod", "site=paris"), "env=prod,site=paris"),

@@ -236,6 +236,12 @@ class TestHistory:
         assert ("a", {"href": "/rollouts/2"}) in _Markup(http.get("/rollouts/1").text).tags
         assert ("a", {"href": "/rollouts/1"}) in _Markup(http.get("/rollouts/2").text).tags
 
+    def test_a_host_tells_of_its_rollouts(self, http: TestClient, updated: str) -> None:
+        """Also where nothing came of one, so that no outcome leads to it."""
+        section = http.get("/hosts/web-1").text.partition("Latest rollouts")[2].partition("<h2>")[0]
+        assert '<a href="/rollouts/1">#1</a>' in section
+        assert ">succeeded<" in section
+
     def test_what_went_back_is_told_as_at_a_terminal(self, http: TestClient, updated: str) -> None:
         text = _templates().get_template("parts.html").module.result("updated", True)  # type: ignore[attr-defined]
         assert _Markup(text).words.strip() == "went back"

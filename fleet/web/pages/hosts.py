@@ -63,6 +63,7 @@ def show_host(request: Request, centre: ThisCentre, visitor: Visitor, name: str)
         host=found.host,
         mirrors=found.mirrors,
         tier=found.tier,
+        turns=found.turns,
         containers=_containers_of(centre, found.host.name),
         standing=_standing_of(centre, found.host.name),
         outcomes=history.list_history(centre, visitor, asked).outcomes,
