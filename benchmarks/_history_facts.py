@@ -18,9 +18,10 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Table, text
+from sqlalchemy import Column, Table, text
 
 from benchmarks._history_load import Row, in_bulk, load, loading, make_indexes, tidy
+from fleet.history.columns import Items
 from fleet.history.database import Database
 from fleet.history.days import close_days
 from fleet.history.fact_tables import attempts, pulls, updates
@@ -355,8 +356,14 @@ def _containers(fleet: Fleet, images: list[list[str]], runs: Runs) -> Iterator[t
 
 def _empty(table: Table) -> dict[str, Any]:
     """Return a row in which nothing is said."""
-    kinds = {"JSON": "{}", "ITEMS": "[]", "INTEGER": 0, "BIGINT": 0, "BOOLEAN": 0}
-    return {c.name: None if c.nullable else kinds.get(str(c.type).split("(")[0], "") for c in table.columns}
+    kinds = {"JSON": "{}", "INTEGER": 0, "BIGINT": 0, "BOOLEAN": 0}
+
+    def nothing(column: Column[Any]) -> object:
+        if column.nullable:
+            return None
+        return "[]" if isinstance(column.type, Items) else kinds.get(str(column.type).split("(")[0], "")
+
+    return {column.name: nothing(column) for column in table.columns}
 
 
 def _make_partitions(db: Database, now: datetime) -> None:

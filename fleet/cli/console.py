@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from itertools import chain
+from textwrap import indent
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import click
@@ -157,11 +159,41 @@ def print_answer(session: Session, answer: "Answer") -> bool:
     return session.json
 
 
-def print_table(session: Session, columns: Sequence[Column], rows: Iterable[Sequence[str]], empty: str) -> None:
+def print_pages(session: Session, pages: Iterable["Answer"], name: str, rest: Callable[[], "Answer"]) -> bool:
+    """Print *pages* as the one document that they are parts of, where one was asked for; return whether it was.
+
+    *name* is the field of their list, of which JSON is written as it comes; *rest* tells the other fields once all came.
+    """
+    if not session.json:
+        return False
+    if session.output == YAML:
+        items = [item.model_dump(mode="json") for page in pages for item in getattr(page, name)]
+        print_json({**rest().document(), name: items})
+        return True
+    from fleet.api.form import SCHEMA
+
+    begun = False
+    click.echo(f'{{\n  "schema": {json_text(SCHEMA)},\n  {json_text(name)}: [', nl=False)
+    for page in pages:
+        for item in getattr(page, name):
+            written = indent(json_text(item.model_dump(mode="json"), indent=2), "    ")
+            click.echo(f"{',' if begun else ''}\n{written}", nl=False)
+            begun = True
+    click.echo("\n  ]" if begun else "]", nl=False)
+    for field, value in rest().document().items():
+        if field not in ("schema", name):
+            click.echo(f",\n  {json_text(field)}: {json_text(value)}", nl=False)
+    click.echo("\n}")
+    return True
+
+
+def print_table(
+    session: Session, columns: Sequence[Column], rows: Iterable[Sequence[str]], empty: str | Callable[[], str]
+) -> None:
     """Print a table: fitted to the terminal where one listens, in full elsewhere; *empty* is said where no row is."""
-    cells = [[clean(cell) for cell in row] for row in rows]
+    cells = [tuple(map(clean, row)) for row in rows]
     if not cells:
-        say(empty)
+        say(empty if isinstance(empty, str) else empty())
         return
     if sys.stdout.isatty():
         _print_fitted(session, columns, cells)
@@ -171,7 +203,7 @@ def print_table(session: Session, columns: Sequence[Column], rows: Iterable[Sequ
 
 def clean(text: str) -> str:
     """Return *text* without control characters: what a host wrote must not steer a terminal."""
-    return "".join(c if c.isprintable() else "�" for c in text)
+    return text if text.isprintable() else "".join(c if c.isprintable() else "�" for c in text)
 
 
 def clean_lines(text: str) -> str:
@@ -264,9 +296,9 @@ def _print_fitted(session: Session, columns: Sequence[Column], rows: Sequence[Se
 
 def print_plain(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, headers: bool = True) -> None:
     """Print every column in full, whatever listens."""
-    rows = [[clean(cell) for cell in row] for row in rows]
-    lines = [[c.title for c in columns], *rows] if headers else rows
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
-    for line in lines:
+    # Not copied: a table may have as many rows as the fleet has containers.
+    titles = [[c.title for c in columns]] if headers else []
+    widths = [max(len(line[i]) for line in chain(titles, rows)) for i in range(len(columns))]
+    for line in chain(titles, rows):
         padded = (cell.rjust(w) if c.right else cell.ljust(w) for cell, w, c in zip(line, widths, columns, strict=True))
         click.echo((" " * _GAP).join(padded).rstrip())

@@ -1,5 +1,6 @@
 """``fleet ps`` and ``fleet outdated``: what runs where, and what its tag has moved past."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fleet.cli import completing
-from fleet.cli.console import Column, none_of, print_answer, say, working
+from fleet.cli.console import Column, none_of, print_pages, say, working
 from fleet.cli.listing import NamedListing, print_items
 from fleet.cli.select import selecting
 from fleet.cli.session import TABLE, Session, pass_session
@@ -46,22 +47,22 @@ _FRESH = timedelta(seconds=30)
 @pass_session
 def ps(session: Session, patterns: tuple[str, ...], selector: "Selector") -> None:
     """List the containers of all hosts, or of those whose name fits HOST. With -q: host and container, for fleet update."""
-    from fleet.api.containers import Container
+    from fleet.api.containers import Container, Containers
 
     selector = selector.model_copy(update={"hosts": (*selector.hosts, *patterns)})
     with session.client() as client:
-        answer = client.containers(selector)
-    if print_answer(session, answer):
-        return
-    print_items(
-        session,
-        _PS,
-        answer.containers,
-        _container,
-        none_of(selector),
-        fields=Container,
-        name=lambda c: f"{c.host} {c.name}",
-    )
+        pages = client.container_pages(selector)
+        if print_pages(session, pages, "containers", lambda: Containers(containers=())):
+            return
+        print_items(
+            session,
+            _PS,
+            (container for page in pages for container in page.containers),
+            _container,
+            none_of(selector),
+            fields=Container,
+            name=lambda c: f"{c.host} {c.name}",
+        )
 
 
 @click.command(cls=NamedListing)
@@ -72,23 +73,49 @@ def outdated(session: Session, selector: "Selector", check: bool) -> None:
     """List the containers whose tag has moved on, or of which that is not known. With -q: host and container, as ps."""
     from fleet.api.containers import Freshness
 
-    with session.client() as client, working(session, "asking the registries" if check else "looking"):
-        answer = client.outdated(selector, check=check)
-    if print_answer(session, answer):
-        return
-    current = _current(answer)
-    empty = f"nothing is outdated; {current}" if answer.current or answer.pinned else none_of(selector)
-    print_items(
-        session,
-        _OUTDATED,
-        answer.containers,
-        _freshness,
-        empty,
-        fields=Freshness,
-        name=lambda c: f"{c.host} {c.container}",
-    )
-    if answer.containers and session.output == TABLE and not session.quiet:
-        say(f"{current}; see what an update would do with: fleet plan")
+    with session.client() as client:
+        with working(session, "asking the registries" if check else "looking"):
+            found = _Found(client.outdated_pages(selector, check=check))
+        if print_pages(session, found.pages(), "containers", lambda: found.counted):
+            return
+        print_items(
+            session,
+            _OUTDATED,
+            (container for page in found.pages() for container in page.containers),
+            _freshness,
+            lambda: _nothing(found.counted, selector),
+            fields=Freshness,
+            name=lambda c: f"{c.host} {c.container}",
+        )
+    if found.any and session.output == TABLE and not session.quiet:
+        say(f"{_current(found.counted)}; see what an update would do with: fleet plan")
+
+
+class _Found:
+    """Pages of what is outdated as they come, of which the first is here already; what was counted adds up."""
+
+    def __init__(self, pages: Iterator["Outdated"]) -> None:
+        """Wait for the first page, in which the registries may be asked."""
+        self._pages = pages
+        self._first = next(pages)
+        self.counted = self._first.model_copy(update={"containers": (), "next_page": None})
+        """What all pages so far count, without their containers."""
+        self.any = bool(self._first.containers)
+
+    def pages(self) -> Iterator["Outdated"]:
+        """Yield them."""
+        yield self._first
+        for page in self._pages:
+            self.any = self.any or bool(page.containers)
+            times = [at for at in (self.counted.checked_at, page.checked_at) if at]
+            more = {"current": self.counted.current + page.current, "pinned": self.counted.pinned + page.pinned}
+            self.counted = self.counted.model_copy(update={**more, "checked_at": min(times, default=None)})
+            yield page
+
+
+def _nothing(counted: "Outdated", selector: "Selector") -> str:
+    """Return what is said where nothing is outdated."""
+    return f"nothing is outdated; {_current(counted)}" if counted.current or counted.pinned else none_of(selector)
 
 
 def _container(c: "Container") -> tuple[str, ...]:

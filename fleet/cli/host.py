@@ -1,5 +1,6 @@
 """``fleet host``: the machines of the fleet."""
 
+from collections.abc import Iterator
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +9,7 @@ import click
 
 from fleet.cli import completing
 from fleet.cli.building import build
-from fleet.cli.console import Column, clean, paint, print_answer, print_json, say
+from fleet.cli.console import Column, clean, paint, print_answer, print_json, print_pages, say
 from fleet.cli.listing import NamedListing, print_items
 from fleet.cli.session import Branch, Session, pass_session
 from fleet.cli.sure import unasked
@@ -17,7 +18,7 @@ from fleet.cli.words import NOTHING, ago, moment, pairs, read_pairs
 from fleet.errors import BadInput, Refused
 
 if TYPE_CHECKING:
-    from fleet.api.hosts import Host, HostAdded
+    from fleet.api.hosts import Host, HostAdded, Hosts
 
 _COLUMNS = (
     Column("NAME"),
@@ -82,19 +83,28 @@ def rejoin(session: Session, name: str, out: str | None, force: bool) -> None:
 @pass_session
 def ls(session: Session, labels: tuple[str, ...], patterns: tuple[str, ...]) -> None:
     """List the hosts, or those whose name fits one of PATTERNS."""
-    from fleet.api.hosts import Host
+    from fleet.api.hosts import Host, Hosts
     from fleet.api.selectors import Selector
 
     selector = build(Selector, hosts=patterns, labels=read_pairs(labels))
+    refused: list[str] = []
     with session.client() as client:
-        answer = client.hosts(selector)
-    if print_answer(session, answer):
-        return
-    none = _NO_FIT if patterns or labels else _NONE
-    print_items(session, _COLUMNS, answer.hosts, _cells, none, fields=Host, name=lambda h: h.name)
-    for h in answer.hosts:
-        if h.refused:
-            say(clean(h.refused))
+        pages = client.host_pages(selector)
+        if print_pages(session, pages, "hosts", lambda: Hosts(hosts=())):
+            return
+        none = _NO_FIT if patterns or labels else _NONE
+        print_items(session, _COLUMNS, _noting(pages, refused), _cells, none, fields=Host, name=lambda h: h.name)
+    for why in refused:
+        say(clean(why))
+
+
+def _noting(pages: Iterator["Hosts"], refused: list[str]) -> Iterator["Host"]:
+    """Yield the hosts of *pages*, and note why some are *refused*."""
+    for page in pages:
+        for h in page.hosts:
+            if h.refused:
+                refused.append(h.refused)
+            yield h
 
 
 def _cells(h: "Host") -> tuple[str, ...]:

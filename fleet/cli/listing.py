@@ -85,7 +85,7 @@ def print_items(
     columns: Sequence[Column],
     items: Iterable[P],
     cells: Callable[[P], Sequence[str]],
-    empty: str,
+    empty: str | Callable[[], str],
     *,
     fields: "Fields",
     name: Callable[[P], str] | None = None,
@@ -106,7 +106,7 @@ def print_items(
     wanted = [columns[i].always() if session.columns else columns[i] for i in shown]
     rows = ([row[i] for i in shown] for row in map(cells, ordered))
     if session.output == WIDE:
-        _print_wide(session, wanted, list(rows), empty)
+        _print_wide(session, wanted, [tuple(map(clean, row)) for row in rows], empty)
     else:
         print_table(session, wanted, rows, empty)
 
@@ -121,11 +121,13 @@ def _in_order(
     return view.sort(items, by or (lambda item: cells(item)[at]), downwards=session.sort.startswith("-"))
 
 
-def _print_wide(session: Session, columns: Sequence[Column], rows: Sequence[Sequence[str]], empty: str) -> None:
+def _print_wide(
+    session: Session, columns: Sequence[Column], rows: Sequence[Sequence[str]], empty: str | Callable[[], str]
+) -> None:
     if rows:
         print_plain(columns, rows, headers=not session.no_headers)
     else:
-        say(empty)
+        say(empty if isinstance(empty, str) else empty())
 
 
 def _print_documents(session: Session, items: Iterable["BaseModel | dict[str, Any]"], fields: "Fields") -> None:

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from fleet.api.caps import Caps, SetCap
 from fleet.api.containers import Containers, Outdated
 from fleet.api.doctor import Diagnosis, Health
 from fleet.api.form import Done
-from fleet.api.history import HistoryPage, HistoryQuery, UpdateAnswer
+from fleet.api.history import LARGEST_PAGE, HistoryPage, HistoryQuery, UpdateAnswer
 from fleet.api.hosts import AddHost, ChangeHost, HostAdded, HostAnswer, Hosts, RejoinHost
 from fleet.api.mirrors import Explanation, Mirrors
 from fleet.api.notify import (
@@ -35,9 +35,11 @@ from fleet.api.schedules import ChangeSchedule, CreateSchedule, ScheduleAnswer, 
 from fleet.api.selectors import Selector
 from fleet.api.stops import CreateStop, StopAnswer, Stops
 from fleet.api.tokens import CreateToken, TokenCreated, Tokens
-from fleet.client.exchange import Exchange
+from fleet.client.exchange import TIMEOUT_S, Exchange
 from fleet.client.following import QUIET_S, Followed, read_events
 from fleet.errors import BadInput
+
+P = TypeVar("P", Hosts, Containers, Outdated)
 
 PLAN_TIMEOUT_S = 300.0
 """The most that a plan or check is waited for: every tag is resolved anew first."""
@@ -49,8 +51,12 @@ class Client(Exchange):
     # Hosts and containers
 
     def hosts(self, selector: Selector | None = None) -> Hosts:
-        """Return the hosts that fit."""
+        """Return the hosts that fit, all at once."""
         return self._get(Hosts, "/hosts", _selected(selector))
+
+    def host_pages(self, selector: Selector | None = None) -> Iterator[Hosts]:
+        """Yield the hosts that fit, page by page."""
+        return self._pages(Hosts, "/hosts", _selected(selector))
 
     def host(self, name: str) -> HostAnswer:
         """Return one host, by its name or id."""
@@ -73,13 +79,22 @@ class Client(Exchange):
         return self._send("DELETE", Done, f"/hosts/{_part(name)}")
 
     def containers(self, selector: Selector | None = None) -> Containers:
-        """Return the containers that fit."""
+        """Return the containers that fit, all at once."""
         return self._get(Containers, "/containers", _selected(selector))
+
+    def container_pages(self, selector: Selector | None = None) -> Iterator[Containers]:
+        """Yield the containers that fit, page by page, of which some may be short or empty."""
+        return self._pages(Containers, "/containers", _selected(selector))
 
     def outdated(self, selector: Selector | None = None, *, check: bool = False) -> Outdated:
         """Return the containers that are outdated, or of which that is unknown; *check* resolves their tags first."""
         query = [*_selected(selector), ("check", "true" if check else "false")]
         return self._get(Outdated, "/outdated", query, timeout=PLAN_TIMEOUT_S)
+
+    def outdated_pages(self, selector: Selector | None = None, *, check: bool = False) -> Iterator[Outdated]:
+        """Yield the same page by page; what is counted adds up over the pages."""
+        first = [("check", "true")] if check else []
+        return self._pages(Outdated, "/outdated", _selected(selector), first, timeout=PLAN_TIMEOUT_S)
 
     # Plans and rollouts
 
@@ -380,6 +395,24 @@ class Client(Exchange):
     def health(self) -> Health:
         """Return whether the server lives."""
         return self._get(Health, "/healthz", prefix="")
+
+    def _pages(
+        self,
+        kind: type[P],
+        path: str,
+        query: list[tuple[str, Any]],
+        first: Sequence[tuple[str, Any]] = (),
+        *,
+        timeout: float = TIMEOUT_S,
+    ) -> Iterator[P]:
+        """Yield every page; *first* is asked for with the first alone. A server that knows no pages answers with everything."""
+        more: list[tuple[str, Any]] = list(first)
+        while True:
+            answer = self._get(kind, path, [*query, ("limit", LARGEST_PAGE), *more], timeout=timeout)
+            yield answer
+            if not answer.next_page:
+                return
+            more = [("page", answer.next_page)]
 
 
 def _selected(selector: Selector | None) -> list[tuple[str, Any]]:

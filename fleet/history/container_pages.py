@@ -44,7 +44,7 @@ class Place:
             host, container, id = map(str, of_json(cursor))
             if "\0" in host + container + id:
                 raise ValueError(cursor)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             raise BadInput(f"cannot use {cursor[:80]!r} as a cursor; take `next` of the page before") from None
         return cls(host=host, container=container, id=id)
 
@@ -65,7 +65,8 @@ def container_page(
     found: list[ContainerRow] = []
     looked_at = hosts_looked_at = 0
     with db.reading() as connection:
-        for some in taken_from(connection, look.selector, after.host if after else "", limit // _OF_HOST + 1):
+        begin, behind = (after.host, not after.id) if after else ("", False)
+        for some in taken_from(connection, look.selector, begin, limit // _OF_HOST + 1, behind=behind):
             ids, here = [id for id, _ in some], after
             while True:
                 rows = [read(row) for row in connection.execute(_query(connection, look, ids, here).limit(limit + 1))]

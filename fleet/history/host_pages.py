@@ -27,8 +27,8 @@ def host_page(db: Database, selector: Selector, *, after: str, limit: int) -> li
             query = _taken(selector, table).where(table.c.name > after).order_by(table.c.name).limit(limit)
             return [HostRow(**row) for row in connection.execute(query).mappings()]
         found: list[HostRow] = []
-        for some in taken_from(connection, selector, after, limit):
-            ids = [id for id, name in some if name != after][: limit - len(found)]
+        for some in taken_from(connection, selector, after, limit, behind=True):
+            ids = [id for id, _ in some][: limit - len(found)]
             query = select(table).where(among(connection, table.c.id, ids)).order_by(table.c.name)
             found += [HostRow(**row) for row in connection.execute(query).mappings()]
             if len(found) == limit:
@@ -46,15 +46,18 @@ def count_hosts(db: Database, selector: Selector) -> int:
         return sum(selector.takes_host(name, labels) for name, labels in rows)
 
 
-def taken_from(connection: Connection, selector: Selector, begin: str, some: int) -> Iterator[list[tuple[UUID, str]]]:
-    """Yield id and name of the hosts that *selector* takes, by name, from the one called *begin* on, *some* at a time and ever more.
+def taken_from(
+    connection: Connection, selector: Selector, begin: str, some: int, *, behind: bool = False
+) -> Iterator[list[tuple[UUID, str]]]:
+    """Yield id and name of the hosts that *selector* takes, by name, from the one called *begin* on or *behind* it, *some* at a
+    time and ever more.
 
     Where few of their containers are looked for, all are looked at; where many are, no database is to think that it may as
     well begin with all.
     """
     query = _taken(selector, table.c.id, table.c.name, table.c.labels).order_by(table.c.name)
     exact = _is_told_by_sql(selector)
-    where = table.c.name >= begin
+    where = table.c.name > begin if behind else table.c.name >= begin
     while True:
         rows = connection.execute(query.where(where).limit(some)).all()
         taken = [(id, name) for id, name, labels in rows if exact or selector.takes_host(name, labels)]

@@ -15,6 +15,9 @@ from fleet.api.form import Answer
 from fleet.api.history import LARGEST_PAGE
 from fleet.errors import BadInput
 
+AT_ONCE = 2000
+"""How many rows of a whole list lie in memory at once: some megabytes, and few questions for each."""
+
 A = TypeVar("A", bound=Answer)
 
 
@@ -47,7 +50,7 @@ def answer(
     if page:
         raise BadInput("cannot return a page without limit; say how many it may hold, such as limit=100")
     # What cannot be read is told before the answer has begun.
-    first = read("", LARGEST_PAGE)
+    first = read("", AT_ONCE)
     return StreamingResponse(_whole(name, first, read, together), media_type="application/json")
 
 
@@ -69,6 +72,6 @@ def _whole(
 def _after(first: A, read: Callable[[str, int], A]) -> Iterator[A]:
     next_page: str | None = getattr(first, "next_page")  # noqa: B009
     while next_page:
-        found = read(next_page, LARGEST_PAGE)
+        found = read(next_page, AT_ONCE)
         yield found
         next_page = getattr(found, "next_page")  # noqa: B009
