@@ -35,8 +35,8 @@ CATALOGUE: tuple[Kind, ...] = (
         title="Two hosts share one engine",
         severity=Severity.ERROR,
         look=looks.twins,
-        remedy="remove one with fleet host rm, or give a cloned machine an engine id of its own; only the one that was"
-        " added first is updated",
+        remedy="remove one with fleet host rm, or give a cloned machine an engine id of its own; only the one that"
+        " told of it first is updated",
     ),
     Kind(
         code="two-agents",

@@ -92,6 +92,8 @@ class HostRow:
     strangers_since: datetime | None = None
     """Since when somebody tries to log in as it with a password that does not hold."""
     strangers_at: datetime | None = None
+    engine_since: datetime | None = None
+    """Since when it tells of its engine; None: since before that was kept."""
 
     def silent(self, now: datetime) -> bool:
         """Tell whether nothing was heard of it for a while, or never."""

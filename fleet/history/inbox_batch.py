@@ -52,8 +52,17 @@ class Sender:
     """Which agents have spoken as it."""
     new_key: str | None
     """The key that is to replace its own, until it was heard."""
+    engine_id: str = ""
+    """The engine that it told of last."""
+    engine_since: datetime | None = None
+    """Since when; None: since before that was kept."""
     heard: bool = False
     """Whether this batch heard of it."""
+
+    def tell_engine(self, id: str, now: datetime) -> None:
+        """Note the engine that it tells of; one that tells of none, since it cannot ask it, still has that of before."""
+        if id and id != self.engine_id:
+            self.engine_id, self.engine_since = id, now
 
 
 @dataclass(slots=True, kw_only=True)
@@ -215,14 +224,20 @@ def _spend(connection: Connection, messages: Sequence[tuple[UUID, UUID, Up, date
 def senders(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Sender]:
     """Return those of *ids* that are hosts of the fleet."""
     unheard = and_(rekeys.c.host_id == hosts.c.id, rekeys.c.heard_at.is_(None))
-    told = (hosts.c.id, hosts.c.snapshot_hash, hosts.c.last_seen_at, rekeys.c.kid, *LIVES)
+    h = hosts.c
+    told = (h.id, h.snapshot_hash, h.last_seen_at, rekeys.c.kid, h.engine_id, h.engine_since, *LIVES)
     query = select(*told).outerjoin(rekeys, unheard)
     query = query.where(among(connection, hosts.c.id, ids), hosts.c.removed_at.is_(None))
     return {
         id: Sender(
-            snapshot_hash=hash, seen=seen, new_key=key, lives=Lives(known=known or (), since=since, rivals_at=rivals_at)
+            snapshot_hash=hash,
+            seen=seen,
+            new_key=key,
+            lives=Lives(known=known or (), since=since, rivals_at=rivals_at),
+            engine_id=engine,
+            engine_since=engine_since,
         )
-        for id, hash, seen, key, known, since, rivals_at in connection.execute(query).all()
+        for id, hash, seen, key, engine, engine_since, known, since, rivals_at in connection.execute(query).all()
     }
 
 

@@ -20,11 +20,13 @@ MOST_PROBLEMS = 50
 
 def take_heartbeat(batch: Batch, host_id: UUID, heartbeat: Heartbeat, received: datetime) -> None:
     """Write down the host's facts, take what it claims and what is ready, and ask for its snapshot where it differs."""
-    facts = heartbeat.facts
+    facts, sender = heartbeat.facts, batch.senders[host_id]
+    sender.tell_engine(name(facts.engine_id), batch.now)
     batch.hosts[host_id] = {
         "agent_version": name(facts.agent_version),
         "reads": facts.reads[:MOST_PROBLEMS],
-        "engine_id": name(facts.engine_id),
+        "engine_id": sender.engine_id,
+        "engine_since": sender.engine_since,
         "engine_name": name(facts.engine_name),
         "engine_version": name(facts.engine_version),
         "api_version": name(facts.api_version),
@@ -35,7 +37,6 @@ def take_heartbeat(batch: Batch, host_id: UUID, heartbeat: Heartbeat, received: 
         "outcomes_waiting": max(0, min(heartbeat.outcomes_waiting, 2**31 - 1)),
         "skew_ms": _skew_ms(heartbeat.host_time, received),
     }
-    sender = batch.senders[host_id]
     if heartbeat.snapshot_hash and heartbeat.snapshot_hash != sender.snapshot_hash:
         batch.post(host_id, SendSnapshot())
     if not sender.lives.hear(heartbeat.life, batch.now):

@@ -36,6 +36,7 @@ hosts = Table(
     time("muted_at", "when its right to append was last taken for a while, since it sent too much", nullable=True),
     time("strangers_since", "since when somebody tries to log in as it with a void password", nullable=True),
     time("strangers_at", "when somebody last did", nullable=True),
+    time("engine_since", "since when it tells of this engine; null: since before that was kept", nullable=True),
     Index(None, "engine_id"),
     Index(None, "created_at"),
     Index(

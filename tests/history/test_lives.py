@@ -5,10 +5,12 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import update
 
 from fleet.controller.conditions import active
 from fleet.history import hosts
 from fleet.history.fact_tables import commands
+from fleet.history.inventory_tables import hosts as hosts_table
 from fleet.history.lives import ECHO
 from fleet.history.refusing import refused_hosts
 from fleet.history.tick import Outgoing
@@ -179,6 +181,31 @@ def test_of_two_hosts_with_one_engine_only_the_first_is_updated(world: World) ->
     assert codes(world) == [("duplicate-engine", "web-1, web-2")]
     hosts.remove_host(world.db, "web-1", **BY)
     assert {each.host_id for each in world.tick() if isinstance(each.message, Offer)} == {second.id.hex}
+
+
+def test_who_names_the_engine_of_another_stops_it_by_nothing(world: World, clock: HeldClock) -> None:
+    """Be it that it was added long before: else one host that was taken over would stop any other."""
+    evil, victim = (world.add_host(name, container("web")) for name in ("web-1", "web-2"))
+    world.take(evil, on_engine(world, "of its own"))
+    world.take(victim, on_engine(world, "E"))
+    clock.move(minutes=5)
+    for named in ("E", "of its own", "E"):
+        world.take(evil, on_engine(world, named))
+        world.take(victim, on_engine(world, ""), on_engine(world, "E"))
+        clock.move(minutes=5)
+    assert list(refused_hosts(world.db)) == [evil.id]
+    world.rollout()
+    assert {each.host_id for each in world.tick()} == {victim.id.hex}
+
+
+def test_of_hosts_that_told_of_an_engine_before_that_was_kept_the_first_has_it(world: World, clock: HeldClock) -> None:
+    agents = [world.add_host(name, container("web")) for name in ("web-1", "web-2", "web-3")]
+    for agent in reversed(agents):
+        world.take(agent, on_engine(world, "E"))
+        clock.move(minutes=5)
+    with world.db.writing() as connection:
+        connection.execute(update(hosts_table).where(hosts_table.c.name != "web-3").values(engine_since=None))
+    assert set(refused_hosts(world.db)) == {agents[1].id, agents[2].id}
 
 
 def test_a_command_that_was_begun_is_called_off_when_the_twin_is_seen(world: World) -> None:
