@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import click
-from click.exceptions import NoSuchCommand
+from click.exceptions import NoSuchCommand, UsageError
 from click.shell_completion import CompletionItem
 
 
@@ -21,10 +21,13 @@ class Lazy(NamedTuple):
 class LazyGroup(click.Group):
     """A group that knows its commands by name and loads one when it is asked for."""
 
-    def __init__(self, *args: Any, lazy: Mapping[str, Lazy], **more: Any) -> None:
-        """Take *lazy*, in the order in which help shows it."""
+    def __init__(
+        self, *args: Any, lazy: Mapping[str, Lazy], words_of_others: Mapping[str, str] | None = None, **more: Any
+    ) -> None:
+        """Take *lazy*, in the order in which help shows it, and what stands here for *words_of_others* that are no commands."""
         super().__init__(*args, **more)
         self.lazy = lazy
+        self.words_of_others = words_of_others or {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names, in the order of the help."""
@@ -46,6 +49,9 @@ class LazyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except NoSuchCommand as error:
+            meant = self.words_of_others.get(error.command_name)
+            if meant:
+                raise UsageError(f"No such command '{error.command_name}'. Here it is: {meant}", ctx) from None
             raise NoSuchCommand(error.command_name, possibilities=self.lazy, ctx=ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -66,6 +66,28 @@ COMMANDS = {
 }
 """Every command, where it is, and its help: ``fleet --help`` loads none of them."""
 
+WORDS_OF_OTHERS = {
+    "check": "fleet outdated --check",
+    "containers": "fleet ps",
+    "deploy": "fleet rollout start",
+    "hosts": "fleet host ls",
+    "list": "fleet ps, or fleet host ls",
+    "logs": "fleet history, or fleet events --follow",
+    "ls": "fleet ps, or fleet host ls",
+    "nodes": "fleet host ls",
+    "pause": "fleet freeze, or fleet rollout pause",
+    "pull": "fleet update",
+    "resume": "fleet unfreeze, or fleet rollout resume",
+    "rollback": "fleet undo, or fleet rollout undo",
+    "rollouts": "fleet rollout ls",
+    "run": "fleet up",
+    "start": "fleet up, or fleet rollout start",
+    "status": "fleet doctor, or fleet outdated",
+    "stop": "fleet freeze, or fleet rollout abort",
+    "upgrade": "fleet update",
+}
+"""What people type who know another program, and what they mean here."""
+
 EXIT_CODES = """\b
 Exit codes: 0 done or nothing to do; 1 error; 2 usage; 3 finished, but
 some hosts failed or were rolled back; 4 credentials needed; 5 not found;
@@ -81,6 +103,7 @@ INTERRUPTED = 130
     "fleet",
     cls=LazyGroup,
     lazy=COMMANDS,
+    words_of_others=WORDS_OF_OTHERS,
     epilog=EXIT_CODES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

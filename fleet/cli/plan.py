@@ -103,6 +103,7 @@ def update(
     from fleet.api.plans import UpdateHost
 
     session = ctx.ensure_object(Session)
+    host, container = _apart(host, container)
     with session.client() as client:
         with working(session, ASKING if check else PLANNING):
             if session.dry_run and check:
@@ -112,6 +113,13 @@ def update(
         if container:
             _check_taken(ordered)
         ctx.exit(carry_out(session, client, ordered, detach, timeout))
+
+
+def _apart(host: str, container: str | None) -> tuple[str, str | None]:
+    """Return host and container, also where they are given as one, ``web-1/app``, as warnings and plans print them."""
+    if container is None and "/" in host:
+        host, _, container = host.partition("/")
+    return host, container
 
 
 def _ask_registries(session: Session, host: str, container: str | None) -> None:

@@ -9,7 +9,7 @@ import click
 
 from fleet.cli import completing
 from fleet.cli.building import build
-from fleet.cli.console import Column, clean, print_answer
+from fleet.cli.console import Column, clean, print_answer, say
 from fleet.cli.listing import NamedListing, print_items
 from fleet.cli.select import selecting
 from fleet.cli.session import Leaf, Session, pass_session, trying
@@ -32,6 +32,8 @@ _COLUMNS = (
 
 _NAMED = click.argument("named", nargs=-1, metavar="[[HOST] CONTAINER]", shell_complete=completing.host_and_container)
 _HOST_AND_CONTAINER = 2
+_OF_CONTAINERS = ("hold", "snooze")
+"""What is of no use while no container fits; a skip may come before what it is of."""
 
 _ENDS = (
     click.option("-m", "--reason", default="", help="Why, for the others."),
@@ -155,7 +157,16 @@ def _create(session: Session, kind: str, selector: "Selector", more: dict[str, A
     from fleet.api.stops import CreateStop
 
     with session.client() as client:
-        _told(session, client.create_stop(build(CreateStop, kind=kind, selector=selector, **more)).stop)
+        stop = client.create_stop(build(CreateStop, kind=kind, selector=selector, **more)).stop
+        _told(session, stop)
+        if kind in _OF_CONTAINERS and not client.containers(selector).containers:
+            say(f"no container fits it now; {_meant(selector)}see: fleet ps")
+
+
+def _meant(selector: "Selector") -> str:
+    """Return what was perhaps meant by a container that there is not: people call one by its image, too."""
+    one = selector.containers[0] if len(selector.containers) == 1 and not selector.images else ""
+    return f"of an image, say --image {one}; " if one else ""
 
 
 def _with(selector: "Selector", named: Sequence[str]) -> "Selector":

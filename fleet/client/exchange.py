@@ -123,7 +123,8 @@ def _transport(address: ServerAddress) -> httpx2.BaseTransport:
     try:
         context = ssl.create_default_context(cafile=str(address.ca_file) if address.ca_file else None)
     except OSError as e:
-        raise BadInput(f"cannot use the CA file {address.ca_file}: {e.strerror or 'not a PEM certificate'}") from e
+        why = "it holds no PEM certificate" if isinstance(e, ssl.SSLError) else e.strerror
+        raise BadInput(f"cannot use the CA file {address.ca_file}: {why}") from e
     return httpx2.HTTPTransport(verify=context, trust_env=False)
 
 
@@ -150,8 +151,39 @@ def _error(answer: httpx2.Response) -> FleetError:
 def _why(address: ServerAddress, error: httpx2.TransportError) -> str:
     if isinstance(error, httpx2.TimeoutException):
         return f"cannot reach the server at {address}: no answer in time; is it up?"
-    remedy = "is it ending?" if address.socket else "is the address right? see --server"
-    return f"cannot reach the server at {address}: {error}; {remedy}"
+    if address.socket:
+        return f"cannot reach the server at {address}: {error}; is it ending?"
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"cannot trust the server at {address}: {_untrusted(address, cause)}"
+        if isinstance(cause, ssl.SSLError):
+            return (
+                f"cannot reach the server at {address}: what answers there speaks no TLS ({cause.reason}); see --server"
+            )
+        if isinstance(cause, OSError) and cause.strerror:
+            return f"cannot reach the server at {address}: {cause.strerror}; is the address right? see --server"
+    return f"cannot reach the server at {address}: {error}; is the address right? see --server"
+
+
+def _untrusted(address: ServerAddress, error: ssl.SSLCertVerificationError) -> str:
+    """Return why a certificate is not taken, and what to do about it."""
+    told = error.verify_message.rstrip(".")
+    if error.verify_code in _OTHER_NAME:
+        return f"its certificate is for another name ({told}); name the server as its certificate does"
+    by = str(address.ca_file) if address.ca_file else "the authorities of this machine"
+    return f"{by} cannot vouch for its certificate ({told}); name the file of the fleet's own authority with --ca-file"
+
+
+_OTHER_NAME = (62, 64)
+"""What OpenSSL calls a certificate that names another host, or another address."""
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield what *error* came from, the last first: the HTTP library hands on the text alone, with numbers before it."""
+    found: BaseException | None = error
+    while found is not None:
+        yield found
+        found = found.__cause__ or found.__context__
 
 
 def _knock(path: Path) -> None:

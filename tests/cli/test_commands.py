@@ -199,6 +199,12 @@ class TestUpdate:
         assert "web-1" in ran.out
         assert not ran.err, "what had ended before the watch began is told by its end alone"
 
+    def test_host_and_container_may_be_one_word_as_plans_print_them(
+        self, fleet: Fleet, centre: Centre, moved: ScriptedHost
+    ) -> None:
+        assert fleet("update", "web-1/nobody", "--no-check").code == 5
+        assert "fleet rollout watch 1" in fleet("update", "web-1/web", "--no-check", "-d").out
+
     def test_a_rollback_ends_with_3_and_says_where_to_look(
         self, fleet: Fleet, centre: Centre, moved: ScriptedHost
     ) -> None:

@@ -10,7 +10,7 @@ import click
 import pytest
 
 from fleet.cli.lazy import LazyGroup
-from fleet.cli.main import COMMANDS
+from fleet.cli.main import COMMANDS, WORDS_OF_OTHERS
 from fleet.cli.main import fleet as command_line
 from tests.cli.conftest import Fleet
 
@@ -87,6 +87,17 @@ def test_a_misspelled_command_is_answered_with_the_right_one(fleet: Fleet) -> No
     ran = fleet("hsot")
     assert ran.code == 2
     assert "host" in ran.err
+
+
+@pytest.mark.parametrize("word", WORDS_OF_OTHERS)
+def test_a_word_of_another_program_is_answered_with_what_it_is_here(word: str, fleet: Fleet) -> None:
+    """And each of these answers is a command that there is."""
+    ran = fleet(word)
+    assert ran.code == 2
+    meant = ran.err.rpartition("Here it is: ")[2].strip()
+    assert meant == WORDS_OF_OTHERS[word]
+    for command in meant.split(", or "):
+        assert fleet(*command.removeprefix("fleet ").split(), "--help").code == 0, command
 
 
 def test_the_global_options_are_taken_before_and_after_the_name(fleet: Fleet) -> None:

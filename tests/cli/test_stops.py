@@ -53,6 +53,17 @@ def test_a_container_is_named_as_every_other_command_names_it(fleet: Fleet, move
     assert (ran.code, "Got unexpected extra argument (cache)" in ran.err) == (2, True)
 
 
+def test_a_hold_that_no_container_fits_is_made_and_told_so(fleet: Fleet, moved: ScriptedHost) -> None:
+    """A container that is called by its image is a mistake that nobody would find before the update."""
+    ran = fleet("hold", "nginx")
+    assert (ran.code, ran.lines[0].endswith("of containers nginx")) == (0, True)
+    assert ran.err.splitlines()[-1] == "no container fits it now; of an image, say --image nginx; see: fleet ps"
+    assert fleet("snooze", "--image", "redis", "--for", "1d").err.splitlines()[-1] == (
+        "no container fits it now; see: fleet ps"
+    )
+    assert "no container" not in fleet("hold", "--image", "nginx").err
+
+
 @pytest.mark.parametrize(
     "command",
     [("hold", "web"), ("snooze", "--image", "nginx", "--for", "3d"), ("skip", "nginx:1"), ("skip", f"nginx:1@{NEW}")],

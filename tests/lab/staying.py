@@ -25,7 +25,8 @@ def stay(stage: Stage) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)  # before anybody is told how to end it
     heading("the fleet stays; Ctrl-C ends it. In another terminal, as root:")
     line(f"export FLEET_SOCKET={stage.fleet.state / 'fleet.sock'}")
-    line(f"alias fleet={shlex.quote(shlex.join(FLEET))}; fleet ps")
+    line(f"alias fleet={shlex.quote(shlex.join(FLEET))}")
+    line("fleet ps")  # a line of its own: a shell knows an alias from the line after it
     line(f"docker -H {stage.hosts[0].engine_url} ps    # the engine of {stage.hosts[0].name}")
     push_to = shlex.join([sys.executable, "-m", "tests.lab.staying", stage.origin.url, str(stage.lab.ca)])
     line(f"{push_to} {APPS[0]} 7    # a newer version is in the registry; {' and '.join(SICK)} never get healthy")
