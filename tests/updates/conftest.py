@@ -23,7 +23,13 @@ def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
 
 
-CHOSEN = ("volumes", "removed when it stops", "the default network and one more", "environment and labels")
+CHOSEN = (
+    "volumes",
+    "removed when it stops",
+    "the default network and one more",
+    "environment and labels",
+    "a chosen MAC address",
+)
 """What of the zoo meets a second real engine, or comes a second time, in every run of the tests."""
 
 
