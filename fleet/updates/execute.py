@@ -7,12 +7,13 @@ from fleet.clock import Clock
 from fleet.engine.protocol import Engine
 from fleet.errors import EngineError
 from fleet.updates.command import Policy, Target
+from fleet.updates.finish import REMOVAL_WAITS_S, finish
 from fleet.updates.hooks import left_undone, run_after
 from fleet.updates.journal import Journal, Stage, UpdateEntry
 from fleet.updates.outcome import Phases, PullOutcome, Result, UpdateOutcome
 from fleet.updates.owed import pay
 from fleet.updates.prepare import Siblings, prepare, reason_of
-from fleet.updates.recreate import REMOVAL_WAITS_S, finish, recreate
+from fleet.updates.recreate import recreate
 from fleet.updates.rollback import roll_back
 from fleet.updates.run import NotNow, Progress, Run
 from fleet.updates.together import start_verified_followers
