@@ -63,7 +63,7 @@ class HostTurn(Part):
     @property
     def rollout_words(self) -> str:
         """How the rollout stands, as people read it, with what holds it."""
-        return ", ".join((self.rollout_state.words, *(f"held: {hold.value}" for hold in self.holds)))
+        return ", ".join((self.rollout_state.words, *(f"held: {hold.value.replace('_', ' ')}" for hold in self.holds)))
 
 
 class HostAnswer(Answer):

@@ -1,6 +1,8 @@
 """How values are written for people, in terminals and on pages alike."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from fleet.errors import BadInput
@@ -89,3 +91,12 @@ def pairs(labels: dict[str, str]) -> str:
 
 def _bare(digest: str) -> str:
     return digest.rpartition(":")[2][:12] if digest else "?"
+
+
+def chosen(selector: Mapping[str, Any]) -> str:
+    """Return a selector of the API for people: ``hosts web-1, labels site=a``; empty: all is chosen."""
+    return ", ".join(f"{part} {each}" for part, values in selector.items() for each in _each(values))
+
+
+def _each(values: Any) -> list[str]:
+    return [f"{k}={v}" for k, v in values.items()] if isinstance(values, Mapping) else [str(value) for value in values]

@@ -1,7 +1,6 @@
 """How values are written for people, and read from them."""
 
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +11,7 @@ from fleet.api.words import (
     ago,
     came_to,
     change,
+    chosen,
     familiar,
     moment,
     numbered,
@@ -33,6 +33,7 @@ __all__ = [
     "brief_moment",
     "came_to",
     "change",
+    "chosen",
     "familiar",
     "length",
     "moment",
@@ -135,12 +136,3 @@ class Moment(click.ParamType[datetime]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         """Read it."""
         return value if isinstance(value, datetime) else read_moment(value)
-
-
-def chosen(selector: Mapping[str, Any]) -> str:
-    """Return a selector of the API for people: ``hosts web-1, labels site=a``; empty: all is chosen."""
-    return ", ".join(f"{part} {each}" for part, values in selector.items() for each in _each(values))
-
-
-def _each(values: Any) -> list[str]:
-    return [f"{k}={v}" for k, v in values.items()] if isinstance(values, Mapping) else [str(value) for value in values]

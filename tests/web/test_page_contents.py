@@ -15,6 +15,7 @@ from fleet.controller import inventory_count
 from fleet.history.measured_inventory import Inventory
 from fleet.history.words import Scope
 from fleet.mirrors.probe import ProbeState
+from fleet.road.messages import Heartbeat, HostFacts
 from fleet.updates.outcome import Result
 from fleet.web.callers import Caller
 from fleet.web.doors import Door
@@ -76,7 +77,7 @@ def test_what_is_outdated_is_seen_without_a_terminal(
     _move_tag(centre)
     page = browser.get("/outdated").text
     assert "1 outdated, 0 unknown, 0 current; the check that is longest ago was 0s ago." in page
-    assert f"{OLD[7:19]}\u00a0→ {NEW[7:19]}" in page
+    assert f"{OLD[7:19]}\u00a0→\u00a0{NEW[7:19]}" in page
     assert '<span class="chip care">outdated</span>' in browser.get("/hosts/web-1").text
     assert '<b>1</b> <a href="/outdated">outdated</a><' in browser.get("/").text
     web1.snapshot(nginx(digest=NEW))
@@ -121,6 +122,32 @@ def test_who_runs_a_digest_since_when_and_by_which_mirror_is_a_page(
     assert "No host runs it." in browser.get(f"/who-runs?wanted={OLD}").text
     wrong = browser.get("/who-runs?wanted=sha256:xyz")
     assert (wrong.status_code, 'role="alert">cannot' in wrong.text) == (422, True)
+
+
+def test_what_is_frozen_or_held_is_seen_with_what_lifts_it(http: TestClient, web1: ScriptedHost) -> None:
+    """Whoever wonders why nothing happens finds it where they look first, and beside what is due."""
+    assert "Not now" not in http.get("/").text
+    assert "Nothing is frozen, held, snoozed or skipped." in http.get("/schedules").text
+    freeze = http.post(f"{API}/stops", json={"kind": "freeze", "reason": "Black <Friday>"}).json()["stop"]
+    held = {"kind": "hold", "selector": {"containers": ["db"]}}
+    hold = http.post(f"{API}/stops", json=held).json()["stop"]
+    for path in ("/", "/schedules"):
+        page = http.get(path).text
+        assert f"<code>fleet unfreeze {freeze['id'][-8:]}</code>" in page
+        assert f"<code>fleet unhold {hold['id'][-8:]}</code>" in page
+        assert "<span>containers db</span>" in page
+        assert "<span>all hosts</span>" in page
+        assert "Black &lt;Friday&gt;" in page
+
+
+def test_what_is_wrong_on_a_host_leads_to_it(http: TestClient, web1: ScriptedHost, centre: Centre) -> None:
+    web1.say(
+        Heartbeat(
+            facts=HostFacts(agent_version="0.1.0", problems=("disk-space: it is full",)), host_time=datetime.now(UTC)
+        )
+    )
+    centre.turn()
+    assert '<a href="/hosts/web-1">web-1</a>' in http.get("/").text.partition("Needs you")[2].partition("<h2>")[0]
 
 
 def test_a_long_answer_is_a_file_of_many_pages(

@@ -16,10 +16,10 @@ from fleet.controller.standing import Freshness
 from fleet.errors import BadInput
 from fleet.history.following import STALE, Place, checked_at
 from fleet.history.held import open_rollouts
-from fleet.history.host_pages import host_states
+from fleet.history.host_pages import are_there, host_states
 from fleet.history.measured_inventory import measure_inventory
 from fleet.rollouts.states import BAD
-from fleet.web import containers, history, rollouts, schedules
+from fleet.web import containers, history, rollouts, schedules, stops
 from fleet.web.centre import ThisCentre
 from fleet.web.pages.shell import STYLE, TEXT, PageRoute, render
 from fleet.web.pages.visitors import Visitor
@@ -58,6 +58,8 @@ def overview(request: Request, centre: ThisCentre, visitor: Visitor) -> Response
         standing=measure_inventory(centre.db).followed,
         going=open_rollouts(centre.db),
         asking=sum(need.code == _ASKS for need in needs),
+        on_hosts=are_there(centre.db, {need.subject for need in needs[:MOST_NEEDS]}),
+        stops=stops.list_stops(centre, visitor).stops,
         rollouts=latest,
         outcomes=history.list_history(centre, visitor, HistoryQuery(limit=LATEST)).outcomes,
     )
@@ -142,7 +144,13 @@ def _of_interest(host: RolloutHost) -> int:
 @router.get("/schedules")
 def list_schedules(request: Request, centre: ThisCentre, visitor: Visitor) -> Response:
     """Show what is done by the clock, and when next."""
-    return render(request, "schedules.html", visitor=visitor, schedules=schedules.all_in_words(centre))
+    return render(
+        request,
+        "schedules.html",
+        visitor=visitor,
+        schedules=schedules.all_in_words(centre),
+        stops=stops.list_stops(centre, visitor).stops,
+    )
 
 
 @router.get("/static/fleet.css")

@@ -111,7 +111,18 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("ago", "familiar", "moment", "numbered", "pairs", "seconds", "short_digest", "short_id", "size"):
+    for name in (
+        "ago",
+        "chosen",
+        "familiar",
+        "moment",
+        "numbered",
+        "pairs",
+        "seconds",
+        "short_digest",
+        "short_id",
+        "size",
+    ):
         found.filters[name] = getattr(words, name)
     found.filters["path"] = lambda text: quote(str(text), safe="")
     for name in ("came_to", "change"):
