@@ -141,9 +141,8 @@ def _some_counted(connection: Connection, selector: Selector) -> Iterator[tuple[
                 yield image, count
 
 
-def checked_at(db: Database) -> datetime | None:
+def checked_at(connection: Connection, found: Iterable[ContainerKind]) -> datetime | None:
     """Return when the registries were last asked for the tag of those followed that was asked for longest ago."""
+    images = {kind.image for kind in found}
     query = select(tags.c.image, tags.c.resolved_at).where(tags.c.digest != "")
-    with db.reading() as connection:
-        images = {kind.image for kind in kinds(connection)}
-        return min((at for image, at in connection.execute(query) if at and image in images), default=None)
+    return min((at for image, at in connection.execute(query) if at and image in images), default=None)

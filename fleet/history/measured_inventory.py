@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, select
 from fleet.history.container_moves import kinds
 from fleet.history.counter_tables import host_updates
 from fleet.history.database import Database
-from fleet.history.following import standings
+from fleet.history.following import checked_at, standings
 from fleet.history.inventory_tables import containers, hosts
 from fleet.updates.outcome import Result
 
@@ -31,6 +31,8 @@ class Inventory:
     """Containers that follow a tag, by how they stand to it, as ``fleet outdated`` tells it."""
     pinned: int = 0
     """Containers that follow none."""
+    checked_at: datetime | None = None
+    """When the registries were last asked for the tag of theirs that was asked for longest ago; None: for none yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,7 @@ def measure_inventory(db: Database) -> Inventory:
     with db.reading() as connection:
         found = kinds(connection)
         stand = standings(connection, found)
+        checked = checked_at(connection, found)
     states: Counter[str] = Counter()
     followed: Counter[str] = Counter()
     pinned = 0
@@ -60,7 +63,7 @@ def measure_inventory(db: Database) -> Inventory:
             followed[stand[kind]] += count
         else:
             pinned += count
-    return Inventory(states=states, followed=followed, pinned=pinned)
+    return Inventory(states=states, followed=followed, pinned=pinned, checked_at=checked)
 
 
 def measure_hosts(db: Database) -> list[HostMeasured]:

@@ -14,7 +14,7 @@ from fleet.controller.condition import Condition, Severity
 from fleet.controller.outdated import outdated_page
 from fleet.controller.standing import Freshness
 from fleet.errors import BadInput
-from fleet.history.following import STALE, Place, checked_at
+from fleet.history.following import STALE, Place
 from fleet.history.held import open_rollouts
 from fleet.history.host_pages import are_there, host_states
 from fleet.history.measured_inventory import measure_inventory
@@ -93,7 +93,7 @@ def list_outdated(
         unknown=counted.followed.get(Freshness.UNKNOWN, 0),
         pinned=counted.pinned,
         current=counted.followed.get(Freshness.CURRENT, 0),
-        checked_at=checked_at(centre.db),
+        checked_at=counted.checked_at,
     )
 
 
