@@ -1,7 +1,6 @@
 """Who to be at a mirror, where a ``hosts.toml`` says it: the only way in which the Docker daemon logs in to a mirror."""
 
 import base64
-import binascii
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -64,6 +63,6 @@ def read_authorization(header: str) -> Credentials | None:
         return None
     try:
         user, colon, password = base64.b64decode(value.strip(), validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # which errors of base64 and UTF-8 are
         return None
     return Credentials(username=user, password=password) if colon else None

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import binascii
 import json
 import logging
 import os
@@ -179,7 +178,7 @@ def _credentials(entry: Mapping[str, Any]) -> Credentials | None:
     if entry.get("auth"):
         try:
             pair = base64.b64decode(str(entry["auth"]), validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # which errors of base64 and UTF-8 are
             return None
         username, _, password = pair.rstrip("\0").partition(":")
     identity, registry = str(entry.get("identitytoken") or ""), str(entry.get("registrytoken") or "")

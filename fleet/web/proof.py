@@ -5,7 +5,6 @@ HMAC signs with.
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 from collections.abc import Mapping
@@ -50,7 +49,7 @@ def _presented(authorization: str) -> str:
         case "basic":
             try:
                 return base64.b64decode(rest, validate=True).decode().partition(":")[2]
-            except (binascii.Error, UnicodeDecodeError):
+            except ValueError:  # which errors of base64 and UTF-8 are
                 return ""
         case _:
             return authorization.strip()

@@ -37,6 +37,7 @@ def known(source: HostsTomlCredentials, host: str) -> Credentials | None:
         ("Bearer abc.def", Credentials(registry_token="abc.def")),
         ("Digest x", None),
         ("Basic !!!", None),
+        ("Basic \u00e9", None),
         ("Basic cm9ib3Q=", None),
         ("", None),
     ],

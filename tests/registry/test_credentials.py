@@ -113,6 +113,7 @@ def test_identity_and_registry_tokens(tmp_path: Path) -> None:
         {"auth": "!!"},
         {"auth": auth("ann", "")},
         {"auth": "w6Q"},
+        {"auth": "\u00e9"},
         {"username": "ann", "password": "half a character: \ud800"},
         "text",
         None,

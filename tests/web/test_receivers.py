@@ -45,7 +45,7 @@ class Receiver:
         self.secret = made.json()["secret"]
         self.port = port
 
-    def say(self, body: bytes = BODY, headers: Mapping[str, str] = NO_HEADERS, *, secret: str | None = None) -> Any:
+    def say(self, body: bytes = BODY, headers: Mapping[str, Any] = NO_HEADERS, *, secret: str | None = None) -> Any:
         """Speak to it, with its secret in the URL unless *headers* say otherwise."""
         query = {} if headers and secret is None else {"secret": secret or self.secret}
         return self.port.post(self.path, params=query, content=body, headers=dict(headers))
@@ -90,6 +90,7 @@ def test_who_does_not_prove_the_secret_learns_nothing_and_nothing_comes_of_it(
     answers = [
         receiver.say(secret="x"),
         receiver.say(BODY, {"Authorization": "Basic ???"}),
+        receiver.say(BODY, {"Authorization": b"Basic \xe9"}),
         receiver.say(BODY, {"Authorization": ""}),
         receiver.port.post(receiver.path, content=BODY, headers={b"X-Hub-Signature-256": b"sha256=\xe9"}),
         receiver.say(BODY, {"X-Hub-Signature-256": f"sha256={signed(receiver.secret, b'{}')}"}),
