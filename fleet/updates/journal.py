@@ -177,8 +177,9 @@ class Journal:
         self._after_write = after_write
         self.images = KnownImages(path / "images")
         """What is known of the images that containers run; a memory that observing fills, not a record."""
-        for folder in (path, path / "updates", path / "commands", path / "owed"):
+        for folder in (path, path / "updates", path / "commands"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (path, path / "updates", path / "commands", path / "owed"):
             for unfinished in folder.glob(".*.tmp") if writer else ():
                 unfinished.unlink(missing_ok=True)
 
@@ -258,7 +259,10 @@ class Journal:
 
     def owe(self, entry: UpdateEntry) -> None:
         """Keep the record of an update whose way back failed, beside its outcome: it is to be gone on with."""
-        self._write(self._owed_file(entry.update_id), _UPDATE.dump_json(entry), "owed")
+        file = self._owed_file(entry.update_id)
+        # Only now: an older agent's journal has no such folder, and a disk that is full must not keep this one from starting.
+        file.parent.mkdir(mode=0o700, exist_ok=True)
+        self._write(file, _UPDATE.dump_json(entry), "owed")
 
     def owed(self) -> list[UpdateEntry]:
         """Return the records of the updates whose way back is to be gone on with."""
