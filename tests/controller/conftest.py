@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -12,6 +12,7 @@ import pytest
 from fleet.history.database import Database
 from fleet.history.upgrade import upgrade
 from fleet.road.embedded import EmbeddedBroker
+from fleet.testing.clock import ManualClock
 from tests import needs
 from tests.controller.centre import Centre, centre_of
 from tests.databases import open_database, server_folder
@@ -21,29 +22,10 @@ from tests.memory import memory
 START = datetime(2026, 11, 2, 12, tzinfo=UTC)
 
 
-class HandClock:
-    """A clock that only the test moves."""
-
-    def __init__(self) -> None:
-        self.passed_s = 0.0
-
-    def now(self) -> datetime:
-        """Return the start and what has passed since."""
-        return START + timedelta(seconds=self.passed_s)
-
-    def monotonic(self) -> float:
-        """Return what has passed."""
-        return self.passed_s
-
-    def sleep(self, seconds: float) -> None:
-        """Let time pass at once."""
-        self.passed_s += seconds
-
-
 @pytest.fixture
-def clock() -> HandClock:
+def clock() -> ManualClock:
     """Begin at a fixed instant."""
-    return HandClock()
+    return ManualClock(START)
 
 
 @pytest.fixture(scope="session")

@@ -25,9 +25,9 @@ from fleet.rollouts.selector import Selector
 from fleet.rollouts.stops import StopKind
 from fleet.settings.centre import CentreSettings
 from fleet.testing.certificates import TestAuthority
+from fleet.testing.clock import ManualClock
 from fleet.testing.registry import ScriptedRegistry
 from tests.controller.centre import Inline
-from tests.controller.conftest import HandClock
 from tests.history.world import BY, Agent, World, container, digest_of, open_world, snapshot
 from tests.mqtt.brokers import Mosquitto, Witness, mosquitto, soon, witness
 
@@ -221,6 +221,28 @@ def test_hosts_and_containers_are_chosen_and_those_not_chosen_any_more_go(
         soon(lambda: len(seen.configs()) == 3)
 
 
+@pytest.mark.parametrize(
+    ("labels", "url"),
+    [
+        ({}, None),
+        ({"org.opencontainers.image.source": "https://a.example/x"}, "https://a.example/x"),
+        ({"org.opencontainers.image.source": "git@a:x", "org.opencontainers.image.url": "http://b"}, "http://b"),
+        ({"fleet.release-url": "https://c/n", "org.opencontainers.image.source": "https://a"}, "https://c/n"),
+        *(
+            ({"fleet.release-url": odd}, None)
+            for odd in ("javascript:x", "https://", "https://u:p@a", "http://[", "a b", "x" * 9)
+        ),
+    ],
+)
+def test_where_its_release_is_told_of_is_a_page_of_the_web(
+    labels: dict[str, str], url: str | None, world: World, broker: Mosquitto, seen: Witness, tmp_path: Path
+) -> None:
+    world.add_host("web-1", replace(container("nginx"), labels=labels))
+    with telling(world.db, tmp_path, broker):
+        soon(lambda: len(seen.configs()) == 2)
+        assert seen.state_of("nginx").get("release_url") == url
+
+
 def test_the_first_tag_that_is_checked_is_told_at_the_next_look(
     world: World, broker: Mosquitto, seen: Witness, tmp_path: Path
 ) -> None:
@@ -235,13 +257,13 @@ def test_the_first_tag_that_is_checked_is_told_at_the_next_look(
 
 
 def test_a_silent_host_is_not_available(
-    world: World, broker: Mosquitto, seen: Witness, tmp_path: Path, clock: HandClock
+    world: World, broker: Mosquitto, seen: Witness, tmp_path: Path, clock: ManualClock
 ) -> None:
     world.db = replace(world.db, clock=clock)
     web = world.add_host("web-1", container("nginx"))
     with telling(world.db, tmp_path, broker) as home:
         soon(lambda: seen.stands.get(f"fleet/{web.id.hex}/status") == b"online")
-        clock.passed_s += 3600
+        clock.advance(3600)
         tell(home)
         soon(lambda: seen.stands[f"fleet/{web.id.hex}/status"] == b"offline")
 

@@ -39,7 +39,7 @@ from fleet.notify.text import message
 from fleet.rollouts.selector import Selector
 from fleet.rollouts.stops import StopKind
 from fleet.settings.centre import CentreSettings
-from tests.controller.conftest import HandClock
+from fleet.testing.clock import ManualClock
 from tests.controller.processes import running, wait_until
 from tests.history.conftest import Postgres
 from tests.history.world import BY, rows
@@ -131,14 +131,14 @@ def test_a_secret_of_another_key_is_told_and_not_sent(notifier: Notifier, there:
 
 
 def test_conditions_are_told_and_a_freeze_keeps_those_of_its_hosts_quiet(
-    notifier: Notifier, there: Listener, tmp_path: Path, clock: HandClock
+    notifier: Notifier, there: Listener, tmp_path: Path, clock: ManualClock
 ) -> None:
     notifier.db = replace(notifier.db, clock=clock)
     ops = add(notifier.db, tmp_path, "ops", there.url)
     for name in ("web-1", "db-1"):
         hosts.add_host(notifier.db, name=name, labels={}, public_key=name, kid=name, password_sha256="aa", **BY)
     freeze = stops.create_stop(notifier.db, StopKind.FREEZE, Selector(hosts=("web-*",)), **BY)
-    clock.passed_s += 7200
+    clock.advance(7200)
     notifier.look()
     assert _told(notifier, ops) == ["db-1"]
     stops.lift_stop(notifier.db, freeze.id, **BY)
@@ -150,7 +150,7 @@ def test_conditions_are_told_and_a_freeze_keeps_those_of_its_hosts_quiet(
 
 
 def test_it_tells_that_the_planner_is_dead(
-    notifier: Notifier, there: Listener, tmp_path: Path, clock: HandClock
+    notifier: Notifier, there: Listener, tmp_path: Path, clock: ManualClock
 ) -> None:
     """It looks for itself, and what others have an event for is not told twice."""
     notifier.db = replace(notifier.db, clock=clock)
@@ -167,10 +167,10 @@ def test_it_tells_that_the_planner_is_dead(
     assert row.told["severity"] == "error"
 
 
-def test_conditions_are_looked_at_for_who_follows_too(notifier: Notifier, clock: HandClock) -> None:
+def test_conditions_are_looked_at_for_who_follows_too(notifier: Notifier, clock: ManualClock) -> None:
     notifier.db = replace(notifier.db, clock=clock)
     hosts.add_host(notifier.db, name="db-1", labels={}, public_key="k", kid="k", password_sha256="aa", **BY)
-    clock.passed_s += 7200
+    clock.advance(7200)
     notifier.step()
     assert rows(notifier.db, events) == [], "nobody would hear of it"
     followed.note(notifier.db, each=False)
@@ -183,12 +183,12 @@ def _told(notifier: Notifier, channel: UUID) -> list[str]:
     return [row.told["subject"] for row in deliveries.waiting(notifier.db, channel, 99)]
 
 
-def test_a_channel_that_fails_is_a_condition(notifier: Notifier, tmp_path: Path, clock: HandClock) -> None:
+def test_a_channel_that_fails_is_a_condition(notifier: Notifier, tmp_path: Path, clock: ManualClock) -> None:
     db = replace(notifier.db, clock=clock)
     ops = add(db, tmp_path, "ops", "http://127.0.0.1:9")
     deliveries.note_came(db, ops, [], later("it answered 500"))
     assert active(db) == []
-    clock.passed_s += 660
+    clock.advance(660)
     (found,) = active(db)
     assert (found.code, found.subject) == ("channel-failing", "ops")
     assert "fleet notify retry ops" in found.remedy
