@@ -4,6 +4,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from fleet.controller.outdated import Standing, judged
@@ -15,11 +16,14 @@ from fleet.history.home_marks import HostMark
 from fleet.images.reference import Reference
 from fleet.mqtt.entities import ContainerTold, HostTold, version
 from fleet.rollouts.selector import Selector, is_glob
+from fleet.updates.labels import label
+from fleet.updates.snapshot import SOURCE_LABELS
 
 log = logging.getLogger(__name__)
 
 MOST_CONTAINERS = 400
 """Of so many containers of a host it is told at most, by name: no engine runs more, and a host could otherwise fill Home Assistant."""
+LONGEST_URL = 500
 _DIGITS = slice(7, 19)
 
 
@@ -93,11 +97,28 @@ def _container(standing: Standing, may: bool, under_way: frozenset[str], notes: 
         title=_title(container),
         installed=version(tag, old, new) if old else f"{tag} (not known)",
         latest=version(tag, new, old) if known else "",
+        url=_release_url(container.labels),
         summary=why if why and digest == new else standing.reason or _change(old, new),
         under_way=container.name in under_way and standing.freshness is not Freshness.CURRENT,
         # What a pattern means is more than this container.
         may_install=may and not is_glob(container.name),
     )
+
+
+def _release_url(labels: Mapping[str, str]) -> str:
+    """Return where people read what is new: as its owner says, or its image; empty: neither says it in a way that Home Assistant takes."""
+    for url in (label(labels, "release-url"), *(labels.get(name, "") for name in SOURCE_LABELS)):
+        if len(url) <= LONGEST_URL and url.isprintable() and " " not in url and _is_web(url):
+            return url
+    return ""
+
+
+def _is_web(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.username is None
 
 
 def _title(container: ContainerRow) -> str:

@@ -16,7 +16,7 @@ from fleet.images.reference import Reference
 from fleet.mirrors.source import MirrorRule
 from fleet.updates.foresight import own_fields
 from fleet.updates.images import KnownImages
-from fleet.updates.snapshot import MOST_KEPT, STEERING_LABELS, ContainerState
+from fleet.updates.snapshot import MOST_KEPT, TOLD_LABELS, ContainerState
 
 
 class DigestTable(Protocol):
@@ -113,7 +113,7 @@ def _state(engine: Engine, known: DigestTable, images: dict[str, Inspect], inspe
         digests=digests,
         state=str(state.get("Status") or ""),
         health=_health(state),
-        labels={key: str(labels[key]) for key in sorted(labels) if key.startswith(STEERING_LABELS)},
+        labels={key: str(labels[key]) for key in sorted(labels) if key.startswith(TOLD_LABELS)},
         local_build=bool(image) and not digests and not image.get("RepoDigests"),
     )
 

@@ -21,7 +21,7 @@ class ContainerState:
     health: str = ""
     """``healthy``, ``unhealthy``, ``starting``, or empty where there is no HEALTHCHECK."""
     labels: dict[str, str] = field(default_factory=dict)
-    """Only the labels that steer Fleet and name a Compose project (see ``STEERING_LABELS``)."""
+    """Only the labels that steer Fleet, name a Compose project, or say where an image comes from (see ``TOLD_LABELS``)."""
     local_build: bool = False
     """Whether the image has no registry digest at all, as far as engine and agent know."""
     needs: tuple[str, ...] = ()
@@ -45,4 +45,10 @@ STEERING_LABELS = (
     "com.docker.compose.service",
     "com.docker.compose.depends_on",
 )
+"""Prefixes of the labels that steer Fleet or name a Compose project."""
+
+SOURCE_LABELS = ("org.opencontainers.image.source", "org.opencontainers.image.url")
+"""The labels by which images say where people read more of them."""
+
+TOLD_LABELS = (*STEERING_LABELS, *SOURCE_LABELS)
 """Prefixes of the labels that a snapshot carries; all others stay on the host."""
