@@ -17,11 +17,9 @@ from typing import TypeVar
 from benchmarks._large_fleet import fill
 from benchmarks._page import write_section
 from benchmarks.history import _folder, _spent, database
-from fleet.controller.inventory_count import InventoryCount
 from fleet.controller.metric import Part, series_of
 from fleet.controller.metrics import Kept, Metrics
 from fleet.history.database import Database
-from fleet.history.measured_inventory import Inventory, measure_inventory
 from fleet.settings.centre import CentreSettings
 from fleet.web.exposition import TextFormat, Written, text_of
 
@@ -64,7 +62,7 @@ def main() -> None:
 def _measured(kind: str, db: Database) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         settings = CentreSettings.read(state_dir=Path(folder), broker={"url": f"unix://{folder}/none.sock"})
-        metrics = Metrics(db, settings, inventory=_CountedAnew())
+        metrics = Metrics(db, settings)
         found = {part: _timed(db, way) for part, way in metrics._ways.items()}
         kept = []
         for part, (ms, families) in found.items():
@@ -76,14 +74,6 @@ def _measured(kind: str, db: Database) -> Iterator[str]:
         again_ms, pressed = _timed(db, lambda: written.as_bytes(TextFormat.PLAIN, gzipped=True))
         yield f"| all, written and pressed once | {kind} | {first_ms:,.1f} | | | | {len(pressed):,} |"
         yield f"| all, read again | {kind} | {again_ms:,.2f} | | | | |"
-
-
-class _CountedAnew(InventoryCount):
-    """Keeps nothing."""
-
-    def of(self, db: Database) -> Inventory:
-        """Return the containers of the fleet."""
-        return measure_inventory(db)
 
 
 class _Kept:

@@ -15,14 +15,13 @@ from fleet.controller import metric_catalogue as known
 from fleet.controller import pulse
 from fleet.controller.condition_catalogue import CATALOGUE as CONDITIONS
 from fleet.controller.heard import HeardCount
-from fleet.controller.inventory_count import LONGEST_S, SHARE, InventoryCount
 from fleet.controller.metric import Distribution, Family, Metric, Part, Sample, series_of
 from fleet.errors import FleetError
 from fleet.history.counting import BUCKETS_MS, LONGER, PHASES, Counted
 from fleet.history.database import Database
 from fleet.history.limits import limits
 from fleet.history.measured import Measured, measure, outbox_depth
-from fleet.history.measured_inventory import HostMeasured, measure_hosts
+from fleet.history.measured_inventory import HostMeasured, measure_hosts, measure_inventory
 from fleet.history.measured_mirrors import MirrorMeasured, measure_mirrors
 from fleet.history.stats import whole_bytes
 from fleet.road.up import InboxReader
@@ -31,6 +30,10 @@ from fleet.settings.centre import CentreSettings
 from fleet.updates.outcome import Result
 
 _GROWS = (Part.MIRRORS, Part.INVENTORY, Part.HOSTS)
+SHARE = 50
+"""What grows with the fleet is found again after so many times as long as it took: a fiftieth of the time at most."""
+LONGEST_S = 600.0
+"""But not later than this."""
 MOST_VERSIONS = 20
 """How many versions of agents are told by name."""
 _SECOND_MS = 1000
@@ -57,13 +60,11 @@ class Metrics:
         settings: CentreSettings,
         *,
         monotonic: Callable[[], float] = time.monotonic,
-        inventory: InventoryCount | None = None,
         heard: HeardCount | None = None,
     ) -> None:
         """Prepare; nothing is looked at before it is asked for. *inventory* and *heard* are what others of this process count too."""
         self._db = db
         self._heard = heard or HeardCount()
-        self._counted = inventory or InventoryCount(monotonic=monotonic)
         self._settings = settings
         self._monotonic = monotonic
         self._lock = threading.Lock()
@@ -88,9 +89,7 @@ class Metrics:
                     began = self._monotonic()
                     families = find()
                     ended = self._monotonic()
-                    # Somebody else may have counted, and long it took all the same.
-                    took_s = self._counted.took_s if part is Part.INVENTORY else ended - began
-                    self._kept[part] = Kept(families, ended, took_s)
+                    self._kept[part] = Kept(families, ended, ended - began)
             return [(part, self._kept[part]) for part in self._ways]
 
     def _is_old(self, part: Part) -> bool:
@@ -139,7 +138,7 @@ class Metrics:
         yield _family(known.LIMIT, [((row.endpoint,), row.limit) for row in rows])
 
     def _inventory(self) -> Found:
-        found = self._counted.of(self._db)
+        found = measure_inventory(self._db)
         return (
             _family(known.CONTAINERS, _by(sorted(found.states.items()))),
             _family(known.FOLLOWED, _by(sorted(found.followed.items()))),

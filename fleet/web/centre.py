@@ -9,7 +9,6 @@ from fastapi import Depends, Request
 from fleet.controller.check import asking_of
 from fleet.controller.heard import HeardCount
 from fleet.controller.image_configs import ImageConfigs
-from fleet.controller.inventory_count import InventoryCount
 from fleet.controller.metrics import Metrics
 from fleet.controller.resolving import Asking
 from fleet.errors import Refused
@@ -34,8 +33,6 @@ class Centre:
     db: Database
     configs: ImageConfigs = field(default_factory=ImageConfigs)
     """What images say of how they are run, as far as plans asked for it."""
-    inventory: InventoryCount = field(default_factory=InventoryCount)
-    """The containers of the fleet as they were last counted, for pages and metrics alike."""
     refusals: Refusals = field(default_factory=Refusals)
     """How often what each caller was refused was written down lately."""
     pace: Pace = field(default_factory=Pace)
@@ -53,7 +50,7 @@ class Centre:
         """Prepare what hangs on the others."""
         object.__setattr__(self, "feed", Feed(self.db, self.settings.notify.source))
         object.__setattr__(
-            self, "written", Written(Metrics(self.db, self.settings, inventory=self.inventory, heard=self.heard))
+            self, "written", Written(Metrics(self.db, self.settings, heard=self.heard))
         )
 
     def asking(self) -> Asking:

@@ -20,10 +20,9 @@ from starlette.testclient import TestClient
 from fleet.controller import metrics as found_in
 from fleet.controller import pulse
 from fleet.controller.condition_catalogue import CATALOGUE as CONDITIONS
-from fleet.controller.inventory_count import SHARE
 from fleet.controller.metric import MetricKind, Part
 from fleet.controller.metric_catalogue import CATALOGUE
-from fleet.controller.metrics import Metrics
+from fleet.controller.metrics import SHARE, Metrics
 from fleet.errors import BadInput
 from fleet.history import hosts, probes, tags
 from fleet.history.counting import PHASES, Tally

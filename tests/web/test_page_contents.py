@@ -11,8 +11,6 @@ import pytest
 from starlette.testclient import TestClient
 
 from fleet.api.probes import ProbeEntry
-from fleet.controller import inventory_count
-from fleet.history.measured_inventory import Inventory
 from fleet.history.words import Scope
 from fleet.mirrors.probe import ProbeState
 from fleet.road.messages import Heartbeat, HostFacts
@@ -67,10 +65,9 @@ def test_a_schedule_says_when_it_runs_there_and_what_changes_of_clocks_do_to_it(
 
 
 def test_what_is_outdated_is_seen_without_a_terminal(
-    http: TestClient, browser: TestClient, centre: Centre, web1: ScriptedHost, monkeypatch: pytest.MonkeyPatch
+    http: TestClient, browser: TestClient, centre: Centre, web1: ScriptedHost
 ) -> None:
     """Over the fleet and on its host; what is not known is not said to be current."""
-    monkeypatch.setattr(inventory_count, "SHARE", 0)  # however long it took, it is counted anew
     enter(browser, token_of(http))
     assert "0 outdated, 1 unknown, 0 current." in browser.get("/outdated").text
     assert '<b>0</b> <a href="/outdated">outdated</a>, 1 unknown<' in browser.get("/").text
@@ -225,24 +222,6 @@ def test_mirrors_are_shown_once_for_all_hosts_that_found_the_same() -> None:
     )
     assert "and 2 more" in shown
     assert "1 ms to 7 ms" in shown
-
-
-def test_what_takes_long_to_count_is_counted_rarely(centre: Centre, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fiftieth of the time at most, however often a page is asked for."""
-    counted: list[float] = []
-    now = [100.0]
-
-    def count(_db: object) -> Inventory:
-        counted.append(now[0])
-        now[0] += 2.0
-        return Inventory(states={}, followed={"outdated": len(counted)})
-
-    monkeypatch.setattr(inventory_count, "measure_inventory", count)
-    kept = inventory_count.InventoryCount(monotonic=lambda: now[0])
-    for _ in range(12):
-        kept.of(centre.db)
-        now[0] += 10.0
-    assert counted == [100.0, 202.0]
 
 
 def test_what_waits_for_approval_is_seen_at_once_with_what_it_brings(
