@@ -14,6 +14,7 @@ from fleet.testing.engine import MemoryEngine
 from fleet.updates.images import KnownImages
 from fleet.updates.known import KnownDigests
 from fleet.updates.observe import needs_of, observe, snapshot_hash
+from fleet.updates.snapshot import SOURCE_LABELS
 
 DIGEST = Digest.of(b"app")
 
@@ -24,8 +25,12 @@ def engine() -> MemoryEngine:
     engine = MemoryEngine(ManualClock())
     engine.add_image("app:1", digest=str(DIGEST), Healthcheck={"Test": ["CMD", "x"]})
     engine.add_image("other:1")
-    source = "org.opencontainers.image.source"
-    labels = {"fleet.enable": "false", "com.docker.compose.project": "shop", source: "https://a", "token": "secret"}
+    labels = {
+        "fleet.enable": "false",
+        "com.docker.compose.project": "shop",
+        SOURCE_LABELS[0]: "https://a",
+        "token": "secret",
+    }
     engine.run("web", "app:1", Env=["TOKEN=secret"], Labels=labels)
     engine.run("aside", "other:1")
     return engine
@@ -44,7 +49,7 @@ def test_a_container_is_told_with_what_steers_it(engine: MemoryEngine, known: Kn
     assert web.digests == (str(DIGEST),)
     assert web.platform == "linux/amd64"
     assert (web.state, web.health, aside.health) == ("running", "starting", "")
-    assert web.labels == {"fleet.enable": "false", "com.docker.compose.project": "shop", source: "https://a"}
+    assert web.labels == {"fleet.enable": "false", "com.docker.compose.project": "shop", SOURCE_LABELS[0]: "https://a"}
     assert (web.own, aside.own) == (("Config.Env.TOKEN", "Config.Labels.fleet.enable"), ())
     assert not web.local_build
     assert "secret" not in str(asdict(web))
