@@ -33,6 +33,8 @@ MOST_DIGESTS = 20
 """How many digests one container has at most: one for each name that its image was pulled by. Each is a row."""
 MOST_LABELS = 100
 """How many labels of one container are kept."""
+MOST_LABEL_SIGNS = 16_000
+"""How long they may be together: whoever looks at all containers of a host holds all of their labels."""
 
 
 def take_snapshot(batch: Batch, host_id: UUID, snapshot: Snapshot) -> None:
@@ -118,7 +120,7 @@ def _row(batch: Batch, host_id: UUID, hash: str, state: ContainerState) -> dict[
         "platform": name(state.platform),
         "state": name(state.state),
         "health": name(state.health),
-        "labels": {name(key): prose(value) for key, value in islice(state.labels.items(), MOST_LABELS)},
+        "labels": _labels(state),
         "local_build": state.local_build,
         "own": None if state.own is None else [name(path) for path in state.own[:MOST_OWN]],
         "keeps": None if state.keeps is None else [name(path) for path in state.keeps[:MOST_KEPT]],
@@ -134,6 +136,18 @@ def _plain(rule: dict[str, Any]) -> dict[str, Any]:
         key: _plain(value) if isinstance(value, dict) else name(value) if isinstance(value, str) else value
         for key, value in rule.items()
     }
+
+
+def _labels(state: ContainerState) -> dict[str, str]:
+    found: dict[str, str] = {}
+    left = MOST_LABEL_SIGNS
+    for written, value in islice(state.labels.items(), MOST_LABELS):
+        key, text = name(written), prose(value)
+        left -= len(key) + len(text)
+        if left < 0:
+            break
+        found[key] = text
+    return found
 
 
 def _digests(state: ContainerState) -> list[str]:

@@ -7,7 +7,7 @@ from sqlalchemy import update
 
 from fleet.history import rollouts as people
 from fleet.history.fact_tables import updates
-from fleet.history.inbox_snapshots import MOST_DIGESTS, MOST_LABELS
+from fleet.history.inbox_snapshots import MOST_DIGESTS, MOST_LABEL_SIGNS, MOST_LABELS
 from fleet.history.inventory_tables import container_digests, containers
 from fleet.road.messages import Order
 from tests.history.world import BY, World, container, digest_of, rows
@@ -88,3 +88,11 @@ def test_one_container_has_so_many_digests_and_labels_and_no_more(world: World) 
     assert (len(row["digests"]), len(row["labels"])) == (MOST_DIGESTS, MOST_LABELS)
     assert len(rows(world.db, container_digests)) == MOST_DIGESTS
     assert row["digests"][0] == own.digests[0]
+
+
+def test_the_labels_of_one_container_are_so_long_and_no_longer(world: World) -> None:
+    labels = {f"fleet.{number}": "x" * 5000 for number in range(MOST_LABELS)}
+    world.add_host("odd", replace(container("web"), labels={"fleet.first": "1", **labels}))
+    (row,) = rows(world.db, containers)
+    assert row["labels"]["fleet.first"] == "1"
+    assert sum(len(key) + len(text) for key, text in row["labels"].items()) <= MOST_LABEL_SIGNS
