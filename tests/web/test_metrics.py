@@ -281,7 +281,7 @@ class TestTheCentre:
         values = read(http)
         assert (value(values, "fleet_conditions_last_look_timestamp_seconds") or 0) > 1e9
         codes = {dict(labels)["code"] for name, labels in values if name == "fleet_conditions"}
-        assert codes == {kind.code for kind in CONDITIONS} - {"scheduler-late", "inbox-behind"}
+        assert codes == {kind.code for kind in CONDITIONS} - {"scheduler-late", "inbox-behind", "home-untold"}
         tags.record_failed(centre.db, IMAGE, "cannot reach it")
         centre.planner._look()
         assert value(read(http), "fleet_conditions", code="tag-unresolved", severity="warning") == 1
