@@ -21,7 +21,7 @@ from fleet.clock import SystemClock
 from fleet.controller import inventory, plans
 from fleet.history import hosts, inbox_batch, policies, queries, tags
 from fleet.history.fact_tables import commands
-from fleet.history.following import stale
+from fleet.history.following import stale_page
 from fleet.history.inventory_tables import host_keys, rekeys
 from fleet.history.queries import OutcomeFilter
 from fleet.history.words import PolicyKind
@@ -261,7 +261,7 @@ def test_what_is_ordered_after_it_is_done_once_also_by_the_agent_that_follows(pl
     first = place.start()
     place.wait("its own key", place.settled)
     tags.record_resolved(db, "docker.io/library/web:1", new, "https://registry-1.docker.io")
-    place.wait("its containers", lambda: stale(db, Selector()))
+    place.wait("its containers", lambda: stale_page(db, None, 1))
     (place.folder / "death").write_text(death)
     plans.apply(db, plans.make_plan(db, Selector(), by=BY).id, by=BY, door=DOOR)
     if death:
