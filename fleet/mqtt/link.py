@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
@@ -26,6 +27,8 @@ KEEPALIVE_S = 30
 """How often a quiet connection is tried; a broker says for us that we are away after one and a half times as long."""
 WINDOW = 200
 """How many messages wait for the broker's word at once: enough to hide the way there and back."""
+LARGEST = 64 * 1024
+"""Bytes of a message that the broker hands on: what Fleet itself writes has one or two thousand."""
 MOST_ASKED = 1000
 """How many requests may wait to be looked at; what comes beyond is dropped, since the publisher means no good."""
 
@@ -62,7 +65,9 @@ class Link:
     def connect(self) -> None:
         """Connect, and say that Fleet is here; raise Unreachable."""
         try:
-            self._client.connect(self._address.host, self._address.port, keepalive=KEEPALIVE_S, clean_start=True)
+            self._client.connect(
+                self._address.host, self._address.port, keepalive=KEEPALIVE_S, clean_start=True, properties=_bounded()
+            )
         except (OSError, ValueError) as error:
             raise self._away(str(error)) from error
         self._client.loop_start()
@@ -211,3 +216,10 @@ class Link:
             except Full:
                 return
             self._wake()
+
+
+def _bounded() -> Properties:
+    """Return what keeps what others write there from filling this process."""
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    properties.MaximumPacketSize = LARGEST
+    return properties

@@ -353,6 +353,19 @@ class TestHostile:
             assert right == {"nginx", "Pending updates"}
             soon(lambda: len(seen.configs()) == 3)
 
+    def test_a_message_of_a_megabyte_is_not_taken(
+        self, world: World, broker: Mosquitto, seen: Witness, tmp_path: Path
+    ) -> None:
+        web = world.add_host("web-1", container("nginx"))
+        state = f"fleet/{web.id.hex}/{thing('nginx')}/state"
+        seen.say(state, b"x" * 1_000_000, retain=True)
+        with telling(world.db, tmp_path, broker) as home:
+            seen.say(f"fleet/{web.id.hex}/{thing('nginx')}/install", b"x" * 1_000_000)
+            soon(lambda: len(seen.configs()) == 2)
+            soon(lambda: len(seen.stands[state]) < 1000)
+            tell(home)
+            assert home._link.asked.empty()
+
     def test_requests_that_mean_nothing_order_nothing(
         self, world: World, broker: Mosquitto, seen: Witness, tmp_path: Path
     ) -> None:
@@ -362,7 +375,7 @@ class TestHostile:
         with telling(world.db, tmp_path, broker, install_hosts=("web-*",)) as home:
             soon(lambda: len(seen.configs()) == 3)
             mine, others = (f"fleet/{agent.id.hex}/{thing('nginx')}/install" for agent in (web, db1))
-            for topic, payload in ((others, "INSTALL"), (mine, "install"), (mine, ""), (mine, "x" * 100_000)):
+            for topic, payload in ((others, "INSTALL"), (mine, "install"), (mine, ""), (mine, "x" * 1000)):
                 seen.say(topic, payload)
             seen.say(mine, "INSTALL", retain=True)
             seen.say(f"fleet/{web.id.hex}/no-such/install", "INSTALL")
