@@ -51,6 +51,7 @@ def _hear(request: Request, centre: Centre, id: UUID, body: bytes) -> PushHeard:
     if lock is None or not is_proved(lock.sha256, request.headers, request.query_params.get(SECRET, ""), body):
         centre.heard.add(HeardOutcome.REFUSED)
         raise AuthNeeded("cannot take this: there is no such receiver, or the secret is wrong; see: fleet receiver ls")
+    request.state.proved = True
     if wait := centre.pace.wait_s(lock.id, time.monotonic()):
         centre.heard.add(HeardOutcome.LIMITED)
         seconds = math.ceil(wait)

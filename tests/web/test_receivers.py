@@ -14,6 +14,7 @@ from uuid import uuid4
 import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 
 from fleet.controller.resolving import Asking
 from fleet.history import pushes, tags
@@ -23,6 +24,7 @@ from fleet.images.pushed import Sender
 from fleet.registry.credentials import NoCredentials
 from fleet.testing.registry import ScriptedRegistry
 from fleet.web import pace
+from fleet.web.doors import PROVED, Behind, Door
 from fleet.web.hooks import LARGEST_BODY
 from fleet.web.pace import BURST, Pace
 from fleet.web.proof import is_proved
@@ -235,3 +237,19 @@ def test_what_came_of_what_was_heard_is_counted_by_whose_form_it_had(
         'outcome="refused",sender="none"': 1,
     }
     assert len(found) == 2 * len(Sender) + 3, "bounded, whatever is said"
+
+
+def test_who_proves_the_secret_holds_a_place_at_the_port(receiver: Receiver, application: FastAPI) -> None:
+    """Where there are too many, those who proved nothing go first."""
+    seen: list[dict[str, Any]] = []
+    behind = Behind(application, Door.PORT)
+
+    async def watched(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"] = {}
+        await behind(scope, receive, send)
+        seen.append(dict(scope["state"]))
+
+    receiver.port = TestClient(watched)
+    receiver.say()
+    receiver.say(secret="x")
+    assert [PROVED in state for state in seen] == [True, False]

@@ -79,6 +79,7 @@ def _opened(request: Request, centre: Centre, id: str, secret: str) -> LinkRow |
         return answer
     if not opens(found.sha256, secret):
         return _page(request, HTTPStatus.NOT_FOUND, "No such link", why=_UNKNOWN)
+    request.state.proved = True
     return found
 
 
