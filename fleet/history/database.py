@@ -30,6 +30,8 @@ _CHECKPOINT_PAGES = 16_384
 a large fleet writes thousands, so that its own default of a thousand wrote the same pages again at each commit."""
 
 _READ = "fleet_read"
+_LOCKED = "database is locked"
+"""What it says where another process still wrote after :data:`BUSY_TIMEOUT_S`."""
 _NO_DATABASE = "file is not a database"
 """What SQLite says of another program's file, or of one that was cut off at its beginning."""
 
@@ -133,18 +135,21 @@ def database_errors(db: Database) -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError) as e:
-        raise DatabaseUnreachable(f"cannot use the database {db.place}: {_first_line(e)}") from e
+        raise DatabaseUnreachable(f"cannot use the database {db.place}: {_why(db, e)}") from e
     except DBAPIError as e:
         if _NO_DATABASE in str(e.orig):
             raise BadInput(f"cannot use {db.place}: it is no SQLite database; see FLEET_DATABASE_URL") from e
         if not e.connection_invalidated:
             raise
-        raise DatabaseUnreachable(f"cannot use the database {db.place}: {_first_line(e)}") from e
+        raise DatabaseUnreachable(f"cannot use the database {db.place}: {_why(db, e)}") from e
 
 
-def _first_line(error: DBAPIError) -> str:
+def _why(db: Database, error: DBAPIError) -> str:
     # The driver's own text; SQLAlchemy's would add the statement and its values.
-    return str(error.orig).partition("\n")[0][:300]
+    told = str(error.orig).partition("\n")[0][:300]
+    if db.file is not None and told == _LOCKED:
+        return f"{told} by a process that has been writing to it for {BUSY_TIMEOUT_S} s; which: fuser {db.file}"
+    return told
 
 
 def _parsed(url: str) -> URL:
