@@ -1,6 +1,6 @@
 """A batch of messages while it is taken: what is known about what they name, and what shall be written in the end."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -93,6 +93,8 @@ class Batch:
     progress: dict[UUID, dict[str, Any]] = field(default_factory=dict)
     cancelled: dict[UUID, int] = field(default_factory=dict)
     """How many commands each host was told to forget."""
+    wanted: dict[UUID, Mapping[str, tuple[str, str]]] = field(default_factory=dict)
+    """By command of which pulls were told: image and digest of each pull that it named."""
     checks: list[tuple[str, CheckOutcome]] = field(default_factory=list)
     """Images that hosts were asked to resolve, and what came of each."""
 

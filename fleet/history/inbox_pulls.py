@@ -1,5 +1,6 @@
 """Pulls and their attempts, as rows of the history; a host may tell of the pulls that its orders named, and of no other."""
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +23,7 @@ MOST_OFFSETS = 1000
 
 def take_pull(batch: Batch, command: Command, pull: PullOutcome) -> bool:
     """Write down a pull, the first time it is told of; False where it is not of *command*."""
-    wanted = _wanted(command, pull.pull_id)
+    wanted = _wanted(batch, command).get(str(pull.pull_id))
     if wanted is None:
         return False
     image, digest = wanted
@@ -71,15 +72,27 @@ def _row(batch: Batch, command: Command, pull_id: UUID, seq: int, attempt: Attem
     }
 
 
-def _wanted(command: Command, pull_id: UUID) -> tuple[str, str] | None:
-    """Return image and digest of a pull that the command named: what the host says of them is not asked."""
+def _wanted(batch: Batch, command: Command) -> Mapping[str, tuple[str, str]]:
+    """Return image and digest of each pull that the command named, by its id: what the host says of them is not asked.
+
+    Looked up once for all that a batch tells of a command: a host may have thousands of pulls, and tell of each.
+    """
+    known = batch.wanted.get(command.id)
+    if known is None:
+        known = batch.wanted[command.id] = wanted_pulls(command.order)
+    return known
+
+
+def wanted_pulls(order: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return image and digest of each pull that *order* named, by the id as it is written there."""
     # Texts are compared: to parse them takes longer than all else here.
-    wanted = str(pull_id)
-    for key, id in command.order["pull_ids"].items():
-        if id == wanted:
-            repository, digest = split_pull_key(key)
-            for target in command.order["targets"]:
-                name, image = names_of(target["reference"])
-                if (name, target["digest"]) == (repository, digest):
-                    return image, digest
-    return None
+    images: dict[tuple[str, str], str] = {}
+    for target in order["targets"]:
+        repository, image = names_of(target["reference"])
+        images.setdefault((repository, target["digest"]), image)
+    found: dict[str, tuple[str, str]] = {}
+    for key, id in order["pull_ids"].items():
+        named = split_pull_key(key)
+        if named in images:
+            found.setdefault(id, (images[named], named[1]))
+    return found

@@ -1,12 +1,15 @@
 """A host may say any number and any time: its own row may be wrong by that, and nothing that others need stops at it."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import update
 
-from fleet.history import probes, retention
+from fleet.history import inbox_pulls, probes, retention
 from fleet.history.amounts import EARLIEST, LATEST, MOST_BYTES, moment
 from fleet.history.day_tables import days, mirror_days
 from fleet.history.fact_tables import attempts
@@ -100,6 +103,25 @@ def test_a_time_that_is_kept_is_one_in_every_zone() -> None:
     assert moment(datetime.min) == EARLIEST  # noqa: DTZ901
     for end in (EARLIEST, LATEST):
         assert end - timedelta(days=1) < end < end + timedelta(days=1)
+
+
+def test_the_pulls_of_an_order_are_looked_up_once_for_all_that_a_host_tells_of_them(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host may have thousands, and tell of each in one message: to go through its order for each would take seconds."""
+    agent, order = ordered(world, "web-1")
+    looked: list[Any] = []
+    real = inbox_pulls.wanted_pulls
+
+    def looking(order: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+        looked.append(order)
+        return real(order)
+
+    monkeypatch.setattr(inbox_pulls, "wanted_pulls", looking)
+    ready = lying(agent, order, 7)
+    made_up = replace(ready.pulls[0], pull_id=uuid4())
+    told = world.take(agent, ready, ready, ready.model_copy(update={"pulls": (*ready.pulls, made_up)}))
+    assert (told.taken, told.refused, len(looked)) == (2, 1, 1)
 
 
 def test_a_pull_that_is_told_many_times_is_taken_once(world: World) -> None:
