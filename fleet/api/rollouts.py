@@ -140,6 +140,13 @@ class StopRollout(Request):
     reason: str = Field(default="", max_length=500)
 
 
+class UndoRollout(StopRollout):
+    """Bring back what a rollout updated."""
+
+    hosts: tuple[str, ...] = Field(default=(), max_length=1000)
+    """By name or pattern, which of its hosts alone; none: all of them."""
+
+
 class ResumeRollout(Request):
     """Take one hold away, and no other."""
 

@@ -215,15 +215,28 @@ def retry(session: Session, id: str, wave: int | None, reason: str) -> None:
 
 @rollout.command("undo")
 @click.argument("id", shell_complete=completing.rollouts)
+@click.option(
+    "--host",
+    "hosts",
+    multiple=True,
+    metavar="PATTERN",
+    shell_complete=completing.hosts,
+    help="Only on these of its hosts; none: on all. The rollout must have ended.",
+)
 @click.option("-m", "--reason", default="", help="Why, for the others.")
 @waiting
 @trying
 @click.pass_context
-def undo(ctx: click.Context, id: str, reason: str, detach: bool, timeout: timedelta | None) -> None:
+def undo(
+    ctx: click.Context, id: str, hosts: tuple[str, ...], reason: str, detach: bool, timeout: timedelta | None
+) -> None:
     """Bring what rollout ID updated back to what ran before, by a rollout of its own; one that runs is stopped first."""
+    from fleet.api.rollouts import UndoRollout
+
     session = ctx.ensure_object(Session)
+    chosen = {"hosts": hosts} if hosts else {}
     with session.client() as client:
-        answer = client.undo_rollout(id, _stop(reason))
+        answer = client.undo_rollout(id, build(UndoRollout, reason=reason, **chosen))
         if detach or session.dry_run:
             if not print_answer(session, answer):
                 back = answer.rollout_id

@@ -30,7 +30,7 @@ from fleet.api.probes import MirrorAudit, Probes, TestMirrors
 from fleet.api.questions import AuditPage, Chain, Changed, ComparedAnswer, DurationsAnswer, MirrorDays, WhoRuns
 from fleet.api.receivers import AddReceiver, ReceiverAdded, Receivers
 from fleet.api.rehearsals import Rehearsal, Rehearse
-from fleet.api.rollouts import AnswerWave, ResumeRollout, RolloutAnswer, Rollouts, StopRollout, Undone
+from fleet.api.rollouts import AnswerWave, ResumeRollout, RolloutAnswer, Rollouts, StopRollout, Undone, UndoRollout
 from fleet.api.schedules import ChangeSchedule, CreateSchedule, ScheduleAnswer, ScheduleRuns, Schedules
 from fleet.api.selectors import Selector
 from fleet.api.stops import CreateStop, StopAnswer, Stops
@@ -150,8 +150,8 @@ class Client(Exchange):
         """Try the failed hosts of a wave again."""
         return self._send("POST", RolloutAnswer, f"/rollouts/{_part(id)}/retry", request)
 
-    def undo_rollout(self, id: str, request: StopRollout) -> Undone:
-        """Bring back what a rollout updated."""
+    def undo_rollout(self, id: str, request: UndoRollout) -> Undone:
+        """Bring back what a rollout updated, on the hosts that are named or all."""
         return self._send("POST", Undone, f"/rollouts/{_part(id)}/undo", request)
 
     def rehearse(self, request: Rehearse) -> Rehearsal:

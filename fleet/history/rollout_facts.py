@@ -15,6 +15,7 @@ from fleet.history.late_joiners import late_hosts
 from fleet.history.own_windows import Admission
 from fleet.history.pinned import pinned_images
 from fleet.history.rollout_tables import rollout_hosts, rollouts, waves
+from fleet.history.undone import left
 from fleet.history.waiting_hosts import of_wave, waiting
 from fleet.history.wave_counts import MANY, counts_of
 from fleet.rollouts.facts import RolloutFacts, Superseding, WaveFacts
@@ -52,6 +53,7 @@ def facts_of(connection: Connection, row: RowMapping, now: datetime, sizes: Size
         Candidates(connection, row, spec, admission, now).of(open_, sizes) if open_ and admission else ((), ())
     )
     infrastructure, engine = _in_a_row(connection, row)
+    way_back = _way_back(connection, id) if row["state"] is RolloutState.ROLLING_BACK else None
     return RolloutFacts(
         id=id,
         spec=spec,
@@ -70,7 +72,8 @@ def facts_of(connection: Connection, row: RowMapping, now: datetime, sizes: Size
         superseded_by=_superseding(connection, row),
         first_seen_at=_first_seen_at(connection, row) if spec.min_release_age_ms else None,
         is_way_back=row["way_back_of"] is not None,
-        way_back=_way_back(connection, id) if row["state"] is RolloutState.ROLLING_BACK else None,
+        way_back=way_back,
+        undoable=way_back is None and _undoable(connection, row, known),
     )
 
 
@@ -153,11 +156,11 @@ def _in_a_row(connection: Connection, row: RowMapping) -> tuple[int, int]:
 def _superseding(connection: Connection, row: RowMapping) -> Superseding | None:
     if row["superseded_by"] is None:
         return None
-    query = select(rollouts.c.id, rollouts.c.state, rollouts.c.started_at)
+    query = select(rollouts.c.id, rollouts.c.number, rollouts.c.state, rollouts.c.started_at)
     newer = connection.execute(query.where(rollouts.c.id == row["superseded_by"])).one()
     if newer.started_at is None and newer.state.ended:
         return None
-    return Superseding(id=newer.id, begun=newer.started_at is not None)
+    return Superseding(id=newer.id, begun=newer.started_at is not None, number=newer.number)
 
 
 def _first_seen_at(connection: Connection, row: RowMapping) -> datetime | None:
@@ -177,6 +180,12 @@ def _pinned(connection: Connection, id: UUID) -> frozenset[tuple[str, str]]:
             _PINNED.clear()
         _PINNED[id] = pinned_images(connection, id)
     return _PINNED[id]
+
+
+def _undoable(connection: Connection, row: RowMapping, known: Sequence[WaveFacts]) -> bool:
+    """Tell whether a rollout that rolls back has what a way back could bring back; asked once its hosts are at rest."""
+    at_rest = not any(wave.count(*WAITING, *LIVE) for wave in known)
+    return row["state"] is RolloutState.ROLLING_BACK and at_rest and bool(left(connection, row["id"]))
 
 
 def _way_back(connection: Connection, id: UUID) -> RolloutState | None:

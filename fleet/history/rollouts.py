@@ -1,6 +1,6 @@
 """What people do to rollouts: each asks what follows, carries it out at once, and stands in the audit."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from fleet.history.lookup import find
 from fleet.history.moves import event
 from fleet.history.rollout_facts import facts_of
 from fleet.history.rollout_tables import rollouts as table
-from fleet.history.undo import begin_way_back
+from fleet.history.undo import begin_way_back, is_whole
 from fleet.history.undone import left
 from fleet.rollouts import actions
 from fleet.rollouts.decisions import Decision
@@ -90,8 +90,10 @@ def retry_wave(db: Database, rollout_id: UUID, number: int | None = None, *, by:
     _act(db, rollout_id, "retried", decide, by=by, door=door)
 
 
-def undo_rollout(db: Database, rollout_id: UUID, *, by: str, door: str, reason: str = "") -> UUID | None:
-    """Bring back what a rollout updated, by a rollout of its own.
+def undo_rollout(
+    db: Database, rollout_id: UUID, *, by: str, door: str, reason: str = "", only: Collection[UUID] | None = None
+) -> UUID | None:
+    """Bring back what a rollout updated, by a rollout of its own; on *only* those hosts, if given.
 
     Return that one's id where it is made now, None where the rollout first lets end what is live. Raise NotFound, and
     Refused where there is nothing to bring back, or nothing any more. What the first way back did not bring back, or
@@ -100,14 +102,19 @@ def undo_rollout(db: Database, rollout_id: UUID, *, by: str, door: str, reason: 
     with db.writing() as connection:
         row, now = locked(connection, rollout_id, db)
         if not row["state"].ended:
+            if only is not None:
+                stops = f"fleet rollout abort {row['number']}"
+                raise Refused(
+                    f"cannot undo some hosts of rollout #{row['number']}, which goes on; stop it before: {stops}"
+                )
             decisions = actions.roll_back(facts_of(connection, row, now), reason)
             carry_out(connection, row, decisions, now, by=by)
             _note(connection, row, now, "undone", by, door, reason)
             return None
         if row["way_back_of"] is not None:
             raise Refused("cannot undo a rollout that is itself a way back; make a new plan with: fleet plan")
-        _check_undoable(connection, row)
-        made = begin_way_back(connection, row, now, by=by, reason=reason)
+        _check_undoable(connection, row, only)
+        made = begin_way_back(connection, row, now, by=by, reason=reason, only=only)
         _note(connection, row, now, "undone", by, door, reason)
         return made
 
@@ -115,12 +122,14 @@ def undo_rollout(db: Database, rollout_id: UUID, *, by: str, door: str, reason: 
 def not_brought_back(db: Database, rollout_id: UUID) -> list[str]:
     """Return the names of the hosts that a way back of this rollout should have brought back, and did not; by its order.
 
-    Empty where there was none, or one is under way.
+    Empty where nobody wanted it back, or a way back is under way.
     """
     with db.reading() as connection:
-        ways = select(table.c.ended_at).where(table.c.way_back_of == rollout_id)
-        ended = connection.execute(ways).scalars().all()
-        if not ended or None in ended:
+        ways = select(table.c.ended_at, table.c.spec).where(table.c.way_back_of == rollout_id)
+        made = connection.execute(ways).all()
+        if any(way.ended_at is None for way in made):
+            return []
+        if not (any(is_whole(way.spec) for way in made) or _rolled_back(connection, rollout_id)):
             return []
         found = left(connection, rollout_id)
         known = connection.execute(select(hosts.c.id, hosts.c.name).where(among(connection, hosts.c.id, found)))
@@ -128,14 +137,22 @@ def not_brought_back(db: Database, rollout_id: UUID) -> list[str]:
     return [names[id] for id in found]
 
 
-def _check_undoable(connection: Connection, row: RowMapping) -> None:
-    """Raise Refused where a way back is under way, or there is nothing that one could bring back."""
+def _rolled_back(connection: Connection, rollout_id: UUID) -> bool:
+    """Tell whether a rollout went back, also where nothing of it was known then that had to be brought back."""
+    state = connection.execute(select(table.c.state).where(table.c.id == rollout_id)).scalar()
+    return state is RolloutState.ROLLED_BACK
+
+
+def _check_undoable(connection: Connection, row: RowMapping, only: Collection[UUID] | None) -> None:
+    """Raise Refused where a way back is under way, or there is nothing that one could bring back, *only* there if given."""
     ways = select(table.c.number, table.c.state).where(table.c.way_back_of == row["id"]).order_by(table.c.id.desc())
     last = connection.execute(ways.limit(1)).one_or_none()
     if last is not None and not last.state.ended:
         raise Refused(f"cannot undo rollout #{row['number']}: rollout #{last.number} does so already")
-    if left(connection, row["id"]):
+    if left(connection, row["id"], only):
         return
+    if only is not None:
+        raise Refused(f"cannot undo rollout #{row['number']} there: it updated nothing there that can be brought back")
     if last is not None and last.state is not RolloutState.ABORTED:
         raise Refused(f"cannot undo rollout #{row['number']}: rollout #{last.number} has done so already")
     raise Refused(f"cannot undo rollout #{row['number']}: it updated nothing that can be brought back")

@@ -1,7 +1,9 @@
 """The way back of a rollout: a rollout of its own that brings what was updated to the digest that it ran before."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, insert
@@ -18,9 +20,20 @@ from fleet.rollouts.states import RolloutState, WaveState
 from fleet.rollouts.way_back import way_back_spec
 
 
-def begin_way_back(connection: Connection, row: RowMapping, now: datetime, *, by: str, reason: str = "") -> UUID:
-    """Make the rollout that undoes the one in *row*, and return its id; where there is nothing to undo it is over."""
-    found = left(connection, row["id"])
+def begin_way_back(
+    connection: Connection,
+    row: RowMapping,
+    now: datetime,
+    *,
+    by: str,
+    reason: str = "",
+    only: Collection[UUID] | None = None,
+) -> UUID:
+    """Make the rollout that undoes the one in *row*, on *only* those hosts if given, and return its id.
+
+    Where nothing is left to undo meanwhile it is over.
+    """
+    found = left(connection, row["id"], only)
     id, number = new_id(), next_number(connection)
     over = not found
     connection.execute(
@@ -28,7 +41,7 @@ def begin_way_back(connection: Connection, row: RowMapping, now: datetime, *, by
             id=id,
             number=number,
             state=RolloutState.COMPLETED if over else RolloutState.PLANNED,
-            spec=_spec(row).document(),
+            spec=_spec(row, whole=only is None).document(),
             holds=[],
             asked_by=by,
             plan_id=None,
@@ -49,6 +62,12 @@ def begin_way_back(connection: Connection, row: RowMapping, now: datetime, *, by
     return id
 
 
-def _spec(row: RowMapping) -> RolloutSpec:
-    """Return the spec of the way back of the rollout in *row*; hosts of whose update is heard only later join it."""
-    return replace(way_back_spec(RolloutSpec.parse(row["spec"])), late_joiners=LateJoiners.CONVERGE)
+def _spec(row: RowMapping, *, whole: bool) -> RolloutSpec:
+    """Return the spec of the way back of the rollout in *row*; hosts of whose update is heard only later join a *whole* one."""
+    spec = way_back_spec(RolloutSpec.parse(row["spec"]))
+    return replace(spec, late_joiners=LateJoiners.CONVERGE) if whole else spec
+
+
+def is_whole(spec: Mapping[str, Any]) -> bool:
+    """Tell whether the way back with this spec was to bring back every host, and not some that were named."""
+    return RolloutSpec.parse(spec).late_joiners is LateJoiners.CONVERGE

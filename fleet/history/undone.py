@@ -44,13 +44,13 @@ def undone(connection: Connection, rollout_id: UUID, only: Collection[UUID] | No
     return found
 
 
-def left(connection: Connection, rollout_id: UUID) -> dict[UUID, Targets]:
-    """Return what of a rollout can be brought back and no way back of it has brought back."""
+def left(connection: Connection, rollout_id: UUID, only: Collection[UUID] | None = None) -> dict[UUID, Targets]:
+    """Return what of a rollout can be brought back and no way back of it has brought back; of *only* those hosts, if given."""
     c = rollout_hosts.c
     ways = select(rollouts.c.id).where(rollouts.c.way_back_of == rollout_id)
     done = select(c.host_id).where(c.rollout_id.in_(ways), c.state == HostState.SUCCEEDED)
     back = set(connection.execute(done).scalars())
-    return {id: targets for id, targets in undone(connection, rollout_id).items() if id not in back}
+    return {id: targets for id, targets in undone(connection, rollout_id, only).items() if id not in back}
 
 
 def late_to(connection: Connection, row: RowMapping) -> dict[UUID, Targets]:
@@ -68,7 +68,7 @@ def late_to(connection: Connection, row: RowMapping) -> dict[UUID, Targets]:
         return {}
     there = select(mine.host_id).where(mine.rollout_id == row["id"], among(connection, mine.host_id, late))
     late -= set(connection.execute(there).scalars())
-    return undone(connection, row["way_back_of"], late) if late else {}
+    return left(connection, row["way_back_of"], late) if late else {}
 
 
 def _back(target: Mapping[str, Any], update: Any, running: Mapping[str, Any]) -> dict[str, Any] | None:

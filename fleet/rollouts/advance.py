@@ -35,7 +35,7 @@ def advance(facts: RolloutFacts, now: datetime) -> tuple[Decision, ...]:
     if ending.expired(facts, now):
         return ending.wind_down(facts, RolloutState.EXPIRED, "the rollout expired before its turn")
     if facts.superseded_by is not None and facts.superseded_by.begun:
-        reason = f"rollout {facts.superseded_by.id} of the same images took over"
+        reason = f"rollout {facts.superseded_by.name} of the same images took over"
         return ending.wind_down(facts, RolloutState.SUPERSEDED, reason, skipped=True)
     if facts.state is RolloutState.PLANNED:
         return holds(facts) or (() if facts.holds or _too_young(facts, now) else (Begin(),))

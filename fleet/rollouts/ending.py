@@ -29,10 +29,12 @@ def go_back(facts: RolloutFacts) -> tuple[Decision, ...]:
         return (WithdrawPending(reason="the rollout is rolled back"),)
     if facts.count(*LIVE):
         return ()
-    if facts.way_back is None and facts.count(HostState.SUCCEEDED, *BAD):
+    if facts.way_back is None and facts.undoable:
         return (BeginWayBack(),)
     if facts.way_back is None:
-        return (*_end_waves(facts), Finish(state=RolloutState.ROLLED_BACK, reason="no host had been touched"))
+        tried = facts.count(HostState.SUCCEEDED, *BAD)
+        reason = "nothing had to be brought back" if tried else "no host had been touched"
+        return (*_end_waves(facts), Finish(state=RolloutState.ROLLED_BACK, reason=reason))
     if facts.way_back.ended:
         reason = f"the way back is {facts.way_back}"
         return (*_end_waves(facts), Finish(state=RolloutState.ROLLED_BACK, reason=reason))

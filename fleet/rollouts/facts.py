@@ -95,6 +95,13 @@ class Superseding:
     id: UUID
     begun: bool
     """Whether it has begun; before that, this one is only held."""
+    number: int | None = None
+    """What people call it; None: nobody does, as in a rehearsal."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in a reason."""
+        return str(self.id) if self.number is None else f"#{self.number}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +139,8 @@ class RolloutFacts:
     """Whether it is the way back of another; it is never itself rolled back."""
     way_back: RolloutState | None = None
     """Where the rollout stands that is the way back of this one; None: it was not made."""
+    undoable: bool = False
+    """Whether a way back would have a host, of one that rolls back and has no way back yet; before its hosts are at rest: False."""
 
     def count(self, *states: HostState) -> int:
         """Return how many hosts of all waves are in one of *states*."""

@@ -169,6 +169,7 @@ class Ledger:
             superseded_by=self._superseding(row),
             is_way_back=row.undoes is not None,
             way_back=next((other.state for other in self.rollouts.values() if other.undoes == row.id), None),
+            undoable=any(place.before for place in row.places.values()),
         )
 
     def cap_facts(self) -> tuple[CapFacts, ...]:

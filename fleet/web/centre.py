@@ -49,9 +49,7 @@ class Centre:
     def __post_init__(self) -> None:
         """Prepare what hangs on the others."""
         object.__setattr__(self, "feed", Feed(self.db, self.settings.notify.source))
-        object.__setattr__(
-            self, "written", Written(Metrics(self.db, self.settings, heard=self.heard))
-        )
+        object.__setattr__(self, "written", Written(Metrics(self.db, self.settings, heard=self.heard)))
 
     def asking(self) -> Asking:
         """Return how registries are asked, with the credentials as they stand in the file now; raise Refused in a dry run.

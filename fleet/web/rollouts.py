@@ -17,11 +17,13 @@ from fleet.api.rollouts import (
     Rollouts,
     StopRollout,
     Undone,
+    UndoRollout,
     Wave,
 )
 from fleet.controller.plans import stopped_of
 from fleet.controller.spec_warnings import spec_warnings
 from fleet.controller.windows_told import windows_told
+from fleet.errors import NotFound
 from fleet.history import queries
 from fleet.history import rollouts as people
 from fleet.history.hosts import hosts
@@ -31,6 +33,7 @@ from fleet.history.refusing import refused_hosts
 from fleet.history.rollouts import abort_rollout as abort
 from fleet.history.rollouts import hold_rollout, release_rollout
 from fleet.rollouts.naming import named
+from fleet.rollouts.selector import Selector
 from fleet.rollouts.states import WAITING, RolloutState
 from fleet.rollouts.stops import freezing
 from fleet.web.callers import Reader, Writer
@@ -104,11 +107,23 @@ def retry_wave(centre: ThisCentre, caller: Writer, id: str, body: AnswerWave) ->
 
 
 @router.post("/{id}/undo")
-def undo_rollout(centre: ThisCentre, caller: Writer, id: str, body: StopRollout) -> Undone:
-    """Bring back what a rollout updated, by a rollout of its own; one that runs is stopped first."""
-    rollout_id = queries.rollout(centre.db, id).rollout.id
-    made = people.undo_rollout(centre.db, rollout_id, reason=body.reason, **caller.by())
+def undo_rollout(centre: ThisCentre, caller: Writer, id: str, body: UndoRollout) -> Undone:
+    """Bring back what a rollout updated, on all of its hosts or some, by a rollout of its own; one that runs is stopped first."""
+    detail = queries.rollout(centre.db, id)
+    only = _chosen_of(detail, body.hosts) if body.hosts else None
+    made = people.undo_rollout(centre.db, detail.rollout.id, reason=body.reason, only=only, **caller.by())
     return Undone(rollout_id=made, rollout=queries.rollout_number(centre.db, made) if made else None)
+
+
+def _chosen_of(detail: RolloutDetail, wanted: tuple[str, ...]) -> set[UUID]:
+    """Return those hosts of a rollout that are *wanted*; raise NotFound for one that is named and not in it."""
+    number = detail.rollout.number
+    for name in wanted:
+        selector = Selector(hosts=(name,))
+        if not any(selector.takes_host(row.host, {}) for row in detail.hosts):
+            raise NotFound(f"cannot find a host {name[:80]!r} in rollout #{number}; see: fleet rollout show {number}")
+    selector = Selector(hosts=wanted)
+    return {row.host_id for row in detail.hosts if selector.takes_host(row.host, {})}
 
 
 def _place(body: AnswerWave) -> int | None:

@@ -194,7 +194,12 @@ def test_a_wave_is_approved_and_what_the_rollout_did_is_undone(
     assert "by person:" in fleet("rollout", "show", "#1").out
     assert fleet("rollout", "waive", "#1").code == 6
     assert fleet("rollout", "retry", "#1").code == 6
-    ran = fleet("rollout", "undo", "#1", "--reason", "slow", "-d")
+    missing = fleet("rollout", "undo", "#1", "--host", "web-9", "-d")
+    assert (missing.code, missing.err) == (
+        5,
+        "cannot find a host 'web-9' in rollout #1; see: fleet rollout show 1\n",
+    )
+    ran = fleet("rollout", "undo", "#1", "--host", "web-*", "--reason", "slow", "-d")
     assert (ran.code, "the way back is" in ran.out) == (0, True)
     carry_out(centre, moved)
     assert fleet("rollout", "watch", "#2", "--timeout", "20s").code == 0

@@ -22,13 +22,13 @@ SPEC = RolloutSpec(
 )
 
 
-def late_success(world: World, clock: HeldClock, *, until_over: bool = True) -> tuple[Agent, Outcome]:
+def late_success(world: World, clock: HeldClock, *, until_over: bool = True, hosts: int = 3) -> tuple[Agent, Outcome]:
     """Let one of two canaries do its work and its word be lost, until its time is over and the rollout goes, or went, back."""
-    for n in range(3):
+    for n in range(hosts):
         world.add_host(f"web-{n}", container("app"))
     id = world.rollout(spec=SPEC)
-    go, other = [each for each in world.until(Go) if isinstance(each.message, Go)]
-    world.deliver([other])
+    go, *others = [each for each in world.until(Go) if isinstance(each.message, Go)]
+    world.deliver(others)
     agent = world.agents[go.host_id]
     (said,) = agent.hear(go.message)
     assert isinstance(said, Outcome)
@@ -146,3 +146,14 @@ def test_a_success_that_comes_before_a_person_undoes_its_rollout_is_in_the_way_b
     world.take(agent, said)
     assert people.undo_rollout(world.db, id, **BY) is not None
     assert _targets(world, agent) == [(said.outcome.new_container_id, said.outcome.old_digest)]
+
+
+def test_a_success_of_the_only_host_that_ran_out_of_time_is_told_though_there_was_no_way_back(
+    world: World, clock: HeldClock
+) -> None:
+    agent, said = late_success(world, clock, hosts=1)
+    (first,) = (row["id"] for row in rows(world.db, rollouts))
+    assert people.not_brought_back(world.db, first) == []
+    world.take(agent, said)
+    assert people.not_brought_back(world.db, first) == [agent.name]
+    assert people.undo_rollout(world.db, first, **BY) is not None

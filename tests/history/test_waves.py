@@ -85,9 +85,10 @@ def test_a_bad_canary_goes_back_and_nobody_else_is_touched(world: World) -> None
     assert (states(world, id), touched(agents)) == (["failed"] * 3, 1)
     assert found.waves[0].evidence is not None
     assert found.waves[0].evidence["failed"] == 1
-    way = queries.rollouts(world.db).items[0]
-    # The host went back by itself: there is nothing left to undo.
-    assert (way.way_back_of, way.state, way.counts) == (id, RolloutState.COMPLETED, {})
+    # The host went back by itself: where nothing is left to undo, no rollout is made of it.
+    assert [each.id for each in queries.rollouts(world.db).items] == [id]
+    with pytest.raises(Refused, match="updated nothing that can be brought back"):
+        people.undo_rollout(world.db, id, **BY)
 
 
 def test_a_bad_later_wave_holds_the_rollout_until_a_person_retries_it(world: World) -> None:
@@ -276,6 +277,8 @@ def test_a_newer_rollout_of_the_same_image_takes_over(world: World) -> None:
     assert detail(world, older).rollout.state is RolloutState.SUPERSEDED
     assert detail(world, newer).rollout.state is RolloutState.COMPLETED
     assert touched(agents) == 4
+    reasons = {host.reason for host in detail(world, older).hosts if host.state is HostState.SKIPPED}
+    assert reasons == {"rollout #2 of the same images took over"}
 
 
 def test_a_finished_rollout_is_undone_by_one_of_its_own(world: World) -> None:

@@ -3,8 +3,10 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import update
 
+from fleet.errors import Refused
 from fleet.history import hosts, plans, queries
 from fleet.history import rollouts as people
 from fleet.history.outcome_filter import OutcomeFilter
@@ -67,3 +69,26 @@ def test_a_way_back_is_of_hosts_that_there_are_and_of_what_runs_the_new_digest_s
     assert way is not None
     (row,) = queries.rollout(world.db, way).hosts
     assert (row.host, [target["container_id"] for target in row.targets]) == ("web-1", ["f" * 64])
+
+
+def test_some_hosts_alone_are_brought_back_and_the_rest_by_another_way_back(world: World) -> None:
+    """Nobody is told that the others were forgotten, since nobody wanted them back."""
+    agents = [world.add_host(f"web-{n}", container("app")) for n in range(3)]
+    id = world.rollout()
+    with pytest.raises(Refused, match="goes on; stop it before: fleet rollout abort 1"):
+        people.undo_rollout(world.db, id, only={agents[0].id}, **BY)
+    world.run()
+    way = people.undo_rollout(world.db, id, only={agents[0].id}, **BY)
+    assert way is not None
+    with pytest.raises(Refused, match="rollout #2 does so already"):
+        people.undo_rollout(world.db, id, **BY)
+    world.run()
+    assert [host.host for host in queries.rollout(world.db, way).hosts] == ["web-0"]
+    assert people.not_brought_back(world.db, id) == []
+    with pytest.raises(Refused, match="it updated nothing there that can be brought back"):
+        people.undo_rollout(world.db, id, only={agents[0].id}, **BY)
+    rest = people.undo_rollout(world.db, id, **BY)
+    assert rest is not None
+    world.run()
+    assert {host.host for host in queries.rollout(world.db, rest).hosts} == {"web-1", "web-2"}
+    assert [len(agent.recreated) for agent in agents] == [2, 2, 2]

@@ -237,6 +237,10 @@ def test_one_outage_holds_and_a_newer_rollout_holds_then_takes_over() -> None:
     assert advance(_facts({P: 9}, superseded_by=replace(newer, begun=True)), NOW)[0] == WithdrawPending(
         reason=f"rollout {UUID(int=2)} of the same images took over", skipped=True
     )
+    called = replace(newer, begun=True, number=7)
+    assert advance(_facts({P: 9}, superseded_by=called), NOW)[0] == WithdrawPending(
+        reason="rollout #7 of the same images took over", skipped=True
+    )
     gone = _facts({P: 9}, holds=frozenset({Hold.SUPERSEDED}), first=replace(OPEN, active_since=None))
     assert _kinds(gone) == [LiftHold]
 
@@ -246,10 +250,12 @@ def test_a_rollout_that_rolls_back_ends_with_its_way_back() -> None:
     none = replace(LAST, counts={})
     assert _kinds(_facts({F: 1, P: 1}, state=back)) == [WithdrawPending]
     assert _kinds(_facts({F: 1, A: 1}, state=back, last=none)) == []
-    assert _kinds(_facts({F: 1}, state=back, last=none)) == [BeginWayBack]
+    assert _kinds(_facts({F: 1}, state=back, last=none, undoable=True)) == [BeginWayBack]
     assert _kinds(_facts({F: 1}, state=back, last=none, way_back=RolloutState.RUNNING)) == []
     last = advance(_facts({F: 1}, state=back, last=none, way_back=RolloutState.COMPLETED), NOW)[-1]
     assert last == Finish(state=RolloutState.ROLLED_BACK, reason="the way back is completed")
+    last = advance(_facts({F: 1}, state=back, last=none), NOW)[-1]
+    assert last == Finish(state=RolloutState.ROLLED_BACK, reason="nothing had to be brought back")
     with pytest.raises(Refused, match="itself a way back"):
         actions.roll_back(_facts({F: 1}, is_way_back=True), "no")
 
