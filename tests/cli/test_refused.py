@@ -11,7 +11,7 @@ from tests.web.test_routes import IMAGE, carry_out
 
 pytestmark = [pytest.mark.redis, pytest.mark.usefixtures("served")]
 WHY = (
-    "cannot send anything to web-2: web-1, which was added earlier, has the same engine; remove one of them: fleet host"
+    "cannot send anything to web-2: web-1, which told of it earlier, has the same engine; remove one of them: fleet host"
     " rm web-2, or give a cloned machine an engine id of its own"
 )
 
