@@ -1,5 +1,6 @@
 """Some of the containers of a large fleet at a time, by host and name: a page reads so many, and no more."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -65,25 +66,32 @@ def container_page(
     found: list[ContainerRow] = []
     looked_at = hosts_looked_at = 0
     with db.reading() as connection:
-        begin, behind = (after.host, not after.id) if after else ("", False)
-        for some in taken_from(connection, look.selector, begin, limit // _OF_HOST + 1, behind=behind):
-            ids, here = [id for id, _ in some], after
-            while True:
-                rows = [read(row) for row in connection.execute(_query(connection, look, ids, here).limit(limit + 1))]
-                for labels, row in rows:
-                    if takes(look.selector, labels, row):
-                        if len(found) == limit:
-                            return found, _behind(found[-1])
-                        found.append(row)
-                if len(rows) <= limit:
-                    break
-                here, looked_at = _behind(rows[-1][1]), looked_at + len(rows)
-                if looked_at >= LOOKED_AT:
-                    return found, here
-            looked_at, hosts_looked_at = looked_at + len(rows), hosts_looked_at + len(ids)
+        for rows, hosts_done, place in _chunks(connection, look, after, limit):
+            for labels, row in rows:
+                if takes(look.selector, labels, row):
+                    if len(found) == limit:
+                        return found, _behind(found[-1])
+                    found.append(row)
+            looked_at, hosts_looked_at = looked_at + len(rows), hosts_looked_at + hosts_done
             if looked_at >= LOOKED_AT or hosts_looked_at >= HOSTS_LOOKED_AT:
-                return found, Place(host=some[-1][1])
+                return found, place
     return found, None
+
+
+def _chunks(
+    connection: Connection, look: Look, after: Place | None, limit: int
+) -> Iterator[tuple[list[tuple[dict[str, str], ContainerRow]], int, Place]]:
+    """Yield containers with the labels of their hosts, some at a time, each time with how many hosts were done with, and where the
+    next begin.
+    """
+    begin, behind = (after.host, not after.id) if after else ("", False)
+    for some in taken_from(connection, look.selector, begin, limit // _OF_HOST + 1, behind=behind):
+        ids, here, more = [id for id, _ in some], after, True
+        while more:
+            rows = [read(row) for row in connection.execute(_query(connection, look, ids, here).limit(limit + 1))]
+            more = len(rows) > limit
+            here = _behind(rows[-1][1]) if more else Place(host=some[-1][1])
+            yield rows, 0 if more else len(ids), here
 
 
 def _query(connection: Connection, look: Look, ids: list[UUID], after: Place | None) -> Select[tuple[object, ...]]:
