@@ -1,16 +1,22 @@
 """Lists of the whole fleet come a page at a time to whoever asks for pages, and whole to everybody else."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 from starlette.testclient import TestClient
 
 from fleet.api.containers import Containers, Outdated
 from fleet.api.form import Answer
 from fleet.api.hosts import Hosts
 from fleet.history import container_pages, tags
+from fleet.history.inventory_tables import hosts
 from tests.controller.centre import NEW, Centre, nginx
+from tests.web.test_pages import browser, enter, token_of
 from tests.web.test_routes import API, IMAGE
+
+__all__ = ["browser"]
 
 LISTS = (("hosts", "hosts"), ("containers", "containers"), ("outdated", "containers"))
 HOSTS = 7
@@ -91,3 +97,20 @@ def test_a_page_may_be_short_and_have_a_next_one(
 def test_brackets_of_a_glob_are_read_as_everywhere(http: TestClient, fleet: Centre, glob: str, count: int) -> None:
     assert len(http.get(f"{API}/hosts", params={"host": glob}).json()["hosts"]) == count
     assert len(http.get(f"{API}/containers", params={"host": glob}).json()["containers"]) == count
+
+
+def test_the_overview_lists_so_many_conditions_and_says_how_many_hold(
+    http: TestClient, browser: TestClient, fleet: Centre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the centre was away, every host is silent."""
+    with fleet.db.writing() as connection:
+        connection.execute(update(hosts).values(last_seen_at=fleet.db.moment(connection) - timedelta(hours=1)))
+    enter(browser, token_of(http))
+    page = browser.get("/").text
+    assert page.count("A host is silent") == HOSTS
+    assert "more; all of them" not in page
+    monkeypatch.setattr("fleet.web.pages.fleet.MOST_NEEDS", 2)
+    page = browser.get("/").text
+    assert page.count("A host is silent") == 2
+    assert f"<b>{HOSTS}</b> things need you" in page
+    assert f"And {HOSTS - 2} more; all of them" in page
