@@ -5,6 +5,7 @@ PostgreSQL keeps writers away for as long as it builds an index, which takes min
 they are built before the migrations run, partition by partition, and the migration that names them finds them there.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -60,8 +61,16 @@ def _missing(connection: Connection) -> Iterator[Index]:
         if table.name in tables:
             columns = {column["name"] for column in seen.get_columns(table.name)}
             for index in sorted(table.indexes, key=lambda index: str(index.name)):
-                if {column.name for column in index.columns} <= columns and not _is_valid(connection, str(index.name)):
+                if _named(index) <= columns and not _is_valid(connection, str(index.name)):
                     yield index
+
+
+def _named(index: Index) -> set[str]:
+    """Return the columns of its table that *index* names, be it in its condition alone."""
+    assert index.table is not None
+    where = str(index.dialect_options["postgresql"]["where"])
+    conditional = {each.name for each in index.table.columns if re.search(rf"\b{each.name}\b", where)}
+    return {column.name for column in index.columns} | conditional
 
 
 def _build(connection: Connection, index: Index) -> None:
