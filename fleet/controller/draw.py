@@ -1,7 +1,7 @@
 """The plan that follows from how containers stand: which hosts, which pins, what is left out and why, what to be warned of. Pure."""
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from itertools import groupby
@@ -22,6 +22,7 @@ from fleet.history.alike import Alike, Placed
 from fleet.history.containers import ContainerLike
 from fleet.history.policies import EffectivePolicy
 from fleet.history.tags import TagRow
+from fleet.history.tried_before import TriedBefore
 from fleet.rollouts.naming import FEW, named
 from fleet.rollouts.plan import Columns, LeftOut, Pin, PlanDocument
 from fleet.rollouts.stops import Stop, freezing
@@ -30,6 +31,9 @@ Standing = ContainerStanding[ContainerLike]
 """How all containers that are alike stand."""
 _Each = list[tuple[Placed, Standing]]
 """Containers, each with how it and all like it stand."""
+
+
+_NEVER = TriedBefore()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,16 +52,19 @@ def draw(
     tags: Mapping[str, TagRow],
     *,
     stopped: Sequence[Stop] = (),
-    frozen: bool = True,
+    tried: TriedBefore = _NEVER,
+    unattended: bool = False,
     now: datetime | None = None,
 ) -> Drawn:
     """Return the plan that brings containers to their *tags*.
 
-    What an agent would leave alone is left out here already, with the agent's own reason; so is what is *stopped*, but
-    for frozen hosts where *frozen* allows them: those are warned about; and so are digests that are younger at *now*
-    than a host's policy asks for, and tags whose answer is not believed. Those that are alike are thought through once.
+    What an agent would leave alone is left out here already, with the agent's own reason; so is what is *stopped*, and
+    so are digests that are younger at *now* than a host's policy asks for, and tags whose answer is not believed. Frozen
+    hosts are warned about, and so is what was *tried* before and went back; where nobody looks, *unattended*, both are
+    left out, as is what a rollout is bringing already. Those that are alike are thought through once.
     """
-    each = _stopped(alike, _judged(alike, tags, now), stopped, frozen)
+    each = _stopped(alike, _judged(alike, tags, now), stopped, frozen=not unattended)
+    each = _not_again(each, tried) if unattended else each
     chosen = [pair for pair in each if pair[1].updatable]
     left_out = [
         LeftOut(host=placed.host, container=placed.name, reason=s.reason)
@@ -69,7 +76,7 @@ def draw(
         document=PlanDocument(
             hosts=columns.hosts(),
             left_out=tuple(left_out),
-            warnings=(*_warnings(alike, chosen, tags), *_frozen(alike, chosen, stopped)),
+            warnings=(*_warnings(alike, chosen, tags), *_again(chosen, tried), *_frozen(alike, chosen, stopped)),
         ),
         likes=likes,
         policies={home.policy.hash: home.policy for home in alike.homes},
@@ -120,6 +127,33 @@ def _stopped(alike: Alike, each: _Each, stops: Sequence[Stop], frozen: bool) -> 
         (placed, holding.keep(standing, placed.host, alike.homes[placed.home].labels, frozen=frozen))
         for placed, standing in each
     ]
+
+
+def _not_again(each: _Each, tried: TriedBefore) -> _Each:
+    """Return how each container stands, with what the clock leaves to people."""
+    return [
+        (
+            placed,
+            replace(standing, updatable=False, reason=why) if (why := _why(tried.why, placed, standing)) else standing,
+        )
+        for placed, standing in each
+    ]
+
+
+def _why(ask: Callable[[str, str, str, str], str], placed: Placed, standing: Standing) -> str:
+    if not standing.updatable:
+        return ""
+    return ask(placed.host_id, placed.name, standing.container.image, standing.new_digest)
+
+
+def _again(chosen: _Each, tried: TriedBefore) -> Iterator[str]:
+    """Yield what came of it where it was tried before."""
+    by_reason: dict[str, list[str]] = {}
+    for placed, standing in chosen:
+        if why := _why(tried.failed, placed, standing):
+            by_reason.setdefault(why, []).append(f"{placed.host}/{placed.name}")
+    for why, names in sorted(by_reason.items()):
+        yield f"{why}: {named(names)}"
 
 
 def _columns(alike: Alike, chosen: _Each) -> tuple[Columns, tuple[ContainerLike, ...]]:

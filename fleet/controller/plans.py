@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fleet.clock import Clock
 from fleet.controller.check import check as check_tags
-from fleet.controller.draw import draw
+from fleet.controller.draw import Drawn, draw
 from fleet.controller.foreseeing import with_foresight
 from fleet.controller.image_configs import ImageConfigs
 from fleet.controller.resolving import Asking
@@ -20,6 +20,7 @@ from fleet.history.host_pages import are_there
 from fleet.history.hosts import HostRow, PresentHost
 from fleet.history.plans import PlanRow
 from fleet.history.refusing import check_sendable
+from fleet.history.tried_before import tried_before
 from fleet.history.uncollected import uncollected
 from fleet.rollouts.selector import Selector, is_glob
 from fleet.rollouts.spec import RolloutSpec
@@ -36,24 +37,32 @@ def make_plan(
     by: str,
     asking: Asking | None = None,
     configs: ImageConfigs | None = None,
-    frozen: bool = True,
+    unattended: bool = False,
     clock: Clock | None = None,
 ) -> PlanRow:
     """Draw a plan for what *selector* takes, keep it for 24 hours, and return it.
 
     With *asking*, the tags are asked for first; without, what was last seen is taken. Frozen hosts are planned with a
-    warning, since their turn comes when the freeze ends, unless *frozen* is False. What is held, snoozed or skipped is
-    left out. With *configs*, what will change in the containers' configuration is told, as far as those are known or
-    *asking* brings them. Raise NotFound where the selector names a host that there is not.
+    warning, since their turn comes when the freeze ends, and what was tried before and went back is warned of; where
+    nobody looks, *unattended*, both are left out, and so is what a rollout is bringing already. What is held, snoozed or
+    skipped is left out. With *configs*, what will change in the containers' configuration is told, as far as those are
+    known or *asking* brings them. Raise NotFound where the selector names a host that there is not.
     """
     check_hosts(db, selector)
     if asking is not None:
         check_tags(db, _followed(containers(db, selector)), asking=asking, wait_s=WAIT_FOR_HOSTS_S, clock=clock)
     now = db.now()
     with uncollected():
-        drawn = draw(alike(db, selector, now), tags.tags(db), stopped=holding(db, now), frozen=frozen, now=now)
+        drawn = _drawn(db, selector, now, unattended=unattended)
     document = drawn.document if configs is None else with_foresight(db, drawn, configs, asking)
     return plans.save_plan(db, selector=selector, document=document, by=by)
+
+
+def _drawn(db: Database, selector: Selector, now: datetime, *, unattended: bool) -> Drawn:
+    there, known = alike(db, selector, now), tags.tags(db)
+    images = {like.image for like in there.likes}
+    tried = tried_before(db, [(image, known[image].digest) for image in images if image in known])
+    return draw(there, known, stopped=holding(db, now), tried=tried, unattended=unattended, now=now)
 
 
 def apply(

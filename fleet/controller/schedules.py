@@ -24,6 +24,8 @@ DOOR = "schedule"
 
 MOST_MISSED = 10_000
 """How many missed runs are counted at once: a week of one that runs every minute."""
+_TOLD = ("frozen", "rollout #")
+"""How reasons begin that keep a schedule from updating anything, and that people would look for elsewhere."""
 
 
 def run_due(db: Database, due: DueSchedule, *, asking: Asking, clock: Clock | None = None) -> str:
@@ -90,10 +92,10 @@ def _do(db: Database, schedule: ScheduleRow, asking: Asking, clock: Clock | None
         images = {row.image for row in rows if row.image and row.state == "running"}
         return str(check(db, images, asking=asking, wait_s=plans.WAIT_FOR_HOSTS_S, clock=clock))
     tells = schedule.action is ScheduleAction.TELL
-    plan = plans.make_plan(db, schedule.selector, by=by, asking=None if tells else asking, frozen=False, clock=clock)
+    plan = plans.make_plan(db, schedule.selector, by=by, asking=None if tells else asking, unattended=True, clock=clock)
     count = plan.document.containers
     if not count:
-        held = next((left.reason for left in plan.document.left_out if left.reason.startswith("frozen")), "")
+        held = next((left.reason for left in plan.document.left_out if left.reason.startswith(_TOLD)), "")
         return f"nothing to update: {held}" if held else "nothing to update"
     if tells:
         tell_available(db, plan, schedule.name)

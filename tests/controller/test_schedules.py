@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from fleet.controller import plans
 from fleet.controller import schedules as running
 from fleet.controller.check import check, check_due
 from fleet.controller.outdated import outdated
@@ -14,6 +15,7 @@ from fleet.history import queries, schedules, stops, tags
 from fleet.history.schedules import ScheduleRow
 from fleet.history.words import ScheduleAction
 from fleet.registry.credentials import NoCredentials
+from fleet.road.messages import Offer, Order
 from fleet.rollouts.cron import next_run
 from fleet.rollouts.selector import Selector
 from fleet.rollouts.stops import StopKind
@@ -21,6 +23,7 @@ from fleet.testing.clock import ManualClock
 from fleet.testing.faults import Fault
 from fleet.testing.gatekeeper import Access
 from fleet.testing.registry import ScriptedRegistry
+from fleet.updates.outcome import Result
 from tests.controller.centre import BY, DOOR, Centre, ScriptedHost, nginx
 
 pytestmark = pytest.mark.redis
@@ -279,3 +282,37 @@ def test_a_schedule_leaves_frozen_hosts_out_and_says_so(centre: Centre, two: lis
     centre.turn()
     assert schedules.schedule(centre.db, "nightly").last_result == f"nothing to update: frozen by {BY}: Black Friday"
     assert queries.rollouts(centre.db).items == ()
+
+
+def carry_out(centre: Centre, host: ScriptedHost, result: Result) -> None:
+    """Let a host take what is offered to it to this end."""
+    (offer,) = [opened.message for opened in host.hear() if isinstance(opened.message, Offer)]
+    host.claim(offer.command)
+    centre.turn()
+    (order,) = [opened.message for opened in host.hear() if isinstance(opened.message, Order)]
+    host.ready(order)
+    centre.turn()
+    for outcome in host.outcomes(order, result):
+        host.say(outcome)
+    centre.turn()
+
+
+def test_a_schedule_leaves_to_people_what_is_under_way_and_what_went_back(
+    centre: Centre, two: list[ScriptedHost], image: str
+) -> None:
+    """Or else a container would be down again each night for a digest that does not run here."""
+    one = Selector(hosts=("web-1",))
+    schedule(centre, ScheduleAction.APPLY, one)
+    centre.turn()
+    centre.turn()
+    schedules.run_schedule_now(centre.db, "nightly", by=BY, door=DOOR)
+    centre.turn()
+    assert schedules.schedule(centre.db, "nightly").last_result == "nothing to update: rollout #1 brings it"
+    carry_out(centre, two[0], Result.ROLLED_BACK)
+    schedules.run_schedule_now(centre.db, "nightly", by=BY, door=DOOR)
+    centre.turn()
+    rolled_back = "rollout #1 brought it here, where it was rolled back"
+    assert schedules.schedule(centre.db, "nightly").last_result == f"nothing to update: {rolled_back}"
+    assert len(queries.rollouts(centre.db).items) == 1
+    plan = plans.make_plan(centre.db, Selector(), by=BY).document
+    assert (plan.containers, f"{rolled_back}: web-1/app" in plan.warnings) == (2, True)
