@@ -21,13 +21,13 @@ from uuid import UUID
 from sqlalchemy import Column, Table, text
 
 from benchmarks._history_load import Row, in_bulk, load, loading, make_indexes, tidy
-from fleet.history.columns import Items
-from fleet.history.database import Database
-from fleet.history.days import close_days
-from fleet.history.fact_tables import attempts, pulls, updates
-from fleet.history.inventory_tables import container_digests, containers, hosts
-from fleet.history.partitions import lowest_id, partitions
-from fleet.history.rollout_tables import rollouts
+from fleet.history.questions.days import close_days
+from fleet.history.sql.columns import Items
+from fleet.history.sql.database import Database
+from fleet.history.tables.facts import attempts, pulls, updates
+from fleet.history.tables.inventory import container_digests, containers, hosts
+from fleet.history.tables.partitions import lowest_id, partitions
+from fleet.history.tables.rollouts import rollouts
 
 DAYS = 400
 CONTAINERS = 8

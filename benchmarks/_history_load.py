@@ -10,8 +10,8 @@ import psycopg
 from sqlalchemy import Index, Table
 from sqlalchemy.schema import CreateIndex
 
-from fleet.history.database import Database
-from fleet.history.fact_tables import PARTITIONED
+from fleet.history.sql.database import Database
+from fleet.history.tables.facts import PARTITIONED
 
 Row = Sequence[str | int | None]
 """The values of a row in the order of its table's columns, as both databases take them in text."""

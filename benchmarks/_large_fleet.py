@@ -9,13 +9,13 @@ from sqlalchemy import func, insert, select
 
 from benchmarks import _history_facts as facts
 from benchmarks._history_load import load, tidy
-from fleet.history.container_moves import gather
-from fleet.history.counter_tables import host_updates
-from fleet.history.counting import Tally
-from fleet.history.database import Database
-from fleet.history.fact_tables import attempts, mirror_probes, pulls, updates
-from fleet.history.inventory_tables import container_digests, container_moves, containers, tags
-from fleet.history.mirror_tables import mirror_tests
+from fleet.history.inventory.container_moves import gather
+from fleet.history.noted.counting import Tally
+from fleet.history.sql.database import Database
+from fleet.history.tables.counters import host_updates
+from fleet.history.tables.facts import attempts, mirror_probes, pulls, updates
+from fleet.history.tables.inventory import container_digests, container_moves, containers, tags
+from fleet.history.tables.mirrors import mirror_tests
 
 SEED = 7
 LOOKS = 8

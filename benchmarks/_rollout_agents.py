@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from fleet.controller import plans
-from fleet.history import hosts, tags
-from fleet.history.database import Database
-from fleet.history.rollout_queries import rollout
-from fleet.history.upgrade import upgrade
+from fleet.history.inventory import hosts
+from fleet.history.questions.rollout_queries import rollout
+from fleet.history.registries import tags
+from fleet.history.sql.database import Database
+from fleet.history.upkeep.upgrade import upgrade
 from fleet.road.embedded import EmbeddedBroker
 from fleet.road.messages import Go, Offer, Order
 from fleet.road.names import host_queue

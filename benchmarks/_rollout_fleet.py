@@ -10,10 +10,10 @@ from uuid import UUID, uuid4, uuid5
 from sqlalchemy import Table, insert, text
 
 from fleet.clock import SystemClock
-from fleet.history import tags
-from fleet.history.database import Database
-from fleet.history.inbox import Good
-from fleet.history.inventory_tables import container_digests, containers, hosts
+from fleet.history.inbox.taking import Good
+from fleet.history.registries import tags
+from fleet.history.sql.database import Database
+from fleet.history.tables.inventory import container_digests, containers, hosts
 from fleet.ids import new_id
 from fleet.images.digest import Digest
 from fleet.road.envelope import CENTRE, open_up, seal

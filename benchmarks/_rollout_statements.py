@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import event
 
-from fleet.history.database import Database
+from fleet.history.sql.database import Database
 
 
 class Statements:

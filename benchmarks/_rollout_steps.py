@@ -4,11 +4,11 @@ from uuid import UUID
 
 from sqlalchemy import delete, text, update
 
-from fleet.history import tick
-from fleet.history.database import Database
-from fleet.history.fact_tables import commands
-from fleet.history.inventory_tables import hosts
-from fleet.history.rollout_tables import plans, rollout_hosts, rollouts
+from fleet.history.rollouts import tick
+from fleet.history.sql.database import Database
+from fleet.history.tables.facts import commands
+from fleet.history.tables.inventory import hosts
+from fleet.history.tables.rollouts import plans, rollout_hosts, rollouts
 from fleet.rollouts.states import HostState
 
 

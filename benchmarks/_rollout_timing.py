@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from benchmarks._rollout_statements import Statements
-from fleet.history.database import Database
+from fleet.history.sql.database import Database
 
 T = TypeVar("T")
 

@@ -9,11 +9,12 @@ from benchmarks._rollout_fleet import SITES
 from benchmarks._rollout_steps import clear, idle, skip_the_first_wave
 from benchmarks._rollout_timing import Took, timed
 from fleet.controller import plans
-from fleet.history import policies, tick
-from fleet.history.database import Database
-from fleet.history.inventory_tables import hosts
-from fleet.history.plans import apply_plan
-from fleet.history.words import PolicyKind
+from fleet.history.rollouts import tick
+from fleet.history.rollouts.plans import apply_plan
+from fleet.history.rules import policies
+from fleet.history.sql.database import Database
+from fleet.history.tables.inventory import hosts
+from fleet.history.tables.words import PolicyKind
 from fleet.rollouts.selector import Selector
 from fleet.rollouts.spec import Gate, LateJoiners, OfflineSpec, RolloutSpec, WaveSpec
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx2
 
-from fleet.history.database import Database
+from fleet.history.sql.database import Database
 
 STARTS_WITHIN_S = 60.0
 ANSWERS_WITHIN_S = 600.0

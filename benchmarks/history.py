@@ -27,21 +27,21 @@ from uuid import UUID
 
 from benchmarks._history_facts import DAYS, MIRRORS, REASONS, Fleet, Then, fill, fleet_of
 from benchmarks._page import write_section
-from fleet.history import queries
-from fleet.history.changes import chain, changes
-from fleet.history.database import Database
-from fleet.history.durations import compared, durations
-from fleet.history.inbox import Good
-from fleet.history.language_parse import parse
-from fleet.history.language_times import Ago
-from fleet.history.mirror_report import mirror_report
-from fleet.history.outcome_pages import Cursor
-from fleet.history.outcome_queries import outcome
-from fleet.history.pages import PageRequest
-from fleet.history.partitions import lowest_id
-from fleet.history.stats import whole_bytes
-from fleet.history.upgrade import upgrade
-from fleet.history.who_runs import who_runs
+from fleet.history.inbox.taking import Good
+from fleet.history.questions import queries
+from fleet.history.questions.changes import chain, changes
+from fleet.history.questions.durations import compared, durations
+from fleet.history.questions.language_parse import parse
+from fleet.history.questions.language_times import Ago
+from fleet.history.questions.mirror_report import mirror_report
+from fleet.history.questions.outcome_pages import Cursor
+from fleet.history.questions.outcome_queries import outcome
+from fleet.history.questions.who_runs import who_runs
+from fleet.history.sql.database import Database
+from fleet.history.sql.pages import PageRequest
+from fleet.history.tables.partitions import lowest_id
+from fleet.history.upkeep.stats import whole_bytes
+from fleet.history.upkeep.upgrade import upgrade
 from fleet.road.messages import Outcome
 from tests import needs
 from tests.history.conftest import Postgres

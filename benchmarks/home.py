@@ -17,9 +17,9 @@ from pathlib import Path
 from benchmarks._large_fleet import fill
 from fleet.controller.home import Home, place_of
 from fleet.controller.process import keep_what_is_there
-from fleet.history import tags
-from fleet.history.database import Database
-from fleet.history.upgrade import upgrade
+from fleet.history.registries import tags
+from fleet.history.sql.database import Database
+from fleet.history.upkeep.upgrade import upgrade
 from fleet.mqtt.entities import ONLINE
 from fleet.mqtt.link import Link
 from fleet.settings.centre import CentreSettings

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from benchmarks._sides import in_turn, show, show_run
 from fleet.controller import inbox, plans
-from fleet.history import hosts, tags
-from fleet.history.database import Database
-from fleet.history.inbox import Good
-from fleet.history.upgrade import upgrade
+from fleet.history.inbox.taking import Good
+from fleet.history.inventory import hosts
+from fleet.history.registries import tags
+from fleet.history.sql.database import Database
+from fleet.history.upkeep.upgrade import upgrade
 from fleet.road.embedded import EmbeddedBroker
 from fleet.road.keys import PublicKey
 from fleet.road.messages import Go, Offer, Order

@@ -19,7 +19,7 @@ from benchmarks._page import write_section
 from benchmarks.history import _folder, _spent, database
 from fleet.controller.metric import Part, series_of
 from fleet.controller.metrics import Kept, Metrics
-from fleet.history.database import Database
+from fleet.history.sql.database import Database
 from fleet.settings.centre import CentreSettings
 from fleet.web.exposition import TextFormat, Written, text_of
 

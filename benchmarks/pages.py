@@ -27,8 +27,8 @@ from benchmarks._large_fleet import fill
 from benchmarks._page import write_section
 from benchmarks._web_side import WebSide, web_side
 from benchmarks.history import _folder, database
-from fleet.history.database import Database
-from fleet.history.inventory_tables import hosts
+from fleet.history.sql.database import Database
+from fleet.history.tables.inventory import hosts
 
 BEGIN, END = "<!-- pages: written by benchmarks/pages.py -->", "<!-- pages: end -->"
 RUNS = 5

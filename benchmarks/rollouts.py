@@ -33,13 +33,14 @@ from benchmarks._rollout_waits import PARKED, SHUT, waits
 from benchmarks.history import database
 from fleet.controller import plans
 from fleet.controller.process import keep_what_is_there
-from fleet.history import caps, inbox, tick
-from fleet.history.database import Database
-from fleet.history.inbox import Good
-from fleet.history.plans import apply_plan
-from fleet.history.rollout_facts import facts_of
-from fleet.history.rollout_tables import rollouts
-from fleet.history.tick import Outgoing
+from fleet.history.inbox import taking as inbox
+from fleet.history.inbox.taking import Good
+from fleet.history.rollouts import caps, tick
+from fleet.history.rollouts.facts import facts_of
+from fleet.history.rollouts.plans import apply_plan
+from fleet.history.rollouts.tick import Outgoing
+from fleet.history.sql.database import Database
+from fleet.history.tables.rollouts import rollouts
 from fleet.rollouts.advance import advance
 from fleet.rollouts.selector import Selector
 from fleet.rollouts.spec import Gate, LateJoiners, OfflineSpec, RolloutSpec, WaveSpec

@@ -3,8 +3,8 @@
 from alembic import context
 from sqlalchemy import Connection
 
-from fleet.history.database import Database
-from fleet.history.tables import METADATA
+from fleet.history.sql.database import Database
+from fleet.history.tables.metadata import METADATA
 
 
 def run(connection: Connection) -> None:

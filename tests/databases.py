@@ -7,8 +7,8 @@ from uuid import uuid4
 from sqlalchemy import event
 
 from fleet.clock import Clock
-from fleet.history.database import Database
-from fleet.history.tables import METADATA
+from fleet.history.sql.database import Database
+from fleet.history.tables.metadata import METADATA
 from tests.memory import memory
 
 _COUNTED = "container_moves"

@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import Field
 
 from fleet.api.form import Answer, Instant, Part, Request
-from fleet.history.words import Purpose
+from fleet.history.tables.words import Purpose
 from fleet.mirrors.attempt import AttemptResult
 from fleet.mirrors.source import Role
 from fleet.updates.outcome import Result, Tier

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 
 from fleet.api.form import Answer, Name, Part, Request
 from fleet.api.selectors import Selector
-from fleet.history.words import ChannelKind, DeliveryState
+from fleet.history.tables.words import ChannelKind, DeliveryState
 from fleet.notify.events import USUAL
 from fleet.notify.severity import Severity
 from fleet.notify.template import LONGEST_TEMPLATE, LONGEST_TITLE_TEMPLATE, Format

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import Field
 
 from fleet.api.form import Answer, Part, Request
-from fleet.history.words import PolicyKind
+from fleet.history.tables.words import PolicyKind
 
 
 class Policy(Part):

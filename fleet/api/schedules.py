@@ -8,7 +8,7 @@ from pydantic import Field
 
 from fleet.api.form import Answer, Name, Part, Request
 from fleet.api.selectors import Selector
-from fleet.history.words import ScheduleAction
+from fleet.history.tables.words import ScheduleAction
 
 
 class Schedule(Part):

@@ -4,7 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from fleet.api.form import Answer, Instant, Name, Part, Request
-from fleet.history.words import Scope
+from fleet.history.tables.words import Scope
 
 
 class Token(Part):

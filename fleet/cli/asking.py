@@ -53,9 +53,9 @@ def is_term(word: str) -> bool:
 
 def understood(words: tuple[str, ...]) -> str | None:
     """Return the query that was typed, its local times made instants; point at a mistake on a terminal."""
-    from fleet.history.language import BadQuery
-    from fleet.history.language_parse import parse
-    from fleet.history.language_times import localized
+    from fleet.history.questions.language import BadQuery
+    from fleet.history.questions.language_parse import parse
+    from fleet.history.questions.language_times import localized
 
     text = " ".join(words)
     try:

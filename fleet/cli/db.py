@@ -21,8 +21,8 @@ from fleet.errors import FleetError, NotFound, Refused
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from fleet.history.database import Database
-    from fleet.history.garbage import GarbageRow
+    from fleet.history.inbox.garbage import GarbageRow
+    from fleet.history.sql.database import Database
 
 _STATS = (Column("TABLE"), Column("ROWS", right=True), Column("BYTES", right=True, by=itemgetter("bytes")))
 _CHECKS = (Column("RESULT"), Column("CHECK"), Column("WHAT"))
@@ -47,7 +47,7 @@ def db() -> None:
 @pass_session
 def upgrade(session: Session) -> None:
     """Bring the database to the shape of this program; safe to run twice, and at once."""
-    from fleet.history import upgrade as shape
+    from fleet.history.upkeep import upgrade as shape
     from fleet.settings.centre import CentreSettings
 
     settings = CentreSettings.read()
@@ -60,7 +60,7 @@ def upgrade(session: Session) -> None:
 @pass_session
 def current(session: Session) -> None:
     """Say whether the database has the shape of this program; exit 6 where it has not."""
-    from fleet.history.upgrade import require_head
+    from fleet.history.upkeep.upgrade import require_head
 
     with _opened() as database:
         require_head(database)
@@ -74,7 +74,7 @@ def current(session: Session) -> None:
 @pass_session
 def check(session: Session) -> None:
     """Look whether the database is whole; exit 1 where it is not. Reads all of an SQLite file."""
-    from fleet.history import stats as looking
+    from fleet.history.upkeep import stats as looking
 
     with _opened() as database:
         found = looking.check(database)
@@ -93,8 +93,8 @@ def check(session: Session) -> None:
 @pass_session
 def stats(session: Session) -> None:
     """Show rows and bytes by table; on PostgreSQL the rows are the server's estimate."""
-    from fleet.history import stats as looking
-    from fleet.history.upgrade import require_head
+    from fleet.history.upkeep import stats as looking
+    from fleet.history.upkeep.upgrade import require_head
 
     with _opened() as database:
         require_head(database)
@@ -118,7 +118,7 @@ def backup(session: Session, file: Path) -> None:
 
     The signing key and passwords of the centre are not in it: copy the state directory too.
     """
-    from fleet.history.backup import back_up
+    from fleet.history.upkeep.backup import back_up
 
     with _opened() as database:
         written = back_up(database, file)
@@ -131,8 +131,8 @@ def backup(session: Session, file: Path) -> None:
 @pass_session
 def restore(session: Session, file: Path) -> None:
     """Fill the empty database with the backup FILE; one that is not empty is refused."""
-    from fleet.history.backup import restore as bring_back
-    from fleet.history.upgrade import require_head
+    from fleet.history.upkeep.backup import restore as bring_back
+    from fleet.history.upkeep.upgrade import require_head
     from fleet.settings.centre import CentreSettings
 
     CentreSettings.read().prepare_state()
@@ -157,7 +157,7 @@ def restore(session: Session, file: Path) -> None:
 @pass_session
 def prune(session: Session, keep: "timedelta | None", yes: bool) -> None:
     """Delete what is not kept for ever, as the planner does each day. The audit always stays."""
-    from fleet.history import retention
+    from fleet.history.upkeep import retention
 
     if keep is not None and not yes:
         if not session.may_ask():
@@ -182,8 +182,8 @@ def prune(session: Session, keep: "timedelta | None", yes: bool) -> None:
 @pass_session
 def garbage(session: Session, id: str | None, limit: int) -> None:
     """List the messages of hosts that were refused, or show the first bytes of one; they are kept for 30 days."""
-    from fleet.history import garbage as refused
-    from fleet.history.pages import PageRequest
+    from fleet.history.inbox import garbage as refused
+    from fleet.history.sql.pages import PageRequest
 
     with _opened() as database:
         if id is not None:
@@ -238,7 +238,7 @@ def _garbage_document(row: "GarbageRow") -> dict[str, Any]:
 @contextmanager
 def _opened(*, new: bool = False) -> "Iterator[Database]":
     """Open the centre's database; raises NotFound where its file is not there, but for one that may be *new*."""
-    from fleet.history.database import Database
+    from fleet.history.sql.database import Database
     from fleet.settings.centre import CentreSettings
 
     database = Database.open(CentreSettings.read().database_url)
@@ -254,7 +254,7 @@ def _opened(*, new: bool = False) -> "Iterator[Database]":
 
 
 def _record(database: "Database", action: str, subject: str, **details: Any) -> None:
-    from fleet.history import audit
+    from fleet.history.noted import audit
 
     who = f"person:{getpass.getuser()}"
     audit.record(database, by=who, door="command line", action=action, subject=subject, details=details)

@@ -7,7 +7,7 @@ What is thrown away is not lost: a host keeps what must arrive until the centre'
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fleet.history.inbox import Bad
+from fleet.history.inbox.taking import Bad
 from fleet.road.up import Letter
 
 

@@ -13,9 +13,11 @@ from fleet.clock import Clock, SystemClock
 from fleet.controller.resolving import Asking, TagAnswer, Verdict, ask_registries
 from fleet.controller.resolving_mirrors import ask_mirrors
 from fleet.errors import NotFound
-from fleet.history import limits, policies, probes, pushes, tags
-from fleet.history.database import Database
-from fleet.history.tags import TagRow
+from fleet.history.mirrors import probes
+from fleet.history.registries import limits, pushes, tags
+from fleet.history.registries.tags import TagRow
+from fleet.history.rules import policies
+from fleet.history.sql.database import Database
 from fleet.registry.credentials import DockerConfig, default_path
 from fleet.settings.centre import CheckSettings
 

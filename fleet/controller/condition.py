@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from fleet.controller.home_pulse import HomePulse
-from fleet.history.channels import ChannelRow
-from fleet.history.held import HeldRow
-from fleet.history.hosts import HostRow
-from fleet.history.liars import Liar
-from fleet.history.limits import LimitRow
-from fleet.history.mirror_report import MirrorDay
-from fleet.history.probes import ProbeRow
-from fleet.history.queries import OutcomeRow
-from fleet.history.tags import TagRow
+from fleet.history.inventory.hosts import HostRow
+from fleet.history.mirrors.liars import Liar
+from fleet.history.mirrors.probes import ProbeRow
+from fleet.history.notify.channels import ChannelRow
+from fleet.history.questions.held import HeldRow
+from fleet.history.questions.mirror_report import MirrorDay
+from fleet.history.questions.queries import OutcomeRow
+from fleet.history.registries.limits import LimitRow
+from fleet.history.registries.tags import TagRow
 from fleet.notify.severity import Severity as Severity
 
 

@@ -8,8 +8,8 @@ from fleet.controller.condition import CENTRE, Facts, Found
 from fleet.controller.home_pulse import HomeState
 from fleet.controller.resolving import is_low
 from fleet.controller.rollout_look import waiting_rollouts
-from fleet.history.logins import MUTED_FOR
-from fleet.history.probes import ProbeRow
+from fleet.history.inventory.logins import MUTED_FOR
+from fleet.history.mirrors.probes import ProbeRow
 from fleet.mirrors.probe import ProbeState
 from fleet.rollouts.naming import named
 

@@ -12,15 +12,17 @@ from fleet.controller import home_pulse, pulse
 from fleet.controller.condition import CENTRE, Condition, Facts, Found, Kind
 from fleet.controller.condition_catalogue import CATALOGUE
 from fleet.controller.condition_looks import SKEW
-from fleet.history import channels, limits, queries
-from fleet.history.database import Database
-from fleet.history.held import held_rollouts
-from fleet.history.liars import liars
-from fleet.history.mirror_report import mirror_report
-from fleet.history.notable import notable_hosts, troubled_tags
-from fleet.history.pages import PageRequest
-from fleet.history.probes import bad_probes, seen_certificates
-from fleet.history.queries import OutcomeFilter, OutcomeRow
+from fleet.history.mirrors.liars import liars
+from fleet.history.mirrors.probes import bad_probes, seen_certificates
+from fleet.history.notify import channels
+from fleet.history.notify.notable import notable_hosts, troubled_tags
+from fleet.history.questions import queries
+from fleet.history.questions.held import held_rollouts
+from fleet.history.questions.mirror_report import mirror_report
+from fleet.history.questions.queries import OutcomeFilter, OutcomeRow
+from fleet.history.registries import limits
+from fleet.history.sql.database import Database
+from fleet.history.sql.pages import PageRequest
 from fleet.rollouts.silence import SILENT_AFTER
 from fleet.updates.outcome import Result
 

@@ -18,11 +18,11 @@ from fleet.controller.standing import (
     trusted,
     unless_in_circle,
 )
-from fleet.history.alike import Alike, Placed
-from fleet.history.containers import ContainerLike
-from fleet.history.policies import EffectivePolicy
-from fleet.history.tags import TagRow
-from fleet.history.tried_before import TriedBefore
+from fleet.history.inventory.containers import ContainerLike
+from fleet.history.registries.tags import TagRow
+from fleet.history.rollouts.alike import Alike, Placed
+from fleet.history.rollouts.tried_before import TriedBefore
+from fleet.history.rules.policies import EffectivePolicy
 from fleet.rollouts.naming import FEW, named
 from fleet.rollouts.plan import Columns, LeftOut, Pin, PlanDocument
 from fleet.rollouts.stops import Stop, freezing

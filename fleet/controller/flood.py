@@ -7,8 +7,8 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fleet.history.database import Database
-from fleet.history.logins import LoginRow, logins, mute
+from fleet.history.inventory.logins import LoginRow, logins, mute
+from fleet.history.sql.database import Database
 from fleet.road.acl import AclKeeper, HostLogin, Sends
 from fleet.road.broker import BrokerAddress
 from fleet.road.up import InboxReader

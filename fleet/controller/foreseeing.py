@@ -8,9 +8,9 @@ from fleet.controller.draw import Drawn
 from fleet.controller.image_configs import Config, ImageConfigs, ImageOf, Unreadable
 from fleet.controller.resolving import Asking, is_low
 from fleet.controller.routes import route_of
-from fleet.history.containers import ContainerLike
-from fleet.history.database import Database
-from fleet.history.limits import limits
+from fleet.history.inventory.containers import ContainerLike
+from fleet.history.registries.limits import limits
+from fleet.history.sql.database import Database
 from fleet.images.reference import Reference
 from fleet.mirrors.source import Source
 from fleet.rollouts.plan import Pin, PlanDocument

@@ -9,9 +9,9 @@ from fleet.clock import Clock, SystemClock
 from fleet.controller.home_changes import Changes
 from fleet.controller.home_installs import Installs, Offer
 from fleet.controller.home_told import Told, Wanted, told_of
-from fleet.history.database import Database
-from fleet.history.home_marks import removed_hosts
-from fleet.history.measured_mirrors import measure_mirrors
+from fleet.history.measured.mirrors import measure_mirrors
+from fleet.history.rollouts.home_marks import removed_hosts
+from fleet.history.sql.database import Database
 from fleet.mqtt import entities
 from fleet.mqtt.entities import ONLINE, CentreTold
 from fleet.mqtt.link import Link

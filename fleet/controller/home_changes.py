@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 
 from fleet.controller.plans import holding
-from fleet.history import policies, tags
-from fleet.history.database import Database
-from fleet.history.home_marks import HostMark, UnderWay, followers, host_marks
-from fleet.history.tags import TagRow
+from fleet.history.registries import tags
+from fleet.history.registries.tags import TagRow
+from fleet.history.rollouts.home_marks import HostMark, UnderWay, followers, host_marks
+from fleet.history.rules import policies
+from fleet.history.sql.database import Database
 
 ROUND_S = 3600.0
 """In which time each host is looked at once, whether it differs or not: a digest becomes old enough, a stop ends."""

@@ -12,8 +12,8 @@ from fleet.controller import plans
 from fleet.controller.check import asking_of
 from fleet.controller.errands import Errands, Threads
 from fleet.errors import FleetError
-from fleet.history import audit
-from fleet.history.database import Database
+from fleet.history.noted import audit
+from fleet.history.sql.database import Database
 from fleet.mqtt.entities import INSTALL
 from fleet.mqtt.place import Place
 from fleet.settings.centre import CheckSettings

@@ -10,9 +10,9 @@ from uuid import UUID
 from fleet.controller.outdated import Standing, judged
 from fleet.controller.standing import Freshness
 from fleet.errors import BadInput
-from fleet.history.containers import ContainerRow, of_hosts
-from fleet.history.database import Database
-from fleet.history.home_marks import HostMark
+from fleet.history.inventory.containers import ContainerRow, of_hosts
+from fleet.history.rollouts.home_marks import HostMark
+from fleet.history.sql.database import Database
 from fleet.images.reference import Reference
 from fleet.mqtt.entities import ContainerTold, HostTold, version
 from fleet.rollouts.selector import Selector, is_glob

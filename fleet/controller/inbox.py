@@ -16,10 +16,11 @@ from fleet.clock import Clock, SystemClock
 from fleet.controller.allowance import Allowance, Meter
 from fleet.controller.backoff import Backoff
 from fleet.errors import BadInput, Refused, TimedOut, Unreachable, Untrusted
-from fleet.history import hosts, logins, upgrade
-from fleet.history import inbox as history
-from fleet.history.database import Database
-from fleet.history.inbox import Bad, Good, InboxLock, Taken
+from fleet.history.inbox import taking as history
+from fleet.history.inbox.taking import Bad, Good, InboxLock, Taken
+from fleet.history.inventory import hosts, logins
+from fleet.history.sql.database import Database
+from fleet.history.upkeep import upgrade
 from fleet.road.envelope import KeyOwner, open_up
 from fleet.road.keys import PublicKey
 from fleet.road.up import InboxReader, Letter

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from fleet.controller import keys
 from fleet.errors import BadInput, BrokerUnreachable
-from fleet.history import hosts
-from fleet.history.database import Database
-from fleet.history.hosts import HostRow
+from fleet.history.inventory import hosts
+from fleet.history.inventory.hosts import HostRow
+from fleet.history.sql.database import Database
 from fleet.road.acl import AclKeeper, HostLogin
 from fleet.road.broker import BrokerAddress
 from fleet.road.keys import PublicKey

@@ -17,13 +17,13 @@ from fleet.controller.condition_catalogue import CATALOGUE as CONDITIONS
 from fleet.controller.heard import HeardCount
 from fleet.controller.metric import Distribution, Family, Metric, Part, Sample, series_of
 from fleet.errors import FleetError
-from fleet.history.counting import BUCKETS_MS, LONGER, PHASES, Counted
-from fleet.history.database import Database
-from fleet.history.limits import limits
-from fleet.history.measured import Measured, measure, outbox_depth
-from fleet.history.measured_inventory import HostMeasured, measure_hosts, measure_inventory
-from fleet.history.measured_mirrors import MirrorMeasured, measure_mirrors
-from fleet.history.stats import whole_bytes
+from fleet.history.measured.fleet import Measured, measure, outbox_depth
+from fleet.history.measured.inventory import HostMeasured, measure_hosts, measure_inventory
+from fleet.history.measured.mirrors import MirrorMeasured, measure_mirrors
+from fleet.history.noted.counting import BUCKETS_MS, LONGER, PHASES, Counted
+from fleet.history.registries.limits import limits
+from fleet.history.sql.database import Database
+from fleet.history.upkeep.stats import whole_bytes
 from fleet.road.up import InboxReader
 from fleet.rollouts.states import Hold, RolloutState
 from fleet.settings.centre import CentreSettings

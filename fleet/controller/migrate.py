@@ -1,6 +1,6 @@
 """Brings the database to this program's shape, and ends: a process of its own, so that what stays loads no SQL."""
 
-from fleet.history.upgrade import upgrade
+from fleet.history.upkeep.upgrade import upgrade
 from fleet.settings.centre import CentreSettings
 
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fleet.controller.routes import host_rules
-from fleet.history.hosts import HostRow
-from fleet.history.liars import Liar
-from fleet.history.probes import ProbeRow
+from fleet.history.inventory.hosts import HostRow
+from fleet.history.mirrors.liars import Liar
+from fleet.history.mirrors.probes import ProbeRow
 from fleet.mirrors.probe import ProbeState
 
 MUST_NOT_STAY = frozenset(

@@ -11,9 +11,10 @@ from fleet.controller import home_pulse
 from fleet.controller.backoff import Backoff
 from fleet.controller.home_pulse import HomeState
 from fleet.errors import BadInput, FleetError, TimedOut
-from fleet.history import inbox_lock, upgrade
-from fleet.history.database import Database
-from fleet.history.inbox_lock import InboxLock
+from fleet.history.inbox import lock as inbox_lock
+from fleet.history.inbox.lock import InboxLock
+from fleet.history.sql.database import Database
+from fleet.history.upkeep import upgrade
 from fleet.settings.centre import CentreSettings
 
 log = logging.getLogger(__name__)

@@ -20,12 +20,16 @@ from fleet.controller.condition import Condition
 from fleet.controller.conditions import active
 from fleet.controller.errands import Errands, Threads
 from fleet.errors import FleetError
-from fleet.history import channels, deliveries, event_taking, followed, hosts, links, stops, upgrade
-from fleet.history import conditions as standing
-from fleet.history.conditions import Seen
-from fleet.history.database import Database
-from fleet.history.deliveries import DeliveryRow, DueChannel
-from fleet.history.words import ChannelKind
+from fleet.history.inventory import hosts
+from fleet.history.noted import followed
+from fleet.history.notify import channels, deliveries, event_taking, links
+from fleet.history.notify import conditions as standing
+from fleet.history.notify.conditions import Seen
+from fleet.history.notify.deliveries import DeliveryRow, DueChannel
+from fleet.history.rules import stops
+from fleet.history.sql.database import Database
+from fleet.history.tables.words import ChannelKind
+from fleet.history.upkeep import upgrade
 from fleet.notify import by_apprise, template, webhook
 from fleet.notify.events import PREFIX, EventType, read
 from fleet.notify.links import Links, hash_of, url_of, with_links

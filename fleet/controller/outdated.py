@@ -15,12 +15,14 @@ from fleet.controller.standing import (
     trusted,
     without_circles,
 )
-from fleet.history import container_pages, following, policies, tags
-from fleet.history.container_pages import container_page
-from fleet.history.containers import ContainerRow, of_hosts
-from fleet.history.database import Database
-from fleet.history.following import Place
-from fleet.history.host_pages import labels_of
+from fleet.history.inventory import container_pages, following
+from fleet.history.inventory.container_pages import container_page
+from fleet.history.inventory.containers import ContainerRow, of_hosts
+from fleet.history.inventory.following import Place
+from fleet.history.inventory.host_pages import labels_of
+from fleet.history.registries import tags
+from fleet.history.rules import policies
+from fleet.history.sql.database import Database
 from fleet.rollouts.selector import Selector
 
 Standing = ContainerStanding[ContainerRow]

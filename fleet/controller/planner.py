@@ -19,13 +19,14 @@ from fleet.controller.flood import FloodGate
 from fleet.controller.reconciler import Reconciler
 from fleet.controller.resolving import Asking
 from fleet.errors import BadInput, FleetError, Unreachable
-from fleet.history import pushes, retention, upgrade
-from fleet.history import tick as due
-from fleet.history.caps import KeptSizes, Sizes
-from fleet.history.condition_counts import keep_look
-from fleet.history.database import Database
-from fleet.history.schedules import DueSchedule, claim_due
-from fleet.history.tick import Outgoing
+from fleet.history.measured.condition_counts import keep_look
+from fleet.history.registries import pushes
+from fleet.history.rollouts import tick as due
+from fleet.history.rollouts.caps import KeptSizes, Sizes
+from fleet.history.rollouts.schedules import DueSchedule, claim_due
+from fleet.history.rollouts.tick import Outgoing
+from fleet.history.sql.database import Database
+from fleet.history.upkeep import retention, upgrade
 from fleet.road import worker
 from fleet.road.down import Sender
 from fleet.road.envelope import CENTRE, seal

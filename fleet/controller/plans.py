@@ -12,16 +12,19 @@ from fleet.controller.image_configs import ImageConfigs
 from fleet.controller.resolving import Asking
 from fleet.controller.standing import Stopped
 from fleet.errors import NotFound
-from fleet.history import hosts, plans, stops, tags
-from fleet.history.alike import alike
-from fleet.history.containers import ContainerRow, containers
-from fleet.history.database import Database
-from fleet.history.host_pages import are_there
-from fleet.history.hosts import HostRow, PresentHost
-from fleet.history.plans import PlanRow
-from fleet.history.refusing import check_sendable
-from fleet.history.tried_before import tried_before
-from fleet.history.uncollected import uncollected
+from fleet.history.inventory import hosts
+from fleet.history.inventory.containers import ContainerRow, containers
+from fleet.history.inventory.host_pages import are_there
+from fleet.history.inventory.hosts import HostRow, PresentHost
+from fleet.history.registries import tags
+from fleet.history.rollouts import plans
+from fleet.history.rollouts.alike import alike
+from fleet.history.rollouts.plans import PlanRow
+from fleet.history.rollouts.tried_before import tried_before
+from fleet.history.rules import stops
+from fleet.history.rules.refusing import check_sendable
+from fleet.history.sql.database import Database
+from fleet.history.sql.uncollected import uncollected
 from fleet.rollouts.selector import Selector, is_glob
 from fleet.rollouts.spec import RolloutSpec
 from fleet.rollouts.stops import Stop

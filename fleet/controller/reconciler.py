@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from fleet.controller.flood import login_of
-from fleet.history.database import Database
-from fleet.history.logins import changed_logins, logins, note_strangers, note_told
+from fleet.history.inventory.logins import changed_logins, logins, note_strangers, note_told
+from fleet.history.sql.database import Database
 from fleet.road.acl import AclKeeper, HostLogin
 from fleet.road.broker import BrokerAddress
 from fleet.road.down import broker_errors

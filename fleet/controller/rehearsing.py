@@ -7,9 +7,10 @@ from uuid import UUID
 
 from fleet.controller.spec_warnings import cap_of, planned_on, spec_warnings
 from fleet.errors import NotFound, Refused
-from fleet.history import caps, habits, stops
-from fleet.history.containers import containers
-from fleet.history.database import Database
+from fleet.history.inventory.containers import containers
+from fleet.history.rollouts import caps, habits
+from fleet.history.rules import stops
+from fleet.history.sql.database import Database
 from fleet.rollouts.habits import AS_BEFORE, Chosen, HostHabits, simulated, unknown
 from fleet.rollouts.rehearsal import rehearse
 from fleet.rollouts.rehearsed import Faults, Rehearsal

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from fleet.controller.condition import Found
-from fleet.history.held import Asked, HeldRow
+from fleet.history.questions.held import Asked, HeldRow
 from fleet.images.reference import Reference
 from fleet.rollouts.states import Hold
 

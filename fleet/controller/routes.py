@@ -2,7 +2,7 @@
 
 from pydantic import TypeAdapter, ValidationError
 
-from fleet.history.hosts import HostRow, OwnMirrors
+from fleet.history.inventory.hosts import HostRow, OwnMirrors
 from fleet.images.reference import Reference
 from fleet.mirrors.route import Route, route
 from fleet.mirrors.source import MirrorRule

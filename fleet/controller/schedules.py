@@ -8,13 +8,13 @@ from fleet.controller import plans
 from fleet.controller.check import check
 from fleet.controller.resolving import Asking
 from fleet.errors import BadInput, FleetError
-from fleet.history import schedules
-from fleet.history.available import tell_available
-from fleet.history.containers import containers
-from fleet.history.database import Database
-from fleet.history.plans import PlanRow
-from fleet.history.schedules import DueSchedule, ScheduleRow
-from fleet.history.words import ScheduleAction
+from fleet.history.inventory.containers import containers
+from fleet.history.notify.available import tell_available
+from fleet.history.rollouts import schedules
+from fleet.history.rollouts.plans import PlanRow
+from fleet.history.rollouts.schedules import DueSchedule, ScheduleRow
+from fleet.history.sql.database import Database
+from fleet.history.tables.words import ScheduleAction
 from fleet.ids import short
 from fleet.rollouts.cron import next_run
 

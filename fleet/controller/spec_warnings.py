@@ -4,10 +4,10 @@ from collections.abc import Collection, Container
 from operator import attrgetter
 from uuid import UUID
 
-from fleet.history.caps import CapRow, caps
-from fleet.history.database import Database
-from fleet.history.hosts import PresentHost, present
-from fleet.history.own_windows import OwnWindows
+from fleet.history.inventory.hosts import PresentHost, present
+from fleet.history.rollouts.caps import CapRow, caps
+from fleet.history.rules.own_windows import OwnWindows
+from fleet.history.sql.database import Database
 from fleet.rollouts.caps import Cap
 from fleet.rollouts.spec import RolloutSpec
 from fleet.rollouts.warnings import PlannedOn, warnings

@@ -9,8 +9,8 @@ from typing import Generic, TypeVar
 from uuid import UUID
 
 from fleet.errors import BadInput
-from fleet.history.containers import ContainerLike, ContainerRow
-from fleet.history.tags import TagRow
+from fleet.history.inventory.containers import ContainerLike, ContainerRow
+from fleet.history.registries.tags import TagRow
 from fleet.images.digest import Digest
 from fleet.images.reference import Reference
 from fleet.rollouts.selection import Selection

@@ -4,13 +4,16 @@ from uuid import UUID
 
 from fleet.controller.standing import Freshness, stand
 from fleet.errors import NotFound, Refused
-from fleet.history import hosts, plans, policies, tags
-from fleet.history.containers import ContainerRow, containers
-from fleet.history.database import Database
-from fleet.history.plans import PlanRow
-from fleet.history.previous import Previous, previous
-from fleet.history.refusing import check_sendable
-from fleet.history.tags import TagRow
+from fleet.history.inventory import hosts
+from fleet.history.inventory.containers import ContainerRow, containers
+from fleet.history.questions.previous import Previous, previous
+from fleet.history.registries import tags
+from fleet.history.registries.tags import TagRow
+from fleet.history.rollouts import plans
+from fleet.history.rollouts.plans import PlanRow
+from fleet.history.rules import policies
+from fleet.history.rules.refusing import check_sendable
+from fleet.history.sql.database import Database
 from fleet.images.reference import Reference
 from fleet.rollouts.plan import PlanDocument, PlannedContainer, PlannedHost, PlannedHosts
 from fleet.rollouts.selector import Selector

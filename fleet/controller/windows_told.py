@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from fleet.controller.spec_warnings import own_windows, planned_on
-from fleet.history.database import Database
-from fleet.history.rollout_queries import RolloutDetail, RolloutHostRow
+from fleet.history.questions.rollout_queries import RolloutDetail, RolloutHostRow
+from fleet.history.sql.database import Database
 from fleet.rollouts.dispatching import times_of
 from fleet.rollouts.naming import named
 from fleet.rollouts.states import WAITING, HostState

@@ -1,1 +1,1 @@
-"""What happened, in SQL: tables, record, queries. All SQL of the project lives here; other rooms get functions, never a session."""
+"""What happened, in SQL, by subject. All SQL of the project lives here; other rooms get functions, never a session."""

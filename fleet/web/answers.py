@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from fleet.api.problems import MEDIA_TYPE, Problem, make_problem, problem_of
 from fleet.errors import AuthNeeded, FleetError, Refused
-from fleet.history import audit
+from fleet.history.noted import audit
 from fleet.web.callers import Caller, Forbidden
 from fleet.web.dry_run import is_tried
 from fleet.web.pages.shell import told, wants_page

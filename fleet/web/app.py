@@ -7,7 +7,7 @@ from fastapi.routing import APIRoute
 
 from fleet.api.doctor import Health
 from fleet.api.paths import PREFIX
-from fleet.history.database import Database
+from fleet.history.sql.database import Database
 from fleet.settings.centre import CentreSettings
 from fleet.web import (
     answers,

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Query
 from fleet.api.form import Instant
 from fleet.api.history import LARGEST_PAGE
 from fleet.api.questions import Act, AuditPage
-from fleet.history import audit
-from fleet.history.pages import PageRequest
+from fleet.history.noted import audit
+from fleet.history.sql.pages import PageRequest
 from fleet.web.callers import Reader
 from fleet.web.centre import ThisCentre
 

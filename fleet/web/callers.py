@@ -10,8 +10,8 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi.security.utils import get_authorization_scheme_param
 
 from fleet.errors import AuthNeeded
-from fleet.history.tokens import token_by_hash
-from fleet.history.words import Scope
+from fleet.history.rules.tokens import token_by_hash
+from fleet.history.tables.words import Scope
 from fleet.web.centre import Centre, ThisCentre
 from fleet.web.doors import Door, door_of, peer_of
 

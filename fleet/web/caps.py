@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from fleet.api.caps import Cap, CappedValue, Caps, SetCap
-from fleet.history import caps
+from fleet.history.rollouts import caps
 from fleet.web.callers import Reader, Writer
 from fleet.web.centre import Centre, ThisCentre
 

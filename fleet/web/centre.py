@@ -12,7 +12,7 @@ from fleet.controller.image_configs import ImageConfigs
 from fleet.controller.metrics import Metrics
 from fleet.controller.resolving import Asking
 from fleet.errors import Refused
-from fleet.history.database import Database
+from fleet.history.sql.database import Database
 from fleet.settings.centre import CentreSettings
 from fleet.web.dry_run import as_tried, is_tried
 from fleet.web.exposition import Written

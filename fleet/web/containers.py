@@ -10,9 +10,9 @@ from fleet.controller import plans
 from fleet.controller.check import check as check_tags
 from fleet.controller.outdated import outdated, outdated_part
 from fleet.controller.standing import ContainerStanding
-from fleet.history.container_pages import Look, Place, container_page
-from fleet.history.containers import ContainerRow, containers
-from fleet.history.words import Scope
+from fleet.history.inventory.container_pages import Look, Place, container_page
+from fleet.history.inventory.containers import ContainerRow, containers
+from fleet.history.tables.words import Scope
 from fleet.rollouts.selector import Selector
 from fleet.web.callers import Reader, demand
 from fleet.web.centre import Centre, ThisCentre

@@ -14,7 +14,8 @@ from fleet.controller.condition_catalogue import CATALOGUE
 from fleet.controller.home_pulse import HomeState
 from fleet.controller.mirror_audit import MUST_NOT_STAY
 from fleet.errors import FleetError
-from fleet.history import hosts, upgrade
+from fleet.history.inventory import hosts
+from fleet.history.upkeep import upgrade
 from fleet.road.down import broker_errors
 from fleet.road.up import InboxReader
 from fleet.web import opt_ins

@@ -6,12 +6,12 @@ from importlib.metadata import version
 
 from fleet.api.doctor import Check, Grade
 from fleet.api.words import ago, moment
-from fleet.history import hosts
-from fleet.history.database import Database
-from fleet.history.hosts import HostRow
-from fleet.history.probes import ProbeRow, latest_probes
-from fleet.history.refusing import refused_hosts
-from fleet.history.tiers import last_tier
+from fleet.history.inventory import hosts
+from fleet.history.inventory.hosts import HostRow
+from fleet.history.inventory.tiers import last_tier
+from fleet.history.mirrors.probes import ProbeRow, latest_probes
+from fleet.history.rules.refusing import refused_hosts
+from fleet.history.sql.database import Database
 from fleet.mirrors.probe import ProbeState
 from fleet.updates.outcome import Tier
 

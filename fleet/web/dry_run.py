@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fleet.api.paths import DRY_RUN, PREFIX
 from fleet.errors import Refused
-from fleet.history.database import Database
+from fleet.history.sql.database import Database
 
 _OPEN = "fleet.dry-run"
 _INSIDE = re.compile(

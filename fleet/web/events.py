@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from fleet.api.form import Instant
 from fleet.controller.condition_catalogue import CATALOGUE
 from fleet.errors import BadInput, Refused
-from fleet.history import words
+from fleet.history.tables import words
 from fleet.notify import rule
 from fleet.notify.rule import Rule
 from fleet.notify.severity import Severity

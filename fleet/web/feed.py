@@ -17,10 +17,11 @@ from starlette.concurrency import run_in_threadpool
 
 from fleet.api.events import LOST, FeedLost
 from fleet.errors import FleetError
-from fleet.history import feed, followed
-from fleet.history.database import Database
-from fleet.history.feed import Page, Told
-from fleet.history.tokens import token_by_hash
+from fleet.history.noted import followed
+from fleet.history.notify import feed
+from fleet.history.notify.feed import Page, Told
+from fleet.history.rules.tokens import token_by_hash
+from fleet.history.sql.database import Database
 from fleet.notify import rule
 from fleet.notify.rule import Rule
 

@@ -6,12 +6,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from fleet.api.history import HistoryPage, HistoryQuery, OutcomeRow, Pull, Update, UpdateAnswer
-from fleet.history import queries
-from fleet.history.language import Query as Language
-from fleet.history.language import Term, Word
-from fleet.history.language_parse import parse
-from fleet.history.language_times import Instant
-from fleet.history.pages import PageRequest
+from fleet.history.questions import queries
+from fleet.history.questions.language import Query as Language
+from fleet.history.questions.language import Term, Word
+from fleet.history.questions.language_parse import parse
+from fleet.history.questions.language_times import Instant
+from fleet.history.sql.pages import PageRequest
 from fleet.web.callers import Reader
 from fleet.web.centre import Centre, ThisCentre
 

@@ -19,8 +19,8 @@ from fleet.api.paths import HOOKS
 from fleet.api.receivers import PushHeard
 from fleet.controller.heard import HeardOutcome
 from fleet.errors import AuthNeeded, BadInput
-from fleet.history import pushes, receivers
-from fleet.history.receivers import ReceiverLock
+from fleet.history.registries import pushes, receivers
+from fleet.history.registries.receivers import ReceiverLock
 from fleet.images.pushed import Heard, Pushed, heard
 from fleet.web.bodies import read_body
 from fleet.web.centre import Centre, ThisCentre

@@ -13,12 +13,12 @@ from fleet.controller.inventory import JoinFacts
 from fleet.controller.plans import check_hosts
 from fleet.controller.routes import host_rules
 from fleet.errors import BadInput
-from fleet.history import hosts
-from fleet.history.host_pages import count_hosts, host_page
-from fleet.history.hosts import HostRow
-from fleet.history.refusing import refused_hosts
-from fleet.history.tiers import last_tier
-from fleet.history.turns import turns
+from fleet.history.inventory import hosts
+from fleet.history.inventory.host_pages import count_hosts, host_page
+from fleet.history.inventory.hosts import HostRow
+from fleet.history.inventory.tiers import last_tier
+from fleet.history.questions.turns import turns
+from fleet.history.rules.refusing import refused_hosts
 from fleet.rollouts.selector import Selector
 from fleet.web.callers import Admin, Reader
 from fleet.web.centre import Centre, ThisCentre

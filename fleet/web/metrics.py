@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials
 from prometheus_client.exposition import gzip_accepted
 
-from fleet.history.words import Scope
+from fleet.history.tables.words import Scope
 from fleet.registry.realm import address_of
 from fleet.web.callers import BEARER, caller_of, demand
 from fleet.web.centre import Centre, ThisCentre

@@ -10,13 +10,15 @@ from fastapi import APIRouter, Query
 from fleet.api.mirrors import Explanation, HostRoute, MirrorEntry, Mirrors, RouteSkip, RouteStop
 from fleet.controller.routes import host_rules, route_of, untold_rules
 from fleet.errors import NotFound
-from fleet.history import hosts, policies, tags
-from fleet.history.containers import containers
-from fleet.history.hosts import HostRow
-from fleet.history.probes import ProbeRow, latest_probes
-from fleet.history.speeds import measured_policies
-from fleet.history.tags import TagRow
-from fleet.history.tiers import last_tier
+from fleet.history.inventory import hosts
+from fleet.history.inventory.containers import containers
+from fleet.history.inventory.hosts import HostRow
+from fleet.history.inventory.tiers import last_tier
+from fleet.history.mirrors.probes import ProbeRow, latest_probes
+from fleet.history.mirrors.speeds import measured_policies
+from fleet.history.registries import tags
+from fleet.history.registries.tags import TagRow
+from fleet.history.rules import policies
 from fleet.images.reference import Reference
 from fleet.mirrors.policy import CONFIG
 from fleet.mirrors.probe import ProbeState

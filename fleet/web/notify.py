@@ -24,10 +24,10 @@ from fleet.api.notify import (
 )
 from fleet.controller.condition_catalogue import CATALOGUE
 from fleet.errors import BadInput
-from fleet.history import channels, deliveries
-from fleet.history.channels import ChannelChange, ChannelRow
-from fleet.history.deliveries import DeliveryRow
-from fleet.history.words import ChannelKind, DeliveryState
+from fleet.history.notify import channels, deliveries
+from fleet.history.notify.channels import ChannelChange, ChannelRow
+from fleet.history.notify.deliveries import DeliveryRow
+from fleet.history.tables.words import ChannelKind, DeliveryState
 from fleet.notify import by_apprise, quiet, rule, webhook
 from fleet.notify.events import EventType, read
 from fleet.notify.quiet import Quiet

@@ -1,9 +1,10 @@
 """What the doctor says of opt-ins: rights that are off unless somebody takes them."""
 
 from fleet.api.doctor import Check, Grade
-from fleet.history import hosts, policies
-from fleet.history.database import Database
-from fleet.history.tiers import hosts_by_tier
+from fleet.history.inventory import hosts
+from fleet.history.inventory.tiers import hosts_by_tier
+from fleet.history.rules import policies
+from fleet.history.sql.database import Database
 from fleet.rollouts.naming import named
 from fleet.updates.outcome import Tier
 

@@ -22,13 +22,13 @@ from fleet.controller import plans
 from fleet.controller.routes import route_words
 from fleet.controller.spec_warnings import spec_warnings
 from fleet.controller.undo import undo_container
-from fleet.history import queries
-from fleet.history.database import Database
-from fleet.history.hosts import own_mirrors
-from fleet.history.plans import PlanRow
-from fleet.history.plans import plan as find_plan
-from fleet.history.refusing import refused_hosts
-from fleet.history.speeds import measured_policies
+from fleet.history.inventory.hosts import own_mirrors
+from fleet.history.mirrors.speeds import measured_policies
+from fleet.history.questions import queries
+from fleet.history.rollouts.plans import PlanRow
+from fleet.history.rollouts.plans import plan as find_plan
+from fleet.history.rules.refusing import refused_hosts
+from fleet.history.sql.database import Database
 from fleet.images.reference import Reference
 from fleet.rollouts.plan import Pin, PlannedHosts
 from fleet.rollouts.spec import RolloutSpec

@@ -4,8 +4,9 @@ from fastapi import APIRouter
 
 from fleet.api.policies import Policies, Policy, SetPolicy
 from fleet.errors import BadInput
-from fleet.history import hosts, policies
-from fleet.history.words import PolicyKind
+from fleet.history.inventory import hosts
+from fleet.history.rules import policies
+from fleet.history.tables.words import PolicyKind
 from fleet.web.callers import Reader, Writer
 from fleet.web.centre import Centre, ThisCentre
 

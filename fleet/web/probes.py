@@ -10,11 +10,13 @@ from fleet.controller.check import check
 from fleet.controller.mirror_audit import audit_mirrors
 from fleet.controller.plans import WAIT_FOR_HOSTS_S
 from fleet.errors import Refused
-from fleet.history import hosts, probes, tags
-from fleet.history.containers import containers
-from fleet.history.hosts import HostRow
-from fleet.history.liars import liars
-from fleet.history.probes import ProbeRow
+from fleet.history.inventory import hosts
+from fleet.history.inventory.containers import containers
+from fleet.history.inventory.hosts import HostRow
+from fleet.history.mirrors import probes
+from fleet.history.mirrors.liars import liars
+from fleet.history.mirrors.probes import ProbeRow
+from fleet.history.registries import tags
 from fleet.images.reference import Reference
 from fleet.rollouts.selector import Selector
 from fleet.web.callers import Reader, Writer

@@ -18,8 +18,8 @@ from starlette.types import ASGIApp
 
 from fleet.clock import Clock, SystemClock
 from fleet.errors import BadInput, DatabaseUnreachable, Refused
-from fleet.history.database import Database
-from fleet.history.upgrade import require_head
+from fleet.history.sql.database import Database
+from fleet.history.upkeep.upgrade import require_head
 from fleet.settings.centre import CentreSettings, WebSettings
 from fleet.web.app import create_app
 from fleet.web.doors import TAKEN_AT_ONCE, WAITING, Behind, Door, PeerProtocol

@@ -9,10 +9,11 @@ from pydantic import AfterValidator
 from fleet.api import questions as api
 from fleet.api.history import LARGEST_PAGE, OutcomeRow
 from fleet.errors import BadInput
-from fleet.history import changes, durations, hosts, mirror_report, who_runs
-from fleet.history.language_parse import parse
-from fleet.history.language_times import When, read_when
-from fleet.history.pages import PageRequest
+from fleet.history.inventory import hosts
+from fleet.history.questions import changes, durations, mirror_report, who_runs
+from fleet.history.questions.language_parse import parse
+from fleet.history.questions.language_times import When, read_when
+from fleet.history.sql.pages import PageRequest
 from fleet.rollouts.selector import is_glob
 from fleet.web.callers import Reader
 from fleet.web.centre import Centre, ThisCentre

@@ -8,8 +8,8 @@ from fleet.api.form import Done
 from fleet.api.paths import HOOKS
 from fleet.api.receivers import AddReceiver, Receiver, ReceiverAdded, Receivers
 from fleet.errors import BadInput
-from fleet.history import receivers
-from fleet.history.receivers import ReceiverRow
+from fleet.history.registries import receivers
+from fleet.history.registries.receivers import ReceiverRow
 from fleet.images.reference import is_registry
 from fleet.web.callers import Admin, Reader, hash_of
 from fleet.web.centre import ThisCentre

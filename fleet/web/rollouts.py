@@ -24,14 +24,14 @@ from fleet.controller.plans import stopped_of
 from fleet.controller.spec_warnings import spec_warnings
 from fleet.controller.windows_told import windows_told
 from fleet.errors import NotFound
-from fleet.history import queries
-from fleet.history import rollouts as people
-from fleet.history.hosts import hosts
-from fleet.history.pages import PageRequest
-from fleet.history.queries import ProgressRow, RolloutDetail, RolloutHostRow, RolloutRow
-from fleet.history.refusing import refused_hosts
-from fleet.history.rollouts import abort_rollout as abort
-from fleet.history.rollouts import hold_rollout, release_rollout
+from fleet.history.inventory.hosts import hosts
+from fleet.history.questions import queries
+from fleet.history.questions.queries import ProgressRow, RolloutDetail, RolloutHostRow, RolloutRow
+from fleet.history.rollouts import people
+from fleet.history.rollouts.people import abort_rollout as abort
+from fleet.history.rollouts.people import hold_rollout, release_rollout
+from fleet.history.rules.refusing import refused_hosts
+from fleet.history.sql.pages import PageRequest
 from fleet.rollouts.naming import named
 from fleet.rollouts.selector import Selector
 from fleet.rollouts.states import WAITING, RolloutState

@@ -20,8 +20,8 @@ from fleet.api.schedules import (
 )
 from fleet.controller.plans import check_hosts
 from fleet.errors import BadInput
-from fleet.history import schedules
-from fleet.history.schedules import ScheduleChange, ScheduleRow
+from fleet.history.rollouts import schedules
+from fleet.history.rollouts.schedules import ScheduleChange, ScheduleRow
 from fleet.rollouts import clock_changes
 from fleet.rollouts.cron import explain, next_run
 from fleet.web.callers import Reader, Writer

@@ -7,8 +7,9 @@ from fastapi import APIRouter
 from fleet.api.stops import CreateStop, Stop, StopAnswer, Stops
 from fleet.controller.plans import check_hosts
 from fleet.errors import BadInput
-from fleet.history import stops, tags
-from fleet.history.stops import StopRow
+from fleet.history.registries import tags
+from fleet.history.rules import stops
+from fleet.history.rules.stops import StopRow
 from fleet.images.digest import Digest
 from fleet.images.reference import Reference
 from fleet.rollouts.selector import Selector

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from fleet.api.form import Done
 from fleet.api.tokens import CreateToken, Token, TokenCreated, Tokens
 from fleet.errors import BadInput
-from fleet.history import tokens
+from fleet.history.rules import tokens
 from fleet.web.callers import TOKEN_PREFIX, Admin, hash_of
 from fleet.web.centre import ThisCentre
 

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 from fleet.api.notify import AddChannel, ChangeChannel, Preview, Previews, TryTemplate
 from fleet.errors import BadInput, Refused
-from fleet.history.channels import ChannelRow
-from fleet.history.words import ChannelKind
+from fleet.history.notify.channels import ChannelRow
+from fleet.history.tables.words import ChannelKind
 from fleet.notify import rule, template
 from fleet.notify.events import Event
 from fleet.notify.examples import examples

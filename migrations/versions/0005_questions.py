@@ -1,6 +1,6 @@
 """Indexes for the questions that the history is asked, and what each day came to.
 
-On PostgreSQL the indexes are there already where facts are (``fleet.history.missing_indexes``).
+On PostgreSQL the indexes are there already where facts are (``fleet.history.upkeep.missing_indexes``).
 """
 
 import sqlalchemy as sa

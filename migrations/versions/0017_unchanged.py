@@ -1,6 +1,6 @@
 """An index of the updates of a host that changed nothing: what failed there, and what was not needed.
 
-On PostgreSQL it is there already where facts are (``fleet.history.missing_indexes``).
+On PostgreSQL it is there already where facts are (``fleet.history.upkeep.missing_indexes``).
 """
 
 import sqlalchemy as sa

@@ -1,6 +1,6 @@
 """Indexes by which a tick of a large fleet reads what is live, and not the fleet.
 
-On PostgreSQL the index of the commands is there already where there are any (``fleet.history.missing_indexes``).
+On PostgreSQL the index of the commands is there already where there are any (``fleet.history.upkeep.missing_indexes``).
 """
 
 import sqlalchemy as sa

@@ -1,6 +1,6 @@
 """An index of the ends of the ids of updates, by which people name an outcome.
 
-On PostgreSQL it is there already where facts are (``fleet.history.missing_indexes``).
+On PostgreSQL it is there already where facts are (``fleet.history.upkeep.missing_indexes``).
 """
 
 import sqlalchemy as sa

@@ -1,6 +1,6 @@
 """An index of the looks at mirrors that found something wrong: they are looked for on each page, and are few among many.
 
-On PostgreSQL it is there already where looks are (``fleet.history.missing_indexes``).
+On PostgreSQL it is there already where looks are (``fleet.history.upkeep.missing_indexes``).
 """
 
 import sqlalchemy as sa

@@ -19,12 +19,16 @@ from sqlalchemy import select
 from fleet.agent.identity import OWN, Identity
 from fleet.clock import SystemClock
 from fleet.controller import inventory, plans
-from fleet.history import hosts, inbox_batch, policies, queries, tags
-from fleet.history.fact_tables import commands
-from fleet.history.following import stale_page
-from fleet.history.inventory_tables import host_keys, rekeys
-from fleet.history.queries import OutcomeFilter
-from fleet.history.words import PolicyKind
+from fleet.history.inbox import batch as inbox_batch
+from fleet.history.inventory import hosts
+from fleet.history.inventory.following import stale_page
+from fleet.history.questions import queries
+from fleet.history.questions.queries import OutcomeFilter
+from fleet.history.registries import tags
+from fleet.history.rules import policies
+from fleet.history.tables.facts import commands
+from fleet.history.tables.inventory import host_keys, rekeys
+from fleet.history.tables.words import PolicyKind
 from fleet.images.digest import Digest
 from fleet.road.acl import password_hash
 from fleet.road.embedded import EmbeddedBroker

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from fleet.cli import doctor
-from fleet.history import policies, tags
-from fleet.history.probes import ask_probes
-from fleet.history.words import PolicyKind
+from fleet.history.mirrors.probes import ask_probes
+from fleet.history.registries import tags
+from fleet.history.rules import policies
+from fleet.history.tables.words import PolicyKind
 from fleet.mirrors.attempt import Attempt, AttemptResult
 from fleet.mirrors.probe import MirrorProbe, ProbeState
 from fleet.mirrors.source import Role

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fleet.history import audit
-from fleet.history.database import Database
+from fleet.history.noted import audit
+from fleet.history.sql.database import Database
 from tests.cli.conftest import Fleet
 
 

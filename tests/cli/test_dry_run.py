@@ -6,7 +6,7 @@ import click
 import pytest
 
 from fleet.cli.main import fleet as command_line
-from fleet.history import tags
+from fleet.history.registries import tags
 from tests.cli.conftest import Fleet
 from tests.cli.test_lists import _commands
 from tests.controller.centre import NEW, Centre, ScriptedHost

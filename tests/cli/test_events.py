@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fleet.history import feed as numbered
+from fleet.history.notify import feed as numbered
 from fleet.web import feed
 from fleet.web.doors import Behind
 from tests.cli.conftest import Fleet

@@ -14,7 +14,8 @@ from fleet.cli import listing
 from fleet.cli.asking import ThisMachine, is_term, understood
 from fleet.cli.main import take_any_sign
 from fleet.cli.session import FORMATS
-from fleet.history import fact_tables, tags
+from fleet.history.registries import tags
+from fleet.history.tables import facts as fact_tables
 from tests.cli.conftest import Fleet
 from tests.controller.centre import NEW, OLD, Centre, ScriptedHost, nginx
 from tests.web.test_routes import IMAGE, carry_out

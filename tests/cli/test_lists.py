@@ -13,7 +13,7 @@ import yaml
 from fleet.cli.listing import Listing, NamedListing
 from fleet.cli.main import fleet as command_line
 from fleet.cli.session import CSV, JSON, JSONL, WIDE, YAML
-from fleet.history import tags
+from fleet.history.registries import tags
 from tests.cli.conftest import Fleet
 from tests.controller.centre import NEW, Centre, ScriptedHost
 from tests.web.test_routes import IMAGE, carry_out

@@ -10,7 +10,7 @@ from fleet.agent.identity import Identity
 from fleet.cli.local import LocalAgent
 from fleet.client import Client, ServerAddress
 from fleet.errors import Unreachable
-from fleet.history import hosts
+from fleet.history.inventory import hosts
 from fleet.road.join import JoinFile
 from fleet.road.up import lets_in
 from tests.controller.centre import Centre

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from fleet.controller.notifier import Notifier
-from fleet.history import channels, event_taking
-from fleet.history.channels import ChannelChange
+from fleet.history.notify import channels, event_taking
+from fleet.history.notify.channels import ChannelChange
 from fleet.notify.seal import Opener
 from tests.cli.conftest import Fleet
 from tests.controller.centre import Centre

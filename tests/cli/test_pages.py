@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from fleet.cli.session import CSV, JSON, JSONL, WIDE, YAML
-from fleet.history import tags
+from fleet.history.registries import tags
 from tests.cli.conftest import Fleet
 from tests.controller.centre import NEW, Centre, nginx
 from tests.web.test_routes import IMAGE

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from fleet.history import tags
+from fleet.history.registries import tags
 from tests.cli.conftest import Fleet
 from tests.controller.centre import OLD, Centre, ScriptedHost
 

@@ -10,7 +10,8 @@ from uuid import UUID
 import pytest
 
 from fleet.cli.rollout import approve, rollout
-from fleet.history import caps, tags
+from fleet.history.registries import tags
+from fleet.history.rollouts import caps
 from fleet.road.messages import Go, Offer, Order
 from fleet.rollouts.states import Hold
 from fleet.updates.outcome import Result

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fleet.history import audit
-from fleet.history.pages import PageRequest
+from fleet.history.noted import audit
+from fleet.history.sql.pages import PageRequest
 from tests.cli.conftest import Fleet
 from tests.controller.centre import Centre, ScriptedHost
 

@@ -15,7 +15,7 @@ EVIL = "\x1b]0;x\x07\x9b2J\u202e\x7f\r"
 @pytest.fixture
 def evil(centre: Centre, monkeypatch: pytest.MonkeyPatch) -> ScriptedHost:
     """A host whose every word steers, in a history that an earlier release kept as it came."""
-    monkeypatch.setattr("fleet.history.plain._plain", lambda text, lines: text)
+    monkeypatch.setattr("fleet.history.sql.plain._plain", lambda text, lines: text)
     host = centre.add_host("web-1")
     facts = HostFacts(
         **dict.fromkeys(("agent_version", "engine_name", "engine_version", "os", "architecture"), EVIL),

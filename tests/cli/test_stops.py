@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from fleet.history import audit, tags
+from fleet.history.noted import audit
+from fleet.history.registries import tags
 from tests.cli.conftest import Fleet
 from tests.controller.centre import NEW, Centre, ScriptedHost
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet.history import tags
+from fleet.history.registries import tags
 from tests.cli.conftest import Fleet
 from tests.controller.centre import NEW, Centre, ScriptedHost, nginx
 from tests.web.test_routes import IMAGE, carry_out

@@ -18,8 +18,8 @@ from fleet.controller.inbox import Inbox
 from fleet.controller.planner import Planner, Ways
 from fleet.controller.reconciler import Reconciler
 from fleet.controller.resolving import Asking
-from fleet.history import inbox as history
-from fleet.history.database import Database
+from fleet.history.inbox import taking as history
+from fleet.history.sql.database import Database
 from fleet.registry.credentials import NoCredentials
 from fleet.road.broker import BrokerAddress
 from fleet.road.down import Sender

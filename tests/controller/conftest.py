@@ -9,8 +9,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from fleet.history.database import Database
-from fleet.history.upgrade import upgrade
+from fleet.history.sql.database import Database
+from fleet.history.upkeep.upgrade import upgrade
 from fleet.road.embedded import EmbeddedBroker
 from fleet.testing.clock import ManualClock
 from tests import needs

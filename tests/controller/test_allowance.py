@@ -8,12 +8,12 @@ from sqlalchemy import Table, func, select, update
 
 from fleet.controller.allowance import Allowance, Meter
 from fleet.controller.inbox import Inbox
-from fleet.history import hosts
-from fleet.history.inbox import Bad
-from fleet.history.inventory_tables import containers
-from fleet.history.inventory_tables import hosts as table
-from fleet.history.logins import MUTED_FOR
-from fleet.history.road_tables import messages, refused
+from fleet.history.inbox.taking import Bad
+from fleet.history.inventory import hosts
+from fleet.history.inventory.logins import MUTED_FOR
+from fleet.history.tables.inventory import containers
+from fleet.history.tables.inventory import hosts as table
+from fleet.history.tables.road import messages, refused
 from fleet.road.messages import Snapshot
 from fleet.road.up import Letter
 from tests.controller.centre import Centre, ScriptedHost, nginx
@@ -84,7 +84,7 @@ class TestInbox:
     def test_snapshots_that_never_end_fill_nothing(
         self, centre: Centre, at_once: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("fleet.history.inbox_snapshots." + ("MOST_AT_ONCE" if at_once else "MOST_KNOWN"), 10)
+        monkeypatch.setattr("fleet.history.inbox.snapshots." + ("MOST_AT_ONCE" if at_once else "MOST_KNOWN"), 10)
         evil = centre.add_host("web-1")
         evil.say(Snapshot(hash="first", parts=2, containers=tuple(nginx(f"web-{n}") for n in range(9))))
         for n in range(5):

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from fleet.controller.check import is_due
-from fleet.history.tags import TagRow
+from fleet.history.registries.tags import TagRow
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 

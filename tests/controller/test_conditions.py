@@ -13,14 +13,14 @@ from fleet.controller.condition_catalogue import CATALOGUE
 from fleet.controller.condition_log import ConditionLog
 from fleet.controller.conditions import judge
 from fleet.controller.mirror_audit import audit_mirrors
-from fleet.history.held import Asked, HeldRow
-from fleet.history.hosts import HostRow
-from fleet.history.liars import Liar
-from fleet.history.limits import LimitRow
-from fleet.history.mirror_report import MirrorDay
-from fleet.history.pinned import Brought
-from fleet.history.probes import ProbeRow
-from fleet.history.tags import TagRow
+from fleet.history.commands.pinned import Brought
+from fleet.history.inventory.hosts import HostRow
+from fleet.history.mirrors.liars import Liar
+from fleet.history.mirrors.probes import ProbeRow
+from fleet.history.questions.held import Asked, HeldRow
+from fleet.history.questions.mirror_report import MirrorDay
+from fleet.history.registries.limits import LimitRow
+from fleet.history.registries.tags import TagRow
 from fleet.mirrors.probe import ProbeState
 from fleet.rollouts.states import Hold
 

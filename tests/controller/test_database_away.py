@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from fleet.controller import keys
-from fleet.history.database import Database
+from fleet.history.sql.database import Database
 from fleet.road.embedded import EmbeddedBroker
 from fleet.road.messages import Claim
 from fleet.road.up import InboxReader

@@ -11,10 +11,10 @@ import pytest
 
 from fleet.controller import draw as drawing
 from fleet.controller.draw import Drawn
-from fleet.history.alike import Alike, Home, Placed
-from fleet.history.containers import ContainerLike, ContainerRow
-from fleet.history.policies import EffectivePolicy
-from fleet.history.tags import TagRow
+from fleet.history.inventory.containers import ContainerLike, ContainerRow
+from fleet.history.registries.tags import TagRow
+from fleet.history.rollouts.alike import Alike, Home, Placed
+from fleet.history.rules.policies import EffectivePolicy
 from fleet.rollouts.plan import PlanDocument, PlannedHosts
 from fleet.rollouts.selection import Selection
 from fleet.rollouts.trust import ResolvePolicy

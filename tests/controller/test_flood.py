@@ -13,10 +13,10 @@ from sqlalchemy import update
 from fleet.controller.flood import SPARED, FloodGate, flooding
 from fleet.controller.reconciler import Reconciled
 from fleet.errors import BrokerUnreachable
-from fleet.history import hosts
-from fleet.history.inbox_batch import MOST_CANCELS
-from fleet.history.inventory_tables import hosts as table
-from fleet.history.logins import MUTED_FOR
+from fleet.history.inbox.batch import MOST_CANCELS
+from fleet.history.inventory import hosts
+from fleet.history.inventory.logins import MUTED_FOR
+from fleet.history.tables.inventory import hosts as table
 from fleet.road.names import SHARED_INBOX, host_queue, inbox_key
 from tests.controller.centre import Centre, ScriptedHost
 

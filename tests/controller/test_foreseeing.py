@@ -12,9 +12,9 @@ from fleet.controller.draw import Drawn, draw
 from fleet.controller.foreseeing import attach, with_foresight
 from fleet.controller.image_configs import Config, ImageConfigs, ImageOf, Unreadable
 from fleet.controller.resolving import Asking
-from fleet.history.containers import ContainerRow
-from fleet.history.database import Database
-from fleet.history.limits import record_limit
+from fleet.history.inventory.containers import ContainerRow
+from fleet.history.registries.limits import record_limit
+from fleet.history.sql.database import Database
 from fleet.images.digest import Digest
 from fleet.images.platform import Platform
 from fleet.images.reference import Reference

@@ -14,8 +14,13 @@ import pytest
 from fleet.clock import SystemClock
 from fleet.controller.home import Home, place_of
 from fleet.errors import Unreachable
-from fleet.history import audit, hosts, probes, queries, stops, tags
-from fleet.history.database import Database
+from fleet.history.inventory import hosts
+from fleet.history.mirrors import probes
+from fleet.history.noted import audit
+from fleet.history.questions import queries
+from fleet.history.registries import tags
+from fleet.history.rules import stops
+from fleet.history.sql.database import Database
 from fleet.mirrors.probe import MirrorProbe, ProbeState
 from fleet.mqtt.entities import ONLINE
 from fleet.mqtt.link import Link

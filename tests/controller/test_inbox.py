@@ -20,10 +20,10 @@ from fleet.controller import keys
 from fleet.controller.backoff import Backoff
 from fleet.controller.inbox import Inbox, prove
 from fleet.errors import BrokerUnreachable, DatabaseUnreachable, FleetError, Refused
-from fleet.history import containers, hosts
-from fleet.history import inbox as history
-from fleet.history.database import Database
-from fleet.history.inbox import Bad, Good
+from fleet.history.inbox import taking as history
+from fleet.history.inbox.taking import Bad, Good
+from fleet.history.inventory import containers, hosts
+from fleet.history.sql.database import Database
 from fleet.road.embedded import EmbeddedBroker
 from fleet.road.envelope import CENTRE, seal
 from fleet.road.keys import SigningKey

@@ -9,8 +9,8 @@ import pytest
 from fleet.controller import inventory
 from fleet.controller.reconciler import Reconciled
 from fleet.errors import BadInput, BrokerUnreachable, NotFound, Refused
-from fleet.history import hosts
-from fleet.history.database import Database
+from fleet.history.inventory import hosts
+from fleet.history.sql.database import Database
 from fleet.road.acl import AclKeeper, HostLogin
 from fleet.road.broker import BrokerAddress
 from fleet.road.down import broker_errors

@@ -16,8 +16,8 @@ from fleet.controller.condition import Facts
 from fleet.controller.conditions import judge
 from fleet.controller.home_pulse import HomePulse, HomeState
 from fleet.controller.supervisor import chosen
-from fleet.history.database import Database
-from fleet.history.upgrade import upgrade
+from fleet.history.sql.database import Database
+from fleet.history.upkeep.upgrade import upgrade
 from fleet.settings.centre import CentreSettings
 from tests.controller.conftest import START
 from tests.controller.processes import running

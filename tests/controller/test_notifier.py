@@ -19,13 +19,16 @@ from fleet.controller import pulse
 from fleet.controller.conditions import active
 from fleet.controller.notifier import Notifier
 from fleet.errors import BadInput
-from fleet.history import channels, deliveries, event_taking, followed, hosts, stops
-from fleet.history.channels import ChannelChange
-from fleet.history.database import Database
-from fleet.history.events import event, tell
-from fleet.history.notify_tables import channels as table
-from fleet.history.notify_tables import events
-from fleet.history.words import ChannelKind, DeliveryState
+from fleet.history.inventory import hosts
+from fleet.history.noted import followed
+from fleet.history.noted.events import event, tell
+from fleet.history.notify import channels, deliveries, event_taking
+from fleet.history.notify.channels import ChannelChange
+from fleet.history.rules import stops
+from fleet.history.sql.database import Database
+from fleet.history.tables.notify import channels as table
+from fleet.history.tables.notify import events
+from fleet.history.tables.words import ChannelKind, DeliveryState
 from fleet.ids import new_id
 from fleet.notify import by_apprise, seal, webhook
 from fleet.notify.events import EventType

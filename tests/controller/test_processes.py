@@ -11,8 +11,9 @@ import pytest
 
 from fleet.controller import keys, plans, pulse
 from fleet.controller.outdated import outdated
-from fleet.history import queries, tags
-from fleet.history.database import Database
+from fleet.history.questions import queries
+from fleet.history.registries import tags
+from fleet.history.sql.database import Database
 from fleet.road.embedded import EmbeddedBroker
 from fleet.road.envelope import Opened
 from fleet.road.messages import Down

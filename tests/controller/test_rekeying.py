@@ -10,9 +10,10 @@ from sqlalchemy import func, select, update
 
 from fleet.controller import inventory
 from fleet.errors import BrokerUnreachable, Refused
-from fleet.history import hosts, inbox_batch
-from fleet.history.inventory_tables import host_keys
-from fleet.history.logins import logins
+from fleet.history.inbox import batch as inbox_batch
+from fleet.history.inventory import hosts
+from fleet.history.inventory.logins import logins
+from fleet.history.tables.inventory import host_keys
 from fleet.road.acl import password_hash
 from fleet.road.keys import SigningKey
 from fleet.road.messages import Rekey

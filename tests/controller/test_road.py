@@ -9,11 +9,12 @@ import pytest
 from fleet.controller import plans
 from fleet.controller.outdated import outdated
 from fleet.errors import BrokerUnreachable, NotFound, Refused, Untrusted
-from fleet.history import queries, tags
-from fleet.history.containers import containers
-from fleet.history.fact_tables import commands
-from fleet.history.queries import OutcomeFilter
-from fleet.history.tick import LEASE
+from fleet.history.inventory.containers import containers
+from fleet.history.questions import queries
+from fleet.history.questions.queries import OutcomeFilter
+from fleet.history.registries import tags
+from fleet.history.rollouts.tick import LEASE
+from fleet.history.tables.facts import commands
 from fleet.road.down import Sender
 from fleet.road.embedded import EmbeddedBroker
 from fleet.road.messages import Order, Ready, Resolve, Resolved
@@ -206,7 +207,7 @@ def test_two_planners_say_everything_once(centre: Centre, host: ScriptedHost) ->
 def test_what_the_broker_did_not_take_is_tried_again_soon(
     centre: Centre, host: ScriptedHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fleet.history import tick
+    from fleet.history.rollouts import tick
 
     rollout = apply(centre)
 
@@ -261,7 +262,7 @@ def test_a_tick_ends_what_nobody_answered_in_its_time(centre: Centre, host: Scri
 def test_offers_go_in_batches_and_those_that_did_not_go_are_tried_again_soon(
     centre: Centre, host: ScriptedHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fleet.history import tick
+    from fleet.history.rollouts import tick
 
     for each in (centre.add_host("web-2"), centre.add_host("web-3")):
         each.snapshot(nginx())
@@ -307,7 +308,7 @@ def test_an_offer_is_tried_again_soon_where_the_tick_ends_before_it_was_sent(
 def test_a_crash_between_sending_and_noting_says_it_again_and_harms_nothing(
     centre: Centre, host: ScriptedHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fleet.history import tick
+    from fleet.history.rollouts import tick
 
     rollout = apply(centre)
 

@@ -11,9 +11,12 @@ from fleet.controller.check import check, check_due
 from fleet.controller.outdated import outdated
 from fleet.controller.resolving import Asking
 from fleet.errors import BadInput
-from fleet.history import queries, schedules, stops, tags
-from fleet.history.schedules import ScheduleRow
-from fleet.history.words import ScheduleAction
+from fleet.history.questions import queries
+from fleet.history.registries import tags
+from fleet.history.rollouts import schedules
+from fleet.history.rollouts.schedules import ScheduleRow
+from fleet.history.rules import stops
+from fleet.history.tables.words import ScheduleAction
 from fleet.registry.credentials import NoCredentials
 from fleet.road.messages import Offer, Order
 from fleet.rollouts.cron import next_run

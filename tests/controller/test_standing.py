@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from fleet.controller.standing import Freshness, stand, trusted
-from fleet.history.tags import TagRow
+from fleet.history.registries.tags import TagRow
 from fleet.rollouts.trust import ResolvePolicy, WithoutOrigin
 from tests.controller.test_drawing import NEW, NOON, OLD, container, tag
 

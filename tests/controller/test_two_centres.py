@@ -15,8 +15,9 @@ import pytest
 
 from fleet.controller import keys, plans
 from fleet.controller.outdated import outdated
-from fleet.history import queries, tags
-from fleet.history.database import Database
+from fleet.history.questions import queries
+from fleet.history.registries import tags
+from fleet.history.sql.database import Database
 from fleet.road.embedded import EmbeddedBroker
 from fleet.road.messages import Cancel, Go, Offer, Order, Outcome, Receipt
 from fleet.rollouts.selector import Selector

@@ -13,8 +13,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from fleet.history.database import Database
-from fleet.history.upgrade import upgrade
+from fleet.history.sql.database import Database
+from fleet.history.upkeep.upgrade import upgrade
 from tests import needs
 from tests.databases import empty, open_database, server_folder
 from tests.history.world import World, open_world

@@ -9,13 +9,13 @@ from uuid import UUID
 
 from sqlalchemy import insert
 
-from fleet.history import hosts
-from fleet.history.database import Database
-from fleet.history.fact_tables import FAILURES, attempts, pulls, updates
-from fleet.history.inventory_tables import hosts as host_table
-from fleet.history.partitions import lowest_id
-from fleet.history.rollout_tables import rollouts
-from fleet.history.words import Purpose
+from fleet.history.inventory import hosts
+from fleet.history.sql.database import Database
+from fleet.history.tables.facts import FAILURES, attempts, pulls, updates
+from fleet.history.tables.inventory import hosts as host_table
+from fleet.history.tables.partitions import lowest_id
+from fleet.history.tables.rollouts import rollouts
+from fleet.history.tables.words import Purpose
 from fleet.mirrors.attempt import AttemptResult
 from fleet.mirrors.source import Role
 from fleet.rollouts.states import RolloutState

@@ -8,15 +8,14 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, select
 
-from fleet.history import (
+from fleet.history.commands import moves
+from fleet.history.inbox import batch as inbox_batch
+from fleet.history.inbox import hosts as inbox_hosts
+from fleet.history.rollouts import (
     candidates,
     caps,
     dispatch,
     expiring,
-    inbox_batch,
-    inbox_hosts,
-    moves,
-    rollout_facts,
     sending,
     settling,
     stopping,
@@ -24,8 +23,9 @@ from fleet.history import (
     wave_counts,
     wave_hosts,
 )
-from fleet.history.fact_tables import attempts, pulls
-from fleet.history.rollout_tables import rollout_hosts
+from fleet.history.rollouts import facts as rollout_facts
+from fleet.history.tables.facts import attempts, pulls
+from fleet.history.tables.rollouts import rollout_hosts
 from fleet.mirrors.attempt import AttemptResult
 from fleet.rollouts import advance, ending
 from fleet.rollouts.decisions import Finish
@@ -158,7 +158,7 @@ def _never_rests(patch: Patch) -> None:
         turns[0] = 1 if facts.state is RolloutState.PLANNED else turns[0] + 1
         return real(facts, now) if turns[0] % 3 else ()
 
-    patch.setattr("fleet.history.advancing.advance", restless)
+    patch.setattr("fleet.history.rollouts.advancing.advance", restless)
 
 
 def _orders_another_digest(patch: Patch) -> None:
@@ -239,7 +239,7 @@ def _believes_the_hosts_clock(patch: Patch) -> None:
         real(batch, host_id, heartbeat, received)
         batch.hosts[host_id]["last_seen_at"] = heartbeat.host_time
 
-    patch.setattr("fleet.history.inbox.take_heartbeat", believing)
+    patch.setattr("fleet.history.inbox.taking.take_heartbeat", believing)
 
 
 def _an_old_rollout_goes_where_a_newer_was(patch: Patch) -> None:

@@ -10,13 +10,13 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
-from fleet.history.database import Database
-from fleet.history.fact_tables import commands, rollout_events, updates
-from fleet.history.inventory_tables import containers
-from fleet.history.inventory_tables import hosts as inventory
-from fleet.history.rollout_tables import rollout_hosts, rollout_shapes, rollouts, waves
-from fleet.history.tick import Outgoing
-from fleet.history.wave_counts import Counts, counts_of
+from fleet.history.rollouts.tick import Outgoing
+from fleet.history.rollouts.wave_counts import Counts, counts_of
+from fleet.history.sql.database import Database
+from fleet.history.tables.facts import commands, rollout_events, updates
+from fleet.history.tables.inventory import containers
+from fleet.history.tables.inventory import hosts as inventory
+from fleet.history.tables.rollouts import rollout_hosts, rollout_shapes, rollouts, waves
 from fleet.road.messages import Go, Offer, Order
 from fleet.rollouts.spec import RolloutSpec
 from fleet.rollouts.windows import Window

@@ -20,13 +20,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlalchemy import Table, event, insert
 
 from fleet.errors import Refused
-from fleet.history import caps, hosts, stops, tick
-from fleet.history import rollouts as people
-from fleet.history.database import Database
-from fleet.history.inbox import Good
-from fleet.history.inventory_tables import hosts as inventory
-from fleet.history.rollout_queries import rollout as told_of
-from fleet.history.tables import METADATA
+from fleet.history.inbox.taking import Good
+from fleet.history.inventory import hosts
+from fleet.history.questions.rollout_queries import rollout as told_of
+from fleet.history.rollouts import caps, people, tick
+from fleet.history.rules import stops
+from fleet.history.sql.database import Database
+from fleet.history.tables.inventory import hosts as inventory
+from fleet.history.tables.metadata import METADATA
 from fleet.road.messages import Outcome
 from fleet.rollouts.selector import Selector
 from fleet.rollouts.spec import Budget, Gate, OfflineSpec, RolloutSpec, TrySpec, WaveSpec

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from uuid import UUID
 
-from fleet.history import queries
-from fleet.history import rollouts as people
-from fleet.history.fact_tables import commands, pulls, updates
-from fleet.history.rollout_queries import RolloutDetail
-from fleet.history.words import Purpose
+from fleet.history.questions import queries
+from fleet.history.questions.rollout_queries import RolloutDetail
+from fleet.history.rollouts import people
+from fleet.history.tables.facts import commands, pulls, updates
+from fleet.history.tables.words import Purpose
 from fleet.road.messages import Go, Order
 from fleet.rollouts.spec import Gate, RolloutSpec, WaveSpec
 from fleet.rollouts.states import HostState, RolloutState, WaveState

@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import ARRAY, BigInteger, Boolean, DateTime, Text, Uuid, cast, literal, select
 from sqlalchemy.dialects.postgresql import JSONB
 
-from fleet.history.among import among
-from fleet.history.array_text import array_text
-from fleet.history.database import Database
-from fleet.history.inventory_tables import hosts
-from fleet.history.json_text import json_of
+from fleet.history.sql.among import among
+from fleet.history.sql.array_text import array_text
+from fleet.history.sql.database import Database
+from fleet.history.sql.json_text import json_of
+from fleet.history.tables.inventory import hosts
 from fleet.rollouts.states import HostState
 
 NASTY = ["", " ", "NULL", 'a "quoted" one', "back\\slash\\", "{x,y}", "a,b", "'", "\n\t", "ä ∑ 🐳", '\\"', None]

@@ -7,13 +7,13 @@ from random import Random
 
 import pytest
 
-from fleet.history import queries
-from fleet.history.fact_tables import pulls, updates
-from fleet.history.garbage import garbage
-from fleet.history.inbox import Bad, Good, Taken, TakeResult
-from fleet.history.language import Query
-from fleet.history.pages import PageRequest
-from fleet.history.road_tables import outbox, refused
+from fleet.history.inbox.garbage import garbage
+from fleet.history.inbox.taking import Bad, Good, Taken, TakeResult
+from fleet.history.questions import queries
+from fleet.history.questions.language import Query
+from fleet.history.sql.pages import PageRequest
+from fleet.history.tables.facts import pulls, updates
+from fleet.history.tables.road import outbox, refused
 from fleet.ids import new_id
 from fleet.road.messages import Go, Outcome, Progress, Ready
 from fleet.updates.outcome import Result

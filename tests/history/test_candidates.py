@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from fleet.history import candidates, caps, hosts, stops, tick
+from fleet.history.inventory import hosts
+from fleet.history.rollouts import candidates, caps, tick
+from fleet.history.rules import stops
 from fleet.rollouts.selector import Selector
 from fleet.rollouts.spec import RolloutSpec
 from fleet.rollouts.stops import StopKind

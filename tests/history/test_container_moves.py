@@ -7,14 +7,14 @@ from random import Random
 import pytest
 from sqlalchemy import func, select, text, update
 
-from fleet.history import container_moves, hosts
-from fleet.history.container_moves import ContainerKind, gather, kinds
-from fleet.history.containers import containers
-from fleet.history.database import Database
-from fleet.history.inbox_batch import Unusable
-from fleet.history.inbox_snapshots import _check_there
-from fleet.history.inventory_tables import container_moves as table
-from fleet.history.inventory_tables import containers as container_table
+from fleet.history.inbox.batch import Unusable
+from fleet.history.inbox.snapshots import _check_there
+from fleet.history.inventory import container_moves, hosts
+from fleet.history.inventory.container_moves import ContainerKind, gather, kinds
+from fleet.history.inventory.containers import containers
+from fleet.history.sql.database import Database
+from fleet.history.tables.inventory import container_moves as table
+from fleet.history.tables.inventory import containers as container_table
 from fleet.road.messages import Snapshot
 from tests.history.world import BY, World, container, snapshot
 

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from fleet.controller.outdated import outdated, outdated_part
 from fleet.errors import BadInput
-from fleet.history import container_pages, host_pages, hosts, tags
-from fleet.history.container_pages import Look, Place, container_page
-from fleet.history.containers import ContainerRow, containers
-from fleet.history.database import Database
-from fleet.history.host_pages import count_hosts, host_page
+from fleet.history.inventory import container_pages, host_pages, hosts
+from fleet.history.inventory.container_pages import Look, Place, container_page
+from fleet.history.inventory.containers import ContainerRow, containers
+from fleet.history.inventory.host_pages import count_hosts, host_page
+from fleet.history.registries import tags
+from fleet.history.sql.database import Database
 from fleet.rollouts.selector import Selector, loose
 from tests.history.conftest import HeldClock
 from tests.history.world import BY, World, container

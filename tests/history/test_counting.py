@@ -7,12 +7,16 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from fleet.history import counting, deliveries, event_taking, hosts, retention, tags
-from fleet.history.amounts import MOST_BYTES, MOST_MS
-from fleet.history.counter_tables import counters, host_updates
-from fleet.history.counting import Counted
-from fleet.history.database import Database
-from fleet.history.fact_tables import pulls, updates
+from fleet.history.inventory import hosts
+from fleet.history.noted import counting
+from fleet.history.noted.counting import Counted
+from fleet.history.notify import deliveries, event_taking
+from fleet.history.registries import tags
+from fleet.history.sql.amounts import MOST_BYTES, MOST_MS
+from fleet.history.sql.database import Database
+from fleet.history.tables.counters import counters, host_updates
+from fleet.history.tables.facts import pulls, updates
+from fleet.history.upkeep import retention
 from fleet.mirrors.attempt import Attempt, AttemptResult
 from fleet.mirrors.source import Role
 from fleet.notify.sent import TAKEN, Came, Sent, later

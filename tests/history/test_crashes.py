@@ -11,10 +11,13 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import event
 
-from fleet.history import inbox, inbox_lock, queries, tick
-from fleet.history.fact_tables import commands, updates
-from fleet.history.inbox import Good
-from fleet.history.rollout_tables import rollout_hosts
+from fleet.history.inbox import lock as inbox_lock
+from fleet.history.inbox import taking as inbox
+from fleet.history.inbox.taking import Good
+from fleet.history.questions import queries
+from fleet.history.rollouts import tick
+from fleet.history.tables.facts import commands, updates
+from fleet.history.tables.rollouts import rollout_hosts
 from fleet.road.messages import Up
 from fleet.rollouts.spec import RolloutSpec, TrySpec
 from fleet.rollouts.states import LIVE, HostState, RolloutState

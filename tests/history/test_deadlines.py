@@ -5,9 +5,11 @@ from datetime import timedelta
 import pytest
 
 from fleet.errors import NotFound, Refused
-from fleet.history import queries, rollouts, tick
-from fleet.history.fact_tables import commands, rollout_events, updates
-from fleet.history.queries import RolloutHostRow
+from fleet.history.questions import queries
+from fleet.history.questions.queries import RolloutHostRow
+from fleet.history.rollouts import people as rollouts
+from fleet.history.rollouts import tick
+from fleet.history.tables.facts import commands, rollout_events, updates
 from fleet.ids import new_id
 from fleet.road.messages import Cancel, Claim, Go, Offer, Order, Ready
 from fleet.rollouts.spec import RolloutSpec, TrySpec

@@ -7,8 +7,8 @@ from alembic import command
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Inspector, inspect, text
 
-from fleet.history.database import Database
-from fleet.history.upgrade import _config, migrations
+from fleet.history.sql.database import Database
+from fleet.history.upkeep.upgrade import _config, migrations
 
 ALEMBICS_OWN = "alembic_version"
 KEPT_BY = {

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from fleet.history import queries
-from fleet.history.language import Query
+from fleet.history.questions import queries
+from fleet.history.questions.language import Query
 from fleet.road.messages import UP, Claim, Go, Heartbeat, Order, Outcome, Progress, Ready, Resolved, Snapshot, Up
 from fleet.updates.outcome import Result
 from tests.history.world import Agent, World, container

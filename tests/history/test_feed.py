@@ -7,12 +7,13 @@ from uuid import UUID
 import pytest
 from sqlalchemy import delete
 
-from fleet.history import feed, followed
-from fleet.history.database import Database
-from fleet.history.events import event, tell
-from fleet.history.feed import Bounds
-from fleet.history.feed_tables import feed as table
-from fleet.history.notify_tables import events
+from fleet.history.noted import followed
+from fleet.history.noted.events import event, tell
+from fleet.history.notify import feed
+from fleet.history.notify.feed import Bounds
+from fleet.history.sql.database import Database
+from fleet.history.tables.feed import feed as table
+from fleet.history.tables.notify import events
 from fleet.ids import new_id
 from fleet.notify.events import EventType
 from fleet.notify.severity import Severity

@@ -8,8 +8,10 @@ from uuid import UUID
 
 import pytest
 
-from fleet.history import hosts, plans, queries
-from fleet.history.habits import habits
+from fleet.history.inventory import hosts
+from fleet.history.questions import queries
+from fleet.history.rollouts import plans
+from fleet.history.rollouts.habits import habits
 from fleet.rollouts.habits import HostHabits
 from fleet.rollouts.rehearsal import rehearse
 from fleet.rollouts.rehearsed import Faults, Rehearsal, Rehearsed

@@ -3,13 +3,15 @@
 import pytest
 
 from fleet.errors import BadInput, NotFound, Refused
-from fleet.history import audit, containers, hosts, queries
-from fleet.history.database import Database
-from fleet.history.fact_tables import commands
-from fleet.history.hosts import HostRow
-from fleet.history.inventory_tables import host_keys
-from fleet.history.logins import LoginRow, logins
-from fleet.history.queries import OutcomeFilter
+from fleet.history.inventory import containers, hosts
+from fleet.history.inventory.hosts import HostRow
+from fleet.history.inventory.logins import LoginRow, logins
+from fleet.history.noted import audit
+from fleet.history.questions import queries
+from fleet.history.questions.queries import OutcomeFilter
+from fleet.history.sql.database import Database
+from fleet.history.tables.facts import commands
+from fleet.history.tables.inventory import host_keys
 from fleet.ids import short
 from fleet.rollouts.states import HostState
 from tests.history.conftest import HeldClock

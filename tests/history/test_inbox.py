@@ -9,15 +9,16 @@ import pytest
 from sqlalchemy import event, text
 
 from fleet.errors import Refused, TimedOut
-from fleet.history import hosts as hosts_room
-from fleet.history import inbox, queries
-from fleet.history.database import Database
-from fleet.history.fact_tables import attempts, pulls, updates
-from fleet.history.inbox import Bad
-from fleet.history.inventory_tables import hosts
-from fleet.history.moves import commands_by_id
-from fleet.history.queries import OutcomeFilter
-from fleet.history.road_tables import messages, outbox, progress, refused
+from fleet.history.commands.moves import commands_by_id
+from fleet.history.inbox import taking as inbox
+from fleet.history.inbox.taking import Bad
+from fleet.history.inventory import hosts as hosts_room
+from fleet.history.questions import queries
+from fleet.history.questions.queries import OutcomeFilter
+from fleet.history.sql.database import Database
+from fleet.history.tables.facts import attempts, pulls, updates
+from fleet.history.tables.inventory import hosts
+from fleet.history.tables.road import messages, outbox, progress, refused
 from fleet.ids import new_id
 from fleet.road.messages import Heartbeat, HostFacts, Order, Outcome, Progress, Ready
 from fleet.updates.outcome import PullOutcome, Result, Tier

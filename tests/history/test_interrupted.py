@@ -5,9 +5,9 @@ from uuid import uuid4
 
 import pytest
 
-from fleet.history import queries
-from fleet.history.language import Query
-from fleet.history.rollout_tables import rollout_hosts, rollouts
+from fleet.history.questions import queries
+from fleet.history.questions.language import Query
+from fleet.history.tables.rollouts import rollout_hosts, rollouts
 from fleet.road.messages import UP, Claim, Go, Order, Outcome
 from fleet.road.versions import READS, VERSION
 from fleet.rollouts.spec import Gate, RolloutSpec, TrySpec, WaveSpec

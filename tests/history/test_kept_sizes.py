@@ -2,8 +2,9 @@
 
 from datetime import timedelta
 
-from fleet.history import caps, hosts
-from fleet.history.caps import COUNTED_ANEW, KeptSizes
+from fleet.history.inventory import hosts
+from fleet.history.rollouts import caps
+from fleet.history.rollouts.caps import COUNTED_ANEW, KeptSizes
 from tests.history.conftest import HeldClock
 from tests.history.world import BY, World, container
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from fleet.history.language import FAILURE, BadQuery, Query, Term, Word
-from fleet.history.language_parse import parse
-from fleet.history.language_times import Ago, DayStart, Instant, Local, WeekdayStart, When
+from fleet.history.questions.language import FAILURE, BadQuery, Query, Term, Word
+from fleet.history.questions.language_parse import parse
+from fleet.history.questions.language_times import Ago, DayStart, Instant, Local, WeekdayStart, When
 from fleet.updates.outcome import Result
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -159,5 +159,5 @@ def test_a_time_means_one_instant_whoever_asks(text: str, at: datetime) -> None:
 
 
 def test_the_language_needs_no_sql() -> None:
-    program = "import sys, fleet.history.language_parse; sys.exit(any(m.startswith('sqlalchemy') for m in sys.modules))"
+    program = "import sys, fleet.history.questions.language_parse; sys.exit(any(m.startswith('sqlalchemy') for m in sys.modules))"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

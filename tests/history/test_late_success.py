@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from fleet.errors import Refused
-from fleet.history import queries
-from fleet.history import rollouts as people
-from fleet.history.fact_tables import commands
-from fleet.history.language import Query
-from fleet.history.rollout_tables import rollout_hosts, rollouts, waves
+from fleet.history.questions import queries
+from fleet.history.questions.language import Query
+from fleet.history.rollouts import people
+from fleet.history.tables.facts import commands
+from fleet.history.tables.rollouts import rollout_hosts, rollouts, waves
 from fleet.road.messages import Go, Outcome, Receipt
 from fleet.rollouts.spec import Gate, OnFailure, RolloutSpec, TrySpec, WaveSpec
 from fleet.rollouts.states import FailureClass, HostState, RolloutState

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from fleet.history.liars import Liar, liars
+from fleet.history.mirrors.liars import Liar, liars
 from fleet.mirrors.attempt import Attempt, AttemptResult
 from fleet.mirrors.source import Role
 from fleet.road.messages import Order

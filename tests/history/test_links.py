@@ -9,17 +9,20 @@ import pytest
 from sqlalchemy import select
 
 from fleet.errors import NotFound
-from fleet.history import audit, channels, event_taking, links, retention, rollouts
-from fleet.history.channels import ChannelChange
-from fleet.history.database import Database
-from fleet.history.held import held_rollouts
-from fleet.history.links import MadeLink
-from fleet.history.notify_tables import channels as channels_table
-from fleet.history.notify_tables import events
-from fleet.history.notify_tables import links as table
-from fleet.history.rollout_tables import rollouts as rollouts_table
-from fleet.history.rollout_tables import waves
-from fleet.history.words import ChannelKind
+from fleet.history.noted import audit
+from fleet.history.notify import channels, event_taking, links
+from fleet.history.notify.channels import ChannelChange
+from fleet.history.notify.links import MadeLink
+from fleet.history.questions.held import held_rollouts
+from fleet.history.rollouts import people as rollouts
+from fleet.history.sql.database import Database
+from fleet.history.tables.notify import channels as channels_table
+from fleet.history.tables.notify import events
+from fleet.history.tables.notify import links as table
+from fleet.history.tables.rollouts import rollouts as rollouts_table
+from fleet.history.tables.rollouts import waves
+from fleet.history.tables.words import ChannelKind
+from fleet.history.upkeep import retention
 from fleet.notify.events import EventType
 from fleet.notify.links import LinkAct, LinkState, hash_of
 from fleet.notify.rule import Rule

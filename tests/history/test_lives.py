@@ -8,12 +8,12 @@ import pytest
 from sqlalchemy import update
 
 from fleet.controller.conditions import active
-from fleet.history import hosts
-from fleet.history.fact_tables import commands
-from fleet.history.inventory_tables import hosts as hosts_table
-from fleet.history.lives import ECHO
-from fleet.history.refusing import refused_hosts
-from fleet.history.tick import Outgoing
+from fleet.history.commands.lives import ECHO
+from fleet.history.inventory import hosts
+from fleet.history.rollouts.tick import Outgoing
+from fleet.history.rules.refusing import refused_hosts
+from fleet.history.tables.facts import commands
+from fleet.history.tables.inventory import hosts as hosts_table
 from fleet.road.messages import Claim, Go, HostFacts, Offer, Order, Ready, Up
 from fleet.rollouts.states import CommandState
 from tests.history.conftest import HeldClock

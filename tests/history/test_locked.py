@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import event, text
 
 from fleet.errors import DatabaseUnreachable
-from fleet.history.database import Database
+from fleet.history.sql.database import Database
 
 
 def test_a_file_that_another_process_keeps_is_named_with_what_tells_which(tmp_path: Path) -> None:

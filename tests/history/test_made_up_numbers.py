@@ -9,11 +9,13 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import update
 
-from fleet.history import inbox_pulls, probes, retention
-from fleet.history.amounts import EARLIEST, LATEST, MOST_BYTES, moment
-from fleet.history.day_tables import days, mirror_days
-from fleet.history.fact_tables import attempts
-from fleet.history.mirror_report import mirror_report
+from fleet.history.inbox import pulls as inbox_pulls
+from fleet.history.mirrors import probes
+from fleet.history.questions.mirror_report import mirror_report
+from fleet.history.sql.amounts import EARLIEST, LATEST, MOST_BYTES, moment
+from fleet.history.tables.days import days, mirror_days
+from fleet.history.tables.facts import attempts
+from fleet.history.upkeep import retention
 from fleet.mirrors.attempt import Attempt, AttemptResult
 from fleet.mirrors.probe import MirrorProbe, ProbeState
 from fleet.mirrors.source import Role

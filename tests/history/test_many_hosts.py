@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from fleet.history.fact_tables import commands, rollout_events
-from fleet.history.rollout_tables import rollout_hosts
+from fleet.history.tables.facts import commands, rollout_events
+from fleet.history.tables.rollouts import rollout_hosts
 from fleet.rollouts.spec import Gate, LateJoiners, OfflineSpec, RolloutSpec, TrySpec, WaveSpec
 from fleet.rollouts.states import CommandState, HostState
 from fleet.updates.outcome import Result

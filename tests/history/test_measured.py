@@ -8,17 +8,20 @@ import pytest
 from sqlalchemy import insert, select
 
 from fleet.controller.outdated import judged, outdated, outdated_page
-from fleet.history import condition_counts, following, hosts, measured_mirrors, probes
-from fleet.history.containers import containers as all_containers
-from fleet.history.counter_tables import counters
-from fleet.history.counting import Counted
-from fleet.history.database import Database
-from fleet.history.fact_tables import attempts, mirror_probes
-from fleet.history.inventory_tables import container_digests, containers, tags
-from fleet.history.measured import measure
-from fleet.history.measured_inventory import measure_hosts, measure_inventory
-from fleet.history.measured_mirrors import measure_mirrors
-from fleet.history.upsert import insert_or_add
+from fleet.history.inventory import following, hosts
+from fleet.history.inventory.containers import containers as all_containers
+from fleet.history.measured import condition_counts
+from fleet.history.measured import mirrors as measured_mirrors
+from fleet.history.measured.fleet import measure
+from fleet.history.measured.inventory import measure_hosts, measure_inventory
+from fleet.history.measured.mirrors import measure_mirrors
+from fleet.history.mirrors import probes
+from fleet.history.noted.counting import Counted
+from fleet.history.sql.database import Database
+from fleet.history.sql.upsert import insert_or_add
+from fleet.history.tables.counters import counters
+from fleet.history.tables.facts import attempts, mirror_probes
+from fleet.history.tables.inventory import container_digests, containers, tags
 from fleet.mirrors.probe import MirrorProbe, ProbeState
 from fleet.road.messages import Order, Probed
 from fleet.rollouts.selector import Selector
@@ -59,7 +62,7 @@ def test_a_rollout_is_told_while_it_goes_on(world: World) -> None:
 
 
 def test_a_rollout_that_is_held_is_told_by_each_reason(world: World) -> None:
-    from fleet.history.rollout_tables import rollouts
+    from fleet.history.tables.rollouts import rollouts
 
     world.add_host("web-1", container("web"))
     world.rollout()

@@ -11,11 +11,11 @@ from alembic import command
 from sqlalchemy import Connection, column, insert, inspect, table, text
 
 from fleet.errors import DatabaseUnreachable
-from fleet.history import missing_indexes
-from fleet.history.database import Database
-from fleet.history.fact_tables import PARTITIONED, attempts
-from fleet.history.missing_indexes import build_missing
-from fleet.history.upgrade import _config, partitions, require_head, upgrade
+from fleet.history.sql.database import Database
+from fleet.history.tables.facts import PARTITIONED, attempts
+from fleet.history.upkeep import missing_indexes
+from fleet.history.upkeep.missing_indexes import build_missing
+from fleet.history.upkeep.upgrade import _config, partitions, require_head, upgrade
 from fleet.ids import new_id
 from tests.history.conftest import HeldClock, Postgres
 from tests.history.test_upgrade import _row

@@ -3,16 +3,17 @@
 from datetime import timedelta
 from uuid import UUID
 
-from fleet.history import channels, conditions, deliveries, event_taking, hosts
-from fleet.history.available import tell_available
-from fleet.history.conditions import KNOWN_FOR, Seen
-from fleet.history.database import Database
-from fleet.history.events import event, tell
-from fleet.history.notify_tables import conditions as conditions_table
-from fleet.history.notify_tables import deliveries as deliveries_table
-from fleet.history.plans import plan
-from fleet.history.upsert import insert_new
-from fleet.history.words import ChannelKind
+from fleet.history.inventory import hosts
+from fleet.history.noted.events import event, tell
+from fleet.history.notify import channels, conditions, deliveries, event_taking
+from fleet.history.notify.available import tell_available
+from fleet.history.notify.conditions import KNOWN_FOR, Seen
+from fleet.history.rollouts.plans import plan
+from fleet.history.sql.database import Database
+from fleet.history.sql.upsert import insert_new
+from fleet.history.tables.notify import conditions as conditions_table
+from fleet.history.tables.notify import deliveries as deliveries_table
+from fleet.history.tables.words import ChannelKind
 from fleet.ids import new_id
 from fleet.notify.events import EventType
 from fleet.notify.rule import Rule

@@ -11,9 +11,11 @@ from fleet.controller import conditions
 from fleet.controller.condition import Facts
 from fleet.controller.condition_looks import SKEW
 from fleet.controller.conditions import judge
-from fleet.history import hosts, probes, tags
-from fleet.history import inventory_tables as inventory
-from fleet.history.notable import notable_hosts, troubled_tags
+from fleet.history.inventory import hosts
+from fleet.history.mirrors import probes
+from fleet.history.notify.notable import notable_hosts, troubled_tags
+from fleet.history.registries import tags
+from fleet.history.tables import inventory
 from fleet.mirrors.probe import MirrorProbe, ProbeState
 from fleet.road.messages import Probed
 from fleet.rollouts.silence import SILENT_AFTER
@@ -121,8 +123,8 @@ def test_troubled_tags_are_those_followed_tags_whose_check_failed(
     """Also where a host tells of more containers than any runs: of those, so many as a host may have the centre ask for."""
     agent = world.add_host("web-1")
     swollen = world.add_host("web-2")
-    monkeypatch.setattr("fleet.history.tags.MOST_FOLLOWED", 3)
-    monkeypatch.setattr("fleet.history.notable.MOST_FOLLOWED", 3)
+    monkeypatch.setattr("fleet.history.registries.tags.MOST_FOLLOWED", 3)
+    monkeypatch.setattr("fleet.history.notify.notable.MOST_FOLLOWED", 3)
     world.take(agent, snapshot(container("a", "a:1"), container("b", "b:1"), container("g", "good:1")))
     world.take(swollen, snapshot(*(container(name, f"{name}:1") for name in "pqrsz")))
     with world.db.writing() as connection:

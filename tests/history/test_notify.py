@@ -8,17 +8,20 @@ from uuid import UUID
 import pytest
 
 from fleet.errors import NotFound, Refused
-from fleet.history import channels, conditions, deliveries, event_taking, retention, rollouts, tick
-from fleet.history.available import tell_available
-from fleet.history.conditions import QUIET, Seen
-from fleet.history.database import Database
-from fleet.history.deliveries import LEASE, DeliveryRow
-from fleet.history.event_taking import KEPT_BACK
-from fleet.history.fact_tables import rollout_events, updates
-from fleet.history.notify_tables import channels as channels_table
-from fleet.history.notify_tables import events
-from fleet.history.plans import plan
-from fleet.history.words import ChannelKind, DeliveryState
+from fleet.history.notify import channels, conditions, deliveries, event_taking
+from fleet.history.notify.available import tell_available
+from fleet.history.notify.conditions import QUIET, Seen
+from fleet.history.notify.deliveries import LEASE, DeliveryRow
+from fleet.history.notify.event_taking import KEPT_BACK
+from fleet.history.rollouts import people as rollouts
+from fleet.history.rollouts import tick
+from fleet.history.rollouts.plans import plan
+from fleet.history.sql.database import Database
+from fleet.history.tables.facts import rollout_events, updates
+from fleet.history.tables.notify import channels as channels_table
+from fleet.history.tables.notify import events
+from fleet.history.tables.words import ChannelKind, DeliveryState
+from fleet.history.upkeep import retention
 from fleet.notify.rule import Rule
 from fleet.notify.sent import TAKEN, Came, Sent, later
 from fleet.notify.severity import Severity
@@ -107,7 +110,7 @@ class TestWritten:
         agent.result = Result.FAILED
         world.rollout()
         with monkeypatch.context() as broken:
-            broken.setattr("fleet.history.inbox.tell_updates", lambda _, told: 1 / len([]) if told else None)
+            broken.setattr("fleet.history.inbox.taking.tell_updates", lambda _, told: 1 / len([]) if told else None)
             world.run(12)
         assert (rows(world.db, updates), [row for row in rows(world.db, events) if row["host_id"]]) == ([], [])
         world.take(agent, *agent.outcomes.values())

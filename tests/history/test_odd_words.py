@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import update
 
-from fleet.history import rollouts as people
-from fleet.history.fact_tables import updates
-from fleet.history.inbox_snapshots import MOST_DIGESTS, MOST_LABEL_SIGNS, MOST_LABELS
-from fleet.history.inventory_tables import container_digests, containers
+from fleet.history.inbox.snapshots import MOST_DIGESTS, MOST_LABEL_SIGNS, MOST_LABELS
+from fleet.history.rollouts import people
+from fleet.history.tables.facts import updates
+from fleet.history.tables.inventory import container_digests, containers
 from fleet.road.messages import Order
 from tests.history.world import BY, World, container, digest_of, rows
 

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from fleet.history.outgoing import RECEIPT_IDS, posted, receipts
+from fleet.history.noted.outgoing import RECEIPT_IDS, posted, receipts
 from fleet.ids import new_id
 from fleet.road.messages import DOWN, Receipt
 

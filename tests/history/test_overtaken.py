@@ -4,8 +4,9 @@ from uuid import UUID
 
 import pytest
 
-from fleet.history import queries, rollouts
-from fleet.history.fact_tables import updates
+from fleet.history.questions import queries
+from fleet.history.rollouts import people as rollouts
+from fleet.history.tables.facts import updates
 from fleet.road.messages import Go
 from fleet.rollouts.spec import RolloutSpec, TrySpec
 from fleet.rollouts.states import HostState, RolloutState

@@ -7,11 +7,13 @@ import pytest
 from fleet.controller.spec_warnings import spec_warnings
 from fleet.controller.windows_told import WindowsTold, windows_told
 from fleet.errors import BadInput
-from fleet.history import hosts, policies, rollout_facts
-from fleet.history.rollout_facts import facts_of
-from fleet.history.rollout_tables import rollouts
-from fleet.history.rollouts import undo_rollout
-from fleet.history.words import PolicyKind
+from fleet.history.inventory import hosts
+from fleet.history.rollouts import facts as rollout_facts
+from fleet.history.rollouts.facts import facts_of
+from fleet.history.rollouts.people import undo_rollout
+from fleet.history.rules import policies
+from fleet.history.tables.rollouts import rollouts
+from fleet.history.tables.words import PolicyKind
 from fleet.rollouts import deadline
 from fleet.rollouts.selector import Selector
 from fleet.rollouts.spec import Gate, OfflineSpec, RolloutSpec, WaveSpec

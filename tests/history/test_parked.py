@@ -9,10 +9,11 @@ from uuid import UUID
 import pytest
 from sqlalchemy import event, select, update
 
-from fleet.history import plans, rollout_facts
-from fleet.history.database import Database
-from fleet.history.inventory_tables import hosts
-from fleet.history.rollout_tables import rollout_hosts
+from fleet.history.rollouts import facts as rollout_facts
+from fleet.history.rollouts import plans
+from fleet.history.sql.database import Database
+from fleet.history.tables.inventory import hosts
+from fleet.history.tables.rollouts import rollout_hosts
 from fleet.rollouts.spec import OfflineSpec, RolloutSpec, TrySpec
 from fleet.rollouts.states import HostState
 from fleet.updates.outcome import Result

@@ -10,11 +10,12 @@ import pytest
 from alembic import command
 from sqlalchemy import func, insert, select, text
 
-from fleet.history import pinned, queries
-from fleet.history.database import Database
-from fleet.history.rollout_tables import rollout_hosts, rollout_shapes, waves
-from fleet.history.upgrade import _config, upgrade
-from fleet.history.wave_counts import counts_of
+from fleet.history.commands import pinned
+from fleet.history.questions import queries
+from fleet.history.rollouts.wave_counts import counts_of
+from fleet.history.sql.database import Database
+from fleet.history.tables.rollouts import rollout_hosts, rollout_shapes, waves
+from fleet.history.upkeep.upgrade import _config, upgrade
 from fleet.ids import new_id
 from fleet.rollouts.spec import RolloutSpec, WaveSpec
 from fleet.rollouts.states import HostState

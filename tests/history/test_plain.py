@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.history.plain import LONG, SHORT, name, prose
+from fleet.history.sql.plain import LONG, SHORT, name, prose
 
 
 @pytest.mark.parametrize(

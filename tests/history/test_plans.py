@@ -6,10 +6,14 @@ from uuid import UUID
 import pytest
 
 from fleet.errors import NotFound, Refused
-from fleet.history import hosts, plans, policies, queries, tags
-from fleet.history.database import Database
-from fleet.history.rollout_tables import rollouts as rollouts_table
-from fleet.history.words import PolicyKind
+from fleet.history.inventory import hosts
+from fleet.history.questions import queries
+from fleet.history.registries import tags
+from fleet.history.rollouts import plans
+from fleet.history.rules import policies
+from fleet.history.sql.database import Database
+from fleet.history.tables.rollouts import rollouts as rollouts_table
+from fleet.history.tables.words import PolicyKind
 from fleet.ids import new_id, short
 from fleet.rollouts.plan import PlanDocument
 from fleet.rollouts.selector import Selector

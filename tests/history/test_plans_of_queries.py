@@ -8,21 +8,21 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
-from fleet.history import durations, outcome_pages, queries
-from fleet.history.changes import chain, changes
-from fleet.history.database import Database
-from fleet.history.days import close_days
-from fleet.history.fact_tables import PARTITIONED
-from fleet.history.language import Query
-from fleet.history.language_parse import parse
-from fleet.history.language_times import Ago
-from fleet.history.measured import measure
-from fleet.history.measured_mirrors import measure_mirrors
-from fleet.history.mirror_report import mirror_report
-from fleet.history.outcome_pages import Cursor, Search
-from fleet.history.outcome_queries import outcome
-from fleet.history.pages import PageRequest
-from fleet.history.who_runs import who_runs
+from fleet.history.measured.fleet import measure
+from fleet.history.measured.mirrors import measure_mirrors
+from fleet.history.questions import durations, outcome_pages, queries
+from fleet.history.questions.changes import chain, changes
+from fleet.history.questions.days import close_days
+from fleet.history.questions.language import Query
+from fleet.history.questions.language_parse import parse
+from fleet.history.questions.language_times import Ago
+from fleet.history.questions.mirror_report import mirror_report
+from fleet.history.questions.outcome_pages import Cursor, Search
+from fleet.history.questions.outcome_queries import outcome
+from fleet.history.questions.who_runs import who_runs
+from fleet.history.sql.database import Database
+from fleet.history.sql.pages import PageRequest
+from fleet.history.tables.facts import PARTITIONED
 from tests.history.conftest import HeldClock
 from tests.history.facts import DIGESTS, Facts, write_facts
 

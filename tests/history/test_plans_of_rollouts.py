@@ -10,12 +10,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Connection, func, insert, select, text, update
 
-from fleet.history import tick
-from fleet.history.database import Database
-from fleet.history.fact_tables import commands
-from fleet.history.inventory_tables import hosts
-from fleet.history.rollout_tables import rollout_hosts, rollouts, wave_moves, waves
-from fleet.history.wave_moves import MANY as MANY_MOVES
+from fleet.history.rollouts import tick
+from fleet.history.rollouts.wave_moves import MANY as MANY_MOVES
+from fleet.history.sql.database import Database
+from fleet.history.tables.facts import commands
+from fleet.history.tables.inventory import hosts
+from fleet.history.tables.rollouts import rollout_hosts, rollouts, wave_moves, waves
 from fleet.ids import new_id
 from fleet.rollouts.spec import Gate, LateJoiners, OfflineSpec, RolloutSpec, WaveSpec
 from fleet.rollouts.states import CommandState, HostState, RolloutState, WaveState

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from fleet.history import probes
+from fleet.history.mirrors import probes
 from fleet.mirrors.probe import MirrorProbe, ProbeState
 from fleet.road.messages import Probed
 from tests.history.conftest import HeldClock

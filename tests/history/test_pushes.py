@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from fleet.errors import NotFound, Refused
-from fleet.history import audit, pushes, receivers, tags
-from fleet.history.push_tables import pushes as table
-from fleet.history.receivers import MOST_RECEIVERS, ReceiverLock
+from fleet.history.noted import audit
+from fleet.history.registries import pushes, receivers, tags
+from fleet.history.registries.receivers import MOST_RECEIVERS, ReceiverLock
+from fleet.history.tables.pushes import pushes as table
 from fleet.images.pushed import Pushed
 from tests.history.conftest import HeldClock
 from tests.history.world import World, container, digest_of, rows

@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 
 from fleet.errors import BadInput, NotFound
-from fleet.history import queries
-from fleet.history.pages import PageRequest
-from fleet.history.queries import OutcomeFilter
+from fleet.history.questions import queries
+from fleet.history.questions.queries import OutcomeFilter
+from fleet.history.sql.pages import PageRequest
 from fleet.ids import new_id, short
 from fleet.updates.outcome import Result
 from tests.history.conftest import HeldClock

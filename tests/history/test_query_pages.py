@@ -14,17 +14,17 @@ from hypothesis import strategies as some
 from sqlalchemy import event, null, update
 
 from fleet.errors import BadInput
-from fleet.history import outcome_pages, queries, query_ways
-from fleet.history.database import Database
-from fleet.history.day_tables import days
-from fleet.history.days import close_days
-from fleet.history.fact_tables import FAILURES, updates
-from fleet.history.language import FAILURE, Query, Term, Word
-from fleet.history.language_parse import parse
-from fleet.history.language_times import Ago
-from fleet.history.outcome_queries import OutcomeRow
-from fleet.history.pages import PageRequest
-from fleet.history.query_bounds import closed_until, highest
+from fleet.history.questions import outcome_pages, queries, query_ways
+from fleet.history.questions.days import close_days
+from fleet.history.questions.language import FAILURE, Query, Term, Word
+from fleet.history.questions.language_parse import parse
+from fleet.history.questions.language_times import Ago
+from fleet.history.questions.outcome_queries import OutcomeRow
+from fleet.history.questions.query_bounds import closed_until, highest
+from fleet.history.sql.database import Database
+from fleet.history.sql.pages import PageRequest
+from fleet.history.tables.days import days
+from fleet.history.tables.facts import FAILURES, updates
 from fleet.images.reference import Reference
 from fleet.updates.outcome import Result
 from tests.history.conftest import HeldClock

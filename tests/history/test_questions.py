@@ -10,19 +10,19 @@ import pytest
 from sqlalchemy import text, update
 
 from fleet.errors import BadInput
-from fleet.history import days
-from fleet.history.changes import chain, change_of, changes
-from fleet.history.database import Database
-from fleet.history.durations import compared, durations, percentile
-from fleet.history.fact_tables import FAILURES, attempts, pulls, updates
-from fleet.history.language import Query
-from fleet.history.language_parse import parse
-from fleet.history.language_times import Ago
-from fleet.history.mirror_report import mirror_report
-from fleet.history.outcome_filter import OutcomeFilter
-from fleet.history.pages import PageRequest
-from fleet.history.queries import outcomes
-from fleet.history.who_runs import RunsRow, who_runs
+from fleet.history.questions import days
+from fleet.history.questions.changes import chain, change_of, changes
+from fleet.history.questions.durations import compared, durations, percentile
+from fleet.history.questions.language import Query
+from fleet.history.questions.language_parse import parse
+from fleet.history.questions.language_times import Ago
+from fleet.history.questions.mirror_report import mirror_report
+from fleet.history.questions.outcome_filter import OutcomeFilter
+from fleet.history.questions.queries import outcomes
+from fleet.history.questions.who_runs import RunsRow, who_runs
+from fleet.history.sql.database import Database
+from fleet.history.sql.pages import PageRequest
+from fleet.history.tables.facts import FAILURES, attempts, pulls, updates
 from fleet.mirrors.attempt import AttemptResult
 from fleet.mirrors.source import Role
 from fleet.updates.outcome import Result

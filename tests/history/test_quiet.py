@@ -7,11 +7,11 @@ from uuid import UUID
 import pytest
 
 from fleet.errors import BadInput
-from fleet.history import channels, conditions, deliveries, event_taking
-from fleet.history.channels import ChannelChange
-from fleet.history.conditions import Seen
-from fleet.history.database import Database
-from fleet.history.words import ChannelKind
+from fleet.history.notify import channels, conditions, deliveries, event_taking
+from fleet.history.notify.channels import ChannelChange
+from fleet.history.notify.conditions import Seen
+from fleet.history.sql.database import Database
+from fleet.history.tables.words import ChannelKind
 from fleet.notify.examples import examples
 from fleet.notify.quiet import Quiet, read_hours
 from fleet.notify.rule import Rule

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from fleet.history import queries
-from fleet.history import rollouts as people
+from fleet.history.questions import queries
+from fleet.history.rollouts import people
 from fleet.rollouts.spec import Gate, OnFailure, RolloutSpec, WaveSpec
 from fleet.rollouts.states import Hold, HostState, RolloutState
 from fleet.updates.snapshot import ContainerState

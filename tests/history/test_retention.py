@@ -2,11 +2,14 @@
 
 import pytest
 
-from fleet.history import probes, queries, retention, tags
-from fleet.history.fact_tables import attempts, pulls, updates
-from fleet.history.inbox import Bad
-from fleet.history.queries import OutcomeFilter
-from fleet.history.road_tables import messages, progress, refused
+from fleet.history.inbox.taking import Bad
+from fleet.history.mirrors import probes
+from fleet.history.questions import queries
+from fleet.history.questions.queries import OutcomeFilter
+from fleet.history.registries import tags
+from fleet.history.tables.facts import attempts, pulls, updates
+from fleet.history.tables.road import messages, progress, refused
+from fleet.history.upkeep import retention
 from fleet.road.messages import Order, Progress, Snapshot
 from tests.history.conftest import HeldClock
 from tests.history.world import World, container, rows

@@ -5,11 +5,12 @@ from datetime import timedelta
 
 import pytest
 
-from fleet.history import queries, tick
-from fleet.history.fact_tables import attempts, commands, pulls, updates
-from fleet.history.inventory_tables import hosts
-from fleet.history.queries import OutcomeFilter
-from fleet.history.road_tables import outbox
+from fleet.history.questions import queries
+from fleet.history.questions.queries import OutcomeFilter
+from fleet.history.rollouts import tick
+from fleet.history.tables.facts import attempts, commands, pulls, updates
+from fleet.history.tables.inventory import hosts
+from fleet.history.tables.road import outbox
 from fleet.road.messages import Claim, Go, Offer, Order, Receipt, SendSnapshot
 from fleet.rollouts.spec import RolloutSpec
 from fleet.rollouts.states import CommandState, HostState, RolloutState

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import Phase
 
-from fleet.history.database import Database
+from fleet.history.sql.database import Database
 from tests.history.conftest import HeldClock
 from tests.history.mutants import MUTANTS, Mutant
 from tests.history.rollout_lives import (

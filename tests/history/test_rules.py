@@ -7,11 +7,15 @@ import pytest
 from sqlalchemy import insert
 
 from fleet.errors import BadInput, NotFound, Refused
-from fleet.history import audit, fact_tables, hosts, policies, schedules, tokens
-from fleet.history.database import Database
-from fleet.history.pages import PageRequest
-from fleet.history.schedules import ScheduleChange, ScheduleRow
-from fleet.history.words import PolicyKind, ScheduleAction, Scope
+from fleet.history.inventory import hosts
+from fleet.history.noted import audit
+from fleet.history.rollouts import schedules
+from fleet.history.rollouts.schedules import ScheduleChange, ScheduleRow
+from fleet.history.rules import policies, tokens
+from fleet.history.sql.database import Database
+from fleet.history.sql.pages import PageRequest
+from fleet.history.tables import facts as fact_tables
+from fleet.history.tables.words import PolicyKind, ScheduleAction, Scope
 from fleet.rollouts.selector import Selector
 from fleet.rollouts.spec import RolloutSpec
 from tests.history.conftest import HeldClock

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import text
 
 import fleet
-from fleet.history.database import Database
-from fleet.history.fact_tables import PARTITIONED, commands
-from fleet.history.tables import METADATA
+from fleet.history.sql.database import Database
+from fleet.history.tables.facts import PARTITIONED, commands
+from fleet.history.tables.metadata import METADATA
 
 FACTS = {table.name for table in PARTITIONED} - {commands.name}
 """What happened; a command is a state as well, and moves."""
@@ -65,7 +65,7 @@ def _changed(tree: ast.AST) -> Iterator[str]:
 
 
 def test_retention_never_gives_up_the_audit() -> None:
-    from fleet.history import retention
+    from fleet.history.upkeep import retention
 
     given_up = {table.name for table in retention.FACTS} | {"mirror_probes", "attempts"}
     assert "audit" not in given_up

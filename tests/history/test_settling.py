@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from sqlalchemy import event
 
-from fleet.history.fact_tables import updates
-from fleet.history.rollout_tables import rollout_hosts, rollouts
+from fleet.history.tables.facts import updates
+from fleet.history.tables.rollouts import rollout_hosts, rollouts
 from fleet.road.messages import Go, Outcome
 from fleet.rollouts.spec import Gate, RolloutSpec, WaveSpec
 from fleet.rollouts.states import HostState, RolloutState

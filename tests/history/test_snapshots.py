@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from fleet.history.containers import containers
-from fleet.history.inbox_snapshots import followed_image
-from fleet.history.inventory_tables import container_digests, hosts, snapshot_parts
-from fleet.history.plain import SHORT
-from fleet.history.road_tables import outbox
+from fleet.history.inbox.snapshots import followed_image
+from fleet.history.inventory.containers import containers
+from fleet.history.sql.plain import SHORT
+from fleet.history.tables.inventory import container_digests, hosts, snapshot_parts
+from fleet.history.tables.road import outbox
 from fleet.mirrors.source import Endpoint, MirrorRule, Provenance
 from fleet.road.messages import Snapshot
 from fleet.rollouts.selector import Selector

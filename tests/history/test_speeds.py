@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import update
 
-from fleet.history import probes
-from fleet.history.fact_tables import attempts
-from fleet.history.policies import set_policy
-from fleet.history.speeds import measured_policies
-from fleet.history.words import PolicyKind
+from fleet.history.mirrors import probes
+from fleet.history.mirrors.speeds import measured_policies
+from fleet.history.rules.policies import set_policy
+from fleet.history.tables.facts import attempts
+from fleet.history.tables.words import PolicyKind
 from fleet.mirrors.probe import MirrorProbe, ProbeState
 from fleet.mirrors.table import Strategy
 from fleet.road.messages import Order, Probed

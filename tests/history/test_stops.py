@@ -6,9 +6,12 @@ from uuid import UUID
 import pytest
 
 from fleet.errors import BadInput, NotFound, Refused
-from fleet.history import audit, hosts, queries, stops
-from fleet.history.database import Database
-from fleet.history.fact_tables import commands
+from fleet.history.inventory import hosts
+from fleet.history.noted import audit
+from fleet.history.questions import queries
+from fleet.history.rules import stops
+from fleet.history.sql.database import Database
+from fleet.history.tables.facts import commands
 from fleet.road.messages import Cancel, Go, Offer, Order, Ready
 from fleet.rollouts.selector import Selector
 from fleet.rollouts.states import HostState, RolloutState

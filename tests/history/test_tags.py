@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from fleet.errors import NotFound
-from fleet.history import policies, tags
-from fleet.history.inventory_tables import images, resolves
-from fleet.history.words import PolicyKind
+from fleet.history.registries import tags
+from fleet.history.rules import policies
+from fleet.history.tables.inventory import images, resolves
+from fleet.history.tables.words import PolicyKind
 from fleet.road.messages import Resolve, Resolved
 from tests.history.conftest import HeldClock
 from tests.history.world import Agent, World, container, digest_of, rows

@@ -3,8 +3,8 @@
 import pytest
 
 from fleet.errors import BadInput
-from fleet.history import caps
-from fleet.history.database import Database
+from fleet.history.rollouts import caps
+from fleet.history.sql.database import Database
 
 BY = {"by": "person:test", "door": "test"}
 

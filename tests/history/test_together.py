@@ -13,14 +13,18 @@ import pytest
 from sqlalchemy import Table, insert, select, text
 
 from fleet.errors import DatabaseUnreachable, Refused
-from fleet.history import inbox, plans, queries, schedules, stops, tags, tick
-from fleet.history.database import Database
-from fleet.history.fact_tables import commands, updates
-from fleet.history.inbox import Good
-from fleet.history.rollout_tables import rollout_hosts, rollouts
-from fleet.history.rollout_tables import stops as stops_table
-from fleet.history.tick import Outgoing
-from fleet.history.words import ScheduleAction
+from fleet.history.inbox import taking as inbox
+from fleet.history.inbox.taking import Good
+from fleet.history.questions import queries
+from fleet.history.registries import tags
+from fleet.history.rollouts import plans, schedules, tick
+from fleet.history.rollouts.tick import Outgoing
+from fleet.history.rules import stops
+from fleet.history.sql.database import Database
+from fleet.history.tables.facts import commands, updates
+from fleet.history.tables.rollouts import rollout_hosts, rollouts
+from fleet.history.tables.rollouts import stops as stops_table
+from fleet.history.tables.words import ScheduleAction
 from fleet.ids import new_id
 from fleet.road.messages import Order
 from fleet.rollouts.selector import Selector

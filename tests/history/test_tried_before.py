@@ -2,9 +2,9 @@
 
 from sqlalchemy import update
 
-from fleet.history import rollouts as people
-from fleet.history.rollout_tables import rollouts
-from fleet.history.tried_before import TriedBefore, tried_before
+from fleet.history.rollouts import people
+from fleet.history.rollouts.tried_before import TriedBefore, tried_before
+from fleet.history.tables.rollouts import rollouts
 from fleet.rollouts.spec import Gate, OnFailure, RolloutSpec, WaveSpec
 from fleet.updates.outcome import Result
 from tests.history.conftest import HeldClock

@@ -1,6 +1,6 @@
 """Where one host stands in the newest rollouts, which tells why it was or was not updated."""
 
-from fleet.history.turns import turns
+from fleet.history.questions.turns import turns
 from fleet.rollouts.spec import Gate, RolloutSpec, TrySpec, WaveSpec
 from fleet.rollouts.states import HostState, RolloutState
 from fleet.updates.outcome import Result

@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from fleet.history.uncollected import uncollected
+from fleet.history.sql.uncollected import uncollected
 
 
 def test_the_collector_rests_until_the_last_one_is_done() -> None:

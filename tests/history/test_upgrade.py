@@ -29,12 +29,12 @@ from sqlalchemy import (
 )
 
 from fleet.errors import BadInput, DatabaseUnreachable, Refused
-from fleet.history.columns import Items, UtcTime, Words
-from fleet.history.database import Database
-from fleet.history.fact_tables import PARTITIONED, audit
-from fleet.history.partitions import lowest_id, partitions
-from fleet.history.tables import METADATA
-from fleet.history.upgrade import _config, migrations, require_head, upgrade
+from fleet.history.sql.columns import Items, UtcTime, Words
+from fleet.history.sql.database import Database
+from fleet.history.tables.facts import PARTITIONED, audit
+from fleet.history.tables.metadata import METADATA
+from fleet.history.tables.partitions import lowest_id, partitions
+from fleet.history.upkeep.upgrade import _config, migrations, require_head, upgrade
 from fleet.ids import new_id
 from tests.history.conftest import HeldClock
 
@@ -65,7 +65,7 @@ def test_an_upgrade_may_be_run_twice_and_keeps_the_rows(empty_url: str) -> None:
 
 
 def test_two_upgrades_at_once_do_no_harm(empty_url: str) -> None:
-    program = [sys.executable, "-c", f"from fleet.history.upgrade import upgrade; upgrade({empty_url!r})"]
+    program = [sys.executable, "-c", f"from fleet.history.upkeep.upgrade import upgrade; upgrade({empty_url!r})"]
     running = [subprocess.Popen(program, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     assert [each.communicate(timeout=100)[1] for each in running] == ["", ""]
     db = Database.open(empty_url)

@@ -13,14 +13,16 @@ import pytest
 from sqlalchemy import func, insert, select, text, update
 
 from fleet.errors import BadInput, FleetError, NotFound, Refused
-from fleet.history import audit, backup, partitions, retention, stats
-from fleet.history.backup import back_up, restore
-from fleet.history.database import Database
-from fleet.history.fact_tables import attempts, commands, updates
-from fleet.history.fact_tables import audit as acts
-from fleet.history.garbage import garbage, one_garbage
-from fleet.history.inbox import Bad
-from fleet.history.upgrade import upgrade
+from fleet.history.inbox.garbage import garbage, one_garbage
+from fleet.history.inbox.taking import Bad
+from fleet.history.noted import audit
+from fleet.history.sql.database import Database
+from fleet.history.tables import partitions
+from fleet.history.tables.facts import attempts, commands, updates
+from fleet.history.tables.facts import audit as acts
+from fleet.history.upkeep import backup, retention, stats
+from fleet.history.upkeep.backup import back_up, restore
+from fleet.history.upkeep.upgrade import upgrade
 from fleet.ids import short
 from fleet.road.messages import Order
 from tests import needs

@@ -3,8 +3,8 @@
 from typing import Any
 from uuid import UUID, uuid4
 
-from fleet.history.road_tables import messages
-from fleet.history.upsert import insert_first
+from fleet.history.sql.upsert import insert_first
+from fleet.history.tables.road import messages
 from tests.history.world import World, rows
 
 

@@ -3,9 +3,9 @@
 import pytest
 from sqlalchemy import func, select, update
 
-from fleet.history import wave_counts
-from fleet.history.rollout_tables import rollout_hosts, waves
-from fleet.history.wave_counts import Counts, counts_of
+from fleet.history.rollouts import wave_counts
+from fleet.history.rollouts.wave_counts import Counts, counts_of
+from fleet.history.tables.rollouts import rollout_hosts, waves
 from fleet.rollouts.spec import RolloutSpec, WaveSpec
 from fleet.rollouts.states import HostState
 from tests.history.world import World, container

@@ -8,10 +8,12 @@ from uuid import UUID
 import pytest
 
 from fleet.errors import Refused
-from fleet.history import audit, caps, hosts, queries
-from fleet.history import rollouts as people
-from fleet.history.rollout_queries import RolloutDetail
-from fleet.history.rollout_tables import waves as wave_table
+from fleet.history.inventory import hosts
+from fleet.history.noted import audit
+from fleet.history.questions import queries
+from fleet.history.questions.rollout_queries import RolloutDetail
+from fleet.history.rollouts import caps, people
+from fleet.history.tables.rollouts import waves as wave_table
 from fleet.road.messages import Go, Order
 from fleet.rollouts.spec import Budget, Gate, OfflineSpec, RolloutSpec, TrySpec, WaveSpec
 from fleet.rollouts.states import FailureClass, Hold, HostState, RolloutState, WaveState

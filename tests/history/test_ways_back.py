@@ -7,11 +7,12 @@ import pytest
 from sqlalchemy import update
 
 from fleet.errors import Refused
-from fleet.history import hosts, plans, queries
-from fleet.history import rollouts as people
-from fleet.history.outcome_filter import OutcomeFilter
-from fleet.history.queries import outcomes
-from fleet.history.rollout_tables import rollouts
+from fleet.history.inventory import hosts
+from fleet.history.questions import queries
+from fleet.history.questions.outcome_filter import OutcomeFilter
+from fleet.history.questions.queries import outcomes
+from fleet.history.rollouts import people, plans
+from fleet.history.tables.rollouts import rollouts
 from fleet.rollouts.plan import PlannedHosts
 from fleet.rollouts.spec import Gate, RolloutSpec, WaveSpec
 from fleet.rollouts.states import RolloutState

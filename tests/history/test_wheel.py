@@ -6,9 +6,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-_UPGRADE = (
-    "import sys; from fleet.history.upgrade import upgrade, migrations; upgrade(sys.argv[1]); print(migrations())"
-)
+_UPGRADE = "import sys; from fleet.history.upkeep.upgrade import upgrade, migrations; upgrade(sys.argv[1]); print(migrations())"
 
 
 def test_a_wheel_upgrades_a_database_by_itself(tmp_path: Path) -> None:

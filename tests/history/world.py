@@ -11,11 +11,15 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Table, select
 
-from fleet.history import hosts, inbox, plans, policies, tags, tick
-from fleet.history.database import Database
-from fleet.history.inbox import Good, InboxLock, Taken, TakeResult
-from fleet.history.inventory_tables import containers
-from fleet.history.tick import Outgoing
+from fleet.history.inbox import taking as inbox
+from fleet.history.inbox.taking import Good, InboxLock, Taken, TakeResult
+from fleet.history.inventory import hosts
+from fleet.history.registries import tags
+from fleet.history.rollouts import plans, tick
+from fleet.history.rollouts.tick import Outgoing
+from fleet.history.rules import policies
+from fleet.history.sql.database import Database
+from fleet.history.tables.inventory import containers
 from fleet.mirrors.attempt import Attempt, AttemptResult
 from fleet.mirrors.source import Role
 from fleet.road.messages import (

@@ -9,8 +9,8 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from fleet.history.database import Database
-from fleet.history.upgrade import upgrade
+from fleet.history.sql.database import Database
+from fleet.history.upkeep.upgrade import upgrade
 from fleet.road.embedded import EmbeddedBroker
 from fleet.settings.centre import CentreSettings
 from fleet.web.app import create_app

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from fleet.history import tags
-from fleet.history.words import Scope
+from fleet.history.registries import tags
+from fleet.history.tables.words import Scope
 from fleet.road.keys import SigningKey
 from fleet.updates.outcome import Result
 from fleet.web import refusals

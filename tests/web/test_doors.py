@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 from starlette.types import Scope
 
-from fleet.history.words import Scope as TokenScope
+from fleet.history.tables.words import Scope as TokenScope
 from fleet.road.keys import SigningKey
 from fleet.web.doors import LARGEST_REQUEST, Behind, door_of, peer_of
 from tests.controller.centre import Centre

@@ -9,8 +9,8 @@ from starlette.testclient import TestClient
 from starlette.types import Message
 
 from fleet.api.paths import DRY_RUN, PREFIX
-from fleet.history import audit
-from fleet.history.database import Database
+from fleet.history.noted import audit
+from fleet.history.sql.database import Database
 from fleet.web.doors import Behind
 from tests.controller.centre import Centre, ScriptedHost
 from tests.web.test_routes import _move_tag
@@ -26,7 +26,7 @@ ORDERS: tuple[tuple[str, str, dict[str, Any]], ...] = (
 
 def everything(db: Database) -> dict[str, list[Any]]:
     """Return all rows of all tables."""
-    from fleet.history.columns import METADATA
+    from fleet.history.sql.columns import METADATA
 
     with db.reading() as connection:
         return {name: sorted(map(repr, connection.execute(table.select()))) for name, table in METADATA.tables.items()}

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from fleet.history import feed as numbered
-from fleet.history.database import Database
-from fleet.history.events import event, tell
+from fleet.history.noted.events import event, tell
+from fleet.history.notify import feed as numbered
+from fleet.history.sql.database import Database
 from fleet.ids import new_id
 from fleet.notify.events import EventType
 from fleet.notify.severity import Severity

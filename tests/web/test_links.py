@@ -13,10 +13,10 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from fleet.controller.notifier import Notifier
-from fleet.history import channels
-from fleet.history.channels import ChannelChange
-from fleet.history.database import Database
-from fleet.history.tables import METADATA
+from fleet.history.notify import channels
+from fleet.history.notify.channels import ChannelChange
+from fleet.history.sql.database import Database
+from fleet.history.tables.metadata import METADATA
 from fleet.notify.seal import Opener
 from fleet.notify.template import Template
 from fleet.settings.centre import CentreSettings

@@ -10,8 +10,9 @@ from starlette.testclient import TestClient
 from fleet.api.containers import Containers, Outdated
 from fleet.api.form import Answer
 from fleet.api.hosts import Hosts
-from fleet.history import container_pages, tags
-from fleet.history.inventory_tables import hosts
+from fleet.history.inventory import container_pages
+from fleet.history.registries import tags
+from fleet.history.tables.inventory import hosts
 from tests.controller.centre import NEW, Centre, nginx
 from tests.web.test_pages import browser, enter, token_of
 from tests.web.test_routes import API, IMAGE

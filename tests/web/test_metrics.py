@@ -24,11 +24,13 @@ from fleet.controller.metric import MetricKind, Part
 from fleet.controller.metric_catalogue import CATALOGUE
 from fleet.controller.metrics import SHARE, Metrics
 from fleet.errors import BadInput
-from fleet.history import hosts, probes, tags
-from fleet.history.counting import PHASES, Tally
-from fleet.history.inventory_tables import hosts as host_table
-from fleet.history.measured_inventory import measure_hosts
-from fleet.history.words import Scope
+from fleet.history.inventory import hosts
+from fleet.history.measured.inventory import measure_hosts
+from fleet.history.mirrors import probes
+from fleet.history.noted.counting import PHASES, Tally
+from fleet.history.registries import tags
+from fleet.history.tables.inventory import hosts as host_table
+from fleet.history.tables.words import Scope
 from fleet.mirrors.probe import MirrorProbe, ProbeState
 from fleet.road.messages import Probed
 from fleet.settings.centre import CentreSettings
@@ -340,7 +342,7 @@ class TestWhoMayRead:
 
 
 def _token(centre: Centre, scope: Scope) -> dict[str, str]:
-    from fleet.history.tokens import add_token
+    from fleet.history.rules.tokens import add_token
 
     add_token(centre.db, name="prometheus", sha256=hash_of("fpat_p"), scope=scope, by="person:anna", door="socket")
     return {"Authorization": "Bearer fpat_p"}
@@ -408,7 +410,7 @@ class TestHowOften:
 
 
 def _nowhere(tmp_path: Path) -> Any:
-    from fleet.history.database import Database
+    from fleet.history.sql.database import Database
 
     return Database.open(f"sqlite:///{tmp_path}/none/fleet.db").engine
 

@@ -10,7 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from fleet.engine.protocol import EngineFacts
-from fleet.history import probes
+from fleet.history.mirrors import probes
 from fleet.mirrors.probe import MirrorProbe, ProbeState
 from fleet.mirrors.sources import Places, read_host_mirrors
 from fleet.road.messages import Heartbeat, HostFacts, Probed

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from starlette.testclient import TestClient
 
 from fleet.api.paths import PREFIX as API
-from fleet.history import probes
+from fleet.history.mirrors import probes
 from fleet.mirrors.probe import MirrorProbe, ProbeState
 from fleet.road.messages import Heartbeat, HostFacts, Probe, Probed
 from fleet.road.versions import READS

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from httpx2 import Response
 from starlette.testclient import TestClient
 
-from fleet.history.database import Database
+from fleet.history.sql.database import Database
 from fleet.road.embedded import EmbeddedBroker
 from fleet.web.centre import Centre as Served
 from fleet.web.doors import Behind, Door

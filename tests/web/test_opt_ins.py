@@ -4,10 +4,10 @@ from sqlalchemy import update
 from starlette.testclient import TestClient
 
 from fleet.api.doctor import Grade
-from fleet.history import policies
-from fleet.history.database import Database
-from fleet.history.fact_tables import pulls
-from fleet.history.words import PolicyKind
+from fleet.history.rules import policies
+from fleet.history.sql.database import Database
+from fleet.history.tables.facts import pulls
+from fleet.history.tables.words import PolicyKind
 from fleet.updates.outcome import Tier
 from fleet.web import opt_ins
 from tests.controller.centre import Centre, ScriptedHost

@@ -11,7 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from fleet.api.probes import ProbeEntry
-from fleet.history.words import Scope
+from fleet.history.tables.words import Scope
 from fleet.mirrors.probe import ProbeState
 from fleet.road.messages import Heartbeat, HostFacts
 from fleet.updates.outcome import Result

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 from starlette.testclient import TestClient
 
-from fleet.history import channels, deliveries, event_taking
+from fleet.history.notify import channels, deliveries, event_taking
 from fleet.notify.sent import later
 from fleet.web.doors import Behind, Door
 from fleet.web.pages.shell import _templates

@@ -17,8 +17,8 @@ import pytest
 from fleet.api.tokens import CreateToken
 from fleet.client import Client, ServerAddress
 from fleet.errors import AuthNeeded, BadInput, Refused, Unreachable
-from fleet.history.audit import acts
-from fleet.history.database import Database
+from fleet.history.noted.audit import acts
+from fleet.history.sql.database import Database
 from fleet.settings.centre import CentreSettings, WebSettings
 from fleet.testing.certificates import TestAuthority
 from fleet.web.process import LONGEST_SOCKET, port_socket, tls_options, unix_socket, wait_for_database

@@ -3,7 +3,7 @@
 import pytest
 from starlette.testclient import TestClient
 
-from fleet.history import tags
+from fleet.history.registries import tags
 from tests.controller.centre import NEW, OLD, Centre, ScriptedHost
 from tests.web.test_routes import API, IMAGE, carry_out
 

@@ -11,8 +11,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from fleet.controller.resolving import Asking
-from fleet.history import pushes, tags
-from fleet.history.push_tables import pushes as table
+from fleet.history.registries import pushes, tags
+from fleet.history.tables.pushes import pushes as table
 from fleet.registry.credentials import NoCredentials
 from fleet.testing.images import build_image
 from fleet.web.doors import Behind, Door

@@ -17,9 +17,9 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
 from fleet.controller.resolving import Asking
-from fleet.history import pushes, tags
-from fleet.history.push_tables import pushes as table
-from fleet.history.push_tables import receivers as receivers_table
+from fleet.history.registries import pushes, tags
+from fleet.history.tables.pushes import pushes as table
+from fleet.history.tables.pushes import receivers as receivers_table
 from fleet.images.pushed import Sender
 from fleet.registry.credentials import NoCredentials
 from fleet.testing.registry import ScriptedRegistry

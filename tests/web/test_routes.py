@@ -7,7 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from fleet.errors import BrokerUnreachable, DatabaseUnreachable
-from fleet.history import tags
+from fleet.history.registries import tags
 from fleet.road.messages import Heartbeat, HostFacts, Order
 from fleet.settings.centre import CentreSettings
 from fleet.testing.registry import ScriptedRegistry
@@ -372,7 +372,7 @@ class TestDoctor:
         def away(_db: object) -> None:
             raise DatabaseUnreachable("cannot use the database: it is away")
 
-        monkeypatch.setattr("fleet.history.upgrade.require_head", away)
+        monkeypatch.setattr("fleet.history.upkeep.upgrade.require_head", away)
         checks = {check["id"]: check for check in http.get(f"{API}/doctor").json()["checks"]}
         assert (checks["database"]["grade"], checks["hosts"]["grade"]) == ("FAIL", "SKIP")
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from starlette.testclient import TestClient
 
-from fleet.history import tags
+from fleet.history.registries import tags
 from fleet.road.messages import Order
 from tests.controller.centre import NEW, OLD, Centre, ScriptedHost, nginx
 from tests.web.test_routes import API, IMAGE, carry_out

@@ -14,10 +14,10 @@ from fleet.controller.condition import Condition, Severity
 from fleet.controller.outdated import outdated_page
 from fleet.controller.standing import Freshness
 from fleet.errors import BadInput
-from fleet.history.following import STALE, Place
-from fleet.history.held import open_rollouts
-from fleet.history.host_pages import are_there, host_states
-from fleet.history.measured_inventory import measure_inventory
+from fleet.history.inventory.following import STALE, Place
+from fleet.history.inventory.host_pages import are_there, host_states
+from fleet.history.measured.inventory import measure_inventory
+from fleet.history.questions.held import open_rollouts
 from fleet.rollouts.states import BAD
 from fleet.web import containers, history, rollouts, schedules, stops
 from fleet.web.centre import ThisCentre

@@ -14,7 +14,7 @@ from fleet.api.csv_form import cell
 from fleet.api.history import LARGEST_PAGE, HistoryPage, HistoryQuery, OutcomeRow
 from fleet.api.questions import WhoRuns
 from fleet.errors import BadInput
-from fleet.history.language import BadQuery
+from fleet.history.questions.language import BadQuery
 from fleet.updates.outcome import Result
 from fleet.web import history as api
 from fleet.web import questions

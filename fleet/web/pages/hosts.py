@@ -9,7 +9,7 @@ from fleet.api.containers import Container, Freshness
 from fleet.api.history import HistoryQuery
 from fleet.api.hosts import Host
 from fleet.errors import FleetError, NotFound
-from fleet.history.hosts import removed_host
+from fleet.history.inventory.hosts import removed_host
 from fleet.rollouts.selector import Selector
 from fleet.web import containers, history, hosts
 from fleet.web.centre import ThisCentre

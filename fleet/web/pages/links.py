@@ -13,9 +13,9 @@ from fastapi.concurrency import run_in_threadpool
 
 from fleet.api.words import moment
 from fleet.errors import NotFound, Refused
-from fleet.history import links
-from fleet.history.links import LinkRow
-from fleet.history.lookup import as_uuid
+from fleet.history.notify import links
+from fleet.history.notify.links import LinkRow
+from fleet.history.sql.lookup import as_uuid
 from fleet.notify.links import PATH, SECRET, LinkAct, LinkState, opens
 from fleet.web.centre import Centre, ThisCentre
 from fleet.web.pages.shell import TEXT, PageRoute, render

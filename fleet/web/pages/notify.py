@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from fleet.api.notify import TryTemplate
 from fleet.errors import BadInput
-from fleet.history.words import Scope
+from fleet.history.tables.words import Scope
 from fleet.notify.template import Format
 from fleet.web import notify
 from fleet.web.callers import Caller, demand

@@ -1,0 +1,1 @@
+"""What hosts wrote, taken into the history: a batch is one transaction, and taking it twice changes nothing."""

@@ -1,0 +1,1 @@
+"""What metrics show, read from what is counted and from small tables."""

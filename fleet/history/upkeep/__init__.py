@@ -1,0 +1,1 @@
+"""The care of the database: its shape, its partitions, what is not kept for ever, and copies of it."""
