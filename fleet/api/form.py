@@ -30,14 +30,12 @@ _FIRST, _LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC
 """A day from the ends of the calendar: what is later in one zone must be a time in every other."""
 
 
-def _checked_instant(at: datetime) -> datetime:
-    if not _FIRST <= at <= _LAST:
-        raise ValueError("a time lies between 0001-01-02 and 9999-12-30, in UTC")
-    return at.astimezone(UTC)
+def _in_utc(at: datetime) -> datetime:
+    return min(max(at, _FIRST), _LAST).astimezone(UTC)
 
 
-Instant = Annotated[AwareDatetime, AfterValidator(_checked_instant)]
-"""A time with its zone, as RFC 3339 writes it."""
+Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+"""A time with its zone, as RFC 3339 writes it; at the ends of the calendar the first or the last that every zone has."""
 
 
 class Request(BaseModel):
