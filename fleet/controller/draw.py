@@ -1,6 +1,6 @@
 """The plan that follows from how containers stand: which hosts, which pins, what is left out and why, what to be warned of. Pure."""
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
@@ -134,23 +134,23 @@ def _not_again(each: _Each, tried: TriedBefore) -> _Each:
     return [
         (
             placed,
-            replace(standing, updatable=False, reason=why) if (why := _why(tried.why, placed, standing)) else standing,
+            replace(standing, updatable=False, reason=why) if (why := _why(tried, placed, standing)) else standing,
         )
         for placed, standing in each
     ]
 
 
-def _why(ask: Callable[[str, str, str, str], str], placed: Placed, standing: Standing) -> str:
+def _why(tried: TriedBefore, placed: Placed, standing: Standing) -> str:
     if not standing.updatable:
         return ""
-    return ask(placed.host_id, placed.name, standing.container.image, standing.new_digest)
+    return tried.why(placed.host_id, placed.name, standing.container.image, standing.new_digest)
 
 
 def _again(chosen: _Each, tried: TriedBefore) -> Iterator[str]:
     """Yield what came of it where it was tried before."""
     by_reason: dict[str, list[str]] = {}
     for placed, standing in chosen:
-        if why := _why(tried.failed, placed, standing):
+        if why := _why(tried, placed, standing):
             by_reason.setdefault(why, []).append(f"{placed.host}/{placed.name}")
     for why, names in sorted(by_reason.items()):
         yield f"{why}: {named(names)}"

@@ -64,7 +64,8 @@ def make_plan(
 def _drawn(db: Database, selector: Selector, now: datetime, *, unattended: bool) -> Drawn:
     there, known = alike(db, selector, now), tags.tags(db)
     images = {like.image for like in there.likes}
-    tried = tried_before(db, [(image, known[image].digest) for image in images if image in known])
+    releases = [(image, known[image].digest) for image in images if image in known]
+    tried = tried_before(db, releases, with_under_way=unattended)
     return draw(there, known, stopped=holding(db, now), tried=tried, unattended=unattended, now=now)
 
 

@@ -25,9 +25,9 @@ def hosts_of(world: World, count: int) -> list[Agent]:
     return [world.add_host(f"web-{n}", container("web")) for n in range(count)]
 
 
-def tried(world: World, digest: str = NEW) -> TriedBefore:
+def tried(world: World, digest: str = NEW, *, with_under_way: bool = True) -> TriedBefore:
     """Return what came of a digest."""
-    return tried_before(world.db, [(IMAGE, digest)])
+    return tried_before(world.db, [(IMAGE, digest)], with_under_way=with_under_way)
 
 
 def why(world: World, agent: Agent, digest: str = NEW) -> str:
@@ -38,7 +38,7 @@ def why(world: World, agent: Agent, digest: str = NEW) -> str:
 def test_of_what_was_never_tried_nothing_is_said(world: World) -> None:
     (agent,) = hosts_of(world, 1)
     assert why(world, agent) == ""
-    assert tried_before(world.db, []) == TriedBefore()
+    assert tried_before(world.db, [], with_under_way=True) == TriedBefore()
 
 
 def test_what_was_rolled_back_on_one_container_speaks_against_that_one_until_it_went_well(world: World) -> None:
@@ -121,7 +121,7 @@ def test_what_goes_in_waves_is_brought_by_its_rollout_to_all_of_its_hosts(world:
     world.run()
     assert {why(world, agent) for agent in agents} == {"rollout #1 brings it, and is held: approval"}
     assert why(world, outside) == ""
-    assert tried(world).failed(agents[0].id.hex, "web", IMAGE, NEW) == ""
+    assert tried(world, with_under_way=False) == TriedBefore()
     with world.db.writing() as connection:
         connection.execute(update(rollouts).where(rollouts.c.id == id).values(way_back_of=id))
     assert why(world, agents[0]) == ""

@@ -44,20 +44,17 @@ class TriedBefore:
 
     def why(self, host_id: str, container: str, image: str, digest: str) -> str:
         """Return why *digest* is not brought to the container, the nearest reason first; empty where nothing speaks against it."""
-        return self.under_way.get((host_id, (image, digest)), "") or self.failed(host_id, container, image, digest)
-
-    def failed(self, host_id: str, container: str, image: str, digest: str) -> str:
-        """Return the same without what is only under way."""
         release = (image, digest)
         return (
-            self.on_containers.get((host_id, container, release), "")
+            self.under_way.get((host_id, release), "")
+            or self.on_containers.get((host_id, container, release), "")
             or self.on_hosts.get((host_id, release), "")
             or self.everywhere.get(release, "")
         )
 
 
-def tried_before(db: Database, wanted: Collection[Release]) -> TriedBefore:
-    """Return what came of the *wanted* releases."""
+def tried_before(db: Database, wanted: Collection[Release], *, with_under_way: bool) -> TriedBefore:
+    """Return what came of the *wanted* releases, and where one is under way only if that is asked for."""
     if not wanted:
         return TriedBefore()
     releases = frozenset(wanted)
@@ -66,7 +63,7 @@ def tried_before(db: Database, wanted: Collection[Release]) -> TriedBefore:
         return TriedBefore(
             everywhere=everywhere,
             on_hosts=on_hosts,
-            under_way=_under_way(connection, releases),
+            under_way=_under_way(connection, releases) if with_under_way else {},
             on_containers=_gone_back(connection, releases),
         )
 
