@@ -10,7 +10,7 @@ from fleet.rollouts.spec import RolloutSpec
 from tests.history.rollout_machine import Ground, Machine
 
 STEPS = 20
-CI_SHARDS, NIGHT_SHARDS = {"sqlite": 10, "postgresql": 5}, 50
+CI_SHARDS, NIGHT_SHARDS = {"sqlite": 8, "postgresql": 4}, 50
 """The first examples of a seed are the ones that differ most: many seeds see more than many examples of one."""
 IN_CI, BY_NIGHT = {"sqlite": 15, "postgresql": 10}, {"sqlite": 100, "postgresql": 100}
 """Examples of each seed."""

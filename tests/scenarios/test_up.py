@@ -237,7 +237,10 @@ def test_a_newcomer_is_told_where_to_look(desk: Desk) -> None:
     assert say(desk.host.machine, *command[1:]).returncode == 0
 
 
-@pytest.mark.parametrize("whole", [False, True], ids=["the parent", "all at once"])
+@pytest.mark.parametrize(
+    "whole",
+    [pytest.param(False, id="the parent", marks=pytest.mark.full), pytest.param(True, id="all at once")],
+)
 def test_killed_in_the_middle_of_an_update_it_goes_on_and_forgets_nothing(desk: Desk, whole: bool) -> None:
     """The second life has Debian's older Redis, as on a machine where somebody has installed that meanwhile."""
     needs.redis()
