@@ -209,6 +209,11 @@ class RolloutSpec:
         canary = number == 0 and len(self.waves) > 1
         return OnFailure.ROLLBACK if canary else self.on_failure
 
+    @property
+    def gated(self) -> bool:
+        """Whether a gate stands behind any of its waves."""
+        return any(wave.gate is not None for wave in self.waves)
+
     def parallel_of(self, number: int) -> int:
         """Return how many hosts of wave *number* may be live at once."""
         return min(self.max_parallel, self.waves[number].max_parallel or self.max_parallel)

@@ -31,8 +31,7 @@ def supersede(connection: Connection, id: UUID, now: datetime) -> None:
     """
     query = select(rollouts.c.id, rollouts.c.spec).where(rollouts.c.ended_at.is_(None), rollouts.c.id != id)
     for older in connection.execute(query.where(rollouts.c.way_back_of.is_(None)).order_by(rollouts.c.id)).all():
-        gated = any(wave.gate is not None for wave in RolloutSpec.parse(older.spec).waves)
-        if gated and _overlap(connection, older.id, id):
+        if RolloutSpec.parse(older.spec).gated and _overlap(connection, older.id, id):
             connection.execute(update(rollouts).where(rollouts.c.id == older.id).values(superseded_by=id))
             details = {"by_rollout": id.hex}
             connection.execute(insert(rollout_events), [event("superseding planned", older.id, now, details=details)])

@@ -111,15 +111,11 @@ def _under_way(connection: Connection, wanted: frozenset[Release]) -> dict[tuple
         if not some:
             continue
         moving = select(literal(1)).where(h.rollout_id == row.id, h.state.in_([*LIVE, HostState.PENDING])).limit(1)
-        whole = _has_gates(row.spec) and connection.execute(moving).first() is not None
+        whole = RolloutSpec.parse(row.spec).gated and connection.execute(moving).first() is not None
         ends = () if whole else (h.state.in_([*LIVE, *WAITING]),)
         for each in _hosts_of(connection, row.id, frozenset(some), *ends):
             found[each] = f"rollout #{row.number} brings it{_held(row.holds)}"
     return found
-
-
-def _has_gates(spec: Any) -> bool:
-    return any(wave.gate is not None for wave in RolloutSpec.parse(spec).waves)
 
 
 def _held(holds: Iterable[str]) -> str:
